@@ -1,0 +1,10 @@
+use voipbin_receiver::resource::Call;
+use voipbin_receiver::{Event, Registration};
+
+use voipbin_receiver::events::CallHangup;
+
+fn main() {
+    let _ = Registration::new(CallHangup, |call: Event<Call>, text: String| async move {
+        drop((call, text));
+    });
+}

@@ -1,0 +1,8 @@
+use voipbin_receiver::on;
+
+#[on(CallHangup)]
+struct Crm;
+
+fn main() {
+    let _ = Crm;
+}

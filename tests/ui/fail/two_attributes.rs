@@ -1,0 +1,12 @@
+use voipbin_receiver::resource::Call;
+use voipbin_receiver::{Event, handlers, on};
+
+#[on(CallHangup)]
+#[on(CallProgressing)]
+async fn handler(call: Event<Call>) {
+    drop(call);
+}
+
+fn main() {
+    let _ = handlers![handler];
+}

@@ -1,0 +1,11 @@
+use voipbin_receiver::resource::Call;
+use voipbin_receiver::{Event, handlers, on};
+
+#[on(CallHangup)]
+async fn handler(call: Event<Call>, text: String) {
+    drop((call, text));
+}
+
+fn main() {
+    let _ = handlers![handler];
+}

@@ -1,0 +1,14 @@
+use voipbin_receiver::resource::Call;
+use voipbin_receiver::{Event, handlers, on};
+
+#[on(CallHangup)]
+async fn handler(call: Event<Call>)
+where
+    Call: Send,
+{
+    drop(call);
+}
+
+fn main() {
+    let _ = handlers![handler];
+}

@@ -1,0 +1,433 @@
+//! Every setting of a receiver.
+
+use std::fmt;
+use std::io;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderName;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, watch};
+
+use crate::catalog::EventSet;
+use crate::clock::{Clock, SystemClock};
+use crate::dispatch::{Control, Dispatch, Home, start};
+use crate::event::Delivery;
+use crate::gate::{SIGNATURE_HEADER, Secret, SecretFault, Verifier};
+use crate::handler::{IntoHandler, Registration, States};
+use crate::inbox::{Inbox, MemoryInbox, Repeats};
+use crate::observe::Counters;
+use crate::pipeline::{IdentityFn, Pipeline};
+use crate::receiver::{Receiver, Shared};
+use crate::router::Router;
+
+/// The settings of a [`Receiver`], each with a default.
+#[must_use = "settings do nothing until `build` is called"]
+pub struct ReceiverBuilder {
+    secrets: Vec<Secret>,
+    allow_unsigned: bool,
+    signature_header: HeaderName,
+    states: States,
+    repeated_state: Option<&'static str>,
+    registrations: Vec<Registration>,
+    inbox: Option<Arc<dyn Inbox>>,
+    identity: Option<Box<IdentityFn>>,
+    repeats: Repeats,
+    keep_unmatched: bool,
+    body_limit: usize,
+    read_timeout: Duration,
+    concurrency: usize,
+    home: Home,
+    clock: Arc<dyn Clock>,
+}
+
+impl ReceiverBuilder {
+    /// The default of [`body_limit`](Self::body_limit): 1 MiB.
+    pub const DEFAULT_BODY_LIMIT: usize = 1 << 20;
+    /// The default of [`read_timeout`](Self::read_timeout): 10 seconds.
+    pub const DEFAULT_READ_TIMEOUT: Duration = Duration::from_secs(10);
+    /// The default of [`concurrency`](Self::concurrency).
+    pub const DEFAULT_CONCURRENCY: usize = 256;
+
+    pub(crate) fn new() -> Self {
+        Self {
+            secrets: Vec::new(),
+            allow_unsigned: false,
+            signature_header: SIGNATURE_HEADER,
+            states: States::default(),
+            repeated_state: None,
+            registrations: Vec::new(),
+            inbox: None,
+            identity: None,
+            repeats: Repeats::default(),
+            keep_unmatched: false,
+            body_limit: Self::DEFAULT_BODY_LIMIT,
+            read_timeout: Self::DEFAULT_READ_TIMEOUT,
+            concurrency: Self::DEFAULT_CONCURRENCY,
+            home: Home::Auto,
+            clock: Arc::new(SystemClock::new()),
+        }
+    }
+
+    /// Adds a secret that signatures are checked with. Several may be given, for a rotation: a
+    /// delivery is accepted when any of them matches.
+    ///
+    /// It is the customer's `webhook_secret` as it stands, never decoded.
+    pub fn secret(mut self, secret: impl Into<Secret>) -> Self {
+        self.secrets.push(secret.into());
+        self
+    }
+
+    /// Accepts deliveries without a signature header.
+    ///
+    /// For local trials, and for customers whose secret is empty. Where secrets are given as well, a
+    /// signature that is there must still match.
+    pub fn allow_unsigned(mut self) -> Self {
+        self.allow_unsigned = true;
+        self
+    }
+
+    /// The header that carries the signature; [`SIGNATURE_HEADER`] by default.
+    pub fn signature_header(mut self, name: HeaderName) -> Self {
+        self.signature_header = name;
+        self
+    }
+
+    /// Gives a value to all handlers that ask for [`State<S>`](crate::State). One per type; it is
+    /// cloned for each run, so wrap what is dear to clone in an `Arc`.
+    pub fn state<S: Clone + Send + Sync + 'static>(mut self, state: S) -> Self {
+        if !self.states.insert(state) {
+            self.repeated_state = Some(std::any::type_name::<S>());
+        }
+        self
+    }
+
+    /// Registers a handler for a set of events, named after the events. To choose the name, give a
+    /// [`Registration`] to [`handlers`](Self::handlers).
+    ///
+    /// ```
+    /// use voipbin_receiver::events::{CallHangup, CallProgressing};
+    /// use voipbin_receiver::resource::Call;
+    /// use voipbin_receiver::{Event, Receiver};
+    ///
+    /// # fn main() -> Result<(), voipbin_receiver::BuildError> {
+    /// let receiver = Receiver::builder()
+    ///     .secret("the customer's webhook secret")
+    ///     .on((CallProgressing, CallHangup), |call: Event<Call>| async move {
+    ///         println!("{:?}", call.id);
+    ///     })
+    ///     .build()?;
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    pub fn on<E, M, H>(mut self, events: E, handler: H) -> Self
+    where
+        E: EventSet,
+        H: IntoHandler<E, M>,
+    {
+        self.registrations.push(Registration::new(events, handler));
+        self
+    }
+
+    /// Registers handlers: what [`handlers!`](crate::handlers) makes, or any other collection.
+    pub fn handlers(mut self, handlers: impl IntoIterator<Item = Registration>) -> Self {
+        self.registrations.extend(handlers);
+        self
+    }
+
+    /// Where events are kept; a [`MemoryInbox`] by default.
+    pub fn inbox(mut self, inbox: impl Inbox) -> Self {
+        self.inbox = Some(Arc::new(inbox));
+        self
+    }
+
+    /// Chooses the identity of deliveries by a function that sees the verified delivery. It is
+    /// hashed; `None` leaves the delivery its own.
+    ///
+    /// Deliveries for which it gives the same bytes are one: all but the first are answered 200 and
+    /// dropped. What goes wrong when it is wrong: `type` and `data.id` alone drop every second
+    /// `call_updated`; `data.id` and `data.status` merge different events as well. Leave out nothing
+    /// that tells two events apart, or do not set it: the default is the content itself.
+    ///
+    /// It runs on the path of the answer and must be quick. When it panics the sender gets a 503.
+    ///
+    /// ```
+    /// use voipbin_receiver::catalog::Custom;
+    /// use voipbin_receiver::{Delivery, Receiver};
+    ///
+    /// # fn main() -> Result<(), voipbin_receiver::BuildError> {
+    /// #[derive(serde::Deserialize)]
+    /// struct Order {
+    ///     order_id: String,
+    /// }
+    ///
+    /// let receiver = Receiver::builder()
+    ///     .secret("the customer's webhook secret")
+    ///     // Our flow sends `{"order_id": …}` and means each order once.
+    ///     .identity(|delivery: &Delivery| {
+    ///         let order = delivery.payload::<Order>().ok().filter(|_| delivery.is_custom())?;
+    ///         Some(order.order_id.clone().into_bytes())
+    ///     })
+    ///     .on(Custom, |delivery: Delivery| async move { drop(delivery) })
+    ///     .build()?;
+    /// # Ok(()) }
+    /// ```
+    pub fn identity<F>(mut self, identity: F) -> Self
+    where
+        F: Fn(&Delivery) -> Option<Vec<u8>> + Send + Sync + 'static,
+    {
+        self.identity = Some(Box::new(identity));
+        self
+    }
+
+    /// What happens to repeats of deliveries that carry no identity of their own: custom deliveries,
+    /// and events without a resource id.
+    ///
+    /// By default they are handled each time, and marked by
+    /// [`Context::possible_repeat`](crate::Context::possible_repeat) when the same bytes came within
+    /// 100 seconds. [`Repeats::Drop`] treats them like all others.
+    pub fn repeats(mut self, repeats: Repeats) -> Self {
+        self.repeats = repeats;
+        self
+    }
+
+    /// Gives deliveries that no handler is registered for to the inbox as well, which then knows
+    /// them again; off by default.
+    pub fn keep_unmatched(mut self) -> Self {
+        self.keep_unmatched = true;
+        self
+    }
+
+    /// The largest body that is accepted, in bytes; 1 MiB by default. Larger ones get a 413, which
+    /// the sender takes as final.
+    ///
+    /// The sender has no limit of its own: `activeflow_*` events grow with every executed action.
+    pub fn body_limit(mut self, bytes: usize) -> Self {
+        self.body_limit = bytes;
+        self
+    }
+
+    /// How long a body may take to come in; 10 seconds by default. After that the sender gets a 503
+    /// and the connection is closed.
+    pub fn read_timeout(mut self, timeout: Duration) -> Self {
+        self.read_timeout = timeout;
+        self
+    }
+
+    /// How many handlers may run at once; 256 by default. The others wait in the inbox.
+    pub fn concurrency(mut self, handlers: usize) -> Self {
+        self.concurrency = handlers;
+        self
+    }
+
+    /// Runs handlers on this runtime, which needs its timer enabled.
+    ///
+    /// By default that is the runtime in which `build` is called, if it has several threads: the
+    /// app's connection pools and clients then stay on one runtime. Where it has one thread, as an
+    /// actix worker's, or where there is none, the receiver makes one of its own. A handler that
+    /// blocks its thread without saying so ([`blocking`](crate::blocking)) takes it from whatever
+    /// else the runtime does, the answers included.
+    pub fn runtime(mut self, runtime: Handle) -> Self {
+        self.home = Home::Given(runtime);
+        self
+    }
+
+    /// Runs handlers on a runtime of the receiver's own with this many threads.
+    ///
+    /// Handlers that block then cannot hold up the server. The price: clients and pools that are
+    /// bound to the runtime they were made on must be made inside a handler, and the threads come on
+    /// top of the app's.
+    pub fn dedicated_runtime(mut self, threads: NonZeroUsize) -> Self {
+        self.home = Home::Own(threads);
+        self
+    }
+
+    /// Where the time comes from; the machine by default.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// The receiver, running.
+    ///
+    /// # Errors
+    ///
+    /// When settings are missing or contradict each other; [`BuildError`] says which and what to do.
+    pub fn build(self) -> Result<Receiver, BuildError> {
+        self.check()?;
+        let (router, handlers) = Router::build(self.registrations, &self.states)?;
+        let concurrency = NonZeroUsize::new(self.concurrency)
+            .ok_or_else(|| BuildError::setting("concurrency", "at least 1"))?;
+
+        let counters = Arc::new(Counters::default());
+        let inbox = match self.inbox {
+            Some(inbox) => inbox,
+            None => Arc::new(
+                MemoryInbox::builder()
+                    .clock(Arc::clone(&self.clock))
+                    .build(),
+            ),
+        };
+        let dispatch = Arc::new(Dispatch::new(
+            Arc::clone(&inbox),
+            handlers,
+            self.states,
+            concurrency,
+            Arc::clone(&counters),
+        ));
+        let (deadlines, told) = mpsc::unbounded_channel();
+        let (report, reported) = watch::channel(None);
+        let control = Control {
+            deadlines: told,
+            report,
+        };
+        start(self.home, Arc::clone(&dispatch).pump(control)).map_err(BuildError::runtime)?;
+
+        Ok(Receiver::new(Shared {
+            pipeline: Pipeline {
+                verifier: Verifier::new(self.signature_header, &self.secrets, self.allow_unsigned),
+                router,
+                inbox,
+                identity: self.identity,
+                repeats: self.repeats,
+                keep_unmatched: self.keep_unmatched,
+                body_limit: self.body_limit,
+                clock: self.clock,
+                counters,
+            },
+            read_timeout: self.read_timeout,
+            dispatch,
+            deadlines,
+            report: reported,
+        }))
+    }
+
+    fn check(&self) -> Result<(), BuildError> {
+        if self.secrets.is_empty() && !self.allow_unsigned {
+            return Err(BuildError::new(
+                BuildErrorKind::NoSecret,
+                "no secret was given, so nobody could be told from the platform: add `.secret(…)` with the customer's webhook_secret, or say `.allow_unsigned()` to accept anybody's deliveries".into(),
+            ));
+        }
+        for (number, secret) in (1..).zip(&self.secrets) {
+            let message = match secret.fault() {
+                None => continue,
+                Some(SecretFault::Empty) => format!("secret number {number} is empty"),
+                Some(SecretFault::Padded) => format!(
+                    "secret number {number} has blanks or line ends around it, as a file's last line does: trim it"
+                ),
+            };
+            return Err(BuildError::new(BuildErrorKind::BadSecret, message));
+        }
+        if let Some(state) = self.repeated_state {
+            return Err(BuildError::new(
+                BuildErrorKind::DuplicateState,
+                format!(
+                    "`.state(…)` was given a `{state}` twice: wrap one of them in a type of its own"
+                ),
+            ));
+        }
+        if self.registrations.is_empty() && !self.keep_unmatched {
+            return Err(BuildError::new(
+                BuildErrorKind::NoHandlers,
+                "no handler was registered, so every event would be answered and forgotten: add `.on(…)` or `.handlers(…)`".into(),
+            ));
+        }
+        if self.body_limit == 0 {
+            return Err(BuildError::setting("body_limit", "at least 1 byte"));
+        }
+        if self.read_timeout.is_zero() {
+            return Err(BuildError::setting("read_timeout", "more than zero"));
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for ReceiverBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReceiverBuilder")
+            .field("secrets", &self.secrets)
+            .field("allow_unsigned", &self.allow_unsigned)
+            .field("registrations", &self.registrations)
+            .field("inbox", &self.inbox)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a receiver cannot be built.
+#[derive(Debug)]
+pub struct BuildError {
+    kind: BuildErrorKind,
+    message: String,
+    source: Option<io::Error>,
+}
+
+/// What is wrong with the settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BuildErrorKind {
+    /// There is no secret, and unsigned deliveries are not allowed.
+    NoSecret,
+    /// A secret is empty or has blanks around it.
+    BadSecret,
+    /// There is no handler.
+    NoHandlers,
+    /// Two handlers have the same name.
+    DuplicateName,
+    /// A handler's name is empty.
+    EmptyName,
+    /// A handler could never run.
+    UnreachableHandler,
+    /// A handler asks for a state that was not given.
+    MissingState,
+    /// Two states have the same type.
+    DuplicateState,
+    /// A setting has a value that makes no sense.
+    BadSetting,
+    /// The handlers' runtime could not be started.
+    Runtime,
+}
+
+impl BuildError {
+    pub(crate) fn new(kind: BuildErrorKind, message: String) -> Self {
+        Self {
+            kind,
+            message,
+            source: None,
+        }
+    }
+
+    fn setting(name: &str, range: &str) -> Self {
+        Self::new(
+            BuildErrorKind::BadSetting,
+            format!("`{name}` must be {range}"),
+        )
+    }
+
+    fn runtime(source: io::Error) -> Self {
+        Self {
+            kind: BuildErrorKind::Runtime,
+            message: "the handlers' runtime could not be started".into(),
+            source: Some(source),
+        }
+    }
+
+    /// What is wrong, to match on.
+    #[must_use]
+    pub fn kind(&self) -> BuildErrorKind {
+        self.kind
+    }
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for BuildError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_ref().map(|source| source as _)
+    }
+}

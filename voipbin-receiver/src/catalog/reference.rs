@@ -1,0 +1,143 @@
+use std::fmt;
+
+use super::{CATALOG, CatalogEntry, ResourceKind, Status};
+
+/// How much the catalogue holds. Made by [`counts`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counts {
+    /// Event names.
+    pub names: usize,
+    /// Names that the platform sends today.
+    pub sent: usize,
+    /// Names that the platform has code for and never sends.
+    pub unreachable: usize,
+    /// Names that stand for another one, always or under a condition.
+    pub aliases: usize,
+    /// Names that stand for several.
+    pub patterns: usize,
+    /// Names that are never sent and that nothing replaces.
+    pub not_sent: usize,
+    /// Kinds of resources.
+    pub resources: usize,
+    /// Fields of all resources, those of nested objects not counted.
+    pub fields: usize,
+}
+
+/// Counts what the catalogue holds.
+#[must_use]
+pub fn counts() -> Counts {
+    let mut counts = Counts {
+        names: CATALOG.len(),
+        resources: ResourceKind::ALL.len(),
+        fields: ResourceKind::ALL
+            .iter()
+            .map(|kind| kind.fields().len())
+            .sum(),
+        ..Counts::default()
+    };
+    for entry in CATALOG {
+        let count = match entry.status {
+            Status::Sent => &mut counts.sent,
+            Status::Unreachable => &mut counts.unreachable,
+            Status::AliasOf(_) | Status::AliasWhen { .. } => &mut counts.aliases,
+            Status::Pattern(_) => &mut counts.patterns,
+            Status::NotSent => &mut counts.not_sent,
+        };
+        *count += 1;
+    }
+    counts
+}
+
+/// A table, one count a line.
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (what, count) in [
+            ("event names", self.names),
+            ("  sent today", self.sent),
+            ("  aliases", self.aliases),
+            ("  patterns", self.patterns),
+            ("  unreachable", self.unreachable),
+            ("  never sent", self.not_sent),
+            ("resources", self.resources),
+            ("fields", self.fields),
+        ] {
+            writeln!(f, "{what:<16}{count:>5}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The catalogue as a page of Markdown, one section for each resource.
+#[must_use]
+pub fn reference() -> String {
+    let counts = counts();
+    let mut page = format!(
+        "# Events\n\n\
+         Generated from the catalogue. A handler is registered with the name in the second column, \
+         `#[on(CallHangup)]`, and takes the event under any of its names.\n\n\
+         {} names: {} sent today, {} aliases, {} patterns, {} unreachable, {} never sent. \
+         {} resources with {} fields.\n",
+        counts.names,
+        counts.sent,
+        counts.aliases,
+        counts.patterns,
+        counts.unreachable,
+        counts.not_sent,
+        counts.resources,
+        counts.fields,
+    );
+    for kind in ResourceKind::ALL {
+        section(&mut page, &format!("`{}`", kind.as_str()), Some(*kind));
+        page.push_str("\nFields: ");
+        page.push_str(&code_list(kind.fields()));
+        page.push_str(".\n");
+    }
+    section(&mut page, "Without a known payload", None);
+    page
+}
+
+fn section(page: &mut String, title: &str, resource: Option<ResourceKind>) {
+    page.push_str(&format!(
+        "\n## {title}\n\n\
+         | event | handler | | when | worth knowing |\n\
+         | --- | --- | --- | --- | --- |\n"
+    ));
+    for CatalogEntry {
+        name,
+        variant,
+        status,
+        summary,
+        quirks,
+        ..
+    } in CATALOG.iter().filter(|entry| entry.resource == resource)
+    {
+        let status = status.describe();
+        page.push_str(&format!(
+            "| `{name}` | `{variant}` | {status} | {summary} | {quirks} |\n"
+        ));
+    }
+}
+
+impl Status {
+    fn describe(self) -> String {
+        match self {
+            Self::Sent => "sent".to_owned(),
+            Self::Unreachable => "unreachable".to_owned(),
+            Self::AliasOf(name) => format!("alias of `{name}`"),
+            Self::AliasWhen { name, field, value } => {
+                format!("alias of `{name}` where `{field}` is `{value}`")
+            }
+            Self::Pattern(names) => format!("each of {}", code_list(names)),
+            Self::NotSent => "never sent".to_owned(),
+        }
+    }
+}
+
+fn code_list(names: &[&str]) -> String {
+    names
+        .iter()
+        .map(|name| format!("`{name}`"))
+        .collect::<Vec<_>>()
+        .join(", ")
+}

@@ -1,0 +1,68 @@
+use super::select::{Condition, Select};
+use super::{EventSet, EventType, Selector, events, named};
+
+const INBOUND: Condition = Condition {
+    field: "direction",
+    value: "inbound",
+};
+
+#[test]
+fn a_plain_name_selects_itself() {
+    assert_eq!(
+        events::CallHungup.selectors(),
+        [Selector::from(Select::Type(EventType::CallHungup))],
+        "the router compares canonical names"
+    );
+}
+
+#[test]
+fn a_conditional_name_selects_itself_and_what_meets_the_condition() {
+    let expected = [Selector::new(
+        Select::Type(EventType::MessageReceived),
+        vec![Select::When(EventType::MessageCreated, INBOUND)],
+    )];
+    assert_eq!(events::MessageReceived.selectors(), expected);
+    assert_eq!(named("message.received").selectors(), expected);
+}
+
+#[test]
+fn a_pattern_selects_itself_and_all_its_names() {
+    let selectors = events::AnyCallStatus.selectors();
+    let names: Vec<String> = selectors
+        .iter()
+        .flat_map(Selector::selects)
+        .map(|select| Selector::from(select.clone()).to_string())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "call.status",
+            "call_dialing",
+            "call_ringing",
+            "call_progressing",
+            "call_terminating",
+            "call_canceling",
+            "call_hangup",
+        ]
+    );
+}
+
+#[test]
+fn a_condition_reads_the_field_of_the_payload_and_no_other() {
+    for (data, holds) in [
+        (r#"{"id":"a","direction":"inbound"}"#, true),
+        (r#"{"id":"a","dir\u0065ction":"in\u0062ound"}"#, true),
+        (r#"{"direction":"outbound"}"#, false),
+        (
+            r#"{"nested":{"direction":"inbound"},"direction":"outbound"}"#,
+            false,
+        ),
+        (r#"{"nested":{"direction":"inbound"}}"#, false),
+        (r#"{"direction":["inbound"]}"#, false),
+        (r#"{}"#, false),
+        ("null", false),
+        (r#""inbound""#, false),
+    ] {
+        assert_eq!(INBOUND.holds(data), holds, "{data}");
+    }
+}

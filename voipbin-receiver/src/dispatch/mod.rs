@@ -1,0 +1,10 @@
+//! Runs handlers in the background: bounded, isolated from each other and from the answer.
+
+mod job;
+mod pump;
+mod runtime;
+mod shutdown;
+
+pub(crate) use self::pump::{Control, Dispatch};
+pub(crate) use self::runtime::{Home, start};
+pub use self::shutdown::{JobState, ShutdownReport, Unfinished};

@@ -1,0 +1,73 @@
+use std::future::Future;
+use std::io;
+use std::num::NonZeroUsize;
+use std::sync::mpsc;
+use std::thread;
+
+use tokio::runtime::{Builder, Handle, RuntimeFlavor};
+
+/// Where handlers run.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Home {
+    /// On the runtime in which the receiver is built, if that has several threads; otherwise on one
+    /// of its own.
+    #[default]
+    Auto,
+    /// On a runtime that the user chose.
+    Given(Handle),
+    /// On a runtime of its own with this many threads.
+    Own(NonZeroUsize),
+}
+
+/// Starts the pump at home.
+pub(crate) fn start<F>(home: Home, pump: F) -> io::Result<()>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    match home {
+        Home::Given(handle) => {
+            handle.spawn(pump);
+            Ok(())
+        }
+        Home::Own(threads) => own(Some(threads), pump),
+        Home::Auto => match Handle::try_current() {
+            Ok(handle) if handle.runtime_flavor() == RuntimeFlavor::MultiThread => {
+                handle.spawn(pump);
+                Ok(())
+            }
+            _ => own(None, pump),
+        },
+    }
+}
+
+/// A runtime on a thread of its own, which ends with the pump. It is made and dropped there, so
+/// that the receiver can be built and dropped in async code.
+fn own<F>(threads: Option<NonZeroUsize>, pump: F) -> io::Result<()>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let (started, result) = mpsc::sync_channel(1);
+    thread::Builder::new()
+        .name("voipbin-receiver".into())
+        .spawn(move || {
+            let mut builder = Builder::new_multi_thread();
+            builder.enable_all().thread_name("voipbin-handler");
+            if let Some(threads) = threads {
+                builder.worker_threads(threads.get());
+            }
+            match builder.build() {
+                Ok(runtime) => {
+                    let _ = started.send(Ok(()));
+                    runtime.block_on(pump);
+                    // A handler that blocks its thread must not hold up the end of this one.
+                    runtime.shutdown_background();
+                }
+                Err(error) => {
+                    let _ = started.send(Err(error));
+                }
+            }
+        })?;
+    result
+        .recv()
+        .unwrap_or_else(|_| Err(io::Error::other("the handlers' thread did not start")))
+}

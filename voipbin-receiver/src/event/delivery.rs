@@ -1,0 +1,310 @@
+use std::any::{Any, TypeId};
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use tracing::Span;
+
+use super::envelope::{BodyError, Content, Id, classify};
+use super::key::EventKey;
+use super::time::Time;
+use crate::catalog::{EventType, ResourceKind};
+use crate::resource;
+
+/// How a body proved where it comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Proof {
+    /// Its signature matched a configured secret.
+    Signed,
+    /// It had no signature and the receiver allows that.
+    Unsigned,
+}
+
+/// Bytes that passed the gate, and the identity that follows from them. Only the gate makes one.
+pub(crate) struct VerifiedBody {
+    pub(crate) bytes: Bytes,
+    /// Whether the bytes are in memory of their own; otherwise they are a slice of the connection's
+    /// buffer.
+    pub(crate) owned: bool,
+    pub(crate) proof: Proof,
+    pub(crate) key: EventKey,
+}
+
+/// One thing that the platform delivered: the exact bytes, what they are and who they are.
+///
+/// Cheap to clone; all clones share the bytes. Everything that it tells comes from the verified
+/// body. `Debug` shows no payload.
+#[derive(Clone)]
+pub struct Delivery(Arc<Inner>);
+
+struct Inner {
+    body: Bytes,
+    content: Content,
+    key: EventKey,
+    proof: Proof,
+    received_at: SystemTime,
+    span: Span,
+    /// The payload in the type in which it was first asked for. Handlers of one event nearly always
+    /// agree on the type; one that does not pays for its own.
+    payload: OnceLock<(TypeId, Arc<dyn Any + Send + Sync>)>,
+}
+
+impl Delivery {
+    /// Reads a verified body. A body that lies in the connection's buffer is copied out: a slice of
+    /// it would hold the whole buffer in memory for as long as the event waits.
+    pub(crate) fn read(body: VerifiedBody, received_at: SystemTime) -> Result<Self, BodyError> {
+        let content = classify(&body.bytes)?;
+        Ok(Self(Arc::new(Inner {
+            body: if body.owned {
+                body.bytes
+            } else {
+                Bytes::copy_from_slice(&body.bytes)
+            },
+            content,
+            key: body.key,
+            proof: body.proof,
+            received_at,
+            span: Span::none(),
+            payload: OnceLock::new(),
+        })))
+    }
+
+    /// The type of the event under its current name, or `None` for a custom delivery.
+    ///
+    /// An older name is resolved here: `call_hungup` reads [`EventType::CallHangup`]. What really
+    /// came is [`received_as`](Self::received_as).
+    #[must_use]
+    pub fn event_type(&self) -> Option<EventType> {
+        self.received_as().map(EventType::canonical)
+    }
+
+    /// The type exactly as it came, or `None` for a custom delivery.
+    #[must_use]
+    pub fn received_as(&self) -> Option<&EventType> {
+        match &self.0.content {
+            Content::Envelope { event_type, .. } => Some(event_type),
+            Content::Custom => None,
+        }
+    }
+
+    /// Whether this is valid JSON other than an envelope, as the flow action `webhook_send` sends.
+    #[must_use]
+    pub fn is_custom(&self) -> bool {
+        matches!(self.0.content, Content::Custom)
+    }
+
+    /// The kind of resource that the event carries, as far as the catalogue knows it.
+    #[must_use]
+    pub fn resource_kind(&self) -> Option<ResourceKind> {
+        self.received_as().and_then(EventType::resource)
+    }
+
+    /// `data.id`, unless it is absent, empty or the nil UUID.
+    ///
+    /// The id of a webchat session is a credential: for logs there is
+    /// [`loggable_id`](Self::loggable_id).
+    #[must_use]
+    pub fn resource_id(&self) -> Option<&str> {
+        match &self.0.content {
+            Content::Envelope {
+                id: Some(Id::At(range)),
+                ..
+            } => std::str::from_utf8(self.0.body.get(range.clone())?).ok(),
+            Content::Envelope {
+                id: Some(Id::Unescaped(id)),
+                ..
+            } => Some(id),
+            _ => None,
+        }
+    }
+
+    /// The resource's id in a form that may be logged: hashed where the id itself is a credential.
+    #[must_use]
+    pub fn loggable_id(&self) -> Option<LoggableId<'_>> {
+        let id = self.resource_id()?;
+        Some(LoggableId {
+            id,
+            secret: self
+                .resource_kind()
+                .is_some_and(ResourceKind::id_is_credential),
+        })
+    }
+
+    /// When the resource was last changed or, while that has not happened, created, as the payload
+    /// tells. Events come in any order: of two with the same resource id, the later one counts.
+    #[must_use]
+    pub fn last_change(&self) -> Option<Time> {
+        resource::last_change(self.payload_json())
+    }
+
+    /// Who this delivery is: copies of it have the same identity.
+    #[must_use]
+    pub fn identity(&self) -> EventKey {
+        self.0.key
+    }
+
+    /// Whether two deliveries with this identity are certainly the same event.
+    ///
+    /// A custom delivery, or an event without a resource id, can repeat byte for byte and mean
+    /// something new each time.
+    #[must_use]
+    pub fn has_own_identity(&self) -> bool {
+        self.resource_id().is_some()
+    }
+
+    /// How the body proved where it comes from.
+    #[must_use]
+    pub fn proof(&self) -> Proof {
+        self.0.proof
+    }
+
+    /// When the receiver had read the whole body, by the machine's clock.
+    #[must_use]
+    pub fn received_at(&self) -> SystemTime {
+        self.0.received_at
+    }
+
+    /// The body exactly as it came. It is personal data, and some bodies hold credentials: do not
+    /// log it.
+    #[must_use]
+    pub fn body(&self) -> &Bytes {
+        &self.0.body
+    }
+
+    /// The payload as it was written: `data` of an envelope, the whole body of a custom delivery.
+    #[must_use]
+    pub fn payload_json(&self) -> &str {
+        let bytes = match &self.0.content {
+            Content::Envelope { data, .. } => self.0.body.get(data.clone()).unwrap_or_default(),
+            Content::Custom => &self.0.body,
+        };
+        let text = std::str::from_utf8(bytes).unwrap_or_default();
+        text.strip_prefix('\u{feff}').unwrap_or(text)
+    }
+
+    /// The payload as a `T`, read at most once for all handlers that ask for the same type.
+    ///
+    /// # Errors
+    ///
+    /// When the JSON does not fit `T`. The error names the place, never the content.
+    pub fn payload<T>(&self) -> Result<Arc<T>, PayloadError>
+    where
+        T: DeserializeOwned + Send + Sync + 'static,
+    {
+        if let Some((kind, payload)) = self.0.payload.get()
+            && *kind == TypeId::of::<T>()
+            && let Ok(payload) = Arc::clone(payload).downcast::<T>()
+        {
+            return Ok(payload);
+        }
+        let payload: Arc<T> = Arc::new(
+            serde_json::from_str(self.payload_json())
+                .map_err(|error| PayloadError::new::<T>(&error))?,
+        );
+        // Two handlers may read at once: the first one is kept, the other keeps its own copy.
+        let _ = self.0.payload.set((TypeId::of::<T>(), payload.clone()));
+        Ok(payload)
+    }
+
+    /// The span that follows the delivery from the edge to the end of its handlers.
+    pub(crate) fn span(&self) -> &Span {
+        &self.0.span
+    }
+
+    /// Replaces the identity by the one that a key function chose. Only before the delivery is
+    /// shared.
+    pub(crate) fn identify(&mut self, key: EventKey) {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.key = key;
+        }
+    }
+
+    /// Sets the span that follows the delivery. Only before the delivery is shared.
+    pub(crate) fn follow(&mut self, span: Span) {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.span = span;
+        }
+    }
+}
+
+impl fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delivery")
+            .field("event_type", &self.received_as().map(EventType::as_str))
+            .field("resource_id", &self.loggable_id())
+            .field("identity", &self.0.key)
+            .field("proof", &self.0.proof)
+            .field("bytes", &self.0.body.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A resource's id as logs may show it. See [`Delivery::loggable_id`].
+#[derive(Clone, Copy)]
+pub struct LoggableId<'a> {
+    id: &'a str,
+    secret: bool,
+}
+
+impl fmt::Display for LoggableId<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.secret {
+            write!(f, "hash:{}", EventKey::of_credential(self.id.as_bytes()))
+        } else {
+            f.write_str(self.id)
+        }
+    }
+}
+
+impl fmt::Debug for LoggableId<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The payload does not fit the type that a handler asked for.
+#[derive(Debug)]
+pub struct PayloadError {
+    wanted: &'static str,
+    line: usize,
+    column: usize,
+    category: serde_json::error::Category,
+}
+
+impl PayloadError {
+    /// The cause is not kept: its text can quote the payload.
+    fn new<T>(error: &serde_json::Error) -> Self {
+        Self {
+            wanted: std::any::type_name::<T>(),
+            line: error.line(),
+            column: error.column(),
+            category: error.classify(),
+        }
+    }
+}
+
+impl fmt::Display for PayloadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            wanted,
+            line,
+            column,
+            ..
+        } = self;
+        match self.category {
+            serde_json::error::Category::Data => write!(
+                f,
+                "the payload does not fit {wanted}: another type or a missing field at line {line}, column {column} of the payload"
+            ),
+            _ => write!(
+                f,
+                "the payload cannot be read at line {line}, column {column}"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for PayloadError {}

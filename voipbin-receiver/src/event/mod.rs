@@ -1,0 +1,13 @@
+//! A delivery: one verified body, what kind of thing it is, and its identity.
+
+mod delivery;
+mod envelope;
+mod key;
+mod time;
+
+pub(crate) use self::delivery::VerifiedBody;
+pub use self::delivery::{Delivery, LoggableId, PayloadError, Proof};
+pub use self::envelope::{BodyError, BodyErrorKind};
+
+pub use self::key::EventKey;
+pub use self::time::{Time, TimeError};

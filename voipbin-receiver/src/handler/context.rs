@@ -1,0 +1,117 @@
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::catalog::EventType;
+use crate::event::{Delivery, EventKey};
+
+/// The stable, unique name of a registration: what its work is counted, completed and resumed by.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HandlerName(Arc<str>);
+
+impl HandlerName {
+    pub(crate) fn new(name: &str) -> Self {
+        Self(name.into())
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for HandlerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for HandlerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&*self.0, f)
+    }
+}
+
+/// What a handler may know about the run it is in, beside the payload.
+///
+/// Ask for it as an argument, in any place:
+///
+/// ```
+/// use voipbin_receiver::{Context, HandlerError, on};
+///
+/// #[on(any)]
+/// async fn audit(context: Context) -> Result<(), HandlerError> {
+///     println!("{} {}", context.identity(), context.attempt());
+///     Ok(())
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Context {
+    delivery: Delivery,
+    handler: HandlerName,
+    attempt: u32,
+    possible_repeat: bool,
+}
+
+impl Context {
+    pub(crate) fn new(
+        delivery: Delivery,
+        handler: HandlerName,
+        attempt: u32,
+        possible_repeat: bool,
+    ) -> Self {
+        Self {
+            delivery,
+            handler,
+            attempt,
+            possible_repeat,
+        }
+    }
+
+    /// The delivery: its exact bytes, type, resource and identity.
+    #[must_use]
+    pub fn delivery(&self) -> &Delivery {
+        &self.delivery
+    }
+
+    /// The type of the event under its current name, or `None` for a custom delivery.
+    #[must_use]
+    pub fn event_type(&self) -> Option<EventType> {
+        self.delivery.event_type()
+    }
+
+    /// Who the delivery is: the key to make your own work idempotent with.
+    #[must_use]
+    pub fn identity(&self) -> EventKey {
+        self.delivery.identity()
+    }
+
+    /// When the receiver had read the whole request.
+    #[must_use]
+    pub fn received_at(&self) -> SystemTime {
+        self.delivery.received_at()
+    }
+
+    /// The name of the registration that runs.
+    #[must_use]
+    pub fn handler(&self) -> &HandlerName {
+        &self.handler
+    }
+
+    /// Which run of this handler for this delivery it is, from 1.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// Whether the same bytes came shortly before and this may be the sender's next try.
+    ///
+    /// Only ever true for deliveries that carry no identity of their own: a custom delivery, or an
+    /// event without a resource id. They can repeat byte for byte and mean something new, so they
+    /// are marked and never dropped unless the builder was told to.
+    #[must_use]
+    pub fn possible_repeat(&self) -> bool {
+        self.possible_repeat
+    }
+}

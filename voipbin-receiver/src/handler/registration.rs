@@ -1,0 +1,121 @@
+use std::fmt;
+use std::panic::Location;
+
+use super::argument::StateNeed;
+use super::call::{Call, IntoHandler};
+use crate::catalog::{EventSet, Selector};
+
+/// Where a handler was registered or written, for errors.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct SourceLocation {
+    file: &'static str,
+    line: u32,
+}
+
+impl SourceLocation {
+    /// Used by the code that `#[on(…)]` expands to.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn new(file: &'static str, line: u32) -> Self {
+        Self { file, line }
+    }
+}
+
+impl fmt::Display for SourceLocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
+impl fmt::Debug for SourceLocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// One handler, the events it is for, and its name.
+///
+/// `.on(events, handler)` on the builder makes one with the default name; write it out to choose a
+/// name, and give it to [`handlers`](crate::ReceiverBuilder::handlers):
+///
+/// ```
+/// use voipbin_receiver::events::CallHangup;
+/// use voipbin_receiver::resource::Call;
+/// use voipbin_receiver::{Event, Receiver, Registration};
+///
+/// # fn main() -> Result<(), voipbin_receiver::BuildError> {
+/// let receiver = Receiver::builder()
+///     .secret("a secret of the customer")
+///     .handlers([
+///         Registration::new(CallHangup, |call: Event<Call>| async move { drop(call) }).name("crm"),
+///         Registration::new(CallHangup, |call: Event<Call>| async move { drop(call) }).name("bill"),
+///     ])
+///     .build()?;
+/// # Ok(()) }
+/// ```
+#[must_use = "a registration does nothing until it is given to the builder"]
+pub struct Registration {
+    pub(crate) name: String,
+    pub(crate) selectors: Vec<Selector>,
+    pub(crate) needs: Vec<StateNeed>,
+    pub(crate) call: Call,
+    pub(crate) location: SourceLocation,
+}
+
+impl Registration {
+    /// A handler for a set of events, named after the events.
+    #[track_caller]
+    pub fn new<E, M, H>(events: E, handler: H) -> Self
+    where
+        E: EventSet,
+        H: IntoHandler<E, M>,
+    {
+        let caller = Location::caller();
+        let selectors = events.selectors();
+        let (call, needs) = handler.into_handler();
+        let names: Vec<String> = selectors.iter().map(ToString::to_string).collect();
+        Self {
+            name: names.join(", "),
+            selectors,
+            needs,
+            call,
+            location: SourceLocation::new(caller.file(), caller.line()),
+        }
+    }
+
+    /// Gives the registration a name of its own. Names are unique in a receiver and should be
+    /// stable over releases: work that was begun is taken up again by its handler's name.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Used by the code that `#[on(…)]` expands to.
+    #[doc(hidden)]
+    pub fn at(mut self, location: SourceLocation) -> Self {
+        self.location = location;
+        self
+    }
+}
+
+impl fmt::Debug for Registration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registration")
+            .field("name", &self.name)
+            .field("selectors", &self.selectors)
+            .field("location", &self.location)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An item that `#[on(…)]` was put on: what [`handlers!`](crate::handlers) collects.
+#[diagnostic::on_unimplemented(
+    message = "this handler has no `#[on(…)]`",
+    label = "not an annotated function",
+    note = "say which events it is for, `#[on(CallHangup)]`, or give it to `.on(CallHangup, …)` instead of `handlers![…]`"
+)]
+pub trait Annotated {
+    /// The registration that the attribute describes.
+    #[doc(hidden)]
+    fn registration() -> Registration;
+}

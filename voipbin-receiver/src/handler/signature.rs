@@ -1,0 +1,183 @@
+//! How the compiler finds out what kind of handler it was given, and then whether it fits.
+//!
+//! [`Handles`] is about the handler alone: the number of its arguments leaves one implementation,
+//! and with it the [`Signature`]. Only that one looks at the events, so that what does not fit is
+//! reported as itself.
+
+use std::future::Future;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+use super::argument::{Argument, StateNeed, States};
+use super::call::{Blocking, Call, EventHandler, HandlerResult, Outcome};
+use super::context::Context;
+use super::error::HandlerError;
+
+/// A handler of the signature `M`.
+pub trait Handles<M: Parts>: Send + Sync + 'static {
+    /// Begins one run.
+    fn begin(self: &Arc<Self>, input: M::Input) -> M::Output;
+}
+
+/// What goes into a run and what comes out of it.
+pub trait Parts: 'static {
+    type Input;
+    type Output;
+}
+
+/// A signature that fits the events `E`.
+pub trait Signature<E>: Parts + Sized {
+    fn call<H: Handles<Self>>(handler: H) -> (Call, Vec<StateNeed>);
+}
+
+/// An [`EventHandler`].
+pub struct ByTrait;
+
+/// A function that returns a future.
+pub struct Async<Arguments, Fut>(PhantomData<fn(Arguments) -> Fut>);
+
+/// A function that was wrapped in [`blocking`](super::blocking).
+pub struct Plain<Arguments, Output>(PhantomData<fn(Arguments) -> Output>);
+
+impl Parts for ByTrait {
+    type Input = Context;
+    type Output = BoxFuture<'static, Outcome>;
+}
+
+impl<Arguments: 'static, Fut: 'static> Parts for Async<Arguments, Fut> {
+    type Input = Arguments;
+    type Output = Fut;
+}
+
+impl<Arguments: 'static, Output: 'static> Parts for Plain<Arguments, Output> {
+    type Input = Arguments;
+    type Output = Output;
+}
+
+impl<E> Signature<E> for ByTrait {
+    fn call<H: Handles<Self>>(handler: H) -> (Call, Vec<StateNeed>) {
+        let handler = Arc::new(handler);
+        (
+            Call::Async(Arc::new(move |context, _| handler.begin(context))),
+            Vec::new(),
+        )
+    }
+}
+
+impl<E, A, Fut> Signature<E> for Async<A, Fut>
+where
+    A: Arguments<E>,
+    Fut: HandlerFuture<Returned: HandlerResult> + Send,
+{
+    fn call<H: Handles<Self>>(handler: H) -> (Call, Vec<StateNeed>) {
+        let handler = Arc::new(handler);
+        let call = Call::Async(Arc::new(move |context, states| {
+            let handler = Arc::clone(&handler);
+            Box::pin(async move {
+                let arguments = A::extract(&context, &states)?;
+                handler.begin(arguments).await.into_outcome()
+            })
+        }));
+        (call, A::needs())
+    }
+}
+
+impl<E, A, Output> Signature<E> for Plain<A, Output>
+where
+    A: Arguments<E>,
+    Output: HandlerResult,
+{
+    fn call<H: Handles<Self>>(handler: H) -> (Call, Vec<StateNeed>) {
+        let handler = Arc::new(handler);
+        let call = Call::Blocking(Arc::new(move |context, states| {
+            let arguments = A::extract(&context, &states)?;
+            handler.begin(arguments).into_outcome()
+        }));
+        (call, A::needs())
+    }
+}
+
+/// What an async handler returns when it is called: a future, under a name that can tell what is
+/// missing when it is none.
+#[diagnostic::on_unimplemented(
+    message = "this handler is not async",
+    label = "returns `{Self}` and not a future",
+    note = "begin the body with `async move`; or, when the handler blocks its thread, wrap it: `blocking(|call: Event<Call>| …)`"
+)]
+pub trait HandlerFuture: Future<Output = <Self as HandlerFuture>::Returned> + 'static {
+    type Returned;
+}
+
+#[diagnostic::do_not_recommend]
+impl<Fut: Future + 'static> HandlerFuture for Fut {
+    type Returned = Fut::Output;
+}
+
+/// The arguments of a handler for the events `E`, together.
+pub trait Arguments<E>: Sized + Send + 'static {
+    fn needs() -> Vec<StateNeed>;
+    fn extract(context: &Context, states: &States) -> Result<Self, HandlerError>;
+}
+
+#[diagnostic::do_not_recommend]
+impl<H: EventHandler> Handles<ByTrait> for H {
+    fn begin(self: &Arc<Self>, context: Context) -> BoxFuture<'static, Outcome> {
+        let handler = Arc::clone(self);
+        Box::pin(async move { handler.handle(context).await })
+    }
+}
+
+macro_rules! functions {
+    ($($argument:ident)*) => {
+        #[allow(non_snake_case, unused_variables)]
+        impl<E, $($argument: Argument<E> + 'static),*> Arguments<E> for ($($argument,)*) {
+            fn needs() -> Vec<StateNeed> {
+                let needs: &[Option<StateNeed>] = &[$($argument::need()),*];
+                needs.iter().copied().flatten().collect()
+            }
+
+            fn extract(context: &Context, states: &States) -> Result<Self, HandlerError> {
+                Ok(($($argument::extract(context, states)?,)*))
+            }
+        }
+
+        #[diagnostic::do_not_recommend]
+        #[allow(non_snake_case)]
+        impl<Function, Fut, $($argument),*> Handles<Async<($($argument,)*), Fut>> for Function
+        where
+            Function: Fn($($argument),*) -> Fut + Send + Sync + 'static,
+            Fut: 'static,
+            $($argument: 'static,)*
+        {
+            fn begin(self: &Arc<Self>, ($($argument,)*): ($($argument,)*)) -> Fut {
+                self($($argument),*)
+            }
+        }
+
+        #[diagnostic::do_not_recommend]
+        #[allow(non_snake_case)]
+        impl<Function, Output, $($argument),*> Handles<Plain<($($argument,)*), Output>>
+            for Blocking<Function>
+        where
+            Function: Fn($($argument),*) -> Output + Send + Sync + 'static,
+            Output: 'static,
+            $($argument: 'static,)*
+        {
+            fn begin(self: &Arc<Self>, ($($argument,)*): ($($argument,)*)) -> Output {
+                (self.0)($($argument),*)
+            }
+        }
+    };
+}
+
+functions!();
+functions!(A);
+functions!(A B);
+functions!(A B C);
+functions!(A B C D);
+functions!(A B C D F);
+functions!(A B C D F G);
+functions!(A B C D F G H);
+functions!(A B C D F G H I);

@@ -1,0 +1,274 @@
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::Notify;
+
+use super::seen::{Admitted, RETRY_TIME, Seen};
+use super::{
+    Durability, Inbox, InboxStats, Incoming, KeepError, KeepErrorKind, Kept, Promises, Receipt,
+    Repeats, Settled, Taken, Ticket,
+};
+use crate::clock::{Clock, SystemClock};
+use crate::handler::HandlerName;
+
+/// An inbox in the memory of this process: the default.
+///
+/// A 200 means that the event is queued here and a clean shutdown will drain it. It is gone when
+/// the process dies.
+///
+/// It is bounded by the number of events that are not finished and by the bytes of their bodies;
+/// beyond either it refuses, the sender gets a 503 and tries again.
+///
+/// ```
+/// use std::time::Duration;
+/// use voipbin_receiver::inbox::MemoryInbox;
+///
+/// let inbox = MemoryInbox::builder()
+///     .max_events(50_000)
+///     .identity_ttl(Duration::from_secs(600))
+///     .build();
+/// ```
+pub struct MemoryInbox {
+    /// Identities of events.
+    seen: Seen,
+    /// Bytes that came and may mean something new when they come again.
+    noted: Seen,
+    queue: Mutex<Queue>,
+    arrived: Notify,
+    max_events: usize,
+    max_bytes: usize,
+}
+
+/// What one lock covers: keeping an event is one push into it. It is never held across an await.
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<Taken>,
+    /// Events that are not finished, waiting or taken.
+    events: usize,
+    /// Bytes of their bodies.
+    bytes: usize,
+    next_id: u64,
+    closed: bool,
+}
+
+/// The settings of a [`MemoryInbox`].
+#[derive(Debug)]
+#[must_use = "settings do nothing until `build` is called"]
+pub struct MemoryInboxBuilder {
+    max_events: usize,
+    max_bytes: usize,
+    max_identities: usize,
+    identity_ttl: Duration,
+    clock: Arc<dyn Clock>,
+}
+
+impl MemoryInbox {
+    /// The default of [`MemoryInboxBuilder::max_events`].
+    pub const DEFAULT_MAX_EVENTS: usize = 16_384;
+    /// The default of [`MemoryInboxBuilder::max_bytes`]: 64 MiB.
+    pub const DEFAULT_MAX_BYTES: usize = 64 << 20;
+    /// The default of [`MemoryInboxBuilder::max_identities`].
+    pub const DEFAULT_MAX_IDENTITIES: usize = 1_000_000;
+    /// The default of [`MemoryInboxBuilder::identity_ttl`]: one hour.
+    pub const DEFAULT_IDENTITY_TTL: Duration = Duration::from_secs(3600);
+
+    /// An inbox with the default settings.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// The settings, to change them.
+    pub fn builder() -> MemoryInboxBuilder {
+        MemoryInboxBuilder {
+            max_events: Self::DEFAULT_MAX_EVENTS,
+            max_bytes: Self::DEFAULT_MAX_BYTES,
+            max_identities: Self::DEFAULT_MAX_IDENTITIES,
+            identity_ttl: Self::DEFAULT_IDENTITY_TTL,
+            clock: Arc::new(SystemClock::new()),
+        }
+    }
+
+    /// Puts one event into the queue, if there is room.
+    fn push(&self, incoming: Incoming, possible_repeat: bool) -> Result<(), KeepError> {
+        let Incoming { delivery, jobs, .. } = incoming;
+        let mut queue = self.queue();
+        if queue.closed {
+            return Err(KeepError::new(KeepErrorKind::Draining));
+        }
+        // An event without handlers is finished as it comes: its identity is all that is kept.
+        if jobs.is_empty() {
+            return Ok(());
+        }
+        let bytes = queue.bytes.saturating_add(delivery.body().len());
+        if queue.events >= self.max_events || bytes > self.max_bytes {
+            return Err(KeepError::new(KeepErrorKind::Full));
+        }
+        queue.events += 1;
+        queue.bytes = bytes;
+        queue.next_id += 1;
+        let taken = Taken::new(queue.next_id, delivery, jobs, possible_repeat);
+        queue.waiting.push_back(taken);
+        drop(queue);
+        self.arrived.notify_one();
+        Ok(())
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for MemoryInbox {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for MemoryInbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryInbox")
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Inbox for MemoryInbox {
+    fn keep(&self, incoming: Incoming) -> Receipt {
+        let key = incoming.delivery.identity();
+        Receipt::ready(match incoming.repeats {
+            Repeats::Drop => {
+                let unhandled = incoming.jobs.is_empty();
+                let admitted = self.seen.admit(key, || self.push(incoming, false));
+                if unhandled && matches!(admitted, Ok(Admitted::New)) {
+                    self.seen.finish(key);
+                }
+                admitted.map(|admitted| match admitted {
+                    Admitted::New => Kept::New,
+                    Admitted::Known => Kept::Duplicate,
+                })
+            }
+            Repeats::Mark => self
+                .noted
+                .note(key, |possible_repeat| self.push(incoming, possible_repeat))
+                .map(|()| Kept::New),
+        })
+    }
+
+    async fn take(&self, max: usize) -> Vec<Taken> {
+        loop {
+            // Before the look, so that a push between the look and the wait is not missed.
+            let arrived = self.arrived.notified();
+            {
+                let mut queue = self.queue();
+                let count = queue.waiting.len().min(max);
+                if count > 0 {
+                    let taken = queue.waiting.drain(..count).collect();
+                    if !queue.waiting.is_empty() {
+                        self.arrived.notify_one();
+                    } else if queue.waiting.capacity() > 4096 {
+                        queue.waiting = VecDeque::new();
+                    }
+                    return taken;
+                }
+                if queue.closed || max == 0 {
+                    return Vec::new();
+                }
+            }
+            arrived.await;
+        }
+    }
+
+    fn settle(&self, ticket: &Ticket, _: &HandlerName, _: Settled) {
+        if ticket.settle_one() {
+            let mut queue = self.queue();
+            queue.events = queue.events.saturating_sub(1);
+            queue.bytes = queue.bytes.saturating_sub(ticket.size());
+            drop(queue);
+            self.seen.finish(ticket.identity());
+        }
+    }
+
+    fn close(&self) {
+        self.queue().closed = true;
+        self.arrived.notify_waiters();
+    }
+
+    fn promises(&self) -> Promises {
+        Promises::new(Durability::Process)
+    }
+
+    fn stats(&self) -> InboxStats {
+        let queue = self.queue();
+        InboxStats {
+            events: queue.events,
+            bytes: queue.bytes,
+            identities: self.seen.len(),
+            evicted: self.seen.evicted(),
+        }
+    }
+}
+
+impl MemoryInboxBuilder {
+    /// How many events may be unfinished at once, waiting or running; 16,384 by default.
+    pub fn max_events(mut self, events: usize) -> Self {
+        self.max_events = events;
+        self
+    }
+
+    /// How many bytes the bodies of unfinished events may have together; 64 MiB by default.
+    pub fn max_bytes(mut self, bytes: usize) -> Self {
+        self.max_bytes = bytes;
+        self
+    }
+
+    /// How many identities are remembered; 1,000,000 by default, for at most 56 bytes each.
+    ///
+    /// At the limit the one that finished first is forgotten, never one whose event is not
+    /// finished, and no delivery is refused for it. A million in an hour is 277 events per second.
+    pub fn max_identities(mut self, identities: usize) -> Self {
+        self.max_identities = identities;
+        self
+    }
+
+    /// How long an identity is remembered, from the moment its event was kept; one hour by default,
+    /// at most 6 years. A copy does not prolong it.
+    ///
+    /// All of the sender's tries come within 100 seconds; the rest of the hour is for whoever
+    /// captured a request and sends it again, as the signature carries no time. Below 100 seconds a
+    /// slow try is handled twice.
+    pub fn identity_ttl(mut self, ttl: Duration) -> Self {
+        self.identity_ttl = ttl;
+        self
+    }
+
+    /// Where the time comes from; the machine by default.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// The inbox.
+    #[must_use]
+    pub fn build(self) -> MemoryInbox {
+        let Self {
+            max_events,
+            max_bytes,
+            max_identities,
+            identity_ttl,
+            clock,
+        } = self;
+        MemoryInbox {
+            seen: Seen::new(identity_ttl, max_identities, Arc::clone(&clock)),
+            noted: Seen::new(RETRY_TIME, max_identities, clock),
+            queue: Mutex::new(Queue::default()),
+            arrived: Notify::new(),
+            max_events,
+            max_bytes,
+        }
+    }
+}

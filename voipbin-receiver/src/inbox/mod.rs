@@ -1,0 +1,216 @@
+//! Where an event is kept between its answer and the end of its handlers.
+//!
+//! The promise of every inbox: a delivery is kept once, and it is not called kept before it is.
+
+mod memory;
+mod receipt;
+mod seen;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+
+pub use self::memory::{MemoryInbox, MemoryInboxBuilder};
+pub use self::receipt::{KeepError, KeepErrorKind, Kept, Pending, Receipt};
+use crate::event::{Delivery, EventKey};
+use crate::handler::HandlerName;
+
+/// The names of the handlers that an event is kept for.
+pub type Jobs = Arc<[HandlerName]>;
+
+/// A store of events that are answered and not yet handled.
+///
+/// The pipeline calls [`keep`](Self::keep), the dispatcher [`take`](Self::take) and
+/// [`settle`](Self::settle). The contract:
+///
+/// * An event for which `keep` gave [`Kept::New`] is handed out by `take`, in this process or in
+///   one after it, as [`promises`](Self::promises) says.
+/// * While the identity of a kept event is remembered, a copy is [`Kept::Duplicate`]. A copy that
+///   comes while the first is still being kept waits for that outcome and shares it.
+/// * When an event cannot be kept, its identity is not remembered: the sender's next try is new.
+/// * An identity whose event is not finished is never forgotten.
+#[async_trait]
+pub trait Inbox: fmt::Debug + Send + Sync + 'static {
+    /// Takes a delivery over.
+    ///
+    /// The hand-over is this call and not the returned future: once it returns, the inbox brings
+    /// the matter to an end, kept or refused, whether or not anybody awaits the receipt. It must
+    /// not block the thread.
+    fn keep(&self, incoming: Incoming) -> Receipt;
+
+    /// Waits for kept events and hands out at least one and at most `max` of them, in the order in
+    /// which they were kept. An empty list means that the inbox is closed and nothing is left.
+    ///
+    /// Cancel-safe: an event is either in the returned list or still in the inbox.
+    async fn take(&self, max: usize) -> Vec<Taken>;
+
+    /// One job of a taken event has ended. The event is finished with its last job.
+    fn settle(&self, ticket: &Ticket, handler: &HandlerName, outcome: Settled);
+
+    /// The receiver is shutting down. An inbox that loses its content with the process refuses new
+    /// events from here on, and goes on answering for copies of those it has.
+    fn close(&self);
+
+    /// What this inbox can and cannot promise.
+    fn promises(&self) -> Promises;
+
+    /// How full it is.
+    fn stats(&self) -> InboxStats;
+}
+
+/// What is handed to an inbox.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Incoming {
+    /// The delivery.
+    pub delivery: Delivery,
+    /// The handlers that are to run for it, by name; may be empty.
+    pub jobs: Jobs,
+    /// What to do when the identity is known.
+    pub repeats: Repeats,
+}
+
+impl Incoming {
+    /// A delivery for the given handlers.
+    #[must_use]
+    pub fn new(delivery: Delivery, jobs: Jobs, repeats: Repeats) -> Self {
+        Self {
+            delivery,
+            jobs,
+            repeats,
+        }
+    }
+}
+
+/// What happens to a delivery whose bytes came before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Repeats {
+    /// It is a copy: answered, and dropped.
+    Drop,
+    /// It is kept again, and marked as a possible repeat when the same bytes came within the
+    /// sender's retry time.
+    #[default]
+    Mark,
+}
+
+/// An event that was handed out to be handled.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Taken {
+    /// What the inbox knows the event by.
+    pub ticket: Ticket,
+    /// The delivery, with the bytes that were verified.
+    pub delivery: Delivery,
+    /// The handlers that are still to run for it.
+    pub jobs: Jobs,
+    /// Whether it may be a repeat; see [`Repeats::Mark`].
+    pub possible_repeat: bool,
+}
+
+impl Taken {
+    /// An event for the handlers in `jobs`.
+    #[must_use]
+    pub fn new(id: u64, delivery: Delivery, jobs: Jobs, possible_repeat: bool) -> Self {
+        let ticket = Ticket {
+            id,
+            key: delivery.identity(),
+            size: delivery.body().len(),
+            open: AtomicUsize::new(jobs.len()),
+        };
+        Self {
+            ticket,
+            delivery,
+            jobs,
+            possible_repeat,
+        }
+    }
+}
+
+/// What an inbox knows a taken event by, until its last job is settled.
+#[derive(Debug)]
+pub struct Ticket {
+    id: u64,
+    key: EventKey,
+    size: usize,
+    open: AtomicUsize,
+}
+
+impl Ticket {
+    /// The number that the inbox gave it.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The identity of its delivery.
+    #[must_use]
+    pub fn identity(&self) -> EventKey {
+        self.key
+    }
+
+    /// How many bytes its body has.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Counts one job as settled; true for the last one. For inboxes that need no list of their own.
+    #[must_use]
+    pub fn settle_one(&self) -> bool {
+        self.open.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+}
+
+/// How a job ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Settled {
+    /// The handler returned without an error.
+    Done,
+    /// The handler failed or panicked.
+    Failed,
+}
+
+/// What an inbox can and cannot promise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Promises {
+    /// What a kept event survives.
+    pub durability: Durability,
+}
+
+impl Promises {
+    /// The promises of an inbox with this durability.
+    #[must_use]
+    pub const fn new(durability: Durability) -> Self {
+        Self { durability }
+    }
+}
+
+/// What a kept event survives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Durability {
+    /// A clean shutdown, which drains it. It is lost when the process dies.
+    Process,
+    /// `kill -9` and a power cut.
+    Machine,
+    /// The loss of a machine.
+    Cluster,
+}
+
+/// How full an inbox is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct InboxStats {
+    /// Events that are kept and not finished.
+    pub events: usize,
+    /// Bytes of their bodies.
+    pub bytes: usize,
+    /// Identities that are remembered.
+    pub identities: usize,
+    /// Identities that were forgotten before their time because there were too many.
+    pub evicted: u64,
+}

@@ -1,0 +1,306 @@
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
+
+use crate::clock::Clock;
+use crate::event::EventKey;
+
+/// The time within which the sender's tries of one delivery all come: three of up to 15 s with
+/// pauses of 1 s, and room for a slow network.
+pub(crate) const RETRY_TIME: Duration = Duration::from_secs(100);
+
+const TICK_MILLIS: u128 = 100;
+const OPEN: u32 = 1 << 31;
+
+/// Identities and when they were kept: a map with a lifetime for each entry.
+///
+/// An identity is *open* while its event is not finished and *finished* after. An open one is never
+/// forgotten. Finished ones stand in line in the order in which they finished; each step that adds
+/// to the line takes what has expired off its other end, so that no step ever walks the map.
+///
+/// An identity takes 20 bytes in the map and 8 in the line. Half of it is the map's key and the
+/// other half is compared, which saves the line 8 bytes. Two identities that share the first half
+/// cannot both be remembered; among a million there is a pair with a chance of 3 in 10^8, and then
+/// the later one is handled and not remembered.
+pub(crate) struct Seen {
+    map: DashMap<Half, Slot, foldhash::fast::RandomState>,
+    finished: Mutex<Line>,
+    len: AtomicUsize,
+    ttl: u32,
+    capacity: usize,
+    evicted: AtomicU64,
+    warned_at: AtomicU32,
+    clock: Arc<dyn Clock>,
+}
+
+type Half = [u8; 8];
+
+#[derive(Clone, Copy)]
+struct Slot {
+    rest: Half,
+    /// The highest bit tells whether it is open; the others when it was kept, in ticks.
+    state: u32,
+}
+
+impl Slot {
+    fn is_open(self) -> bool {
+        self.state & OPEN != 0
+    }
+
+    fn kept_at(self) -> u32 {
+        self.state & !OPEN
+    }
+}
+
+/// What admitting an identity came to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Admitted {
+    New,
+    Known,
+}
+
+impl Seen {
+    pub(crate) fn new(ttl: Duration, capacity: usize, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            map: DashMap::with_hasher(foldhash::fast::RandomState::default()),
+            finished: Mutex::new(Line::default()),
+            len: AtomicUsize::new(0),
+            // Rounded up, so that an identity lives at least as long as asked.
+            ttl: ticks(ttl).saturating_add(1),
+            capacity: capacity.max(1),
+            evicted: AtomicU64::new(0),
+            warned_at: AtomicU32::new(0),
+            clock,
+        }
+    }
+
+    /// Runs `keep` unless the identity is known, and remembers the identity as open when it
+    /// succeeds.
+    ///
+    /// `keep` runs under the lock of the identity's shard: of two copies at the same instant, one
+    /// waits until the other is kept or refused. It must be short and must not come back here.
+    pub(crate) fn admit<E>(
+        &self,
+        key: EventKey,
+        keep: impl FnOnce() -> Result<(), E>,
+    ) -> Result<Admitted, E> {
+        let now = self.now();
+        let (half, rest) = split(key);
+        match self.map.entry(half) {
+            Entry::Occupied(mut entry) => {
+                let slot = *entry.get();
+                let alive = slot.is_open() || !self.expired(slot, now);
+                if alive && slot.rest == rest {
+                    return Ok(Admitted::Known);
+                }
+                keep()?;
+                if !alive {
+                    entry.insert(Slot {
+                        rest,
+                        state: now | OPEN,
+                    });
+                }
+            }
+            Entry::Vacant(entry) => {
+                keep()?;
+                entry.insert(Slot {
+                    rest,
+                    state: now | OPEN,
+                });
+                self.len.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        if self.len() > self.capacity {
+            self.evict_one(now);
+        }
+        Ok(Admitted::New)
+    }
+
+    /// The identity's event is finished: it may be forgotten when its time has come.
+    pub(crate) fn finish(&self, key: EventKey) {
+        let (half, rest) = split(key);
+        match self.map.get_mut(&half) {
+            Some(mut slot) if slot.rest == rest && slot.is_open() => slot.state &= !OPEN,
+            _ => return,
+        }
+        let mut line = self.line();
+        line.push(half);
+        drop(line);
+        self.forget_expired();
+    }
+
+    /// For identities that are not unique to one event: runs `keep` in any case, telling it whether
+    /// the identity was noted within the time to live, and notes it when `keep` succeeds.
+    pub(crate) fn note<E>(
+        &self,
+        key: EventKey,
+        keep: impl FnOnce(bool) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let now = self.now();
+        let (half, rest) = split(key);
+        let slot = Slot { rest, state: now };
+        match self.map.entry(half) {
+            Entry::Occupied(mut entry) => {
+                let before = *entry.get();
+                keep(before.rest == rest && !self.expired(before, now))?;
+                entry.insert(slot);
+                return Ok(());
+            }
+            Entry::Vacant(entry) => {
+                keep(false)?;
+                entry.insert(slot);
+            }
+        }
+        self.len.fetch_add(1, Ordering::Relaxed);
+        self.line().push(half);
+        self.forget_expired();
+        if self.len() > self.capacity {
+            self.evict_one(now);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn evicted(&self) -> u64 {
+        self.evicted.load(Ordering::Relaxed)
+    }
+
+    /// Takes up to two expired identities off the line. Every call follows a push, so the line
+    /// shrinks for as long as its head has expired.
+    fn forget_expired(&self) {
+        let now = self.now();
+        for _ in 0..2 {
+            let mut line = self.line();
+            let Some(half) = line.first() else { return };
+            // An open slot stands in line again when it finishes.
+            let gone = |slot: Slot| slot.is_open() || self.expired(slot, now);
+            if !self.map.get(&half).is_none_or(|slot| gone(*slot)) {
+                return;
+            }
+            line.pop();
+            drop(line);
+            let removed = self
+                .map
+                .remove_if(&half, |_, slot| !slot.is_open() && self.expired(*slot, now));
+            if removed.is_some() {
+                self.len.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Forgets the identity that finished first. When none is finished, all are open and their
+    /// number is bounded by the inbox.
+    fn evict_one(&self, now: u32) {
+        loop {
+            let Some(half) = self.line().pop() else {
+                return;
+            };
+            if let Some((_, slot)) = self.map.remove_if(&half, |_, slot| !slot.is_open()) {
+                self.len.fetch_sub(1, Ordering::Relaxed);
+                if !self.expired(slot, now) {
+                    self.evicted.fetch_add(1, Ordering::Relaxed);
+                    self.warn_if_young(now.saturating_sub(slot.kept_at()), now);
+                }
+                return;
+            }
+        }
+    }
+
+    /// A copy can still come for an identity this young. Said at most once in the retry time.
+    fn warn_if_young(&self, age: u32, now: u32) {
+        let limit = ticks(RETRY_TIME);
+        let last = self.warned_at.load(Ordering::Relaxed);
+        if age < limit
+            && (last == 0 || now.saturating_sub(last) >= limit)
+            && self
+                .warned_at
+                .compare_exchange(last, now.max(1), Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+        {
+            tracing::warn!(
+                capacity = self.capacity,
+                "identities are forgotten while the sender may still send copies: raise max_identities"
+            );
+        }
+    }
+
+    fn expired(&self, slot: Slot, now: u32) -> bool {
+        now.saturating_sub(slot.kept_at()) >= self.ttl
+    }
+
+    fn now(&self) -> u32 {
+        ticks(self.clock.monotonic())
+    }
+
+    fn line(&self) -> std::sync::MutexGuard<'_, Line> {
+        self.finished.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Ticks fit 31 bits for 6.8 years; beyond that time stands still, and nothing expires any more
+/// except by number.
+fn ticks(time: Duration) -> u32 {
+    u32::try_from(time.as_millis() / TICK_MILLIS).map_or(OPEN - 1, |ticks| ticks.min(OPEN - 1))
+}
+
+fn split(key: EventKey) -> (Half, Half) {
+    let [a, b, c, d, e, f, g, h, rest @ ..] = *key.as_bytes();
+    ([a, b, c, d, e, f, g, h], rest)
+}
+
+/// First in, first out, in blocks: it never copies itself to grow, and never holds more than one
+/// block that is not full.
+#[derive(Default)]
+struct Line {
+    blocks: VecDeque<Vec<Half>>,
+    /// How many of the first block are gone.
+    gone: usize,
+}
+
+impl Line {
+    const BLOCK: usize = 4096;
+
+    fn push(&mut self, half: Half) {
+        match self.blocks.back_mut() {
+            Some(block) if block.len() < Self::BLOCK => block.push(half),
+            _ => {
+                // The first block grows as needed, so that a quiet receiver stays small.
+                let mut block = Vec::with_capacity(if self.blocks.is_empty() {
+                    16
+                } else {
+                    Self::BLOCK
+                });
+                block.push(half);
+                self.blocks.push_back(block);
+            }
+        }
+    }
+
+    fn first(&self) -> Option<Half> {
+        self.blocks.front()?.get(self.gone).copied()
+    }
+
+    fn pop(&mut self) -> Option<Half> {
+        let half = self.first()?;
+        self.gone += 1;
+        if self
+            .blocks
+            .front()
+            .is_some_and(|block| block.len() == self.gone)
+        {
+            self.blocks.pop_front();
+            self.gone = 0;
+        }
+        Some(half)
+    }
+}
+
+#[cfg(test)]
+mod tests;

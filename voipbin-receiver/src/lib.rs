@@ -1,0 +1,211 @@
+//! Receive the webhooks of VoIPBIN: verified, kept once, answered at once, handled in the background.
+//!
+//! VoIPBIN sends each event, `{"type": "call_hangup", "data": {…}}`, over HTTP to its customer's
+//! endpoint. It tries up to three times within seconds, only after a 5xx or a broken connection, and
+//! never again. [`Receiver::service`] is that endpoint as a tower service; what comes in is verified,
+//! answered 200 and handed to your async handlers.
+//!
+//! ```
+//! use voipbin_receiver::resource::Call;
+//! use voipbin_receiver::{Event, HandlerError, Receiver, State, handlers, on};
+//!
+//! #[derive(Clone)]
+//! struct Crm;
+//!
+//! #[on(CallHangup)]
+//! async fn update_crm(call: Event<Call>, crm: State<Crm>) -> Result<(), HandlerError> {
+//!     let _crm: &Crm = &crm;
+//!     println!("{:?} ended: {:?}", call.id, call.hangup_reason);
+//!     Ok(())
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let receiver = Receiver::builder()
+//!     .secret("the customer's webhook secret")
+//!     .state(Crm)
+//!     .handlers(handlers![update_crm])
+//!     .build()?;
+//!
+//! let app: axum::Router =
+//!     axum::Router::new().route_service("/voipbin/webhook", receiver.service());
+//! # drop(app);
+//! # Ok(()) }
+//! ```
+//!
+//! # The way of a delivery
+//!
+//! ```text
+//! HTTP request
+//!   -> service     method and declared length                        405 / 413
+//!   -> service     the raw bytes, within size and time               413 / 503
+//!   -> gate        signature                                         401
+//!   -> event       the envelope: type, data, identity                400
+//!   -> inbox       keep it once: new, or seen before                 503 when it cannot keep it
+//!   -> 200         the answer leaves here, before any handler runs
+//!   -> dispatch    a bounded number of handlers at once
+//!   -> handler     your code
+//! ```
+//!
+//! The sender takes every status below 500 for final, 429 included. So 4xx is for what must not come
+//! again, and 503 for everything that may.
+//!
+//! # What it promises
+//!
+//! 1. **200 means kept.** With the memory inbox that means queued in this process: a clean
+//!    [`shutdown`](Receiver::shutdown) drains it.
+//! 2. **Nothing is burned.** When anything between the signature and the inbox fails, no identity is
+//!    remembered, and the sender's next try is taken as new.
+//! 3. **At least once to each handler, once as far as the receiver can know.** A copy of a kept event
+//!    is answered 200 and dropped, and not before the first is kept. Deliveries that carry no identity
+//!    of their own are never dropped, only marked ([`Context::possible_repeat`]).
+//! 4. **Handlers never slow the answer.** Not by sleeping, panicking, failing or hanging; one that must
+//!    block its thread says [`blocking`].
+//! 5. **Only signed bytes are trusted.** Identity, routing and payload come from the signed body.
+//!    Without a secret the builder refuses, unless
+//!    [`allow_unsigned`](ReceiverBuilder::allow_unsigned) says so.
+//! 6. **Statuses speak the sender's language.** Overload, storage trouble, shutdown: 503. Forged: 401.
+//!    Not JSON: 400. Unknown type with a valid signature: 200, and counted.
+//! 7. **Secrets, signatures and personal data stay out of errors, logs and `Debug`.**
+//!
+//! # Writing handlers
+//!
+//! `#[on(…)]` on an async function, [`ReceiverBuilder::on`] with a closure, or a type that implements
+//! [`EventHandler`]. Arguments are [`Event<T>`], [`State<S>`], [`Context`] and [`Delivery`], in any
+//! order; that the payload fits the events is checked by the compiler. Which events there are is in
+//! [`events`].
+//!
+//! # Features
+//!
+//! | feature | default | what it adds |
+//! | --- | --- | --- |
+//! | `macros` | yes | the attribute `#[on(…)]` and the list `handlers![…]` |
+//!
+//! # Rooms
+//!
+//! [`service`](ReceiverService) is the HTTP edge and [`gate`] who may come in. [`event`] is what a
+//! delivery is, [`catalog`] and [`resource`] which ones exist. An [`inbox`] keeps events between the
+//! answer and the end of their [handlers](handler). `pipeline.rs` shows the whole order on one screen.
+
+// What the macros expand to names the crate like everyone else does, here too.
+#[allow(unused_extern_crates, reason = "used in tests and doctests alone")]
+extern crate self as voipbin_receiver;
+
+pub mod catalog;
+pub mod clock;
+pub mod event;
+pub mod gate;
+pub mod handler;
+pub mod inbox;
+pub mod resource;
+
+mod builder;
+mod dispatch;
+mod observe;
+mod pipeline;
+mod receiver;
+mod router;
+mod service;
+
+pub use builder::{BuildError, BuildErrorKind, ReceiverBuilder};
+#[doc(inline)]
+pub use catalog::events;
+pub use dispatch::{JobState, ShutdownReport, Unfinished};
+#[doc(inline)]
+pub use event::{Delivery, EventKey};
+#[doc(inline)]
+pub use handler::{Context, Event, EventHandler, HandlerError, Registration, State, blocking};
+#[doc(inline)]
+pub use inbox::Repeats;
+pub use observe::Stats;
+pub use receiver::Receiver;
+pub use service::{ReceiverService, ResponseBody, ResponseFuture};
+
+#[doc(no_inline)]
+pub use async_trait::async_trait;
+
+/// Says which events a function handles.
+///
+/// ```
+/// use voipbin_receiver::resource::Call;
+/// use voipbin_receiver::{Event, HandlerError, on};
+///
+/// #[on(CallHangup)]
+/// async fn update_crm(call: Event<Call>) -> Result<(), HandlerError> {
+///     println!("{:?} ended: {:?}", call.id, call.hangup_reason);
+///     Ok(())
+/// }
+/// ```
+///
+/// The function takes up to eight arguments in any order: [`Event<T>`](Event), [`State<S>`](State),
+/// [`Context`] and [`Delivery`]. It returns nothing, or a `Result` whose error converts into a
+/// [`HandlerError`]. It stays an ordinary function that tests can call. [`handlers!`] hands it to
+/// the builder.
+///
+/// # Events
+///
+/// One or several, separated by commas. A handler runs once per delivery, however many of them
+/// match, and its payload type must fit all of them.
+///
+/// | written | means |
+/// | --- | --- |
+/// | `CallHangup` | an event of [the catalogue](events), which need not be imported |
+/// | `any(Call)` | every event that carries a `Call` |
+/// | `any` | every event, known or not |
+/// | `"number_renewed"` | an event by its name, with a payload type of your own |
+/// | `custom` | every signed body that is not an event: [`catalog::Custom`] |
+/// | `fallback` | every event that no other handler takes |
+/// | `my::EVENTS` | a path to an [`EventSet`](catalog::EventSet) of your own |
+///
+/// # Options
+///
+/// | written | means | default |
+/// | --- | --- | --- |
+/// | `name = "crm"` | the name of the [`Registration`] | the function's |
+/// | `blocking` | the function is a plain `fn` that may block, see [`blocking`] | async |
+///
+/// ```
+/// use voipbin_receiver::resource::Call;
+/// use voipbin_receiver::{Event, on};
+///
+/// #[on(CallHangup, CallProgressing, name = "journal", blocking)]
+/// fn write_journal(call: Event<Call>) -> std::io::Result<()> {
+///     std::fs::write("journal", call.id.as_deref().unwrap_or_default())
+/// }
+/// ```
+///
+/// # Where it can stand
+///
+/// On free functions, also inside of other functions, but not in an `impl`: the attribute adds a
+/// hidden type of the function's name, which `use` imports together with it.
+#[cfg(feature = "macros")]
+pub use voipbin_receiver_macros::on;
+
+/// Lists functions with [`#[on(…)]`](on), for the builder: a `Vec` of [`Registration`]s.
+///
+/// ```
+/// use voipbin_receiver::resource::Call;
+/// use voipbin_receiver::{Event, handlers, on};
+///
+/// mod billing {
+///     use voipbin_receiver::resource::Call;
+///     use voipbin_receiver::{Event, on};
+///
+///     #[on(CallHangup)]
+///     pub async fn bill(call: Event<Call>) {
+///         drop(call);
+///     }
+/// }
+///
+/// #[on(CallHangup)]
+/// async fn update_crm(call: Event<Call>) {
+///     drop(call);
+/// }
+///
+/// let registrations = handlers![update_crm, billing::bill];
+/// assert_eq!(registrations.len(), 2);
+/// ```
+///
+/// A function that is in no list is never called, and the compiler warns that it is unused. One that
+/// has the name of a crate is listed as `self::name`.
+#[cfg(feature = "macros")]
+pub use voipbin_receiver_macros::handlers;

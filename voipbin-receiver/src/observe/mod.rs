@@ -1,0 +1,6 @@
+//! What can be seen of a running receiver.
+
+mod stats;
+
+pub(crate) use self::stats::Counters;
+pub use self::stats::Stats;

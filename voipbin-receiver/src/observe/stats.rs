@@ -1,0 +1,74 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::inbox::InboxStats;
+
+/// One macro names each counter once: the counter, its reading, and what it means.
+macro_rules! counters {
+    ($($(#[$doc:meta])+ $name:ident,)+) => {
+        #[derive(Debug, Default)]
+        pub(crate) struct Counters {
+            $(pub(crate) $name: Counter,)+
+        }
+
+        /// What a receiver has counted since it was built.
+        ///
+        /// Each figure is exact; figures that are read together may be a moment apart.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub struct Stats {
+            $($(#[$doc])+ pub $name: u64,)+
+            /// Runs of handlers that have begun and not ended.
+            pub running: usize,
+            /// How full the inbox is.
+            pub inbox: InboxStats,
+        }
+
+        impl Counters {
+            pub(crate) fn read(&self, running: usize, inbox: InboxStats) -> Stats {
+                Stats { $($name: self.$name.get(),)+ running, inbox }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Deliveries that were kept for their handlers.
+    accepted,
+    /// Copies of kept events: answered 200 and dropped.
+    duplicates,
+    /// Envelopes whose type is not in the catalogue.
+    unknown_types,
+    /// Bodies that are not envelopes.
+    custom,
+    /// Deliveries that no handler is registered for: answered 200 and not kept.
+    unmatched,
+    /// Requests with a method other than POST, PUT, GET and DELETE: answered 405.
+    refused_method,
+    /// Bodies over the limit: answered 413.
+    refused_size,
+    /// Bodies that did not come in time or broke off: answered 503.
+    refused_read,
+    /// Deliveries without a valid signature: answered 401.
+    refused_signature,
+    /// Bodies with a valid signature that are not JSON: answered 400.
+    refused_body,
+    /// Deliveries that could not be kept: answered 503.
+    refused_inbox,
+    /// Runs of handlers that ended well.
+    handled,
+    /// Runs of handlers that ended with an error or a panic.
+    failed,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(crate) fn add(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}

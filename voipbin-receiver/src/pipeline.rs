@@ -1,0 +1,199 @@
+//! The whole order of a delivery, on one screen.
+//!
+//! It knows no HTTP framework: the service hands it a head before it reads a body, and the bytes
+//! after.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+use tracing::Span;
+
+use crate::catalog::EventType;
+use crate::clock::Clock;
+use crate::event::{BodyError, Delivery, EventKey};
+use crate::gate::{SignatureError, Verifier};
+use crate::inbox::{Inbox, Incoming, KeepError, Kept, Receipt, Repeats};
+use crate::observe::Counters;
+use crate::router::Router;
+
+/// A user's choice of what the identity of a delivery is. `None` leaves it as it is.
+pub(crate) type IdentityFn = dyn Fn(&Delivery) -> Option<Vec<u8>> + Send + Sync;
+
+pub(crate) struct Pipeline {
+    pub(crate) verifier: Verifier,
+    pub(crate) router: Router,
+    pub(crate) inbox: Arc<dyn Inbox>,
+    pub(crate) identity: Option<Box<IdentityFn>>,
+    /// What happens to repeats of deliveries that have no identity of their own.
+    pub(crate) repeats: Repeats,
+    pub(crate) keep_unmatched: bool,
+    pub(crate) body_limit: usize,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) counters: Arc<Counters>,
+}
+
+/// Where a delivery stands when its body has been looked at.
+pub(crate) enum Step {
+    /// Answered without an inbox: no handler wants it.
+    Unmatched,
+    /// Handed to the inbox.
+    Keeping(Receipt),
+}
+
+/// A delivery that is refused, by the room that refuses it.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    Method,
+    TooLarge,
+    TooSlow,
+    Broken,
+    Signature(SignatureError),
+    Body(BodyError),
+    Identity,
+    Keep(KeepError),
+}
+
+impl Pipeline {
+    /// What can be told from the head alone, before anything is read.
+    pub(crate) fn before_body(&self, method: &Method, length: u64) -> Result<(), Refusal> {
+        if !accepts(method) {
+            return Err(Refusal::Method);
+        }
+        if length > self.body_limit as u64 {
+            return Err(Refusal::TooLarge);
+        }
+        Ok(())
+    }
+
+    /// Signature, envelope, identity, handlers, inbox. Nothing is remembered before the inbox has
+    /// the delivery, and handing it over is one step that does not wait.
+    pub(crate) fn after_body(
+        &self,
+        headers: &HeaderMap,
+        bytes: Bytes,
+        owned: bool,
+    ) -> Result<Step, Refusal> {
+        let body = self
+            .verifier
+            .verify(headers, bytes, owned)
+            .map_err(Refusal::Signature)?;
+        let mut delivery = Delivery::read(body, self.clock.wall()).map_err(Refusal::Body)?;
+        let repeats = self.identify(&mut delivery)?;
+        delivery.follow(span(&delivery));
+        let _entered = delivery.span().clone().entered();
+
+        if delivery.is_custom() {
+            self.counters.custom.add();
+        } else if matches!(delivery.received_as(), Some(EventType::Other(_))) {
+            self.counters.unknown_types.add();
+        }
+        let jobs = self.router.route(&delivery);
+        if jobs.is_empty() && !self.keep_unmatched {
+            tracing::debug!("no handler is registered for this delivery");
+            return Ok(Step::Unmatched);
+        }
+        Ok(Step::Keeping(
+            self.inbox.keep(Incoming::new(delivery, jobs, repeats)),
+        ))
+    }
+
+    /// Who the delivery is, and what that is worth.
+    fn identify(&self, delivery: &mut Delivery) -> Result<Repeats, Refusal> {
+        if let Some(choose) = &self.identity {
+            let chosen = catch_unwind(AssertUnwindSafe(|| choose(delivery)));
+            if let Some(identity) = chosen.map_err(|_| Refusal::Identity)? {
+                delivery.identify(EventKey::of_chosen(&identity));
+                return Ok(Repeats::Drop);
+            }
+        }
+        Ok(if delivery.has_own_identity() {
+            Repeats::Drop
+        } else {
+            self.repeats
+        })
+    }
+
+    /// Counts and logs how a delivery came out.
+    pub(crate) fn record(&self, outcome: &Result<Answer, Refusal>) {
+        let counters = &self.counters;
+        match outcome {
+            Ok(Answer::Kept(Kept::New)) => counters.accepted.add(),
+            Ok(Answer::Kept(Kept::Duplicate)) => counters.duplicates.add(),
+            Ok(Answer::Unmatched) => counters.unmatched.add(),
+            // Anybody can cause these: they must not fill a log.
+            Err(Refusal::Method) => counters.refused_method.add(),
+            Err(Refusal::TooLarge) => {
+                counters.refused_size.add();
+                tracing::debug!(
+                    limit = self.body_limit,
+                    "refused: the body is over the limit"
+                );
+            }
+            Err(refusal @ (Refusal::TooSlow | Refusal::Broken)) => {
+                counters.refused_read.add();
+                tracing::debug!(reason = %refusal, "refused");
+            }
+            Err(Refusal::Signature(error)) => {
+                counters.refused_signature.add();
+                tracing::debug!(reason = %error, "refused");
+            }
+            // Only a sender with the secret gets this far.
+            Err(Refusal::Body(error)) => {
+                counters.refused_body.add();
+                tracing::warn!(reason = %error, "refused for good: the event is lost");
+            }
+            Err(Refusal::Identity) => {
+                counters.refused_inbox.add();
+                tracing::error!("the identity function panicked: the event is not kept");
+            }
+            Err(Refusal::Keep(error)) => {
+                counters.refused_inbox.add();
+                let cause = std::error::Error::source(error).map(ToString::to_string);
+                tracing::warn!(reason = %error, cause, "not kept: the sender may try again");
+            }
+        }
+    }
+}
+
+/// How a delivery is answered when it is not refused.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Answer {
+    Kept(Kept),
+    Unmatched,
+}
+
+/// The methods that a customer can configure. The platform sends the name as it was typed there, so
+/// lower case is real.
+fn accepts(method: &Method) -> bool {
+    ["POST", "PUT", "GET", "DELETE"]
+        .iter()
+        .any(|name| method.as_str().eq_ignore_ascii_case(name))
+}
+
+/// The span that a delivery has from here to the end of its handlers.
+fn span(delivery: &Delivery) -> Span {
+    tracing::info_span!(
+        "voipbin.delivery",
+        event = delivery.received_as().map(EventType::as_str),
+        resource_id = delivery.loggable_id().map(tracing::field::display),
+        identity = %delivery.identity(),
+    )
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Method => f.write_str("the method is not one that VoIPBIN sends with"),
+            Self::TooLarge => f.write_str("the body is over the limit"),
+            Self::TooSlow => f.write_str("the body did not come in time"),
+            Self::Broken => f.write_str("the body broke off"),
+            Self::Signature(error) => fmt::Display::fmt(error, f),
+            Self::Body(error) => fmt::Display::fmt(error, f),
+            Self::Identity => f.write_str("the identity could not be determined"),
+            Self::Keep(error) => fmt::Display::fmt(error, f),
+        }
+    }
+}

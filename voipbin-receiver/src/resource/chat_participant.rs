@@ -1,0 +1,26 @@
+use super::object::{object, resource};
+use super::{Id, OwnerType};
+use crate::event::Time;
+
+object! {
+    /// A member of a chat, who was added or removed.
+    pub struct ChatParticipant {
+        /// The resource's id.
+        id: Option<Id> = Always;
+        /// The account that owns it.
+        customer_id: Option<Id> = Always;
+        /// The kind of owner, if it has one.
+        owner_type: Option<OwnerType> = Always;
+        /// The member.
+        owner_id: Option<Id> = Always;
+        /// The chat that it is a part of.
+        chat_id: Option<Id> = Always;
+        /// When the member joined.
+        tm_joined: Option<Time> = Null;
+    }
+}
+
+resource!(ChatParticipant {
+    created: tm_joined,
+    container: chat_id
+});

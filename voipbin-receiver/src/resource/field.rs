@@ -1,0 +1,254 @@
+//! How one field of a payload is read, told from "none", written and shown.
+//!
+//! A payload is read field by field from its raw JSON: a field of an unexpected shape is set aside
+//! and does not fail the rest.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use super::Id;
+use crate::event::Time;
+
+/// The nil UUID: the platform's way to say "no id".
+const NIL: &str = "00000000-0000-0000-0000-000000000000";
+
+/// A type that a field can have. Its default is "none".
+pub(crate) trait Field: Sized + Default {
+    /// Reads any JSON but `null` and `""`, which are "none" in every field. `None` means that the
+    /// JSON is of another shape.
+    fn read(json: &str) -> Option<Self>;
+
+    /// Whether the platform would leave the field out where it leaves out what is empty.
+    fn is_none(&self) -> bool;
+
+    /// Writes the field as the platform does where it leaves nothing out.
+    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error>;
+
+    /// Shows what is neither a credential nor personal data.
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
+}
+
+/// Reads a field; `None` when it is odd.
+pub(crate) fn read<F: Field>(json: &str) -> Option<F> {
+    match json {
+        "null" | "\"\"" => Some(F::default()),
+        _ => F::read(json),
+    }
+}
+
+/// Serialises a field as [`Field::write`] does.
+pub(crate) struct Written<'a, F>(pub(crate) &'a F);
+
+impl<F: Field> Serialize for Written<'_, F> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.write(serializer)
+    }
+}
+
+/// Shows a field as [`Field::show`] does.
+pub(crate) struct Shown<'a, F>(pub(crate) &'a F);
+
+impl<F: Field> fmt::Debug for Shown<'_, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.show(f)
+    }
+}
+
+/// Shows only whether there is something.
+pub(crate) struct Hidden<'a, F>(pub(crate) &'a F);
+
+impl<F: Field> fmt::Debug for Hidden<'_, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_none() {
+            "none"
+        } else {
+            "[redacted]"
+        })
+    }
+}
+
+/// The string that some JSON is.
+pub(crate) fn string(json: &str) -> Option<Cow<'_, str>> {
+    let inner = json.strip_prefix('"')?.strip_suffix('"')?;
+    if inner.contains('\\') {
+        serde_json::from_str::<String>(json).ok().map(Cow::Owned)
+    } else {
+        Some(Cow::Borrowed(inner))
+    }
+}
+
+/// Calls `each` for every field of an object, in order; `None` when the JSON is no object.
+pub(crate) fn fields<'a>(json: &'a str, each: &mut dyn FnMut(&str, &'a RawValue)) -> Option<()> {
+    struct Fields<'f, 'a>(&'f mut dyn FnMut(&str, &'a RawValue));
+
+    impl<'de: 'a, 'a> Visitor<'de> for Fields<'_, 'a> {
+        type Value = ();
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<(), M::Error> {
+            // Keys are taken raw as well: one with half a surrogate pair is valid JSON, and no
+            // string.
+            while let Some((key, value)) = map.next_entry::<&'de RawValue, &'de RawValue>()? {
+                match string(key.get()) {
+                    Some(key) => (self.0)(&key, value),
+                    None => (self.0)(key.get().trim_matches('"'), value),
+                }
+            }
+            Ok(())
+        }
+    }
+
+    serde_json::Deserializer::from_str(json)
+        .deserialize_map(Fields(each))
+        .ok()
+}
+
+/// One field of a payload that is a string, read without the rest; the last one of that name.
+pub(crate) fn text_field<'a>(json: &'a str, name: &str) -> Option<Cow<'a, str>> {
+    let mut found = None;
+    fields(json, &mut |field, json| {
+        if field == name {
+            found = string(json.get());
+        }
+    })?;
+    found
+}
+
+impl Field for Option<Id> {
+    fn read(json: &str) -> Option<Self> {
+        let id = string(json)?;
+        Some((id != NIL).then(|| Id::from(&*id)))
+    }
+
+    fn is_none(&self) -> bool {
+        self.is_none()
+    }
+
+    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_deref().unwrap_or(NIL))
+    }
+
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_deref().unwrap_or("none"))
+    }
+}
+
+impl Field for Option<String> {
+    fn read(json: &str) -> Option<Self> {
+        Some(Some(string(json)?.into_owned()))
+    }
+
+    fn is_none(&self) -> bool {
+        self.is_none()
+    }
+
+    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_deref().unwrap_or_default())
+    }
+
+    /// Texts are names, numbers and messages of people, or credentials.
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&Hidden(self), f)
+    }
+}
+
+impl Field for Option<Time> {
+    fn read(json: &str) -> Option<Self> {
+        let time: Time = string(json)?.parse().ok()?;
+        Some((!time.is_not_yet()).then_some(time))
+    }
+
+    fn is_none(&self) -> bool {
+        self.is_none()
+    }
+
+    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.serialize(serializer)
+    }
+
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Some(time) => fmt::Display::fmt(time, f),
+            None => f.write_str("none"),
+        }
+    }
+}
+
+/// A free object; `{}` is "none".
+impl Field for Map<String, Value> {
+    fn read(json: &str) -> Option<Self> {
+        serde_json::from_str(json).ok()
+    }
+
+    fn is_none(&self) -> bool {
+        self.is_empty()
+    }
+
+    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.serialize(serializer)
+    }
+
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&Hidden(self), f)
+    }
+}
+
+macro_rules! plain {
+    ($($type:ty)+) => {$(
+        /// Zero is "none".
+        impl Field for $type {
+            fn read(json: &str) -> Option<Self> {
+                serde_json::from_str(json).ok()
+            }
+
+            fn is_none(&self) -> bool {
+                *self == Self::default()
+            }
+
+            fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                self.serialize(serializer)
+            }
+
+            fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(self, f)
+            }
+        }
+    )+};
+}
+
+plain!(i64 bool);
+
+/// A list; elements that are "none" are not in it.
+impl<T> Field for Vec<T>
+where
+    Option<T>: Field,
+    T: Serialize + fmt::Debug,
+{
+    fn read(json: &str) -> Option<Self> {
+        let mut list = Self::new();
+        for element in serde_json::from_str::<Vec<&RawValue>>(json).ok()? {
+            list.extend(read::<Option<T>>(element.get())?);
+        }
+        Some(list)
+    }
+
+    fn is_none(&self) -> bool {
+        self.is_empty()
+    }
+
+    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.serialize(serializer)
+    }
+
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}

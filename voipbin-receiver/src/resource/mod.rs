@@ -1,0 +1,219 @@
+//! Typed payloads: one struct per kind of resource.
+//!
+//! Reading is lenient, because a payload that cannot be read is an event lost to its handler:
+//!
+//! - `null`, `""`, an absent field, the nil UUID, an empty object or list and the date `9999-01-01`
+//!   are all "none";
+//! - times are read in today's form and in the older one, into one type, [`Time`];
+//! - a word that is not known becomes the enum's `Other`; a field that is not known is kept in
+//!   `extra`;
+//! - a field that came in another shape than expected reads as "none" and is kept in `odd`, as raw
+//!   JSON.
+//!
+//! Writing gives today's form, and what was written reads as an equal struct. The exact bytes of a
+//! delivery are [`Delivery::body`](crate::Delivery::body).
+//!
+//! ```
+//! use voipbin_receiver::resource::{Call, CallStatus};
+//!
+//! let call: Call = serde_json::from_str(
+//!     r#"{"id":"c7c1e226-8c86-4b43-9606-2d5bb2059a09","owner_id":"00000000-0000-0000-0000-000000000000",
+//!         "status":"on_hold","tm_create":"2022-05-01 15:10:38.721000","mood":"calm","mute_direction":7}"#,
+//! )?;
+//!
+//! assert_eq!(call.owner_id, None);
+//! assert_eq!(call.status, Some(CallStatus::Other("on_hold".into())));
+//! assert_eq!(call.extra.get("mood"), Some(r#""calm""#));
+//! assert_eq!(call.odd.get("mute_direction"), Some("7"));
+//! # Ok::<(), serde_json::Error>(())
+//! ```
+//!
+//! `Debug` shows ids, states, numbers and times; texts, addresses, free objects and credentials are
+//! shown as `[redacted]`.
+
+use std::fmt;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::catalog::ResourceKind;
+use crate::event::Time;
+
+mod account;
+mod action;
+mod activeflow;
+mod address;
+mod agent;
+mod ai;
+mod ai_message;
+mod ai_message_delta;
+mod aicall;
+mod attachment;
+mod call;
+mod campaign;
+mod campaigncall;
+mod chat;
+mod chat_message;
+mod chat_participant;
+mod conference;
+mod conversation;
+mod conversation_message;
+mod direction;
+mod email;
+mod field;
+mod groupcall;
+mod id;
+mod media;
+mod message;
+mod number;
+mod object;
+mod outdial;
+mod owner;
+mod queue;
+mod queuecall;
+mod raw;
+mod recording;
+mod speech;
+mod summary;
+mod target;
+mod team;
+mod tool_call;
+mod transcribe;
+mod transcript;
+mod webchat_message;
+mod webchat_session;
+
+pub(crate) use self::field::text_field;
+
+pub use self::account::{Account, AccountType};
+pub use self::action::{Action, ActionType};
+pub use self::activeflow::{Activeflow, ActiveflowReferenceType, ActiveflowStatus, WebhookMethod};
+pub use self::address::{Address, AddressType};
+pub use self::agent::{Agent, AgentRingMethod, AgentStatus};
+pub use self::ai::{Ai, AiType};
+pub use self::ai_message::{AiMessage, AiMessageRole};
+pub use self::ai_message_delta::AiMessageDelta;
+pub use self::aicall::{Aicall, AicallReferenceType, AicallStatus, AssistanceType};
+pub use self::attachment::{Attachment, AttachmentReferenceType};
+pub use self::call::{Call, CallStatus, CallType, HangupBy, HangupReason, MuteDirection};
+pub use self::campaign::{Campaign, CampaignEndHandle, CampaignStatus, CampaignType};
+pub use self::campaigncall::{
+    Campaigncall, CampaigncallReferenceType, CampaigncallResult, CampaigncallStatus,
+};
+pub use self::chat::{Chat, ChatType};
+pub use self::chat_message::{
+    ChatMedia, ChatMediaType, ChatMessage, ChatMessageType, ChatMetadata, Reaction,
+};
+pub use self::chat_participant::ChatParticipant;
+pub use self::conference::{Conference, ConferenceStatus, ConferenceType};
+pub use self::conversation::{Channel, Conversation};
+pub use self::conversation_message::{ConversationMessage, ConversationMessageStatus};
+pub use self::direction::{Direction, MessageDirection, SpeechDirection};
+pub use self::email::{Email, EmailStatus};
+pub use self::groupcall::{AnswerMethod, Groupcall, GroupcallRingMethod, GroupcallStatus};
+pub use self::id::Id;
+pub use self::media::{Media, MediaType};
+pub use self::message::{Message, MessageType, Reply};
+pub use self::number::{Number, NumberMetadata, NumberStatus, NumberType};
+pub use self::outdial::Outdial;
+pub use self::owner::OwnerType;
+pub use self::queue::Queue;
+pub use self::queuecall::{Queuecall, QueuecallReferenceType, QueuecallStatus};
+pub use self::raw::{RawFields, RawJson};
+pub use self::recording::{Recording, RecordingFormat, RecordingReferenceType, RecordingStatus};
+pub use self::speech::Speech;
+pub use self::summary::{Summary, SummaryReferenceType, SummaryStatus};
+pub use self::target::{Target, TargetStatus};
+pub use self::team::{Team, TeamMember, TeamTransition};
+pub use self::tool_call::{ToolCall, ToolFunction};
+pub use self::transcribe::{
+    Transcribe, TranscribeProvider, TranscribeReferenceType, TranscribeStatus,
+};
+pub use self::transcript::Transcript;
+pub use self::webchat_message::{WebchatMessage, WebchatMessageStatus};
+pub use self::webchat_session::{WebchatSession, WebchatSessionStatus};
+
+/// When any payload was last changed or, while that has not happened, created; read without the
+/// rest of it. `None` where the payload does not tell.
+#[must_use]
+pub fn last_change(payload: &str) -> Option<Time> {
+    let time = |name| {
+        let time: Time = text_field(payload, name)?.parse().ok()?;
+        (!time.is_not_yet()).then_some(time)
+    };
+    time("tm_update").or_else(|| time("tm_create"))
+}
+
+/// The payload of a catalogue event.
+pub trait Resource:
+    DeserializeOwned + Serialize + Clone + Default + PartialEq + fmt::Debug + Send + Sync + 'static
+{
+    /// Which kind it is.
+    const KIND: ResourceKind;
+
+    /// The fields that are known, under their names in the payload.
+    const FIELDS: &'static [&'static str];
+
+    /// The resource's own id.
+    fn id(&self) -> Option<&Id>;
+
+    /// The account that owns the resource.
+    fn customer_id(&self) -> Option<&Id>;
+
+    /// The fields that the struct does not know.
+    fn unknown_fields(&self) -> &RawFields;
+
+    /// The fields that came in another shape than the struct knows.
+    fn odd_fields(&self) -> &RawFields;
+
+    /// The id of the resource that this one is a part of, where order matters across its parts: the
+    /// transcription of a transcript, the AI call of an AI message, the chat of a chat message.
+    fn container_id(&self) -> Option<&Id> {
+        None
+    }
+
+    /// The id whose events belong in one order: the container's, or the resource's own.
+    fn lane_id(&self) -> Option<&Id> {
+        self.container_id().or_else(|| self.id())
+    }
+
+    /// When the resource was created.
+    fn created_at(&self) -> Option<Time> {
+        None
+    }
+
+    /// When the resource was last changed; `None` while it was only created.
+    fn updated_at(&self) -> Option<Time> {
+        None
+    }
+
+    /// The number of this part in a series, for the one resource that is sent in parts.
+    fn sequence(&self) -> Option<i64> {
+        None
+    }
+
+    /// When the resource was last changed or, while that has not happened, created.
+    fn last_change(&self) -> Option<Time> {
+        self.updated_at().or_else(|| self.created_at())
+    }
+
+    /// Whether `other` shows a later state of the same resource: events come in any order, and a
+    /// handler that overwrites what it knows should not go back.
+    ///
+    /// `false` for another resource, for the same state, and where nothing tells. A resource that
+    /// was only created is older than one that was updated.
+    fn is_older_than(&self, other: &Self) -> bool {
+        let same = self.id().is_some() && self.id() == other.id();
+        same && (self.updated_at(), self.sequence()) < (other.updated_at(), other.sequence())
+    }
+
+    /// Whether the resource was last changed before `time`, such as the
+    /// [`last_change`](Self::last_change) that a handler stored with what it saw. `false` where
+    /// nothing tells.
+    fn changed_before(&self, time: Time) -> bool {
+        self.last_change().is_some_and(|change| change < time)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,257 @@
+//! Which handlers a delivery is for.
+
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+
+use crate::builder::{BuildError, BuildErrorKind};
+use crate::catalog::{CATALOG, Condition, EventType, Select, Selector};
+use crate::event::Delivery;
+use crate::handler::{Call, HandlerName, Registration, SourceLocation, States};
+use crate::inbox::Jobs;
+
+/// From the type of an event to the handlers it is for, worked out when the receiver is built: a
+/// delivery costs one look-up.
+pub(crate) struct Router {
+    by_type: HashMap<EventType, Route, RandomState>,
+    /// For types that neither the catalogue nor a registration names.
+    unknown: Jobs,
+    custom: Jobs,
+}
+
+/// A registered handler as the dispatcher runs it.
+pub(crate) type Handlers = HashMap<HandlerName, Call, RandomState>;
+
+/// The handlers of one type of event, in the order in which they were registered.
+enum Route {
+    /// The same for every event.
+    Fixed(Jobs),
+    /// Some look at the payload.
+    Conditional {
+        rows: Vec<(HandlerName, Match)>,
+        fallback: Jobs,
+    },
+}
+
+/// Whether a handler takes an event.
+#[derive(PartialEq)]
+enum Match {
+    Always,
+    /// When the payload meets any of these.
+    When(Vec<Condition>),
+    Never,
+}
+
+impl Router {
+    /// Refuses names that are taken twice, states that are missing, and a fallback that could
+    /// never run.
+    pub(crate) fn build(
+        registrations: Vec<Registration>,
+        states: &States,
+    ) -> Result<(Self, Handlers), BuildError> {
+        check_names(&registrations)?;
+        check_states(&registrations, states)?;
+        check_fallbacks(&registrations)?;
+
+        let rows: Vec<Row> = registrations.iter().map(Row::new).collect();
+        let fallback = jobs(&rows, &Select::Fallback);
+
+        let named = rows.iter().flat_map(|row| &row.selects);
+        let named = named.filter_map(|select| match select {
+            Select::Type(event_type) | Select::When(event_type, _) => Some(event_type.canonical()),
+            _ => None,
+        });
+        let known = CATALOG
+            .iter()
+            .map(|entry| EventType::parse(entry.name).canonical());
+        let by_type = known
+            .chain(named)
+            .map(|event_type| {
+                let route = Route::new(&rows, &event_type, &fallback);
+                (event_type, route)
+            })
+            .collect();
+
+        let any = jobs(&rows, &Select::Any);
+        let router = Self {
+            by_type,
+            unknown: if any.is_empty() { fallback } else { any },
+            custom: jobs(&rows, &Select::Custom),
+        };
+        let names = rows.into_iter().map(|row| row.name);
+        let calls = registrations
+            .into_iter()
+            .map(|registration| registration.call);
+        Ok((router, names.zip(calls).collect()))
+    }
+
+    /// The handlers that a delivery is for, in the order in which they were registered.
+    pub(crate) fn route(&self, delivery: &Delivery) -> Jobs {
+        let Some(event_type) = delivery.event_type() else {
+            return Jobs::clone(&self.custom);
+        };
+        match self.by_type.get(&event_type) {
+            Some(Route::Fixed(jobs)) => Jobs::clone(jobs),
+            Some(Route::Conditional { rows, fallback }) => {
+                let payload = delivery.payload_json();
+                let taking = rows.iter().filter(|(_, matched)| matched.holds(payload));
+                let jobs: Jobs = taking.map(|(name, _)| name.clone()).collect();
+                if jobs.is_empty() {
+                    Jobs::clone(fallback)
+                } else {
+                    jobs
+                }
+            }
+            None => Jobs::clone(&self.unknown),
+        }
+    }
+}
+
+impl Route {
+    fn new(rows: &[Row], event_type: &EventType, fallback: &Jobs) -> Self {
+        let rows: Vec<(HandlerName, Match)> = rows
+            .iter()
+            .map(|row| (row.name.clone(), row.matches(event_type)))
+            .filter(|(_, matched)| *matched != Match::Never)
+            .collect();
+        if rows.is_empty() {
+            Self::Fixed(Jobs::clone(fallback))
+        } else if rows.iter().all(|(_, matched)| *matched == Match::Always) {
+            Self::Fixed(rows.into_iter().map(|(name, _)| name).collect())
+        } else {
+            Self::Conditional {
+                rows,
+                fallback: Jobs::clone(fallback),
+            }
+        }
+    }
+}
+
+impl Match {
+    fn holds(&self, payload: &str) -> bool {
+        match self {
+            Self::Always => true,
+            Self::When(conditions) => conditions.iter().any(|condition| condition.holds(payload)),
+            Self::Never => false,
+        }
+    }
+}
+
+/// What one registration listens for.
+struct Row {
+    name: HandlerName,
+    selects: Vec<Select>,
+}
+
+impl Row {
+    fn new(registration: &Registration) -> Self {
+        Self {
+            name: HandlerName::new(&registration.name),
+            selects: registration
+                .selectors
+                .iter()
+                .flat_map(Selector::selects)
+                .cloned()
+                .collect(),
+        }
+    }
+
+    fn matches(&self, event_type: &EventType) -> Match {
+        let mut conditions = Vec::new();
+        for select in &self.selects {
+            match select {
+                Select::Type(wanted) if wanted.canonical() == *event_type => return Match::Always,
+                Select::Resource(kind) if event_type.resource() == Some(*kind) => {
+                    return Match::Always;
+                }
+                Select::Any => return Match::Always,
+                Select::When(wanted, condition) if wanted.canonical() == *event_type => {
+                    conditions.push(*condition);
+                }
+                _ => {}
+            }
+        }
+        if conditions.is_empty() {
+            Match::Never
+        } else {
+            Match::When(conditions)
+        }
+    }
+}
+
+/// The registrations that name this.
+fn jobs(rows: &[Row], select: &Select) -> Jobs {
+    rows.iter()
+        .filter(|row| row.selects.contains(select))
+        .map(|row| row.name.clone())
+        .collect()
+}
+
+fn check_names(registrations: &[Registration]) -> Result<(), BuildError> {
+    let mut taken: HashMap<&str, SourceLocation> = HashMap::new();
+    for Registration { name, location, .. } in registrations {
+        if name.trim().is_empty() {
+            return Err(BuildError::new(
+                BuildErrorKind::EmptyName,
+                format!("the handler at {location} has an empty name"),
+            ));
+        }
+        if let Some(first) = taken.insert(name, *location) {
+            return Err(BuildError::new(
+                BuildErrorKind::DuplicateName,
+                format!(
+                    "two handlers are named `{name}`: at {first} and at {location}; give one of them a name of its own with `name = \"…\"` in `#[on(…)]` or `Registration::name`"
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn check_states(registrations: &[Registration], states: &States) -> Result<(), BuildError> {
+    for Registration {
+        name,
+        location,
+        needs,
+        ..
+    } in registrations
+    {
+        if let Some(missing) = needs.iter().find(|need| !states.has(need)) {
+            return Err(BuildError::new(
+                BuildErrorKind::MissingState,
+                format!(
+                    "the handler `{name}` at {location} asks for `State<{0}>`, and no `{0}` was given: add `.state(…)` to the builder",
+                    missing.name
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn check_fallbacks(registrations: &[Registration]) -> Result<(), BuildError> {
+    let with = |select: Select| {
+        registrations.iter().find(move |registration| {
+            let mut selects = registration.selectors.iter().flat_map(Selector::selects);
+            selects.any(|other| *other == select)
+        })
+    };
+    match (with(Select::Any), with(Select::Fallback)) {
+        (Some(any), Some(fallback)) => Err(BuildError::new(
+            BuildErrorKind::UnreachableHandler,
+            format!(
+                "the fallback `{}` at {} can never run, because `{}` at {} takes every event",
+                fallback.name, fallback.location, any.name, any.location
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
+impl std::fmt::Debug for Router {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Router")
+            .field("types", &self.by_type.len())
+            .finish_non_exhaustive()
+    }
+}

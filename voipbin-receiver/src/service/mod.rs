@@ -1,0 +1,72 @@
+//! The HTTP edge: a tower service that is always ready and never fails.
+
+mod answer;
+mod body;
+mod future;
+
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+use http_body::Body;
+use tower_service::Service;
+
+pub use self::answer::ResponseBody;
+pub use self::future::ResponseFuture;
+use crate::receiver::Shared;
+
+/// The receiver as a [`tower::Service`](tower_service::Service) over any HTTP body.
+///
+/// It mounts wherever such a service does: `Router::route_service` of axum, a hyper connection
+/// through `hyper_util::service::TowerToHyperService`, warp, poem and salvo through their adapters.
+/// Cloning it is one atomic increment.
+///
+/// It is always ready: overload is an answer (503, so that the sender tries again) and never a
+/// wait. Every failure is an answer too. Neither the body nor the future needs to be `Send`; the
+/// future is `Send` when the body is.
+///
+/// # Cancel safety
+///
+/// Dropping the future, as a server does when the client goes away, leaves nothing behind: before
+/// the body is complete nothing is reserved, and a delivery that was handed to the inbox is kept or
+/// refused there whether or not anybody waits for the answer.
+///
+/// # Runtime
+///
+/// Reading a body that does not come at once takes a tokio runtime with its timer enabled, for the
+/// read timeout.
+#[derive(Clone)]
+pub struct ReceiverService {
+    shared: Arc<Shared>,
+}
+
+impl ReceiverService {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+}
+
+impl<B> Service<Request<B>> for ReceiverService
+where
+    B: Body,
+{
+    type Response = Response<ResponseBody>;
+    type Error = Infallible;
+    type Future = ResponseFuture<B>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        ResponseFuture::new(Arc::clone(&self.shared), request)
+    }
+}
+
+impl fmt::Debug for ReceiverService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReceiverService").finish_non_exhaustive()
+    }
+}
