@@ -79,6 +79,7 @@
 //! | feature | default | what it adds |
 //! | --- | --- | --- |
 //! | `macros` | yes | the attribute `#[on(…)]` and the list `handlers![…]` |
+//! | `testing` | | the module `testing`: a signer and a stand-in for the platform's sender |
 //!
 //! # Rooms
 //!
@@ -97,6 +98,8 @@ pub mod gate;
 pub mod handler;
 pub mod inbox;
 pub mod resource;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 mod builder;
 mod dispatch;

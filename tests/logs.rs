@@ -1,0 +1,511 @@
+//! What logs and `Debug` show, and what they never show.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "this is test code"
+)]
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request};
+use http_body_util::{BodyExt, Empty, Full, StreamBody};
+use serde::Deserialize;
+use support::{
+    Answer, Frames, HeldInbox, Record, Recorder, RefusingInbox, SECRET, Valve, builder, logged,
+    record_logs, send, signed, signer, unsigned, within,
+};
+use tower::ServiceExt;
+use voipbin_receiver::catalog::{Any, CATALOG, Custom, EventType, Fallback, ResourceKind, named};
+use voipbin_receiver::events::CallHangup;
+use voipbin_receiver::gate::Secret;
+use voipbin_receiver::inbox::MemoryInbox;
+use voipbin_receiver::resource::Call;
+use voipbin_receiver::testing::{Sender, Signer};
+use voipbin_receiver::{
+    Context, Delivery, Event, HandlerError, Receiver, ReceiverBuilder, Registration, blocking,
+};
+
+const FROM: &str = "+15551234567";
+const TO: &str = "+15559876543";
+const TEXT: &str = "meet me at the old mill";
+const QUERY: &str = "token=Tr0ub4dor";
+const AUTHORIZATION: &str = "Basic YWxhZGRpbjpvcGVuc2VzYW1l";
+
+/// What may be in no log line and in no `Debug`, for any test in this file.
+const PRIVATE: [&str; 8] = [
+    SECRET,
+    FROM,
+    TO,
+    TEXT,
+    "Tr0ub4dor",
+    "YWxhZGRpbjpvcGVuc2VzYW1l",
+    // The same number and text in pieces, as a careless excerpt would show them.
+    "15551234",
+    "old mill",
+];
+
+/// An event full of personal data.
+fn event(name: &str, id: &str) -> String {
+    format!(
+        r#"{{"type":"{name}","data":{{"id":"{id}","text":"{TEXT}","source":{{"type":"tel","target":"{FROM}"}},"destination":{{"type":"tel","target":"{TO}"}},"tm_hangup":"2026-08-22T10:30:42.105Z"}}}}"#
+    )
+}
+
+/// A signed request with credentials everywhere that a request can have some.
+fn request(body: impl Into<Bytes>) -> Request<Full<Bytes>> {
+    let mut request = signed(body);
+    *request.uri_mut() = format!("/voipbin/webhook?{QUERY}").parse().unwrap();
+    request
+        .headers_mut()
+        .insert("authorization", AUTHORIZATION.parse().unwrap());
+    request
+}
+
+/// The digits of the signature of a body.
+fn digits(body: &[u8]) -> String {
+    signer().sign(body).replace("sha256=", "")
+}
+
+#[track_caller]
+fn assert_private(shown: &str, bodies: &[&[u8]]) {
+    for private in PRIVATE {
+        assert!(!shown.contains(private), "{private} in {shown}");
+    }
+    for body in bodies {
+        let digits = digits(body);
+        // Any part that is long enough to be no accident.
+        for part in digits.as_bytes().chunks(16) {
+            let part = std::str::from_utf8(part).unwrap();
+            assert!(!shown.contains(part), "a signature in {shown}");
+        }
+    }
+}
+
+#[track_caller]
+fn assert_logs_are_private(bodies: &[&[u8]]) {
+    let records = logged();
+    assert!(!records.is_empty());
+    assert_private(&format!("{records:?}"), bodies);
+}
+
+/// The span of the delivery with this resource id, and its number.
+#[track_caller]
+fn delivery_span(resource_id: &str) -> (usize, Record) {
+    let mut spans = logged().into_iter().filter(|record| {
+        record.name == "voipbin.delivery" && record.field("resource_id") == resource_id
+    });
+    let span = spans.next().expect("no span for the delivery");
+    assert!(spans.next().is_none());
+    (span.span.unwrap(), span)
+}
+
+/// The events with this message in a span or in one below it.
+fn messages_in(span: usize, message: &str) -> Vec<Record> {
+    let is_in = |record: &Record| record.span.is_none() && record.within.contains(&span);
+    let records = logged().into_iter().filter(is_in);
+    records
+        .filter(|record| record.field("message") == message)
+        .collect()
+}
+
+/// Handlers of every kind for one event.
+fn of_every_kind() -> ReceiverBuilder {
+    builder().handlers([
+        Registration::new(CallHangup, |_: Event<Call>| async {
+            tracing::info!("from a handler");
+            tokio::task::yield_now().await;
+            tracing::info!("from a handler");
+        })
+        .name("awaits"),
+        Registration::new(
+            CallHangup,
+            blocking(|_: Event<Call>| tracing::info!("from a handler")),
+        )
+        .name("blocks"),
+        Registration::new(CallHangup, |_: Context| async {
+            tracing::info!("from a handler");
+            Err(HandlerError::new("the database is away"))
+        })
+        .name("fails"),
+        Registration::new(CallHangup, panics).name("panics"),
+        Registration::new(CallHangup, blocking(panics_at_once)).name("blocks-and-panics"),
+    ])
+}
+
+async fn panics(_: Context) {
+    tracing::info!("from a handler");
+    panic!("{TEXT}");
+}
+
+fn panics_at_once(_: Context) {
+    tracing::info!("from a handler");
+    panic!("{TEXT}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_span_of_a_delivery_holds_those_of_its_handlers_and_all_that_they_log() {
+    within(async {
+        record_logs();
+        let receiver = of_every_kind().build().unwrap();
+        let body = event("call_hangup", "the-span");
+        assert_eq!(
+            send(&receiver.service(), request(body.clone()))
+                .await
+                .word(),
+            "received"
+        );
+        assert!(receiver.shutdown(Duration::MAX).await.is_drained());
+
+        let (delivery, span) = delivery_span("the-span");
+        assert_eq!(span.field("event"), "call_hangup");
+        assert_eq!(span.field("identity").len(), 32);
+        assert!(span.within.is_empty());
+        for (handler, lines, end) in [
+            ("awaits", 2, "handled"),
+            ("blocks", 1, "handled"),
+            ("fails", 1, "the handler failed"),
+            ("panics", 1, "the handler panicked"),
+            ("blocks-and-panics", 1, "the handler panicked"),
+        ] {
+            let records = logged();
+            let mut runs = records.iter().filter(|record| {
+                record.within.contains(&delivery) && record.field("handler") == handler
+            });
+            let run = runs.next().expect("no span for the handler");
+            assert!(runs.next().is_none());
+            assert_eq!(run.name, "voipbin.handle");
+            assert_eq!(run.field("attempt"), "1");
+            assert_eq!(run.within, [delivery]);
+            assert_eq!(
+                messages_in(run.span.unwrap(), "from a handler").len(),
+                lines,
+                "{handler}"
+            );
+            assert_eq!(messages_in(run.span.unwrap(), end).len(), 1, "{handler}");
+        }
+        assert_logs_are_private(&[body.as_bytes()]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_identity_in_a_span_is_the_one_that_handlers_see() {
+    within(async {
+        record_logs();
+        let recorder = Recorder::new();
+        let receiver = builder().on(Any, recorder.clone()).build().unwrap();
+        send(
+            &receiver.service(),
+            request(event("call_hangup", "identified")),
+        )
+        .await;
+        let (_, span) = delivery_span("identified");
+        assert_eq!(
+            span.field("identity"),
+            recorder.next().await.identity().to_string()
+        );
+
+        let chosen = builder()
+            .identity(|_: &Delivery| Some(TEXT.into()))
+            .on(Any, recorder.clone())
+            .build()
+            .unwrap();
+        send(&chosen.service(), request(event("call_hangup", "chosen"))).await;
+        let (_, span) = delivery_span("chosen");
+        assert_eq!(
+            span.field("identity"),
+            recorder.next().await.identity().to_string()
+        );
+        assert_logs_are_private(&[]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_payload_that_does_not_fit_is_logged_by_its_place_alone() {
+    #[derive(Deserialize)]
+    struct Misfit {
+        #[expect(dead_code, reason = "it is never read, that is the point")]
+        text: u32,
+    }
+    within(async {
+        record_logs();
+        let receiver = builder()
+            .on(named("misfit"), |_: Event<Misfit>| async {})
+            .build()
+            .unwrap();
+        let body = event("misfit", "misfit");
+        assert_eq!(
+            send(&receiver.service(), request(body.clone()))
+                .await
+                .word(),
+            "received"
+        );
+        assert!(receiver.shutdown(Duration::MAX).await.is_drained());
+        let (delivery, _) = delivery_span("misfit");
+        let failures = messages_in(delivery, "the handler failed");
+        assert_eq!(failures.len(), 1);
+        assert!(failures[0].field("error").contains("column"));
+        assert_logs_are_private(&[body.as_bytes()]);
+    })
+    .await;
+}
+
+/// The catalogue tells which ids are credentials.
+#[tokio::test]
+async fn an_id_that_is_a_credential_is_logged_as_a_hash() {
+    within(async {
+        record_logs();
+        let recorder = Recorder::new();
+        let receiver = builder().on(Any, recorder.clone()).build().unwrap();
+        let is_credential =
+            |name: &EventType| name.resource().is_some_and(ResourceKind::id_is_credential);
+        let names = CATALOG.iter().map(|entry| EventType::parse(entry.name));
+        let credentials: Vec<_> = names.filter(is_credential).collect();
+        assert!(credentials.contains(&EventType::WebchatSessionEnded));
+        for (number, name) in credentials.iter().enumerate() {
+            let id = format!("3f0c8a52-77aa-4d5e-9c1b-{number:012}");
+            let body = event(name.as_str(), &id);
+            assert_eq!(
+                send(&receiver.service(), request(body)).await.word(),
+                "received"
+            );
+            let context = recorder.next().await;
+            assert_eq!(context.delivery().resource_id(), Some(id.as_str()));
+            let logged_id = context.delivery().loggable_id().unwrap().to_string();
+            assert!(logged_id.starts_with("hash:"));
+            delivery_span(&logged_id);
+            assert!(
+                !format!("{context:?} {:?}", logged()).contains(&id),
+                "{name}"
+            );
+        }
+    })
+    .await;
+}
+
+/// A refused request says nothing about itself but the reason.
+#[tokio::test]
+async fn refusals_of_every_kind_are_logged_without_what_was_refused() {
+    within(async {
+        record_logs();
+        let limits = |builder: ReceiverBuilder| builder.on((Any, Custom), Recorder::new());
+        let receiver = limits(builder()).body_limit(400).build().unwrap();
+        let service = receiver.service();
+        let body = event("call_hangup", "refused");
+        let with_signature = |value: &str| {
+            let mut request = request(body.clone());
+            request
+                .headers_mut()
+                .insert("x-voipbin-signature", value.parse().unwrap());
+            request
+        };
+        let mut codes = Vec::new();
+        let mut wrong_method = request(body.clone());
+        *wrong_method.method_mut() = Method::PATCH;
+        codes.push(send(&service, wrong_method).await);
+        codes.push(send(&service, request(format!("{TEXT}{}", "x".repeat(400)))).await);
+        codes.push(send(&service, unsigned(body.clone())).await);
+        let mut repeated = request(body.clone());
+        repeated
+            .headers_mut()
+            .append("x-voipbin-signature", digits(b"").parse().unwrap());
+        codes.push(send(&service, repeated).await);
+        codes.push(send(&service, with_signature(&digits(body.as_bytes()))).await);
+        let signature = signer().sign(body.as_bytes());
+        codes.push(send(&service, with_signature(&signature[..40])).await);
+        codes.push(send(&service, with_signature(&format!("{}Z", &signature[..70]))).await);
+        let forged = Signer::new("another").sign(body.as_bytes());
+        codes.push(send(&service, with_signature(&forged)).await);
+        codes.push(send(&service, request("")).await);
+        codes.push(send(&service, request(format!("{TEXT}, {FROM}"))).await);
+        codes.push(send(&service, request([TEXT.as_bytes(), b"\xff"].concat())).await);
+
+        let broken = StreamBody::new(futures_util::stream::iter([
+            Ok(http_body::Frame::data(Bytes::from(TEXT))),
+            Err(std::io::Error::other(format!("{FROM} has left"))),
+        ]));
+        codes.push(send(&service, request("").map(|_| broken)).await);
+
+        let choosing = limits(builder())
+            .identity(|_: &Delivery| panic!("{TEXT}"))
+            .build()
+            .unwrap();
+        codes.push(send(&choosing.service(), request(body.clone())).await);
+        let full = limits(builder())
+            .inbox(RefusingInbox::new(1))
+            .build()
+            .unwrap();
+        codes.push(send(&full.service(), request(body.clone())).await);
+        let inbox = HeldInbox::new();
+        let failing = limits(builder()).inbox(inbox.clone()).build().unwrap();
+        let failed = tokio::spawn(failing.service().oneshot(request(body.clone())));
+        inbox.handed_over().await;
+        inbox.fail();
+        codes.push(Answer::read(failed.await.unwrap().unwrap()).await);
+        assert!(receiver.shutdown(Duration::MAX).await.is_drained());
+        codes.push(send(&service, request(body.clone())).await);
+
+        let codes: Vec<_> = codes.iter().map(Answer::code).collect();
+        assert_eq!(
+            codes,
+            [
+                "method_not_allowed",
+                "body_too_large",
+                "signature_missing",
+                "signature_malformed",
+                "signature_malformed",
+                "signature_malformed",
+                "signature_malformed",
+                "signature_mismatch",
+                "body_empty",
+                "body_not_json",
+                "body_not_utf8",
+                "body_incomplete",
+                "identity_failed",
+                "inbox_full",
+                "inbox_failed",
+                "shutting_down",
+            ]
+        );
+        assert!(
+            logged()
+                .iter()
+                .any(|record| record.field("message").starts_with("refused"))
+        );
+        assert_logs_are_private(&[body.as_bytes(), b""]);
+        assert!(!format!("{:?}", logged()).contains(&forged["sha256=".len()..][..16]));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_does_not_come_in_time_is_logged_without_what_came() {
+    record_logs();
+    let receiver = builder().on(Any, Recorder::new()).build().unwrap();
+    let request = request("").map(|_| Frames::hanging([TEXT]));
+    assert_eq!(
+        send(&receiver.service(), request).await.code(),
+        "body_timeout"
+    );
+    assert_logs_are_private(&[b""]);
+}
+
+#[tokio::test]
+async fn a_delivery_that_nobody_handles_is_logged_without_its_content() {
+    within(async {
+        record_logs();
+        let receiver = builder().on(CallHangup, Recorder::new()).build().unwrap();
+        let body = event("message_created", "unmatched");
+        let custom = format!(r#"["{TEXT}","{FROM}"]"#);
+        for body in [&body, &custom] {
+            assert_eq!(
+                send(&receiver.service(), request(body.clone()))
+                    .await
+                    .word(),
+                "received"
+            );
+        }
+        let (delivery, _) = delivery_span("unmatched");
+        assert_eq!(
+            messages_in(delivery, "no handler is registered for this delivery").len(),
+            1
+        );
+        assert_logs_are_private(&[body.as_bytes(), custom.as_bytes()]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn debug_shows_neither_secrets_nor_payloads() {
+    within(async {
+        record_logs();
+        let body = event("call_hangup", "debugged");
+        let valve = Valve::new();
+        let settings = || {
+            builder()
+                .state(HeaderMap::<String>::default())
+                .inbox(MemoryInbox::new())
+                .on(Any, valve.clone())
+                .on(Custom, |delivery: Delivery| async move { drop(delivery) })
+        };
+        let mut shown = vec![
+            format!("{:?}", Secret::from(SECRET)),
+            format!("{:#?}", settings()),
+            format!("{:?}", signer()),
+            format!(
+                "{:?}",
+                Registration::new(Fallback, |_: Context| async {}).name("fallback")
+            ),
+        ];
+
+        let receiver = settings().build().unwrap();
+        let sender = Sender::new(receiver.service(), signer()).uri(
+            format!("http://user:{SECRET}@localhost/hook?{QUERY}")
+                .parse()
+                .unwrap(),
+        );
+        let report = sender.send(body.clone()).await;
+        assert!(report.delivered().is_some());
+        shown.push(format!("{report:#?}"));
+        let response = receiver
+            .service()
+            .oneshot(request(body.clone()))
+            .await
+            .unwrap();
+        shown.push(format!("{response:?}"));
+        shown.push(format!(
+            "{:?}",
+            response.into_body().collect().await.unwrap()
+        ));
+        shown.push(format!(
+            "{:?}",
+            receiver.service().oneshot(unsigned(body.clone())).await
+        ));
+
+        let context = valve.begun().next().await;
+        shown.push(format!("{context:#?}"));
+        shown.push(format!("{:#?}", context.delivery()));
+        shown.push(format!(
+            "{:?}",
+            Event::<Call>::read(context.delivery()).unwrap()
+        ));
+        shown.push(format!(
+            "{:?}",
+            context.delivery().payload::<Vec<u8>>().unwrap_err()
+        ));
+        shown.push(format!(
+            "{receiver:#?} {:?} {:#?}",
+            receiver.service(),
+            receiver.stats()
+        ));
+        let future = receiver
+            .service()
+            .oneshot(Request::new(Empty::<Bytes>::new()));
+        shown.push(format!("{future:?}"));
+        let unfinished = receiver.shutdown(Duration::ZERO).await;
+        assert!(!unfinished.is_drained());
+        shown.push(format!("{unfinished:#?}"));
+
+        for shown in &shown {
+            assert_private(shown, &[body.as_bytes()]);
+        }
+        assert_logs_are_private(&[body.as_bytes()]);
+    })
+    .await;
+}
+
+#[test]
+fn an_error_of_the_builder_does_not_show_the_secret() {
+    for secret in [format!("{SECRET} "), format!("{SECRET}\n")] {
+        let receiver = Receiver::builder()
+            .secret(secret)
+            .on(Any, Recorder::new())
+            .build();
+        let error = receiver.unwrap_err();
+        assert_private(&format!("{error} {error:?}"), &[]);
+    }
+}

@@ -1,0 +1,158 @@
+//! What the integration tests share.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "this is test code"
+)]
+
+mod body;
+mod clock;
+mod guard;
+mod handlers;
+mod inbox;
+mod records;
+mod servers;
+mod wire;
+
+use std::path::Path;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use serde_json::Value;
+use tower::ServiceExt;
+use voipbin_receiver::testing::Signer;
+use voipbin_receiver::{Receiver, ReceiverBuilder, ReceiverService, ResponseBody};
+
+pub use self::body::Frames;
+pub use self::clock::ManualClock;
+pub use self::guard::within;
+pub use self::handlers::{Recorder, Valve};
+pub use self::inbox::{HeldInbox, RefusingInbox};
+pub use self::records::{Record, logged, record_logs};
+pub use self::servers::{serve_axum, serve_axum_at, serve_hyper};
+pub use self::wire::{Reply, Wire, on_the_wire, with_headers};
+
+/// The secret that the tests sign with.
+pub const SECRET: &str = "AbCdEfGhIjKlMnOpQrStUvWxYz012-_9";
+
+/// The path that the servers mount the receiver at.
+pub const PATH: &str = "/voipbin/webhook";
+
+/// A builder that knows [`SECRET`].
+pub fn builder() -> ReceiverBuilder {
+    Receiver::builder().secret(SECRET)
+}
+
+/// A signer with [`SECRET`].
+pub fn signer() -> Signer {
+    Signer::new(SECRET)
+}
+
+/// The end of a call with this id.
+pub fn call_hangup(id: impl std::fmt::Display) -> String {
+    format!(
+        r#"{{"type":"call_hangup","data":{{"id":"{id}","status":"hangup","hangup_reason":"normal"}}}}"#
+    )
+}
+
+/// A request as the platform makes it, signed with [`SECRET`].
+pub fn signed(body: impl Into<Bytes>) -> Request<Full<Bytes>> {
+    signer().request(PATH.parse().unwrap(), body)
+}
+
+/// The same without a signature.
+pub fn unsigned(body: impl Into<Bytes>) -> Request<Full<Bytes>> {
+    let mut request = signed(body);
+    request.headers_mut().remove("x-voipbin-signature");
+    request
+}
+
+/// An answer whose body has been read.
+#[derive(Debug)]
+pub struct Answer {
+    /// Status and headers.
+    pub head: http::response::Parts,
+    /// The body as JSON.
+    pub json: Value,
+}
+
+impl Answer {
+    /// The status.
+    pub fn status(&self) -> StatusCode {
+        self.head.status
+    }
+
+    /// `status` of the body: `received`, `duplicate` or `refused`.
+    pub fn word(&self) -> &str {
+        self.text("status")
+    }
+
+    /// `code` of the body, of a refusal.
+    pub fn code(&self) -> &str {
+        self.text("code")
+    }
+
+    fn text(&self, key: &str) -> &str {
+        self.json
+            .get(key)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    }
+
+    /// One header, empty when it is missing.
+    pub fn header(&self, name: &str) -> &str {
+        self.head
+            .headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// Reads a response.
+    pub async fn read(response: Response<ResponseBody>) -> Self {
+        let (head, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        Self {
+            head,
+            json: serde_json::from_slice(&bytes).unwrap(),
+        }
+    }
+}
+
+/// Sends one request to a service in this process.
+pub async fn send<B>(service: &ReceiverService, request: Request<B>) -> Answer
+where
+    B: http_body::Body,
+{
+    Answer::read(service.clone().oneshot(request).await.unwrap()).await
+}
+
+/// Sends one signed body to a service in this process.
+pub async fn deliver(service: &ReceiverService, body: impl Into<Bytes>) -> Answer {
+    send(service, signed(body)).await
+}
+
+/// The sample bodies of the repository with their paths: one line each, without the line end.
+pub fn fixtures() -> Vec<(String, Vec<u8>)> {
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")];
+    let mut fixtures = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let mut body = std::fs::read(&path).unwrap();
+            if body.last() == Some(&b'\n') {
+                body.pop();
+            }
+            fixtures.push((path.to_string_lossy().into_owned(), body));
+        }
+    }
+    fixtures.sort();
+    assert!(!fixtures.is_empty());
+    fixtures
+}

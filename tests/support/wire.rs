@@ -1,0 +1,150 @@
+use std::net::SocketAddr;
+
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+
+use crate::{PATH, signer};
+
+/// What the platform puts on the wire for a body signed with [`SECRET`](crate::SECRET): the
+/// spelling and the order of its headers.
+pub fn on_the_wire(method: &str, body: &str) -> Vec<u8> {
+    let signature = signer().sign(body.as_bytes());
+    let headers = format!(
+        "Content-Length: {}\r\nX-Voipbin-Signature: {signature}\r\n",
+        body.len()
+    );
+    with_headers(method, &headers, body)
+}
+
+/// The same with the length and the signature, or whatever else, given as header lines.
+pub fn with_headers(method: &str, headers: &str, body: &str) -> Vec<u8> {
+    format!(
+        "{method} {PATH} HTTP/1.1\r\n\
+         Host: 127.0.0.1:5000\r\n\
+         User-Agent: Go-http-client/1.1\r\n\
+         Content-Type: application/json\r\n\
+         {headers}\
+         Accept-Encoding: gzip\r\n\
+         \r\n\
+         {body}"
+    )
+    .into_bytes()
+}
+
+/// One connection on which a test writes bytes of its own making.
+pub struct Wire {
+    stream: BufReader<TcpStream>,
+}
+
+/// One answer as it came.
+#[derive(Debug)]
+pub struct Reply {
+    /// The status.
+    pub status: u16,
+    /// The status line and the headers.
+    pub head: String,
+    /// The body, as long as the head declared it.
+    pub body: Vec<u8>,
+}
+
+impl Wire {
+    /// Connects, and lets every write leave at once.
+    pub async fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self {
+            stream: BufReader::new(stream),
+        }
+    }
+
+    /// Writes bytes.
+    pub async fn write(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).await.unwrap();
+        self.stream.flush().await.unwrap();
+    }
+
+    /// Says that nothing more will come, and goes on reading.
+    pub async fn half_close(&mut self) {
+        self.stream.shutdown().await.unwrap();
+    }
+
+    /// Ends the connection with a reset instead of an orderly end.
+    pub fn reset(self) {
+        self.stream.get_ref().set_zero_linger().unwrap();
+    }
+
+    /// The next answer. An interim one, such as 100, is one by itself.
+    pub async fn read(&mut self) -> Reply {
+        let reply = self.read_head().await;
+        let length = reply
+            .header("content-length")
+            .map_or(0, |length| length.parse().unwrap());
+        let mut body = vec![0; length];
+        self.stream.read_exact(&mut body).await.unwrap();
+        Reply { body, ..reply }
+    }
+
+    /// The next answer without a body: that to a `HEAD` declares one and has none.
+    pub async fn read_head(&mut self) -> Reply {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            let read = self.stream.read_line(&mut head).await.unwrap();
+            assert!(
+                read > 0,
+                "the connection ended in the head of an answer: {head:?}"
+            );
+        }
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Reply {
+            status,
+            head,
+            body: Vec::new(),
+        }
+    }
+
+    /// Reads this many bytes of an answer, whatever they are.
+    pub async fn read_bytes(&mut self, count: usize) {
+        self.stream.read_exact(&mut vec![0; count]).await.unwrap();
+    }
+
+    /// Whatever comes until the server ends the connection; `None` when it breaks instead.
+    pub async fn rest(&mut self) -> Option<Vec<u8>> {
+        let mut rest = Vec::new();
+        self.stream.read_to_end(&mut rest).await.ok().map(|_| rest)
+    }
+
+    /// Writes a request and reads its answer.
+    pub async fn exchange(&mut self, request: &[u8]) -> Reply {
+        self.write(request).await;
+        self.read().await
+    }
+}
+
+impl Reply {
+    /// One header by its name in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().skip(1).find_map(|line| {
+            let (key, value) = line.split_once(':')?;
+            key.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    }
+
+    /// `status` of the body: `received`, `duplicate` or `refused`; empty when there is no body.
+    pub fn word(&self) -> String {
+        self.field("status")
+    }
+
+    /// `code` of the body, of a refusal.
+    pub fn code(&self) -> String {
+        self.field("code")
+    }
+
+    fn field(&self, name: &str) -> String {
+        let json: Value = serde_json::from_slice(&self.body).unwrap_or_default();
+        json.get(name)
+            .and_then(|text| text.as_str())
+            .unwrap_or_default()
+            .to_owned()
+    }
+}

@@ -1,0 +1,104 @@
+use bytes::Bytes;
+use http::header::{
+    ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue, USER_AGENT,
+};
+use http::uri::PathAndQuery;
+use http::{Method, Request, Uri};
+use http_body_util::Full;
+
+const SIGNATURE: HeaderName = HeaderName::from_static("x-voipbin-signature");
+const LOCALHOST: HeaderValue = HeaderValue::from_static("localhost");
+pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// What one delivery sends: the same for each of its attempts.
+#[derive(Clone, Debug)]
+pub(super) struct Message {
+    pub(super) method: Method,
+    pub(super) uri: Uri,
+    pub(super) content_type: Option<HeaderValue>,
+    pub(super) signature: Option<HeaderValue>,
+}
+
+impl Message {
+    /// The headers are put in in the order in which the platform's sender writes them.
+    pub(super) fn request(&self, body: Bytes) -> Request<Full<Bytes>> {
+        let length = body.len();
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = origin_form(&self.uri);
+        let headers = request.headers_mut();
+        headers.insert(HOST, host(&self.uri));
+        headers.insert(USER_AGENT, HeaderValue::from_static("Go-http-client/1.1"));
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        if let Some(content_type) = &self.content_type {
+            headers.insert(CONTENT_TYPE, content_type.clone());
+        }
+        if let Some(signature) = &self.signature {
+            headers.insert(SIGNATURE, signature.clone());
+        }
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+        request
+    }
+}
+
+fn origin_form(uri: &Uri) -> Uri {
+    uri.path_and_query()
+        .cloned()
+        .unwrap_or_else(|| PathAndQuery::from_static("/"))
+        .into()
+}
+
+fn host(uri: &Uri) -> HeaderValue {
+    uri.authority()
+        .and_then(|authority| authority.as_str().rsplit('@').next())
+        .and_then(|host| HeaderValue::from_str(host).ok())
+        .unwrap_or(LOCALHOST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(uri: &'static str) -> Message {
+        Message {
+            method: Method::POST,
+            uri: Uri::from_static(uri),
+            content_type: Some(JSON),
+            signature: Some(HeaderValue::from_static("sha256=00")),
+        }
+    }
+
+    #[test]
+    fn the_headers_come_in_the_order_of_the_platform() {
+        let request = message("/hook").request(Bytes::from_static(b"{}"));
+        let names: Vec<_> = request.headers().keys().map(HeaderName::as_str).collect();
+        assert_eq!(
+            names,
+            [
+                "host",
+                "user-agent",
+                "content-length",
+                "content-type",
+                "x-voipbin-signature",
+                "accept-encoding"
+            ]
+        );
+        assert_eq!(request.headers()["content-length"], "2");
+    }
+
+    #[test]
+    fn the_target_is_path_and_query_and_the_rest_goes_into_host() {
+        let request =
+            message("http://user:password@example.org:8080/hook?a=b").request(Bytes::new());
+        assert_eq!(request.uri(), "/hook?a=b");
+        assert_eq!(request.headers()["host"], "example.org:8080");
+    }
+
+    #[test]
+    fn an_address_without_path_or_without_host_is_completed() {
+        let request = message("http://example.org").request(Bytes::new());
+        assert_eq!(request.uri(), "/");
+        let request = message("/hook").request(Bytes::new());
+        assert_eq!(request.headers()["host"], "localhost");
+    }
+}
