@@ -212,3 +212,7 @@ pub use voipbin_receiver_macros::on;
 /// has the name of a crate is listed as `self::name`.
 #[cfg(feature = "macros")]
 pub use voipbin_receiver_macros::handlers;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

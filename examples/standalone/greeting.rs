@@ -1,0 +1,47 @@
+//! What a person is told on standard error.
+#![allow(clippy::print_stderr, reason = "this is the program's face")]
+
+use std::error::Error;
+use std::net::SocketAddr;
+
+use voipbin_receiver::testing::Signer;
+
+use crate::options::{Access, Options};
+
+/// The end of a call, as the platform writes it, and small enough to read in a terminal.
+const SAMPLE: &str = r#"{"type":"call_hangup","data":{"id":"5371e9db-d035-4db6-a8d6-0994d33e744e","source":{"type":"tel","target":"+15551234567"},"destination":{"type":"tel","target":"+15559876543"},"status":"hangup","hangup_reason":"normal","tm_hangup":"2026-08-22T10:30:42.105Z"}}"#;
+
+pub(crate) fn greet(options: &Options, access: &Access, address: SocketAddr) {
+    let url = format!("http://{address}{}", options.path);
+    eprintln!("listening on {url}");
+    eprintln!("events are kept in memory: a clean shutdown drains them, kill -9 loses them");
+    match access {
+        Access::Secrets(secrets) => {
+            eprintln!("signatures are checked with {} secret(s)", secrets.len());
+        }
+        Access::Generated(secret) => {
+            eprintln!("no secret was given; the one for this run is {secret}");
+            eprintln!("send a signed event:\n");
+            let signature = Signer::new(secret.as_str()).sign(SAMPLE.as_bytes());
+            eprintln!("{}", curl(&url, Some(&signature)));
+        }
+        Access::Unsigned => {
+            eprintln!("anybody may send events: --allow-unsigned without a secret");
+            eprintln!("send an event:\n");
+            eprintln!("{}", curl(&url, None));
+        }
+    }
+}
+
+fn curl(url: &str, signature: Option<&str>) -> String {
+    let signature = signature
+        .map(|signature| format!("  -H 'X-VoIPBIN-Signature: {signature}' \\\n"))
+        .unwrap_or_default();
+    format!(
+        "curl -X POST '{url}' \\\n  -H 'Content-Type: application/json' \\\n{signature}  -d '{SAMPLE}'\n"
+    )
+}
+
+pub(crate) fn complain(error: &dyn Error) {
+    eprintln!("error: {error}");
+}

@@ -1,0 +1,98 @@
+//! A webhook endpoint that prints one JSON line for each event it handles.
+//!
+//! `cargo run --example standalone` is all it takes to see one: without a secret it makes one for
+//! this run and prints a complete `curl` command.
+
+mod greeting;
+mod options;
+mod print;
+mod server;
+
+use std::error::Error;
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use tokio::net::TcpListener;
+use tracing_subscriber::EnvFilter;
+use voipbin_receiver::inbox::MemoryInbox;
+use voipbin_receiver::{Receiver, handlers};
+
+use crate::options::{Access, InboxChoice, Options};
+use crate::print::Printer;
+use crate::server::Stop;
+
+/// How long handlers may go on after the first Ctrl-C or SIGTERM.
+const DRAIN: Duration = Duration::from_secs(10);
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
+
+    match run(Options::parse()).await {
+        Ok(code) => code,
+        Err(error) => {
+            greeting::complain(&*error);
+            ExitCode::from(2)
+        }
+    }
+}
+
+async fn run(options: Options) -> Result<ExitCode, Box<dyn Error>> {
+    let access = options.access()?;
+    let listener = TcpListener::bind(options.listen)
+        .await
+        .map_err(|error| format!("cannot listen on {}: {error}", options.listen))?;
+
+    let mut builder = Receiver::builder()
+        .state(Printer::new(options.quiet))
+        .handlers(handlers![print::event, print::custom]);
+    for secret in access.secrets() {
+        builder = builder.secret(secret.as_str());
+    }
+    if options.allow_unsigned {
+        builder = builder.allow_unsigned();
+    }
+    let receiver = match options.inbox {
+        InboxChoice::Memory => builder.inbox(MemoryInbox::new()),
+    }
+    .build()?;
+
+    // Before the greeting: whoever reads it may stop the server at once.
+    let stop = Stop::new()?;
+    greeting::greet(&options, &access, listener.local_addr()?);
+    let report = server::serve(listener, &options.path, &receiver, DRAIN, stop).await;
+    let stats = receiver.stats();
+    tracing::info!(
+        accepted = stats.accepted,
+        duplicates = stats.duplicates,
+        handled = stats.handled,
+        failed = stats.failed,
+        unfinished = report.unfinished.len(),
+        "stopped"
+    );
+    for left in &report.unfinished {
+        tracing::error!(delivery = ?left.delivery, handler = %left.handler, state = ?left.state, "lost");
+    }
+    Ok(if report.is_drained() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+impl Access {
+    fn secrets(&self) -> &[String] {
+        match self {
+            Self::Secrets(secrets) => secrets,
+            Self::Generated(secret) => std::slice::from_ref(secret),
+            Self::Unsigned => &[],
+        }
+    }
+}

@@ -1,0 +1,57 @@
+use std::sync::Arc;
+
+use serde::Serialize;
+use tokio::io::{AsyncWriteExt, Stdout};
+use tokio::sync::Mutex;
+use voipbin_receiver::catalog::EventType;
+use voipbin_receiver::{Context, HandlerError, State, on};
+
+/// Standard output, one line at a time.
+#[derive(Clone)]
+pub(crate) struct Printer(Option<Arc<Mutex<Stdout>>>);
+
+impl Printer {
+    pub(crate) fn new(quiet: bool) -> Self {
+        Self((!quiet).then(|| Arc::new(Mutex::new(tokio::io::stdout()))))
+    }
+
+    async fn print(&self, context: &Context) -> std::io::Result<()> {
+        let Some(stdout) = &self.0 else { return Ok(()) };
+        let delivery = context.delivery();
+        let mut line = serde_json::to_vec(&Line {
+            event: delivery.received_as().map(EventType::as_str),
+            resource_id: delivery.loggable_id().map(|id| id.to_string()),
+            identity: context.identity().to_string(),
+            attempt: context.attempt(),
+            possible_repeat: context.possible_repeat(),
+        })?;
+        line.push(b'\n');
+        let mut stdout = stdout.lock().await;
+        stdout.write_all(&line).await?;
+        stdout.flush().await
+    }
+}
+
+/// What is printed for one handled event.
+#[derive(Serialize)]
+struct Line<'a> {
+    /// The type as it came; null for a custom delivery.
+    event: Option<&'a str>,
+    /// Hashed where the id itself is a credential.
+    resource_id: Option<String>,
+    identity: String,
+    attempt: u32,
+    possible_repeat: bool,
+}
+
+/// Every event, of whatever type.
+#[on(any)]
+pub(crate) async fn event(context: Context, printer: State<Printer>) -> Result<(), HandlerError> {
+    Ok(printer.print(&context).await?)
+}
+
+/// What the flow action `webhook_send` sends: any JSON, without a type.
+#[on(custom)]
+pub(crate) async fn custom(context: Context, printer: State<Printer>) -> Result<(), HandlerError> {
+    Ok(printer.print(&context).await?)
+}
