@@ -1,7 +1,6 @@
 //! Every setting of a receiver.
 
 use std::fmt;
-use std::io;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +9,7 @@ use http::HeaderName;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
+use crate::build_error::{BuildError, BuildErrorKind};
 use crate::catalog::EventSet;
 use crate::clock::{Clock, SystemClock};
 use crate::dispatch::{Control, Dispatch, Home, start};
@@ -19,8 +19,9 @@ use crate::handler::{IntoHandler, Registration, States};
 use crate::inbox::{Inbox, MemoryInbox, Repeats};
 use crate::observe::Counters;
 use crate::pipeline::{IdentityFn, Pipeline};
-use crate::receiver::{Receiver, Shared};
+use crate::receiver::{Drain, Receiver};
 use crate::router::Router;
+use crate::service::{Edge, ReceiverService};
 
 /// The settings of a [`Receiver`], each with a default.
 #[must_use = "settings do nothing until `build` is called"]
@@ -42,6 +43,13 @@ pub struct ReceiverBuilder {
     clock: Arc<dyn Clock>,
 }
 
+impl Receiver {
+    /// The settings of a receiver, all at their defaults.
+    pub fn builder() -> ReceiverBuilder {
+        ReceiverBuilder::new()
+    }
+}
+
 impl ReceiverBuilder {
     /// The default of [`body_limit`](Self::body_limit): 1 MiB.
     pub const DEFAULT_BODY_LIMIT: usize = 1 << 20;
@@ -50,7 +58,7 @@ impl ReceiverBuilder {
     /// The default of [`concurrency`](Self::concurrency).
     pub const DEFAULT_CONCURRENCY: usize = 256;
 
-    pub(crate) fn new() -> Self {
+    fn new() -> Self {
         Self {
             secrets: Vec::new(),
             allow_unsigned: false,
@@ -284,23 +292,29 @@ impl ReceiverBuilder {
         };
         start(self.home, Arc::clone(&dispatch).pump(control)).map_err(BuildError::runtime)?;
 
-        Ok(Receiver::new(Shared {
-            pipeline: Pipeline {
-                verifier: Verifier::new(self.signature_header, &self.secrets, self.allow_unsigned),
-                router,
-                inbox,
-                identity: self.identity,
-                repeats: self.repeats,
-                keep_unmatched: self.keep_unmatched,
-                body_limit: self.body_limit,
-                clock: self.clock,
-                counters,
-            },
+        let pipeline = Pipeline {
+            verifier: Verifier::new(self.signature_header, &self.secrets, self.allow_unsigned),
+            router,
+            inbox,
+            identity: self.identity,
+            repeats: self.repeats,
+            keep_unmatched: self.keep_unmatched,
+            body_limit: self.body_limit,
+            clock: self.clock,
+            counters,
+        };
+        let service = ReceiverService::new(Edge {
+            pipeline,
             read_timeout: self.read_timeout,
-            dispatch,
-            deadlines,
-            report: reported,
-        }))
+        });
+        Ok(Receiver::new(
+            service,
+            Drain {
+                dispatch,
+                deadlines,
+                report: reported,
+            },
+        ))
     }
 
     fn check(&self) -> Result<(), BuildError> {
@@ -352,82 +366,5 @@ impl fmt::Debug for ReceiverBuilder {
             .field("registrations", &self.registrations)
             .field("inbox", &self.inbox)
             .finish_non_exhaustive()
-    }
-}
-
-/// Why a receiver cannot be built.
-#[derive(Debug)]
-pub struct BuildError {
-    kind: BuildErrorKind,
-    message: String,
-    source: Option<io::Error>,
-}
-
-/// What is wrong with the settings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum BuildErrorKind {
-    /// There is no secret, and unsigned deliveries are not allowed.
-    NoSecret,
-    /// A secret is empty or has blanks around it.
-    BadSecret,
-    /// There is no handler.
-    NoHandlers,
-    /// Two handlers have the same name.
-    DuplicateName,
-    /// A handler's name is empty.
-    EmptyName,
-    /// A handler could never run.
-    UnreachableHandler,
-    /// A handler asks for a state that was not given.
-    MissingState,
-    /// Two states have the same type.
-    DuplicateState,
-    /// A setting has a value that makes no sense.
-    BadSetting,
-    /// The handlers' runtime could not be started.
-    Runtime,
-}
-
-impl BuildError {
-    pub(crate) fn new(kind: BuildErrorKind, message: String) -> Self {
-        Self {
-            kind,
-            message,
-            source: None,
-        }
-    }
-
-    fn setting(name: &str, range: &str) -> Self {
-        Self::new(
-            BuildErrorKind::BadSetting,
-            format!("`{name}` must be {range}"),
-        )
-    }
-
-    fn runtime(source: io::Error) -> Self {
-        Self {
-            kind: BuildErrorKind::Runtime,
-            message: "the handlers' runtime could not be started".into(),
-            source: Some(source),
-        }
-    }
-
-    /// What is wrong, to match on.
-    #[must_use]
-    pub fn kind(&self) -> BuildErrorKind {
-        self.kind
-    }
-}
-
-impl fmt::Display for BuildError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for BuildError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source.as_ref().map(|source| source as _)
     }
 }

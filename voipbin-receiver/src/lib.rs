@@ -101,6 +101,7 @@ pub mod resource;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+mod build_error;
 mod builder;
 mod dispatch;
 mod observe;
@@ -109,7 +110,8 @@ mod receiver;
 mod router;
 mod service;
 
-pub use builder::{BuildError, BuildErrorKind, ReceiverBuilder};
+pub use build_error::{BuildError, BuildErrorKind};
+pub use builder::ReceiverBuilder;
 #[doc(inline)]
 pub use catalog::events;
 pub use dispatch::{JobState, ShutdownReport, Unfinished};

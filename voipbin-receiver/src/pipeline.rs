@@ -39,8 +39,8 @@ pub(crate) struct Pipeline {
 pub(crate) enum Step {
     /// Answered without an inbox: no handler wants it.
     Unmatched,
-    /// Handed to the inbox.
-    Keeping(Receipt),
+    /// Handed to the inbox; with the delivery's span.
+    Keeping(Receipt, Span),
 }
 
 /// A delivery that is refused, by the room that refuses it.
@@ -82,8 +82,9 @@ impl Pipeline {
             .map_err(Refusal::Signature)?;
         let mut delivery = Delivery::read(body, self.clock.wall()).map_err(Refusal::Body)?;
         let repeats = self.identify(&mut delivery)?;
-        delivery.follow(span(&delivery));
-        let _entered = delivery.span().clone().entered();
+        let span = span(&delivery);
+        delivery.follow(span.clone());
+        let entered = span.enter();
 
         if delivery.is_custom() {
             self.counters.custom.add();
@@ -95,9 +96,9 @@ impl Pipeline {
             tracing::debug!("no handler is registered for this delivery");
             return Ok(Step::Unmatched);
         }
-        Ok(Step::Keeping(
-            self.inbox.keep(Incoming::new(delivery, jobs, repeats)),
-        ))
+        let receipt = self.inbox.keep(Incoming::new(delivery, jobs, repeats));
+        drop(entered);
+        Ok(Step::Keeping(receipt, span))
     }
 
     /// Who the delivery is, and what that is worth.
@@ -155,6 +156,14 @@ impl Pipeline {
                 tracing::warn!(reason = %error, cause, "not kept: the sender may try again");
             }
         }
+    }
+}
+
+/// With the last receiver and the last service: nothing new can come, so whoever takes events may end
+/// when none is left.
+impl Drop for Pipeline {
+    fn drop(&mut self) {
+        self.inbox.close();
     }
 }
 

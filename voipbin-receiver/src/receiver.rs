@@ -4,10 +4,8 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
-use crate::builder::ReceiverBuilder;
 use crate::dispatch::{Dispatch, ShutdownReport};
 use crate::observe::Stats;
-use crate::pipeline::Pipeline;
 use crate::service::ReceiverService;
 
 /// Receives webhooks: verifies, keeps once, answers, and hands to handlers.
@@ -43,34 +41,29 @@ use crate::service::ReceiverService;
 /// ```
 #[derive(Clone)]
 pub struct Receiver {
-    shared: Arc<Shared>,
+    service: ReceiverService,
+    drain: Arc<Drain>,
 }
 
-/// What all clones of a receiver and all its services share.
-pub(crate) struct Shared {
-    pub(crate) pipeline: Pipeline,
-    pub(crate) read_timeout: Duration,
+/// What it takes to bring the handlers to an end.
+pub(crate) struct Drain {
     pub(crate) dispatch: Arc<Dispatch>,
     pub(crate) deadlines: mpsc::UnboundedSender<Duration>,
     pub(crate) report: watch::Receiver<Option<ShutdownReport>>,
 }
 
 impl Receiver {
-    /// The settings of a receiver, all at their defaults.
-    pub fn builder() -> ReceiverBuilder {
-        ReceiverBuilder::new()
-    }
-
-    pub(crate) fn new(shared: Shared) -> Self {
+    pub(crate) fn new(service: ReceiverService, drain: Drain) -> Self {
         Self {
-            shared: Arc::new(shared),
+            service,
+            drain: Arc::new(drain),
         }
     }
 
     /// The receiver as a tower service, to be mounted.
     #[must_use]
     pub fn service(&self) -> ReceiverService {
-        ReceiverService::new(Arc::clone(&self.shared))
+        self.service.clone()
     }
 
     /// Takes nothing new, lets what is kept run to its end for up to `deadline`, and tells what was
@@ -87,26 +80,30 @@ impl Receiver {
     ///
     /// The shutdown goes on when the future is dropped; call it again to wait for the same end.
     pub async fn shutdown(&self, deadline: Duration) -> ShutdownReport {
-        let shared = &self.shared;
-        shared.dispatch.inbox.close();
+        let Drain {
+            dispatch,
+            deadlines,
+            report,
+        } = &*self.drain;
+        dispatch.inbox.close();
         // Nobody listens when the drain is over.
-        let _ = shared.deadlines.send(deadline);
-        let mut report = shared.report.clone();
+        let _ = deadlines.send(deadline);
+        let mut report = report.clone();
         if let Ok(report) = report.wait_for(Option::is_some).await
             && let Some(report) = report.clone()
         {
             return report;
         }
         // The runtime of the handlers is gone, and the pump with it.
-        let mut unfinished = shared.dispatch.still_running();
-        unfinished.extend(shared.dispatch.left_behind().await);
+        let mut unfinished = dispatch.still_running();
+        unfinished.extend(dispatch.left_behind().await);
         ShutdownReport::new(unfinished)
     }
 
     /// What the receiver has counted so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let dispatch = &self.shared.dispatch;
+        let dispatch = &self.drain.dispatch;
         dispatch
             .counters
             .read(dispatch.running(), dispatch.inbox.stats())
@@ -118,11 +115,5 @@ impl fmt::Debug for Receiver {
         f.debug_struct("Receiver")
             .field("stats", &self.stats())
             .finish_non_exhaustive()
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        self.dispatch.inbox.close();
     }
 }

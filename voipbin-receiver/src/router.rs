@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
-use crate::builder::{BuildError, BuildErrorKind};
+use crate::build_error::{BuildError, BuildErrorKind};
 use crate::catalog::{CATALOG, Condition, EventType, Select, Selector};
 use crate::event::Delivery;
 use crate::handler::{Call, HandlerName, Registration, SourceLocation, States};

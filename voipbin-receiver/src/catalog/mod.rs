@@ -73,5 +73,18 @@ impl fmt::Display for EventType {
     }
 }
 
+impl EventType {
+    /// Whether the id of the event's resource lets its holder act: such an id is logged as a hash
+    /// only. A name that the catalogue does not hold counts by its beginning, as the platform's own
+    /// names do.
+    #[must_use]
+    pub fn id_is_credential(&self) -> bool {
+        match self {
+            Self::Other(name) => name.starts_with("webchat_session"),
+            known => known.resource().is_some_and(ResourceKind::id_is_credential),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -49,8 +49,10 @@ struct Inner {
     span: Span,
     /// The payload in the type in which it was first asked for. Handlers of one event nearly always
     /// agree on the type; one that does not pays for its own.
-    payload: OnceLock<(TypeId, Arc<dyn Any + Send + Sync>)>,
+    payload: OnceLock<(TypeId, ReadPayload)>,
 }
+
+type ReadPayload = Result<Arc<dyn Any + Send + Sync>, PayloadError>;
 
 impl Delivery {
     /// Reads a verified body. A body that lies in the connection's buffer is copied out: a slice of
@@ -127,9 +129,7 @@ impl Delivery {
         let id = self.resource_id()?;
         Some(LoggableId {
             id,
-            secret: self
-                .resource_kind()
-                .is_some_and(ResourceKind::id_is_credential),
+            secret: self.received_as().is_some_and(EventType::id_is_credential),
         })
     }
 
@@ -185,7 +185,7 @@ impl Delivery {
         text.strip_prefix('\u{feff}').unwrap_or(text)
     }
 
-    /// The payload as a `T`, read at most once for all handlers that ask for the same type.
+    /// The payload as a `T`, read once for all handlers that ask for the type that was asked for first.
     ///
     /// # Errors
     ///
@@ -194,19 +194,26 @@ impl Delivery {
     where
         T: DeserializeOwned + Send + Sync + 'static,
     {
-        if let Some((kind, payload)) = self.0.payload.get()
-            && *kind == TypeId::of::<T>()
-            && let Ok(payload) = Arc::clone(payload).downcast::<T>()
-        {
-            return Ok(payload);
+        let (kind, payload) = self.0.payload.get_or_init(|| {
+            let payload = self.read_payload::<T>();
+            (TypeId::of::<T>(), payload.map(|payload| payload as _))
+        });
+        if *kind != TypeId::of::<T>() {
+            return self.read_payload();
         }
-        let payload: Arc<T> = Arc::new(
-            serde_json::from_str(self.payload_json())
-                .map_err(|error| PayloadError::new::<T>(&error))?,
-        );
-        // Two handlers may read at once: the first one is kept, the other keeps its own copy.
-        let _ = self.0.payload.set((TypeId::of::<T>(), payload.clone()));
-        Ok(payload)
+        match payload {
+            Ok(payload) => match Arc::clone(payload).downcast::<T>() {
+                Ok(payload) => Ok(payload),
+                Err(_) => self.read_payload(),
+            },
+            Err(error) => Err(error.clone()),
+        }
+    }
+
+    fn read_payload<T: DeserializeOwned>(&self) -> Result<Arc<T>, PayloadError> {
+        serde_json::from_str(self.payload_json())
+            .map(Arc::new)
+            .map_err(|error| PayloadError::new::<T>(&error))
     }
 
     /// The span that follows the delivery from the edge to the end of its handlers.
@@ -266,7 +273,7 @@ impl fmt::Debug for LoggableId<'_> {
 }
 
 /// The payload does not fit the type that a handler asked for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct PayloadError {
     wanted: &'static str,
     line: usize,
@@ -308,3 +315,6 @@ impl fmt::Display for PayloadError {
 }
 
 impl std::error::Error for PayloadError {}
+
+#[cfg(test)]
+mod tests;

@@ -10,19 +10,20 @@ use http::{HeaderMap, Request, Response, Version};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tokio::time::Sleep;
+use tracing::Span;
 
+use super::Edge;
 use super::answer::{self, ResponseBody};
 use super::body::{Fault, Gathered};
 use crate::inbox::Receipt;
 use crate::pipeline::{Answer, Refusal, Step};
-use crate::receiver::Shared;
 
 pin_project! {
     /// The answer to one request.
     ///
     /// See [`ReceiverService`](super::ReceiverService) for what dropping it means.
     pub struct ResponseFuture<B> {
-        shared: Arc<Shared>,
+        edge: Arc<Edge>,
         headers: HeaderMap,
         version: Version,
         #[pin]
@@ -45,12 +46,12 @@ pin_project! {
             deadline: Option<Sleep>,
         },
         /// The inbox has the delivery; only its word is missing.
-        Keeping { receipt: Receipt },
+        Keeping { receipt: Receipt, span: Span },
     }
 }
 
 impl<B: Body> ResponseFuture<B> {
-    pub(super) fn new(shared: Arc<Shared>, request: Request<B>) -> Self {
+    pub(super) fn new(edge: Arc<Edge>, request: Request<B>) -> Self {
         let (
             Parts {
                 method,
@@ -61,7 +62,7 @@ impl<B: Body> ResponseFuture<B> {
             body,
         ) = request.into_parts();
         let declared = declared_length(&headers).max(body.size_hint().lower());
-        let state = match shared.pipeline.before_body(&method, declared) {
+        let state = match edge.pipeline.before_body(&method, declared) {
             Ok(()) => State::Reading {
                 body,
                 gathered: Gathered::default(),
@@ -72,7 +73,7 @@ impl<B: Body> ResponseFuture<B> {
             },
         };
         Self {
-            shared,
+            edge,
             headers,
             version,
             state,
@@ -93,7 +94,8 @@ impl<B: Body> Future for ResponseFuture<B> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let pipeline = &this.shared.pipeline;
+        let pipeline = &this.edge.pipeline;
+        let mut delivery = Span::none();
         let outcome = loop {
             match this.state.as_mut().project() {
                 StateProjection::Refused { refusal } => {
@@ -108,7 +110,7 @@ impl<B: Body> Future for ResponseFuture<B> {
                         Poll::Ready(read) => read,
                         Poll::Pending => {
                             if deadline.is_none() {
-                                deadline.set(Some(tokio::time::sleep(this.shared.read_timeout)));
+                                deadline.set(Some(tokio::time::sleep(this.edge.read_timeout)));
                             }
                             if let Some(deadline) = deadline.as_mut().as_pin_mut() {
                                 ready!(deadline.poll(cx));
@@ -123,19 +125,22 @@ impl<B: Body> Future for ResponseFuture<B> {
                     }
                     let (bytes, owned) = gathered.finish();
                     match pipeline.after_body(this.headers, bytes, owned) {
-                        Ok(Step::Keeping(receipt)) => this.state.set(State::Keeping { receipt }),
+                        Ok(Step::Keeping(receipt, span)) => {
+                            this.state.set(State::Keeping { receipt, span });
+                        }
                         Ok(Step::Unmatched) => break Ok(Answer::Unmatched),
                         Err(refusal) => break Err(refusal),
                     }
                 }
-                StateProjection::Keeping { receipt } => {
-                    break ready!(Pin::new(receipt).poll(cx))
-                        .map(Answer::Kept)
-                        .map_err(Refusal::Keep);
+                StateProjection::Keeping { receipt, span } => {
+                    let kept = ready!(Pin::new(receipt).poll(cx));
+                    delivery = std::mem::replace(span, Span::none());
+                    break kept.map(Answer::Kept).map_err(Refusal::Keep);
                 }
             }
         };
-        pipeline.record(&outcome);
+        // So that a refusal by the inbox tells which event it is about.
+        delivery.in_scope(|| pipeline.record(&outcome));
         Poll::Ready(Ok(answer::respond(&outcome, *this.version)))
     }
 }

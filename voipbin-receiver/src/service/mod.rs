@@ -8,6 +8,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http::{Request, Response};
 use http_body::Body;
@@ -15,7 +16,7 @@ use tower_service::Service;
 
 pub use self::answer::ResponseBody;
 pub use self::future::ResponseFuture;
-use crate::receiver::Shared;
+use crate::pipeline::Pipeline;
 
 /// The receiver as a [`tower::Service`](tower_service::Service) over any HTTP body.
 ///
@@ -39,12 +40,20 @@ use crate::receiver::Shared;
 /// read timeout.
 #[derive(Clone)]
 pub struct ReceiverService {
-    shared: Arc<Shared>,
+    edge: Arc<Edge>,
+}
+
+/// What all services of a receiver share.
+pub(crate) struct Edge {
+    pub(crate) pipeline: Pipeline,
+    pub(crate) read_timeout: Duration,
 }
 
 impl ReceiverService {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
+    pub(crate) fn new(edge: Edge) -> Self {
+        Self {
+            edge: Arc::new(edge),
+        }
     }
 }
 
@@ -61,7 +70,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        ResponseFuture::new(Arc::clone(&self.shared), request)
+        ResponseFuture::new(Arc::clone(&self.edge), request)
     }
 }
 

@@ -11,7 +11,7 @@ const LOCALHOST: HeaderValue = HeaderValue::from_static("localhost");
 pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// What one delivery sends: the same for each of its attempts.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Message {
     pub(super) method: Method,
     pub(super) uri: Uri,

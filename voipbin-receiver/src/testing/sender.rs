@@ -1,4 +1,5 @@
 use std::error::Error as StdError;
+use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::time::Duration;
@@ -59,7 +60,7 @@ const KEPT_OF_ANSWER: usize = 64 * 1024;
 /// assert_eq!(report.attempts().len(), 3);
 /// # Ok(()) }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use = "a sender does nothing until it is told to send"]
 pub struct Sender<S> {
     service: S,
@@ -73,6 +74,16 @@ struct Schedule {
     attempts: u32,
     pause: Duration,
     answer_timeout: Duration,
+}
+
+/// Shows nothing of the URI, which may hold a password.
+impl<S> fmt::Debug for Sender<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender")
+            .field("signer", &self.signer)
+            .field("schedule", &self.schedule)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<S> Sender<S> {

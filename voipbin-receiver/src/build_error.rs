@@ -1,0 +1,79 @@
+use std::fmt;
+use std::io;
+
+/// Why a receiver cannot be built.
+#[derive(Debug)]
+pub struct BuildError {
+    kind: BuildErrorKind,
+    message: String,
+    source: Option<io::Error>,
+}
+
+/// What is wrong with the settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BuildErrorKind {
+    /// There is no secret, and unsigned deliveries are not allowed.
+    NoSecret,
+    /// A secret is empty or has blanks around it.
+    BadSecret,
+    /// There is no handler.
+    NoHandlers,
+    /// Two handlers have the same name.
+    DuplicateName,
+    /// A handler's name is empty.
+    EmptyName,
+    /// A handler could never run.
+    UnreachableHandler,
+    /// A handler asks for a state that was not given.
+    MissingState,
+    /// Two states have the same type.
+    DuplicateState,
+    /// A setting has a value that makes no sense.
+    BadSetting,
+    /// The handlers' runtime could not be started.
+    Runtime,
+}
+
+impl BuildError {
+    pub(crate) fn new(kind: BuildErrorKind, message: String) -> Self {
+        Self {
+            kind,
+            message,
+            source: None,
+        }
+    }
+
+    pub(crate) fn setting(name: &str, range: &str) -> Self {
+        Self::new(
+            BuildErrorKind::BadSetting,
+            format!("`{name}` must be {range}"),
+        )
+    }
+
+    pub(crate) fn runtime(source: io::Error) -> Self {
+        Self {
+            kind: BuildErrorKind::Runtime,
+            message: "the handlers' runtime could not be started".into(),
+            source: Some(source),
+        }
+    }
+
+    /// What is wrong, to match on.
+    #[must_use]
+    pub fn kind(&self) -> BuildErrorKind {
+        self.kind
+    }
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for BuildError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_ref().map(|source| source as _)
+    }
+}
