@@ -24,7 +24,7 @@ use tower::Service;
 use voipbin_receiver::catalog::{Any, Custom};
 use voipbin_receiver::handler::HandlerName;
 use voipbin_receiver::inbox::{
-    Inbox, InboxStats, Incoming, MemoryInbox, Promises, Receipt, Repeats, Settled, Taken, Ticket,
+    Inbox, InboxStats, Incoming, MemoryInbox, Promises, Receipt, Repeats, Settled, Taken,
 };
 use voipbin_receiver::{Context, Receiver, ReceiverService, async_trait};
 
@@ -46,7 +46,7 @@ impl Inbox for Alone {
         if self.finishes {
             for event in self.inner.take(1).now_or_never().into_iter().flatten() {
                 for handler in &*event.jobs {
-                    self.inner.settle(&event.ticket, handler, Settled::Done);
+                    self.inner.settle(&event, handler, Settled::Done);
                 }
             }
         }
@@ -57,7 +57,7 @@ impl Inbox for Alone {
         pending().await
     }
 
-    fn settle(&self, _: &Ticket, _: &HandlerName, _: Settled) {}
+    fn settle(&self, _: &Taken, _: &HandlerName, _: Settled) {}
 
     fn close(&self) {}
 
@@ -159,7 +159,7 @@ fn a_remembered_identity_takes_at_most_56_bytes_and_gives_them_back() {
 fn a_queued_event_takes_its_body_and_little_more() {
     const EVENTS: usize = 10_000;
     /// Its place in the queue, what is known of it beside the bytes, and its identity.
-    const MORE: usize = 400;
+    const MORE: usize = 320;
     for length in [100, 1200] {
         let inner = Arc::new(MemoryInbox::new());
         let receiver = builder()

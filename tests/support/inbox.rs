@@ -7,7 +7,7 @@ use tokio::sync::{Mutex as AsyncMutex, mpsc};
 use voipbin_receiver::handler::HandlerName;
 use voipbin_receiver::inbox::{
     Inbox, InboxStats, Incoming, KeepError, KeepErrorKind, MemoryInbox, Pending, Promises, Receipt,
-    Settled, Taken, Ticket,
+    Settled, Taken,
 };
 
 /// A memory inbox that says what becomes of a delivery only when the test lets it, as one that
@@ -83,8 +83,8 @@ impl Inbox for HeldInbox {
         self.0.inner.take(max).await
     }
 
-    fn settle(&self, ticket: &Ticket, handler: &HandlerName, outcome: Settled) {
-        self.0.inner.settle(ticket, handler, outcome);
+    fn settle(&self, event: &Taken, handler: &HandlerName, outcome: Settled) {
+        self.0.inner.settle(event, handler, outcome);
     }
 
     fn close(&self) {
@@ -132,8 +132,8 @@ impl Inbox for RefusingInbox {
         self.inner.take(max).await
     }
 
-    fn settle(&self, ticket: &Ticket, handler: &HandlerName, outcome: Settled) {
-        self.inner.settle(ticket, handler, outcome);
+    fn settle(&self, event: &Taken, handler: &HandlerName, outcome: Settled) {
+        self.inner.settle(event, handler, outcome);
     }
 
     fn close(&self) {

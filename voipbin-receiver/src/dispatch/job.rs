@@ -88,7 +88,7 @@ impl Job {
                 Ended::Well => Settled::Done,
                 Ended::Error(_) | Ended::Panic => Settled::Failed,
             };
-            dispatch.inbox.settle(&event.ticket, &handler, settled);
+            dispatch.inbox.settle(&event, &handler, settled);
         }
         .instrument(span)
         .await;

@@ -49,7 +49,7 @@ struct Inner {
     span: Span,
     /// The payload in the type in which it was first asked for. Handlers of one event nearly always
     /// agree on the type; one that does not pays for its own.
-    payload: OnceLock<(TypeId, ReadPayload)>,
+    payload: OnceLock<Box<(TypeId, ReadPayload)>>,
 }
 
 type ReadPayload = Result<Arc<dyn Any + Send + Sync>, PayloadError>;
@@ -194,9 +194,9 @@ impl Delivery {
     where
         T: DeserializeOwned + Send + Sync + 'static,
     {
-        let (kind, payload) = self.0.payload.get_or_init(|| {
+        let (kind, payload) = &**self.0.payload.get_or_init(|| {
             let payload = self.read_payload::<T>();
-            (TypeId::of::<T>(), payload.map(|payload| payload as _))
+            Box::new((TypeId::of::<T>(), payload.map(|payload| payload as _)))
         });
         if *kind != TypeId::of::<T>() {
             return self.read_payload();

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use super::seen::{Admitted, RETRY_TIME, Seen};
 use super::{
     Durability, Inbox, InboxStats, Incoming, KeepError, KeepErrorKind, Kept, Promises, Receipt,
-    Repeats, Settled, Taken, Ticket,
+    Repeats, Settled, Taken,
 };
 use crate::clock::{Clock, SystemClock};
 use crate::handler::HandlerName;
@@ -183,13 +183,13 @@ impl Inbox for MemoryInbox {
         }
     }
 
-    fn settle(&self, ticket: &Ticket, _: &HandlerName, _: Settled) {
-        if ticket.settle_one() {
+    fn settle(&self, event: &Taken, _: &HandlerName, _: Settled) {
+        if event.settle_one() {
             let mut queue = self.queue();
             queue.events = queue.events.saturating_sub(1);
-            queue.bytes = queue.bytes.saturating_sub(ticket.size());
+            queue.bytes = queue.bytes.saturating_sub(event.delivery.body().len());
             drop(queue);
-            self.seen.finish(ticket.identity());
+            self.seen.finish(event.delivery.identity());
         }
     }
 

@@ -8,13 +8,13 @@ mod seen;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
 
 pub use self::memory::{MemoryInbox, MemoryInboxBuilder};
 pub use self::receipt::{KeepError, KeepErrorKind, Kept, Pending, Receipt};
-use crate::event::{Delivery, EventKey};
+use crate::event::Delivery;
 use crate::handler::HandlerName;
 
 /// The names of the handlers that an event is kept for.
@@ -47,7 +47,7 @@ pub trait Inbox: fmt::Debug + Send + Sync + 'static {
     async fn take(&self, max: usize) -> Vec<Taken>;
 
     /// One job of a taken event has ended. The event is finished with its last job.
-    fn settle(&self, ticket: &Ticket, handler: &HandlerName, outcome: Settled);
+    fn settle(&self, event: &Taken, handler: &HandlerName, outcome: Settled);
 
     /// The receiver is shutting down. An inbox that loses its content with the process refuses new
     /// events from here on, and goes on answering for copies of those it has.
@@ -95,68 +95,36 @@ pub enum Repeats {
     Mark,
 }
 
-/// An event that was handed out to be handled.
+/// An event that was handed out to be handled, until the last of its jobs is settled.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Taken {
-    /// What the inbox knows the event by.
-    pub ticket: Ticket,
+    /// The number that the inbox gave it.
+    pub id: u64,
     /// The delivery, with the bytes that were verified.
     pub delivery: Delivery,
     /// The handlers that are still to run for it.
     pub jobs: Jobs,
     /// Whether it may be a repeat; see [`Repeats::Mark`].
     pub possible_repeat: bool,
+    open: AtomicU32,
 }
 
 impl Taken {
     /// An event for the handlers in `jobs`.
     #[must_use]
     pub fn new(id: u64, delivery: Delivery, jobs: Jobs, possible_repeat: bool) -> Self {
-        let ticket = Ticket {
-            id,
-            key: delivery.identity(),
-            size: delivery.body().len(),
-            open: AtomicUsize::new(jobs.len()),
-        };
+        let open = AtomicU32::new(u32::try_from(jobs.len()).unwrap_or(u32::MAX));
         Self {
-            ticket,
+            id,
             delivery,
             jobs,
             possible_repeat,
+            open,
         }
     }
-}
 
-/// What an inbox knows a taken event by, until its last job is settled.
-#[derive(Debug)]
-pub struct Ticket {
-    id: u64,
-    key: EventKey,
-    size: usize,
-    open: AtomicUsize,
-}
-
-impl Ticket {
-    /// The number that the inbox gave it.
-    #[must_use]
-    pub fn id(&self) -> u64 {
-        self.id
-    }
-
-    /// The identity of its delivery.
-    #[must_use]
-    pub fn identity(&self) -> EventKey {
-        self.key
-    }
-
-    /// How many bytes its body has.
-    #[must_use]
-    pub fn size(&self) -> usize {
-        self.size
-    }
-
-    /// Counts one job as settled; true for the last one. For inboxes that need no list of their own.
+    /// Counts one job as settled; true for the last one. For inboxes that keep no list of their own.
     #[must_use]
     pub fn settle_one(&self) -> bool {
         self.open.fetch_sub(1, Ordering::AcqRel) == 1
