@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use super::context::Context;
 use super::error::HandlerError;
 use crate::catalog::{Carries, EventType};
-use crate::event::Delivery;
+use crate::event::{Delivery, PayloadError};
 
 /// The event, with its payload as a `T`.
 ///
@@ -41,7 +41,7 @@ where
     /// # Errors
     ///
     /// When the payload does not fit.
-    pub fn read(delivery: &Delivery) -> Result<Self, HandlerError> {
+    pub fn read(delivery: &Delivery) -> Result<Self, PayloadError> {
         Ok(Self {
             payload: delivery.payload()?,
             delivery: delivery.clone(),
@@ -183,7 +183,7 @@ where
     T: DeserializeOwned + Send + Sync + 'static,
 {
     fn extract(context: &Context, _: &States) -> Result<Self, HandlerError> {
-        Self::read(context.delivery())
+        Ok(Self::read(context.delivery())?)
     }
 }
 

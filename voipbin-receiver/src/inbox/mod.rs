@@ -2,6 +2,8 @@
 //!
 //! The promise of every inbox: a delivery is kept once, and it is not called kept before it is.
 
+#[cfg(feature = "testing")]
+pub mod contract;
 mod memory;
 mod receipt;
 mod seen;
@@ -31,6 +33,8 @@ pub type Jobs = Arc<[HandlerName]>;
 ///   comes while the first is still being kept waits for that outcome and shares it.
 /// * When an event cannot be kept, its identity is not remembered: the sender's next try is new.
 /// * An identity whose event is not finished is never forgotten.
+///
+/// `contract::check`, behind the feature `testing`, tries an inbox against all of it.
 #[async_trait]
 pub trait Inbox: fmt::Debug + Send + Sync + 'static {
     /// Takes a delivery over.

@@ -26,12 +26,14 @@
 //! # }
 //! ```
 
+mod delivery;
 mod report;
 mod request;
 mod sender;
 mod signer;
 mod transport;
 
+pub use self::delivery::{context, delivery};
 pub use self::report::{Answer, AttemptError, AttemptErrorKind, Report};
 pub use self::sender::Sender;
 pub use self::signer::Signer;
