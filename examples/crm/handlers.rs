@@ -1,0 +1,57 @@
+use voipbin_receiver::event::Time;
+use voipbin_receiver::resource::{Call, Direction};
+use voipbin_receiver::{Context, Event, HandlerError, State, on};
+
+use crate::contacts::{CallEnd, Contacts};
+
+/// Somebody answered: the contact is on the phone.
+#[on(CallProgressing, blocking)]
+pub(crate) fn mark_busy(call: Event<Call>, contacts: State<Contacts>) -> Result<(), HandlerError> {
+    if let (Some(id), Some(number)) = (&call.id, contact_number(&call)) {
+        contacts.call_began(id, number)?;
+    }
+    Ok(())
+}
+
+/// The call is over: the contact has one more of them.
+#[on(CallHangup, blocking)]
+pub(crate) fn update_contact(
+    call: Event<Call>,
+    context: Context,
+    contacts: State<Contacts>,
+) -> Result<(), HandlerError> {
+    let Some(number) = contact_number(&call) else {
+        tracing::info!(
+            call = call.id.as_deref(),
+            "no number to keep this call under"
+        );
+        return Ok(());
+    };
+    let end = CallEnd {
+        delivery: context.identity(),
+        call: call.id.as_deref(),
+        at: match call.tm_hangup {
+            Some(at) => at,
+            None => Time::try_from(context.received_at())?,
+        },
+        reason: call.hangup_reason.as_ref().map(|reason| reason.as_str()),
+        talk: call.duration().unwrap_or_default(),
+    };
+    let counted = contacts.call_ended(number, &end)?;
+    tracing::info!(call = call.id.as_deref(), counted, "ended");
+    Ok(())
+}
+
+/// The number of the other side: of the caller when the call came in, of the party called
+/// otherwise.
+///
+/// `None` where the address has none, and for a caller who hides it: a word such as `anonymous`
+/// stands in its place.
+fn contact_number(call: &Call) -> Option<&str> {
+    let address = match call.direction {
+        Some(Direction::Incoming) => &call.source,
+        _ => &call.destination,
+    };
+    let number = address.target.as_deref()?;
+    number.starts_with('+').then_some(number)
+}

@@ -1,0 +1,95 @@
+use std::error::Error;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use stage::{Account, SECRET, deliver, until};
+
+use crate::api::{ACCESS_KEY, Storage, api};
+use crate::archives::{Archives, Patience};
+use crate::mailbox::Mailbox;
+use crate::team::Team;
+
+/// Short, so that nobody has to wait.
+const PATIENCE: Patience = Patience {
+    tries: 4,
+    pause: Duration::from_millis(20),
+};
+
+const STORED_LATE: &str = "0085c92c-f14f-40ca-a375-5aa4349832cb";
+const NEVER_STORED: &str = "6e812dae-eae8-428b-b0ba-fe88f1c9a172";
+
+pub(crate) async fn run() -> Result<ExitCode, Box<dyn Error>> {
+    let mut account = Account::new("recordings: a mail to the team once the files are stored");
+    let storage = Storage::default();
+    storage.complete_at(STORED_LATE, 3);
+    let (listener, storage_address) = stage::listen().await?;
+    stage::serve(listener, storage.router());
+    let (listener, api_address) = stage::listen().await?;
+    stage::serve(listener, api(format!("http://{storage_address}")));
+    let (mailbox, mail_address) = Mailbox::open().await?;
+
+    let archives = Archives::new(
+        format!("http://{api_address}").parse()?,
+        ACCESS_KEY,
+        PATIENCE,
+    )?;
+    let team = Team::new(
+        &mail_address.ip().to_string(),
+        mail_address.port(),
+        "VoIPBIN <voipbin@example.org>".parse()?,
+        "The team <team@example.org>".parse()?,
+    );
+    let (receiver, app) = crate::application(SECRET, archives, team)?;
+    let (listener, address) = stage::listen().await?;
+    stage::serve(listener, app);
+    let platform = stage::platform(address);
+
+    account.tell("a recording ends; its archive is empty twice and then has files");
+    let answer = deliver(&platform, &finished(STORED_LATE)).await;
+    account.check(
+        "answer, before any file is stored",
+        answer.as_str(),
+        "received",
+    );
+    let answer = deliver(&platform, &finished(STORED_LATE)).await;
+    account.check("answer to a copy", answer.as_str(), "duplicate");
+    until("the mail has come", || !mailbox.mails().is_empty()).await?;
+    account.check("downloads", storage.requests(STORED_LATE), 3);
+
+    account.tell("another one ends, and its files never come");
+    deliver(&platform, &finished(NEVER_STORED)).await;
+    until("the handler gives up", || receiver.stats().failed > 0).await?;
+    account.check("downloads", storage.requests(NEVER_STORED), PATIENCE.tries);
+
+    let drained = receiver
+        .shutdown(Duration::from_secs(10))
+        .await
+        .is_drained();
+    account.check("drained", drained, true);
+
+    account.tell("what the team got");
+    let mails = mailbox.mails();
+    account.check("mails", mails.len(), 1);
+    let mail = mails.into_iter().next().ok_or("no mail came")?;
+    let subject = mail.text.lines().find(|line| line.starts_with("Subject:"));
+    account.check(
+        "subject",
+        subject,
+        Some(format!("Subject: Recording {STORED_LATE}").as_str()),
+    );
+    let files = mail.text.lines().filter(|line| line.ends_with(".wav"));
+    account.check("files named", files.count(), 2);
+    account.check("recipients", mail.recipients, 1);
+    account.check(
+        "the storage saw the access key",
+        storage.saw_access_key(),
+        false,
+    );
+    Ok(account.end())
+}
+
+fn finished(id: &str) -> String {
+    format!(
+        r#"{{"type":"recording_finished","data":{{"id":"{id}","customer_id":"cba36057-addc-453d-89c5-fc34d1a8b667","owner_type":"","owner_id":"00000000-0000-0000-0000-000000000000","activeflow_id":"00000000-0000-0000-0000-000000000000","reference_type":"call","reference_id":"316bf1b2-21ef-4b63-837b-98ce418109d8","status":"ended","format":"wav","on_end_flow_id":"00000000-0000-0000-0000-000000000000","tm_start":"2026-09-01T08:00:06.2Z","tm_end":"2026-09-01T08:00:36.7Z","tm_create":"2026-09-01T08:00:00.123456Z","tm_update":"2026-09-01T08:01:00.00001Z"}}}}"#
+    )
+}

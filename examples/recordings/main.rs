@@ -1,0 +1,43 @@
+//! Tells the team of each recording, by mail, as soon as its files can be fetched.
+//!
+//! `handlers.rs`, `archives.rs` and `team.rs` are what an application would have.
+//! `cargo run --example recordings` runs them behind an axum server on loopback, against stand-ins
+//! of VoIPBIN's API, of its storage and of a mail server.
+
+mod api;
+mod archives;
+mod demonstration;
+mod handlers;
+mod mailbox;
+mod team;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use axum::Router;
+use voipbin_receiver::{BuildError, Receiver};
+
+use crate::archives::Archives;
+use crate::team::Team;
+
+/// The whole application, to be given the customer's `webhook_secret`.
+fn application(
+    secret: &str,
+    archives: Archives,
+    team: Team,
+) -> Result<(Receiver, Router), BuildError> {
+    let receiver = Receiver::builder()
+        .secret(secret)
+        .state(archives)
+        .state(team)
+        .handlers(voipbin_receiver::handlers![handlers::distribute])
+        .build()?;
+    let app = Router::new().route_service(stage::PATH, receiver.service());
+    Ok((receiver, app))
+}
+
+#[tokio::main]
+async fn main() -> Result<ExitCode, Box<dyn Error>> {
+    stage::logs();
+    demonstration::run().await
+}

@@ -1,0 +1,125 @@
+//! What the demonstrations share: a server on a free port, the platform's sender, and checks of
+//! what came out. A real application needs none of it.
+#![allow(clippy::print_stdout, reason = "this is the demonstrations' face")]
+
+use std::fmt::{Debug, Display};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use axum::Router;
+use tokio::net::TcpListener;
+use tracing_subscriber::EnvFilter;
+use voipbin_receiver::testing::{Sender, Signer, Transport, connect};
+
+/// The webhook secret of the demonstrations' customer.
+pub const SECRET: &str = "a-secret-for-demonstrations-only";
+
+/// Where the applications take webhooks.
+pub const PATH: &str = "/voipbin/webhook";
+
+/// How long [`until`] waits.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Logs to standard error: warnings, or what `RUST_LOG` asks for.
+pub fn logs() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(false)
+        .with_writer(io::stderr)
+        .init();
+}
+
+/// A free port on loopback.
+///
+/// # Errors
+///
+/// When there is none.
+pub async fn listen() -> io::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
+}
+
+/// Serves an application until the demonstration ends.
+pub fn serve(listener: TcpListener, app: Router) {
+    tokio::spawn(async { axum::serve(listener, app).await });
+}
+
+/// VoIPBIN's sender, signing with [`SECRET`] and delivering to this address.
+pub fn platform(address: SocketAddr) -> Sender<Transport> {
+    Sender::new(connect(address), Signer::new(SECRET))
+}
+
+/// Sends one event and tells how it was answered: `received` or `duplicate`, or the status when it
+/// was not taken.
+pub async fn deliver(platform: &Sender<Transport>, event: &str) -> String {
+    let report = platform.send(event.to_owned()).await;
+    let word = serde_json::from_slice(report.body())
+        .ok()
+        .and_then(|body: serde_json::Value| Some(body.get("status")?.as_str()?.to_owned()));
+    match (report.status(), word) {
+        (Some(status), Some(word)) if status.is_success() => word,
+        (Some(status), _) => status.to_string(),
+        (None, _) => "no answer".to_owned(),
+    }
+}
+
+/// Waits for what happens after the answer.
+///
+/// # Errors
+///
+/// When it does not happen within 20 seconds.
+pub async fn until(what: &str, happened: impl Fn() -> bool) -> Result<(), String> {
+    let happened = async {
+        while !happened() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, happened)
+        .await
+        .map_err(|_| format!("waited {} s in vain until {what}", PATIENCE.as_secs()))
+}
+
+/// Tells what happens, and remembers what came out wrong.
+#[derive(Debug, Default)]
+#[must_use]
+pub struct Account {
+    wrong: usize,
+}
+
+impl Account {
+    /// Begins to tell.
+    pub fn new(title: &str) -> Self {
+        println!("{title}");
+        Self::default()
+    }
+
+    /// What happens now.
+    pub fn tell(&self, what: impl Display) {
+        println!("- {what}");
+    }
+
+    /// Something that must be so.
+    pub fn check<T: PartialEq + Debug>(&mut self, what: &str, found: T, expected: T) {
+        if found == expected {
+            println!("  ok     {what}: {found:?}");
+        } else {
+            self.wrong += 1;
+            println!("  WRONG  {what}: {found:?} instead of {expected:?}");
+        }
+    }
+
+    /// Success when everything was as it must be.
+    pub fn end(self) -> ExitCode {
+        if self.wrong == 0 {
+            println!("all as it should be");
+            ExitCode::SUCCESS
+        } else {
+            println!("{} wrong", self.wrong);
+            ExitCode::FAILURE
+        }
+    }
+}
