@@ -7,7 +7,7 @@ use stage::{Account, SECRET, until};
 
 use crate::api::Api;
 use crate::handlers::ANSWER;
-use crate::platform::{ACCESS_KEY, Platform, inbound};
+use crate::platform::{ACCESS_KEY, Platform, inbound, own_number};
 
 pub(crate) async fn run() -> Result<ExitCode, Box<dyn Error>> {
     let mut account = Account::new("auto-reply: one answer to each SMS that comes in");
@@ -25,7 +25,7 @@ pub(crate) async fn run() -> Result<ExitCode, Box<dyn Error>> {
     account.tell("an SMS comes in, is answered, and the answer is announced as well");
     let answer = platform.announce(&question).await;
     account.check("answer to the webhook", answer.as_str(), "received");
-    until("the answer is announced", || platform.announced() == 2).await?;
+    until("the answer is announced", || platform.announced() >= 2).await?;
 
     account.tell("the SMS is announced once more");
     let answer = platform.announce(&question).await;
@@ -54,7 +54,7 @@ pub(crate) async fn run() -> Result<ExitCode, Box<dyn Error>> {
     );
     account.check(
         "it comes from the number that was written to",
-        &message.source["target"] == "+15550100",
+        message.source == own_number(),
         true,
     );
     let stats = receiver.stats();

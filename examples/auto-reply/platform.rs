@@ -57,9 +57,13 @@ impl Platform {
         let shared = &*self.0;
         let event = json!({"type": "message_created", "data": message}).to_string();
         let conversation = json!({"type": "conversation_message_created", "data": {
-            "id": message.pointer("/id"),
-            "direction": if message["direction"] == "inbound" { "incoming" } else { "outgoing" },
-            "text": message["text"],
+            "id": message.get("id"),
+            "direction": if message.get("direction").is_some_and(|way| way == "inbound") {
+                "incoming"
+            } else {
+                "outgoing"
+            },
+            "text": message.get("text"),
         }})
         .to_string();
         let (answer, _) = tokio::join!(
@@ -82,7 +86,12 @@ impl Platform {
     }
 }
 
-/// A message that came from the phone network to `+15550100`.
+/// The number of the account.
+pub(crate) fn own_number() -> Value {
+    json!({"type": "tel", "target": "+15550100"})
+}
+
+/// A message that came from the phone network.
 pub(crate) fn inbound(id: &str, source: &Value) -> Value {
     json!({
         "id": id,
@@ -90,7 +99,7 @@ pub(crate) fn inbound(id: &str, source: &Value) -> Value {
         "type": "sms",
         "source": source,
         "targets": [{
-            "destination": {"type": "tel", "target": "+15550100"},
+            "destination": own_number(),
             "status": "received",
             "parts": 1,
             "tm_update": "2026-09-01T08:00:00.497184Z",
