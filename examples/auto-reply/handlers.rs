@@ -17,6 +17,6 @@ pub(crate) async fn answer(message: Event<Message>, api: State<Api>) -> Result<(
     };
     api.send_message(reply.source, reply.destination, ANSWER)
         .await?;
-    tracing::info!(message = message.id.as_deref(), "answered");
+    tracing::info!("answered");
     Ok(())
 }

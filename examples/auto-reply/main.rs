@@ -13,7 +13,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use axum::Router;
-use voipbin_receiver::{BuildError, Receiver};
+use voipbin_receiver::{BuildError, Receiver, handlers};
 
 use crate::api::Api;
 
@@ -22,7 +22,7 @@ fn application(secret: &str, api: Api) -> Result<(Receiver, Router), BuildError>
     let receiver = Receiver::builder()
         .secret(secret)
         .state(api)
-        .handlers(voipbin_receiver::handlers![handlers::answer])
+        .handlers(handlers![handlers::answer])
         .build()?;
     let app = Router::new().route_service(stage::PATH, receiver.service());
     Ok((receiver, app))

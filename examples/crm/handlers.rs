@@ -4,10 +4,12 @@ use voipbin_receiver::{Context, Event, HandlerError, State, on};
 
 use crate::contacts::{CallEnd, Contacts};
 
-/// Somebody answered: the contact is on the phone.
+/// Somebody answered: the contact is on the phone, unless the event was written after the end.
 #[on(CallProgressing, blocking)]
 pub(crate) fn mark_busy(call: Event<Call>, contacts: State<Contacts>) -> Result<(), HandlerError> {
-    if let (Some(id), Some(number)) = (&call.id, contact_number(&call)) {
+    if let (Some(id), Some(number)) = (&call.id, contact_number(&call))
+        && !call.is_finished()
+    {
         contacts.call_began(id, number)?;
     }
     Ok(())
@@ -21,10 +23,7 @@ pub(crate) fn update_contact(
     contacts: State<Contacts>,
 ) -> Result<(), HandlerError> {
     let Some(number) = contact_number(&call) else {
-        tracing::info!(
-            call = call.id.as_deref(),
-            "no number to keep this call under"
-        );
+        tracing::info!("no number to keep this call under");
         return Ok(());
     };
     let end = CallEnd {
@@ -38,7 +37,7 @@ pub(crate) fn update_contact(
         talk: call.duration().unwrap_or_default(),
     };
     let counted = contacts.call_ended(number, &end)?;
-    tracing::info!(call = call.id.as_deref(), counted, "ended");
+    tracing::info!(counted, "ended");
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use axum::Router;
-use voipbin_receiver::{BuildError, Receiver};
+use voipbin_receiver::{BuildError, Receiver, handlers};
 
 use crate::contacts::Contacts;
 
@@ -20,10 +20,7 @@ fn application(secret: &str, contacts: Contacts) -> Result<(Receiver, Router), B
     let receiver = Receiver::builder()
         .secret(secret)
         .state(contacts)
-        .handlers(voipbin_receiver::handlers![
-            handlers::mark_busy,
-            handlers::update_contact
-        ])
+        .handlers(handlers![handlers::mark_busy, handlers::update_contact])
         .build()?;
     let app = Router::new().route_service(stage::PATH, receiver.service());
     Ok((receiver, app))

@@ -68,8 +68,8 @@ impl Archives {
             match self.fetch(recording).await {
                 Ok(files) if !files.is_empty() => return Ok(files),
                 Err(error) if error.is_final() => return Err(error),
-                Ok(_) => tracing::debug!(recording, left, "the archive is still empty"),
-                Err(error) => tracing::debug!(recording, left, %error, "the archive did not come"),
+                Ok(_) => tracing::debug!(left, "the archive is still empty"),
+                Err(error) => tracing::debug!(left, %error, "the archive did not come"),
             }
             if left > 0 {
                 tokio::time::sleep(pause).await;

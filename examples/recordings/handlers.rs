@@ -24,6 +24,6 @@ pub(crate) async fn distribute(
     let files = archives.files(id).await?;
     team.tell(id, recording.duration(), &files, context.identity())
         .await?;
-    tracing::info!(recording = %id, files = files.len(), "mailed");
+    tracing::info!(files = files.len(), "mailed");
     Ok(())
 }

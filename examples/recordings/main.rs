@@ -15,7 +15,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use axum::Router;
-use voipbin_receiver::{BuildError, Receiver};
+use voipbin_receiver::{BuildError, Receiver, handlers};
 
 use crate::archives::Archives;
 use crate::team::Team;
@@ -30,7 +30,7 @@ fn application(
         .secret(secret)
         .state(archives)
         .state(team)
-        .handlers(voipbin_receiver::handlers![handlers::distribute])
+        .handlers(handlers![handlers::distribute])
         .build()?;
     let app = Router::new().route_service(stage::PATH, receiver.service());
     Ok((receiver, app))

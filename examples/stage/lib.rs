@@ -22,9 +22,11 @@ pub const PATH: &str = "/voipbin/webhook";
 /// How long [`until`] waits.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Logs to standard error: warnings, or what `RUST_LOG` asks for.
+/// Logs to standard error: warnings, or what `RUST_LOG` asks for. The receiver's spans, which tell the
+/// event and the handler that a warning is about, are of the level `info`.
 pub fn logs() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    let filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new("warn,voipbin_receiver=info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(false)
