@@ -7,6 +7,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument;
 
 use super::pump::Dispatch;
+use crate::catalog::EventType;
 use crate::event::Delivery;
 use crate::handler::{Call, Context, HandlerError, HandlerName};
 use crate::inbox::{Settled, Taken};
@@ -83,7 +84,7 @@ impl Job {
                     }
                 }
             };
-            dispatch.conclude(&ended, begun);
+            dispatch.conclude(&ended, begun, &event.delivery, &handler);
             let settled = match ended {
                 Ended::Well => Settled::Done,
                 Ended::Error(_) | Ended::Panic => Settled::Failed,
@@ -100,23 +101,28 @@ impl Job {
 const FIRST: u32 = 1;
 
 impl Dispatch {
-    /// Counts and logs the end of a run; called in the job's span.
-    fn conclude(&self, ended: &Ended, begun: Instant) {
+    /// Counts and logs the end of a run; called in the job's span. A failure names the event and the
+    /// handler itself, because at its level the span may be filtered out.
+    fn conclude(&self, ended: &Ended, begun: Instant, delivery: &Delivery, handler: &HandlerName) {
         let millis = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let counters = &self.counters;
-        match ended {
+        let error = match ended {
             Ended::Well => {
-                counters.handled.add();
+                self.counters.handled.add();
                 tracing::debug!(millis, "handled");
+                return;
             }
-            Ended::Error(error) => {
-                counters.failed.add();
-                tracing::error!(millis, %error, "the handler failed");
-            }
-            Ended::Panic => {
-                counters.failed.add();
-                tracing::error!(millis, "the handler panicked");
-            }
-        }
+            Ended::Error(error) => error.chain(),
+            Ended::Panic => "it panicked".to_owned(),
+        };
+        self.counters.failed.add();
+        tracing::error!(
+            %handler,
+            event = delivery.received_as().map(EventType::as_str),
+            resource_id = delivery.loggable_id().map(tracing::field::display),
+            identity = %delivery.identity(),
+            millis,
+            error,
+            "the handler failed"
+        );
     }
 }

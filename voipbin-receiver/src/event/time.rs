@@ -36,6 +36,29 @@ const NOT_YET: i64 = 253_370_764_800;
 const DAY: i64 = 24 * 60 * 60;
 
 impl Time {
+    /// The time this many seconds after the Unix epoch, or before it.
+    ///
+    /// # Errors
+    ///
+    /// When it lies outside of the years -9999 to 9999.
+    pub fn from_unix_seconds(seconds: i64) -> Result<Self, TimeError> {
+        Timestamp::from_second(seconds)
+            .map(Self)
+            .map_err(|_| TimeError(()))
+    }
+
+    /// The time this many nanoseconds after the Unix epoch, or before it: what
+    /// [`as_unix_nanos`](Self::as_unix_nanos) gave.
+    ///
+    /// # Errors
+    ///
+    /// When it lies outside of the years -9999 to 9999.
+    pub fn from_unix_nanos(nanos: i128) -> Result<Self, TimeError> {
+        Timestamp::from_nanosecond(nanos)
+            .map(Self)
+            .map_err(|_| TimeError(()))
+    }
+
     /// Whole seconds since the Unix epoch, rounded towards it.
     #[must_use]
     pub fn as_unix_seconds(self) -> i64 {
@@ -167,6 +190,24 @@ mod tests {
 
     fn printed(text: &str) -> Option<String> {
         text.parse::<Time>().ok().map(|time| time.to_string())
+    }
+
+    #[test]
+    fn a_time_comes_back_from_its_number() {
+        for text in [
+            "2026-08-22T10:30:08.115004902Z",
+            "0001-01-01T00:00:08.99184Z",
+        ] {
+            let time: Time = text.parse().unwrap();
+            assert_eq!(Time::from_unix_nanos(time.as_unix_nanos()).unwrap(), time);
+        }
+        let whole: Time = "2026-08-22T10:30:08Z".parse().unwrap();
+        assert_eq!(
+            Time::from_unix_seconds(whole.as_unix_seconds()).unwrap(),
+            whole
+        );
+        assert!(Time::from_unix_nanos(i128::MAX).is_err());
+        assert!(Time::from_unix_seconds(i64::MIN).is_err());
     }
 
     #[test]
