@@ -22,7 +22,10 @@ const OPEN: u32 = 1 << 31;
 /// forgotten. Finished ones stand in line in the order in which they finished; each step that adds
 /// to the line takes what has expired off its other end, so that no step ever walks the map.
 ///
-/// An identity takes 20 bytes in the map and 8 in the line. Half of it is the map's key and the
+/// A place in line tells for which keeping it was taken: an identity that was kept again since, or
+/// noted again, stands further back, and its old place counts for nothing.
+///
+/// An identity takes 20 bytes in the map and 10 in the line. Half of it is the map's key and the
 /// other half is compared, which saves the line 8 bytes. Two identities that share the first half
 /// cannot both be remembered; among a million there is a pair with a chance of 3 in 10^8, and then
 /// the later one is handled and not remembered.
@@ -53,6 +56,29 @@ impl Slot {
 
     fn kept_at(self) -> u32 {
         self.state & !OPEN
+    }
+}
+
+/// A place in line: an identity's first half, and the lower half of the tick at which it was kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place([u8; 10]);
+
+impl Place {
+    fn new(half: Half, slot: Slot) -> Self {
+        let [a, b, c, d, e, f, g, h] = half;
+        let [_, _, y, z] = slot.kept_at().to_be_bytes();
+        Self([a, b, c, d, e, f, g, h, y, z])
+    }
+
+    fn half(self) -> Half {
+        let [a, b, c, d, e, f, g, h, _, _] = self.0;
+        [a, b, c, d, e, f, g, h]
+    }
+
+    /// Whether the slot is finished and stands here, rather than further back. Ticks an exact
+    /// multiple of 1.8 hours apart are taken for one another; that costs an identity its turn.
+    fn is_of(self, slot: Slot) -> bool {
+        !slot.is_open() && Self::new(self.half(), slot) == self
     }
 }
 
@@ -107,30 +133,28 @@ impl Seen {
             }
             Entry::Vacant(entry) => {
                 keep()?;
+                self.len.fetch_add(1, Ordering::Relaxed);
                 entry.insert(Slot {
                     rest,
                     state: now | OPEN,
                 });
-                self.len.fetch_add(1, Ordering::Relaxed);
             }
         }
-        if self.len() > self.capacity {
-            self.evict_one(now);
-        }
+        self.evict(now);
         Ok(Admitted::New)
     }
 
     /// The identity's event is finished: it may be forgotten when its time has come.
     pub(crate) fn finish(&self, key: EventKey) {
         let (half, rest) = split(key);
-        match self.map.get_mut(&half) {
-            Some(mut slot) if slot.rest == rest && slot.is_open() => slot.state &= !OPEN,
+        let place = match self.map.get_mut(&half) {
+            Some(mut slot) if slot.rest == rest && slot.is_open() => {
+                slot.state &= !OPEN;
+                Place::new(half, *slot)
+            }
             _ => return,
-        }
-        let mut line = self.line();
-        line.push(half);
-        drop(line);
-        self.forget_expired();
+        };
+        self.stand_in_line(place);
     }
 
     /// For identities that are not unique to one event: runs `keep` in any case, telling it whether
@@ -147,20 +171,18 @@ impl Seen {
             Entry::Occupied(mut entry) => {
                 let before = *entry.get();
                 keep(before.rest == rest && !self.expired(before, now))?;
-                entry.insert(slot);
-                return Ok(());
+                if entry.insert(slot).state == now {
+                    // It stands where it would be put.
+                    return Ok(());
+                }
             }
             Entry::Vacant(entry) => {
                 keep(false)?;
+                self.len.fetch_add(1, Ordering::Relaxed);
                 entry.insert(slot);
             }
         }
-        self.len.fetch_add(1, Ordering::Relaxed);
-        self.line().push(half);
-        self.forget_expired();
-        if self.len() > self.capacity {
-            self.evict_one(now);
-        }
+        self.stand_in_line(Place::new(half, slot));
         Ok(())
     }
 
@@ -172,45 +194,58 @@ impl Seen {
         self.evicted.load(Ordering::Relaxed)
     }
 
-    /// Takes up to two expired identities off the line. Every call follows a push, so the line
-    /// shrinks for as long as its head has expired.
-    fn forget_expired(&self) {
+    /// Adds to the line and makes room at its other end.
+    fn stand_in_line(&self, place: Place) {
         let now = self.now();
+        self.line().push(place);
+        self.forget_expired(now);
+        self.evict(now);
+    }
+
+    /// Takes up to two places off the line that have expired or count for nothing. Every call follows
+    /// a push, so the line shrinks for as long as there are such at its head.
+    fn forget_expired(&self, now: u32) {
         for _ in 0..2 {
             let mut line = self.line();
-            let Some(half) = line.first() else { return };
-            // An open slot stands in line again when it finishes.
-            let gone = |slot: Slot| slot.is_open() || self.expired(slot, now);
-            if !self.map.get(&half).is_none_or(|slot| gone(*slot)) {
+            let Some(place) = line.first() else { return };
+            let stays = |slot: Slot| place.is_of(slot) && !self.expired(slot, now);
+            if self.map.get(&place.half()).is_some_and(|slot| stays(*slot)) {
                 return;
             }
             line.pop();
             drop(line);
-            let removed = self
-                .map
-                .remove_if(&half, |_, slot| !slot.is_open() && self.expired(*slot, now));
-            if removed.is_some() {
-                self.len.fetch_sub(1, Ordering::Relaxed);
+            self.remove(place, |slot| self.expired(slot, now));
+        }
+    }
+
+    /// Over capacity, forgets up to two identities, those that finished first. When none is finished,
+    /// all are open and their number is bounded by the inbox.
+    fn evict(&self, now: u32) {
+        for _ in 0..2 {
+            let mut removed = None;
+            while removed.is_none() && self.len() > self.capacity {
+                let Some(place) = self.line().pop() else {
+                    return;
+                };
+                removed = self.remove(place, |_| true);
+            }
+            let Some(slot) = removed else { return };
+            if !self.expired(slot, now) {
+                self.evicted.fetch_add(1, Ordering::Relaxed);
+                self.warn_if_young(now.saturating_sub(slot.kept_at()), now);
             }
         }
     }
 
-    /// Forgets the identity that finished first. When none is finished, all are open and their
-    /// number is bounded by the inbox.
-    fn evict_one(&self, now: u32) {
-        loop {
-            let Some(half) = self.line().pop() else {
-                return;
-            };
-            if let Some((_, slot)) = self.map.remove_if(&half, |_, slot| !slot.is_open()) {
-                self.len.fetch_sub(1, Ordering::Relaxed);
-                if !self.expired(slot, now) {
-                    self.evicted.fetch_add(1, Ordering::Relaxed);
-                    self.warn_if_young(now.saturating_sub(slot.kept_at()), now);
-                }
-                return;
-            }
+    /// Forgets the identity at this place, if the place still counts.
+    fn remove(&self, place: Place, also: impl Fn(Slot) -> bool) -> Option<Slot> {
+        let removed = self
+            .map
+            .remove_if(&place.half(), |_, slot| place.is_of(*slot) && also(*slot));
+        if removed.is_some() {
+            self.len.fetch_sub(1, Ordering::Relaxed);
         }
+        removed.map(|(_, slot)| slot)
     }
 
     /// A copy can still come for an identity this young. Said at most once in the retry time.
@@ -259,7 +294,7 @@ fn split(key: EventKey) -> (Half, Half) {
 /// block that is not full.
 #[derive(Default)]
 struct Line {
-    blocks: VecDeque<Vec<Half>>,
+    blocks: VecDeque<Vec<Place>>,
     /// How many of the first block are gone.
     gone: usize,
 }
@@ -267,9 +302,9 @@ struct Line {
 impl Line {
     const BLOCK: usize = 4096;
 
-    fn push(&mut self, half: Half) {
+    fn push(&mut self, place: Place) {
         match self.blocks.back_mut() {
-            Some(block) if block.len() < Self::BLOCK => block.push(half),
+            Some(block) if block.len() < Self::BLOCK => block.push(place),
             _ => {
                 // The first block grows as needed, so that a quiet receiver stays small.
                 let mut block = Vec::with_capacity(if self.blocks.is_empty() {
@@ -277,18 +312,18 @@ impl Line {
                 } else {
                     Self::BLOCK
                 });
-                block.push(half);
+                block.push(place);
                 self.blocks.push_back(block);
             }
         }
     }
 
-    fn first(&self) -> Option<Half> {
+    fn first(&self) -> Option<Place> {
         self.blocks.front()?.get(self.gone).copied()
     }
 
-    fn pop(&mut self) -> Option<Half> {
-        let half = self.first()?;
+    fn pop(&mut self) -> Option<Place> {
+        let place = self.first()?;
         self.gone += 1;
         if self
             .blocks
@@ -298,7 +333,7 @@ impl Line {
             self.blocks.pop_front();
             self.gone = 0;
         }
-        Some(half)
+        Some(place)
     }
 }
 

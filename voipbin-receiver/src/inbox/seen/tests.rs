@@ -196,7 +196,11 @@ fn a_note_that_is_not_kept_is_not_remembered() {
 #[test]
 fn the_line_is_first_in_first_out_over_its_blocks() {
     let mut line = Line::default();
-    let half = |number: u64| number.to_be_bytes();
+    let slot = Slot {
+        rest: [0; 8],
+        state: 7,
+    };
+    let half = |number: u64| Place::new(number.to_be_bytes(), slot);
     for number in 0..10_000 {
         line.push(half(number));
     }
@@ -215,4 +219,60 @@ fn the_line_is_first_in_first_out_over_its_blocks() {
         (line.first(), line.pop(), line.pop()),
         (Some(half(1)), Some(half(1)), None)
     );
+}
+
+#[test]
+fn an_identity_that_came_again_after_its_end_is_not_the_first_to_go() {
+    let (seen, clock) = seen(3);
+    admit(&seen, key(1));
+    seen.finish(key(1));
+    clock.advance(TTL - Duration::from_secs(1));
+    admit(&seen, key(2));
+    seen.finish(key(2));
+    clock.advance(Duration::from_secs(2));
+    assert_eq!(admit(&seen, key(1)), Admitted::New);
+    seen.finish(key(1));
+    admit(&seen, key(3));
+    seen.finish(key(3));
+    admit(&seen, key(4));
+    assert_eq!(
+        admit(&seen, key(1)),
+        Admitted::Known,
+        "it was kept after the second"
+    );
+    assert_eq!(admit(&seen, key(2)), Admitted::New);
+}
+
+#[test]
+fn capacity_holds_again_after_more_were_open_than_it() {
+    let (seen, _) = seen(10);
+    for number in 0..1000 {
+        admit(&seen, key(number));
+    }
+    for number in 0..1000 {
+        seen.finish(key(number));
+    }
+    assert_eq!(seen.len(), 10);
+    for number in 990..1000 {
+        assert_eq!(admit(&seen, key(number)), Admitted::Known, "{number}");
+    }
+}
+
+#[test]
+fn one_note_that_comes_again_and_again_does_not_keep_the_others() {
+    let (seen, clock) = seen(1_000_000);
+    let note = |number| {
+        seen.note(key(number), |_| Ok::<(), Infallible>(()))
+            .unwrap()
+    };
+    for minute in 0..1440 {
+        note(u64::MAX);
+        for other in 0..10 {
+            note(minute * 10 + other);
+        }
+        clock.advance(Duration::from_secs(60));
+    }
+    // Of ten minutes and what is taken off with the next push.
+    assert!(seen.len() <= 130, "{}", seen.len());
+    assert!(seen.line().blocks.iter().map(Vec::len).sum::<usize>() < 3 * Line::BLOCK);
 }
