@@ -16,7 +16,7 @@ use support::{Recorder, Valve, builder, call_hangup, deliver};
 use tokio::runtime::{Builder, Handle, RuntimeFlavor};
 use voipbin_receiver::catalog::{Any, Custom};
 use voipbin_receiver::events::CallHangup;
-use voipbin_receiver::{HandlerError, JobState, Registration, blocking};
+use voipbin_receiver::{BuildErrorKind, HandlerError, JobState, Registration, State, blocking};
 
 const DRAIN: Duration = Duration::from_secs(60);
 
@@ -357,9 +357,148 @@ fn a_shutdown_after_the_runtime_is_gone_reports_what_it_took_along() {
     drop(runtime);
     let other = Builder::new_current_thread().build().unwrap();
     let report = other.block_on(receiver.shutdown(DRAIN));
+    let states: Vec<_> = report.unfinished.iter().map(|left| left.state).collect();
     assert_eq!(
-        report.unfinished.len(),
-        2,
-        "the one that ran was dropped with the runtime"
+        states,
+        [JobState::Running, JobState::Queued, JobState::Queued]
     );
+}
+
+/// Handlers that were spawned and have not been polled are neither queued nor under way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shutdown_forgets_no_job_however_far_it_had_come() {
+    for events in [1, 50, 250] {
+        let recorder = Recorder::new();
+        let (unblock, blocked) = mpsc::channel::<()>();
+        let blocked = std::sync::Mutex::new(blocked);
+        let receiver = builder()
+            .handlers([
+                Registration::new(Any, move || {
+                    // Blocks its thread, as it should not.
+                    assert!(blocked.lock().unwrap().recv().is_err());
+                    async {}
+                })
+                .name("blocks"),
+                Registration::new(Any, recorder.clone()).name("works"),
+            ])
+            .dedicated_runtime(NonZeroUsize::MIN)
+            .build()
+            .unwrap();
+        for id in 0..events {
+            deliver(&receiver.service(), call_hangup(id)).await;
+        }
+        let report = receiver.shutdown(Duration::ZERO).await;
+        let stats = receiver.stats();
+        assert_eq!(
+            stats.handled + stats.failed + report.unfinished.len() as u64,
+            2 * events
+        );
+        assert!(!report.is_drained());
+        drop(unblock);
+    }
+}
+
+#[test]
+fn without_a_runtime_for_handlers_nothing_new_is_taken() {
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let receiver = runtime.block_on(async { builder().on(Any, Recorder::new()).build().unwrap() });
+    drop(runtime);
+    let other = Builder::new_current_thread().enable_all().build().unwrap();
+    let answer = other.block_on(deliver(&receiver.service(), call_hangup(1)));
+    assert_eq!(
+        (answer.status(), answer.code()),
+        (StatusCode::SERVICE_UNAVAILABLE, "shutting_down")
+    );
+}
+
+#[test]
+fn a_runtime_without_a_timer_is_refused_when_given_and_not_used_otherwise() {
+    let no_timer = Builder::new_multi_thread()
+        .worker_threads(1)
+        .build()
+        .unwrap();
+    let given = builder()
+        .on(Any, Recorder::new())
+        .runtime(no_timer.handle().clone())
+        .build();
+    assert_eq!(given.unwrap_err().kind(), BuildErrorKind::Runtime);
+
+    let recorder = Recorder::new();
+    let receiver =
+        no_timer.block_on(async { builder().on(Any, recorder.clone()).build().unwrap() });
+    let other = Builder::new_current_thread().enable_all().build().unwrap();
+    other.block_on(async {
+        deliver(&receiver.service(), call_hangup(1)).await;
+        recorder.next().await;
+        assert!(receiver.shutdown(DRAIN).await.is_drained());
+    });
+}
+
+struct PanicsInDrop;
+
+impl Drop for PanicsInDrop {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            panic!("on purpose, in a drop");
+        }
+    }
+}
+
+#[derive(Debug)]
+struct PanicsInDisplay;
+
+impl std::fmt::Display for PanicsInDisplay {
+    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        panic!("on purpose, in a text")
+    }
+}
+
+impl std::error::Error for PanicsInDisplay {}
+
+#[derive(Default)]
+struct PanicsInClone;
+
+impl Clone for PanicsInClone {
+    fn clone(&self) -> Self {
+        panic!("on purpose, in a clone")
+    }
+}
+
+#[tokio::test]
+async fn a_job_is_settled_whatever_its_error_its_payload_or_its_state_does() {
+    let receiver = builder()
+        .state(PanicsInClone)
+        .handlers([
+            Registration::new(Any, || async { Err::<(), _>(PanicsInDisplay) }).name("text"),
+            Registration::new(Any, || async { throws() }).name("payload"),
+            Registration::new(Any, blocking(throws)).name("payload of a blocking one"),
+            Registration::new(Any, |_: State<PanicsInClone>| async {}).name("state"),
+            Registration::new(Any, || async {
+                let _kept = PanicsInDrop;
+                tokio::task::yield_now().await;
+            })
+            .name("drop"),
+        ])
+        .build()
+        .unwrap();
+    for id in 0..10 {
+        assert_eq!(
+            deliver(&receiver.service(), call_hangup(id)).await.word(),
+            "received"
+        );
+    }
+    assert!(receiver.shutdown(DRAIN).await.is_drained());
+    let stats = receiver.stats();
+    assert_eq!(
+        (stats.failed, stats.running, stats.inbox.events),
+        (50, 0, 0)
+    );
+}
+
+fn throws() {
+    std::panic::panic_any(PanicsInDrop)
 }

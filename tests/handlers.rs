@@ -12,7 +12,9 @@ use std::time::Duration;
 use serde_json::Value;
 use support::{Recorder, builder, call_hangup, deliver};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use voipbin_receiver::catalog::{Any, Custom, EventType, Fallback, all_of, named};
+use voipbin_receiver::catalog::{
+    Any, Custom, EventSet, EventType, Fallback, Selector, all_of, named,
+};
 use voipbin_receiver::events::{
     AnyCallStatus, CallHangup, CallHungup, MessageCreated, MessageReceived, QueueCreated,
 };
@@ -476,11 +478,39 @@ fn settings_that_make_no_sense_are_refused() {
         with().body_limit(0).build(),
         with().read_timeout(Duration::ZERO).build(),
         with().concurrency(0).build(),
+        with().concurrency(usize::MAX).build(),
     ] {
         assert_eq!(refused(built, &["must be"]), BuildErrorKind::BadSetting);
     }
     assert_eq!(
         refused(builder().build(), &["handler"]),
         BuildErrorKind::NoHandlers
+    );
+}
+
+/// Nothing at all.
+struct NoEvents;
+
+impl EventSet for NoEvents {
+    fn selectors(&self) -> Vec<Selector> {
+        Vec::new()
+    }
+}
+
+#[test]
+fn a_set_without_events_is_refused() {
+    let built = builder().on(NoEvents, || async {}).build();
+    assert_eq!(
+        refused(built, &["no event", "handlers.rs:"]),
+        BuildErrorKind::UnreachableHandler
+    );
+}
+
+#[test]
+fn an_event_that_is_named_twice_is_refused() {
+    let built = builder().on((CallHangup, CallHangup), || async {}).build();
+    assert_eq!(
+        refused(built, &["`call_hangup`", "twice"]),
+        BuildErrorKind::DuplicateEvent
     );
 }

@@ -338,3 +338,40 @@ async fn the_same_secret_gives_the_same_identity_in_every_receiver() {
     }
     assert_eq!(identities[0], identities[1]);
 }
+
+#[tokio::test]
+async fn a_key_function_that_keeps_the_delivery_has_its_effect_all_the_same() {
+    let kept = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let receiver = builder()
+        .identity(move |delivery: &Delivery| {
+            kept.lock().unwrap().push(delivery.clone());
+            Some(b"one and the same".to_vec())
+        })
+        .on((Any, Custom), Recorder::new())
+        .build()
+        .unwrap();
+    assert_eq!(deliver(&receiver.service(), "[1]").await.word(), "received");
+    assert_eq!(
+        deliver(&receiver.service(), "[2]").await.word(),
+        "duplicate"
+    );
+}
+
+#[tokio::test]
+async fn one_event_fits_whatever_its_size() {
+    let inbox = MemoryInbox::builder().max_bytes(1).max_events(0).build();
+    let valve = Valve::new();
+    let receiver = builder()
+        .inbox(inbox)
+        .on(Any, valve.clone())
+        .build()
+        .unwrap();
+    assert_eq!(
+        deliver(&receiver.service(), call_hangup(1)).await.word(),
+        "received"
+    );
+    assert_eq!(
+        deliver(&receiver.service(), call_hangup(2)).await.code(),
+        "inbox_full"
+    );
+}

@@ -1,13 +1,12 @@
 //! Every inbox against the contract, and the contract against inboxes that break it.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "this is test code")]
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use voipbin_receiver::async_trait;
 use voipbin_receiver::handler::HandlerName;
 use voipbin_receiver::inbox::{
-    Durability, Inbox, InboxStats, Incoming, Kept, MemoryInbox, Promises, Receipt, Repeats,
+    Durability, Inbox, InboxStats, Incoming, Jobs, Kept, MemoryInbox, Promises, Receipt, Repeats,
     Settled, Taken, contract,
 };
 
@@ -51,7 +50,7 @@ impl Inbox for Flawed {
             Flaw::ForgetsCopies => incoming.repeats = Repeats::Mark,
             Flaw::NeverMarks => incoming.repeats = Repeats::Drop,
             Flaw::LosesEvents if self.first.swap(false, Ordering::SeqCst) => {
-                incoming.jobs = Arc::from([]);
+                incoming.jobs = Jobs::from_iter([]);
             }
             Flaw::KeepsWhenClosed if self.closed.load(Ordering::SeqCst) => {
                 return Receipt::ready(Ok(Kept::New));

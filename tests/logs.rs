@@ -23,7 +23,7 @@ use voipbin_receiver::events::CallHangup;
 use voipbin_receiver::gate::Secret;
 use voipbin_receiver::inbox::MemoryInbox;
 use voipbin_receiver::resource::Call;
-use voipbin_receiver::testing::{Sender, Signer};
+use voipbin_receiver::testing::{Sender, Signer, delivery};
 use voipbin_receiver::{
     Context, Delivery, Event, HandlerError, Receiver, ReceiverBuilder, Registration, blocking,
 };
@@ -94,9 +94,16 @@ fn assert_logs_are_private(bodies: &[&[u8]]) {
 /// The span of the delivery with this resource id, and its number.
 #[track_caller]
 fn delivery_span(resource_id: &str) -> (usize, Record) {
-    let mut spans = logged().into_iter().filter(|record| {
-        record.name == "voipbin.delivery" && record.field("resource_id") == resource_id
-    });
+    let body = format!(r#"{{"type":"call_hangup","data":{{"id":"{resource_id}"}}}}"#);
+    span_showing(&delivery(body).unwrap().loggable_id().unwrap().to_string())
+}
+
+/// The span of the delivery whose id is shown like this.
+#[track_caller]
+fn span_showing(shown: &str) -> (usize, Record) {
+    let mut spans = logged()
+        .into_iter()
+        .filter(|record| record.name == "voipbin.delivery" && record.field("resource_id") == shown);
     let span = spans.next().expect("no span for the delivery");
     assert!(spans.next().is_none());
     (span.span.unwrap(), span)
@@ -279,7 +286,7 @@ async fn an_id_that_is_a_credential_is_logged_as_a_hash() {
             assert_eq!(context.delivery().resource_id(), Some(id.as_str()));
             let logged_id = context.delivery().loggable_id().unwrap().to_string();
             assert!(logged_id.starts_with("hash:"));
-            delivery_span(&logged_id);
+            span_showing(&logged_id);
             assert!(
                 !format!("{context:?} {:?}", logged()).contains(&id),
                 "{name}"
@@ -411,11 +418,13 @@ async fn a_delivery_that_nobody_handles_is_logged_without_its_content() {
                 "received"
             );
         }
-        let (delivery, _) = delivery_span("unmatched");
-        assert_eq!(
-            messages_in(delivery, "no handler is registered for this delivery").len(),
-            1
-        );
+        let records = logged();
+        let mut told = records.iter().filter(|record| {
+            record.field("message") == "no handler is registered for this delivery"
+        });
+        assert_eq!(told.next().unwrap().field("event"), "message_created");
+        assert_eq!(told.next().unwrap().field("event"), "");
+        assert!(told.next().is_none());
         assert_logs_are_private(&[body.as_bytes(), custom.as_bytes()]);
     })
     .await;
@@ -510,4 +519,31 @@ fn an_error_of_the_builder_does_not_show_the_secret() {
         let error = receiver.unwrap_err();
         assert_private(&format!("{error} {error:?}"), &[]);
     }
+}
+
+/// Whoever writes a flow chooses the type and the id of what it sends.
+#[tokio::test]
+async fn types_and_ids_that_are_something_else_are_not_logged_as_they_are() {
+    within(async {
+        record_logs();
+        let receiver = builder().on(Any, Recorder::new()).build().unwrap();
+        let long = "x".repeat(100_000);
+        for (name, id) in [
+            (FROM, TO),
+            ("call_hangup", r"a\nforged line"),
+            ("two\\nlines", r"\u001b[2J"),
+            (long.as_str(), long.as_str()),
+        ] {
+            let body = format!(r#"{{"type":"{name}","data":{{"id":"{id}"}}}}"#);
+            let answer = send(&receiver.service(), request(body)).await;
+            assert_eq!(answer.word(), "received");
+        }
+        assert!(receiver.shutdown(Duration::MAX).await.is_drained());
+        let shown = format!("{:?}", logged());
+        for part in ["forged line", "two", "[2J", "xxxxx"] {
+            assert!(!shown.contains(part), "{part} in {shown}");
+        }
+        assert_logs_are_private(&[]);
+    })
+    .await;
 }

@@ -23,6 +23,8 @@ pub enum BuildErrorKind {
     DuplicateName,
     /// A handler's name is empty.
     EmptyName,
+    /// A handler names an event twice.
+    DuplicateEvent,
     /// A handler could never run.
     UnreachableHandler,
     /// A handler asks for a state that was not given.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::build_error::{BuildError, BuildErrorKind};
 use crate::catalog::EventSet;
@@ -233,7 +233,7 @@ impl ReceiverBuilder {
     ///
     /// By default that is the runtime in which `build` is called, if it has several threads: the
     /// app's connection pools and clients then stay on one runtime. Where it has one thread, as an
-    /// actix worker's, or where there is none, the receiver makes one of its own. A handler that
+    /// actix worker's, or no timer, or where there is none, the receiver makes one of its own. A handler that
     /// blocks its thread without saying so ([`blocking`](crate::blocking)) takes it from whatever
     /// else the runtime does, the answers included.
     pub fn runtime(mut self, runtime: Handle) -> Self {
@@ -251,7 +251,8 @@ impl ReceiverBuilder {
         self
     }
 
-    /// Where the time comes from; the machine by default.
+    /// Where the time comes from; the machine by default. An inbox that is given with
+    /// [`inbox`](Self::inbox) has a clock of its own.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
@@ -265,9 +266,6 @@ impl ReceiverBuilder {
     pub fn build(self) -> Result<Receiver, BuildError> {
         self.check()?;
         let (router, handlers) = Router::build(self.registrations, &self.states)?;
-        let concurrency = NonZeroUsize::new(self.concurrency)
-            .ok_or_else(|| BuildError::setting("concurrency", "at least 1"))?;
-
         let counters = Arc::new(Counters::default());
         let inbox = match self.inbox {
             Some(inbox) => inbox,
@@ -281,7 +279,7 @@ impl ReceiverBuilder {
             Arc::clone(&inbox),
             handlers,
             self.states,
-            concurrency,
+            Semaphore::new(self.concurrency),
             Arc::clone(&counters),
         ));
         let (deadlines, told) = mpsc::unbounded_channel();
@@ -350,6 +348,10 @@ impl ReceiverBuilder {
         }
         if self.body_limit == 0 {
             return Err(BuildError::setting("body_limit", "at least 1 byte"));
+        }
+        if !(1..=Semaphore::MAX_PERMITS).contains(&self.concurrency) {
+            let range = format!("between 1 and {}", Semaphore::MAX_PERMITS);
+            return Err(BuildError::setting("concurrency", &range));
         }
         if self.read_timeout.is_zero() {
             return Err(BuildError::setting("read_timeout", "more than zero"));

@@ -181,7 +181,9 @@ pub use async_trait::async_trait;
 /// # Where it can stand
 ///
 /// On free functions, also inside of other functions, but not in an `impl`: the attribute adds a
-/// hidden type of the function's name, which `use` imports together with it.
+/// hidden type of the function's name, which `use` imports together with it. A module of the same name
+/// cannot stand beside it, nor where it is imported: list it by its path there,
+/// `handlers![update_crm::update_crm]`.
 #[cfg(feature = "macros")]
 pub use voipbin_receiver_macros::on;
 

@@ -13,7 +13,7 @@ use tracing::Span;
 
 use crate::catalog::EventType;
 use crate::clock::Clock;
-use crate::event::{BodyError, Delivery, EventKey};
+use crate::event::{BodyError, Delivery, EventKey, classify};
 use crate::gate::{SignatureError, Verifier};
 use crate::inbox::{Inbox, Incoming, KeepError, Kept, Receipt, Repeats};
 use crate::observe::Counters;
@@ -80,41 +80,45 @@ impl Pipeline {
             .verifier
             .verify(headers, bytes, owned)
             .map_err(Refusal::Signature)?;
-        let mut delivery = Delivery::read(body, self.clock.wall()).map_err(Refusal::Body)?;
-        let repeats = self.identify(&mut delivery)?;
-        let span = span(&delivery);
-        delivery.follow(span.clone());
-        let entered = span.enter();
-
-        if delivery.is_custom() {
-            self.counters.custom.add();
-        } else if matches!(delivery.received_as(), Some(EventType::Other(_))) {
-            self.counters.unknown_types.add();
+        let content = classify(&body.bytes).map_err(Refusal::Body)?;
+        match content.event_type() {
+            None => self.counters.custom.add(),
+            Some(EventType::Other(_)) => self.counters.unknown_types.add(),
+            Some(_) => {}
         }
-        let jobs = self.router.route(&delivery);
+        let jobs = self.router.route(&content, &body.bytes);
         if jobs.is_empty() && !self.keep_unmatched {
-            tracing::debug!("no handler is registered for this delivery");
+            let event = content.event_type().map(EventType::loggable);
+            tracing::debug!(event, "no handler is registered for this delivery");
             return Ok(Step::Unmatched);
         }
-        let receipt = self.inbox.keep(Incoming::new(delivery, jobs, repeats));
-        drop(entered);
-        Ok(Step::Keeping(receipt, span))
+        let delivery = Delivery::new(body, content, self.clock.wall());
+        let (delivery, repeats) = self.identify(delivery)?;
+        let span = span(&delivery);
+        let incoming = Incoming::new(delivery, jobs, repeats).within(span.clone());
+        Ok(Step::Keeping(
+            span.in_scope(|| self.inbox.keep(incoming)),
+            span,
+        ))
     }
 
     /// Who the delivery is, and what that is worth.
-    fn identify(&self, delivery: &mut Delivery) -> Result<Repeats, Refusal> {
+    fn identify(&self, delivery: Delivery) -> Result<(Delivery, Repeats), Refusal> {
         if let Some(choose) = &self.identity {
-            let chosen = catch_unwind(AssertUnwindSafe(|| choose(delivery)));
+            let chosen = catch_unwind(AssertUnwindSafe(|| choose(&delivery)));
             if let Some(identity) = chosen.map_err(|_| Refusal::Identity)? {
-                delivery.identify(EventKey::of_chosen(&identity));
-                return Ok(Repeats::Drop);
+                return Ok((
+                    delivery.identified(EventKey::of_chosen(&identity)),
+                    Repeats::Drop,
+                ));
             }
         }
-        Ok(if delivery.has_own_identity() {
+        let repeats = if delivery.has_own_identity() {
             Repeats::Drop
         } else {
             self.repeats
-        })
+        };
+        Ok((delivery, repeats))
     }
 
     /// Counts and logs how a delivery came out.
@@ -186,7 +190,7 @@ fn accepts(method: &Method) -> bool {
 fn span(delivery: &Delivery) -> Span {
     tracing::info_span!(
         "voipbin.delivery",
-        event = delivery.received_as().map(EventType::as_str),
+        event = delivery.received_as().map(EventType::loggable),
         resource_id = delivery.loggable_id().map(tracing::field::display),
         identity = %delivery.identity(),
     )

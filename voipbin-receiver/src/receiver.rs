@@ -1,8 +1,12 @@
 use std::fmt;
-use std::sync::Arc;
+use std::future::pending;
+use std::sync::{Arc, mpsc};
+use std::thread;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use futures_util::FutureExt;
+
+use tokio::sync::{mpsc as tokio_mpsc, oneshot, watch};
 
 use crate::dispatch::{Dispatch, ShutdownReport};
 use crate::observe::Stats;
@@ -48,7 +52,7 @@ pub struct Receiver {
 /// What it takes to bring the handlers to an end.
 pub(crate) struct Drain {
     pub(crate) dispatch: Arc<Dispatch>,
-    pub(crate) deadlines: mpsc::UnboundedSender<Duration>,
+    pub(crate) deadlines: tokio_mpsc::UnboundedSender<Duration>,
     pub(crate) report: watch::Receiver<Option<ShutdownReport>>,
 }
 
@@ -71,10 +75,12 @@ impl Receiver {
     ///
     /// From the call on, new events get a 503 with `Connection: close` and copies of kept ones
     /// their 200. Async handlers that run at the deadline are dropped at their next await; blocking
-    /// ones cannot be stopped. Stop the server as well; the order does not matter.
+    /// ones cannot be stopped, and a runtime that is dropped waits for them: end it with tokio's
+    /// `shutdown_background`, or end the process. Stop the server as well; the order does not matter.
+    /// It returns within about a second of the deadline whatever handlers do.
     ///
     /// Calling it again is fine, and a shorter deadline then wins: `Duration::ZERO` ends the drain
-    /// at once.
+    /// at once. A handler that calls it waits for itself, until the deadline.
     ///
     /// # Cancel safety
     ///
@@ -89,14 +95,22 @@ impl Receiver {
         // Nobody listens when the drain is over.
         let _ = deadlines.send(deadline);
         let mut report = report.clone();
-        if let Ok(report) = report.wait_for(Option::is_some).await
-            && let Some(report) = report.clone()
-        {
-            return report;
+        let report = async move {
+            let report = report.wait_for(Option::is_some).await.ok()?;
+            report.clone()
+        };
+        tokio::select! {
+            biased;
+            report = report => if let Some(report) = report {
+                return report;
+            },
+            () = overdue(deadline) => {}
         }
-        // The runtime of the handlers is gone, and the pump with it.
-        let mut unfinished = dispatch.still_running();
-        unfinished.extend(dispatch.left_behind().await);
+        // The runtime of the handlers is gone, and the pump with it; or it is blocked.
+        let mut unfinished = dispatch.unsettled();
+        if let Some(left) = dispatch.left_behind().now_or_never() {
+            unfinished.extend(left);
+        }
         ShutdownReport::new(unfinished)
     }
 
@@ -115,5 +129,26 @@ impl fmt::Debug for Receiver {
         f.debug_struct("Receiver")
             .field("stats", &self.stats())
             .finish_non_exhaustive()
+    }
+}
+
+/// Ends when a drain has overrun its deadline, because the handlers' runtime is blocked in all its
+/// threads, timers included, or because nobody drives it. So this takes no runtime at all.
+async fn overdue(deadline: Duration) {
+    const SLACK: Duration = Duration::from_secs(1);
+    let (over, told) = oneshot::channel();
+    // Dropped with this future, which ends the thread.
+    let (_waiting, waited_for) = mpsc::channel::<()>();
+    let wait = move || {
+        let left = waited_for.recv_timeout(deadline.saturating_add(SLACK));
+        if left == Err(mpsc::RecvTimeoutError::Timeout) {
+            let _ = over.send(());
+        }
+    };
+    let watch = thread::Builder::new()
+        .name("voipbin-shutdown".into())
+        .spawn(wait);
+    if watch.is_err() || told.await.is_err() {
+        pending::<()>().await;
     }
 }

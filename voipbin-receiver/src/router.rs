@@ -6,7 +6,7 @@ use foldhash::fast::RandomState;
 
 use crate::build_error::{BuildError, BuildErrorKind};
 use crate::catalog::{CATALOG, Condition, EventType, Select, Selector};
-use crate::event::Delivery;
+use crate::event::Content;
 use crate::handler::{Call, HandlerName, Registration, SourceLocation, States};
 use crate::inbox::Jobs;
 
@@ -49,6 +49,7 @@ impl Router {
         registrations: Vec<Registration>,
         states: &States,
     ) -> Result<(Self, Handlers), BuildError> {
+        check_events(&registrations)?;
         check_names(&registrations)?;
         check_states(&registrations, states)?;
         check_fallbacks(&registrations)?;
@@ -85,24 +86,24 @@ impl Router {
         Ok((router, names.zip(calls).collect()))
     }
 
-    /// The handlers that a delivery is for, in the order in which they were registered.
-    pub(crate) fn route(&self, delivery: &Delivery) -> Jobs {
-        let Some(event_type) = delivery.event_type() else {
-            return Jobs::clone(&self.custom);
+    /// The handlers that a body is for, in the order in which they were registered.
+    pub(crate) fn route(&self, content: &Content, body: &[u8]) -> Jobs {
+        let Some(event_type) = content.event_type() else {
+            return self.custom.clone();
         };
-        match self.by_type.get(&event_type) {
-            Some(Route::Fixed(jobs)) => Jobs::clone(jobs),
+        match self.by_type.get(&event_type.canonical()) {
+            Some(Route::Fixed(jobs)) => jobs.clone(),
             Some(Route::Conditional { rows, fallback }) => {
-                let payload = delivery.payload_json();
+                let payload = content.payload_in(body);
                 let taking = rows.iter().filter(|(_, matched)| matched.holds(payload));
                 let jobs: Jobs = taking.map(|(name, _)| name.clone()).collect();
                 if jobs.is_empty() {
-                    Jobs::clone(fallback)
+                    fallback.clone()
                 } else {
                     jobs
                 }
             }
-            None => Jobs::clone(&self.unknown),
+            None => self.unknown.clone(),
         }
     }
 }
@@ -115,13 +116,13 @@ impl Route {
             .filter(|(_, matched)| *matched != Match::Never)
             .collect();
         if rows.is_empty() {
-            Self::Fixed(Jobs::clone(fallback))
+            Self::Fixed(fallback.clone())
         } else if rows.iter().all(|(_, matched)| *matched == Match::Always) {
             Self::Fixed(rows.into_iter().map(|(name, _)| name).collect())
         } else {
             Self::Conditional {
                 rows,
-                fallback: Jobs::clone(fallback),
+                fallback: fallback.clone(),
             }
         }
     }
@@ -224,6 +225,40 @@ fn check_states(registrations: &[Registration], states: &States) -> Result<(), B
                     missing.name
                 ),
             ));
+        }
+    }
+    Ok(())
+}
+
+fn check_events(registrations: &[Registration]) -> Result<(), BuildError> {
+    for Registration {
+        name,
+        location,
+        selectors,
+        ..
+    } in registrations
+    {
+        if selectors.is_empty() {
+            return Err(BuildError::new(
+                BuildErrorKind::UnreachableHandler,
+                format!(
+                    "the handler `{name}` at {location} is for no event: its set of events is empty"
+                ),
+            ));
+        }
+        for (place, selector) in selectors.iter().enumerate() {
+            if selectors
+                .iter()
+                .take(place)
+                .any(|earlier| earlier == selector)
+            {
+                return Err(BuildError::new(
+                    BuildErrorKind::DuplicateEvent,
+                    format!(
+                        "the handler `{name}` at {location} names `{selector}` twice: leave one out"
+                    ),
+                ));
+            }
         }
     }
     Ok(())

@@ -74,6 +74,23 @@ impl fmt::Display for EventType {
 }
 
 impl EventType {
+    /// The name as logs may show it: one that the catalogue does not hold, which whoever writes a flow
+    /// can choose, only when it looks like a name.
+    #[must_use]
+    pub fn loggable(&self) -> &str {
+        const LONGEST: usize = 64;
+        let name = self.as_str();
+        let like_a_name = name.len() <= LONGEST
+            && name.starts_with(|first: char| first.is_ascii_alphabetic())
+            && name
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte));
+        match self {
+            Self::Other(_) if !like_a_name => "[not a name]",
+            _ => name,
+        }
+    }
+
     /// Whether the id of the event's resource lets its holder act: such an id is logged as a hash
     /// only. A name that the catalogue does not hold counts by its beginning, as the platform's own
     /// names do.

@@ -66,3 +66,21 @@ fn a_condition_reads_the_field_of_the_payload_and_no_other() {
         assert_eq!(INBOUND.holds(data), holds, "{data}");
     }
 }
+
+#[test]
+fn an_unknown_name_is_logged_when_it_looks_like_one() {
+    for (name, shown) in [
+        ("call_hangup", true),
+        ("call.status", true),
+        ("brand-new_event.2", true),
+        ("", false),
+        ("+15551234567", false),
+        ("15551234567", false),
+        ("two words", false),
+        ("line\nbreak", false),
+        (&"x".repeat(65), false),
+    ] {
+        let expected = if shown { name } else { "[not a name]" };
+        assert_eq!(EventType::parse(name).loggable(), expected);
+    }
+}

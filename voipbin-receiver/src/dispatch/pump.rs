@@ -1,34 +1,56 @@
 use std::collections::VecDeque;
 use std::future::pending;
-use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use dashmap::DashMap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
-use super::job::{Job, Running};
+use super::job::Job;
 use super::shutdown::{JobState, ShutdownReport, Unfinished};
+use crate::event::Delivery;
 use crate::handler::{HandlerName, States};
-use crate::inbox::{Durability, Inbox, Taken};
+use crate::inbox::{Durability, Inbox, Settled, Taken};
 use crate::observe::Counters;
 use crate::router::Handlers;
 
 /// How many events are asked of the inbox at once.
 const BATCH: usize = 64;
 
-/// What jobs need to run, and which ones do.
+/// How long what is cut short has to let go. One that blocks its thread does not.
+const GRACE: Duration = Duration::from_millis(100);
+
+/// What jobs need to run, and which ones there are.
 pub(crate) struct Dispatch {
     pub(crate) inbox: Arc<dyn Inbox>,
     pub(crate) handlers: Handlers,
     pub(crate) states: Arc<States>,
-    pub(crate) concurrency: NonZeroUsize,
     pub(crate) counters: Arc<Counters>,
-    running: DashMap<u64, Running>,
+    slots: Arc<Semaphore>,
+    /// Every job that was taken out of the inbox and is not settled. It does not live in the pump,
+    /// which can go away with its runtime.
+    open: DashMap<u64, Open>,
     next_job: AtomicU64,
+    running: Arc<AtomicUsize>,
+}
+
+struct Open {
+    delivery: Delivery,
+    handler: HandlerName,
+    state: JobState,
+}
+
+/// Counts a run for as long as it lives.
+pub(super) struct Running(Arc<AtomicUsize>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// The pump's end of the line to whoever shuts the receiver down.
@@ -43,38 +65,31 @@ impl Dispatch {
         inbox: Arc<dyn Inbox>,
         handlers: Handlers,
         states: States,
-        concurrency: NonZeroUsize,
+        slots: Semaphore,
         counters: Arc<Counters>,
     ) -> Self {
         Self {
             inbox,
             handlers,
             states: Arc::new(states),
-            concurrency,
             counters,
-            running: DashMap::new(),
+            slots: Arc::new(slots),
+            open: DashMap::new(),
             next_job: AtomicU64::new(0),
+            running: Arc::default(),
         }
     }
 
     pub(crate) fn running(&self) -> usize {
-        self.running.len()
-    }
-
-    /// Enters a job into the list of those that run, until the entry is dropped.
-    pub(super) fn enter(&self, event: &Taken, handler: &HandlerName) -> Entered<'_> {
-        let id = self.next_job.fetch_add(1, Ordering::Relaxed);
-        let (delivery, handler) = (event.delivery.clone(), handler.clone());
-        self.running.insert(id, Running { delivery, handler });
-        Entered { dispatch: self, id }
+        self.running.load(Ordering::Relaxed)
     }
 
     /// Takes events out of the inbox and runs their handlers, until the inbox is closed and nothing
     /// is left, or until the drain has taken too long.
     pub(crate) async fn pump(self: Arc<Self>, control: Control) {
         let Control { deadlines, report } = control;
+        let abandoned = Abandoned(Arc::clone(&self.inbox));
         let mut pump = Pump {
-            slots: Arc::new(Semaphore::new(self.concurrency.get())),
             jobs: JoinSet::new(),
             waiting: VecDeque::new(),
             dispatch: self,
@@ -84,22 +99,71 @@ impl Dispatch {
             () = passed(deadlines) => false,
             () = pump.run() => true,
         };
-        let unfinished = if drained {
-            Vec::new()
-        } else {
-            pump.cut_short().await
-        };
+        if !drained {
+            pump.cut_short().await;
+        }
+        // After a full drain this is what no handler is registered for any more.
+        let mut unfinished = pump.dispatch.unsettled();
+        if !drained {
+            let left = timeout(GRACE, pump.dispatch.left_behind()).await;
+            unfinished.extend(left.unwrap_or_default());
+        }
+        std::mem::forget(abandoned);
         report.send_replace(Some(ShutdownReport::new(unfinished)));
     }
 
-    /// What has begun and not ended.
-    pub(crate) fn still_running(&self) -> Vec<Unfinished> {
-        self.running
+    fn open(&self, event: &Arc<Taken>, handler: &HandlerName) -> Job {
+        let id = self.next_job.fetch_add(1, Ordering::Relaxed);
+        let open = Open {
+            delivery: event.delivery().clone(),
+            handler: handler.clone(),
+            state: JobState::Queued,
+        };
+        self.open.insert(id, open);
+        Job {
+            id,
+            event: Arc::clone(event),
+            handler: handler.clone(),
+        }
+    }
+
+    fn begin(&self, job: &Job) -> Running {
+        if let Some(mut open) = self.open.get_mut(&job.id) {
+            open.state = JobState::Running;
+        }
+        self.running.fetch_add(1, Ordering::Relaxed);
+        Running(Arc::clone(&self.running))
+    }
+
+    pub(super) fn settle(&self, id: u64, event: &Taken, handler: &HandlerName, outcome: Settled) {
+        match outcome {
+            Settled::Done => self.counters.handled.add(),
+            Settled::Failed => self.counters.failed.add(),
+        }
+        self.open.remove(&id);
+        self.inbox.settle(event, handler, outcome);
+    }
+
+    /// The jobs that are not settled: first those that have begun, each in the order in which they
+    /// were taken.
+    pub(crate) fn unsettled(&self) -> Vec<Unfinished> {
+        let mut open: Vec<(u64, Unfinished)> = self
+            .open
             .iter()
-            .map(|job| {
-                Unfinished::new(job.delivery.clone(), job.handler.clone(), JobState::Running)
+            .map(|entry| {
+                let Open {
+                    delivery,
+                    handler,
+                    state,
+                } = entry.value();
+                (
+                    *entry.key(),
+                    Unfinished::new(delivery.clone(), handler.clone(), *state),
+                )
             })
-            .collect()
+            .collect();
+        open.sort_by_key(|(id, job)| (job.state == JobState::Queued, *id));
+        open.into_iter().map(|(_, job)| job).collect()
     }
 
     /// What is left in an inbox that loses it with the process. A durable one keeps it.
@@ -112,8 +176,8 @@ impl Dispatch {
                     break;
                 }
                 for event in taken {
-                    left.extend(event.jobs.iter().map(|handler| {
-                        let (delivery, handler) = (event.delivery.clone(), handler.clone());
+                    left.extend(event.jobs().iter().map(|handler| {
+                        let (delivery, handler) = (event.delivery().clone(), handler.clone());
                         Unfinished::new(delivery, handler, JobState::Queued)
                     }));
                 }
@@ -123,80 +187,76 @@ impl Dispatch {
     }
 }
 
-/// A job's place in the list of those that run.
-pub(super) struct Entered<'a> {
-    dispatch: &'a Dispatch,
-    id: u64,
-}
+/// Dropped when the pump ends before its time, with its runtime or by a panic of the inbox: nobody
+/// would handle what is kept from there on, so an inbox that loses it must refuse.
+struct Abandoned(Arc<dyn Inbox>);
 
-impl Drop for Entered<'_> {
+impl Drop for Abandoned {
     fn drop(&mut self) {
-        self.dispatch.running.remove(&self.id);
+        tracing::error!("the handlers' runtime is gone: new events are refused");
+        let close = AssertUnwindSafe(|| self.0.close());
+        if let Err(payload) = catch_unwind(close) {
+            std::mem::forget(payload);
+        }
     }
 }
 
 struct Pump {
     dispatch: Arc<Dispatch>,
-    slots: Arc<Semaphore>,
     jobs: JoinSet<()>,
-    /// Jobs of taken events that have no slot yet.
-    waiting: VecDeque<(Arc<Taken>, HandlerName)>,
+    /// Jobs that have no slot yet.
+    waiting: VecDeque<Job>,
 }
 
 impl Pump {
-    /// Dropping this future at any await loses no job: each is in the inbox, in `waiting`, or in
-    /// the list of those that run.
+    /// Dropping this future at any await loses nothing: an event is in the inbox, or its jobs are
+    /// open.
     async fn run(&mut self) {
+        let slots = Arc::clone(&self.dispatch.slots);
         // The semaphore is never closed.
-        while let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await {
+        while let Ok(slot) = Arc::clone(&slots).acquire_owned().await {
             while self.jobs.try_join_next().is_some() {}
             if self.waiting.is_empty() {
                 // Not more than can begin at once, so that the rest stays where it is safe.
-                let free = self.slots.available_permits() + 1;
+                let free = slots.available_permits() + 1;
                 let taken = self.dispatch.inbox.take(free.min(BATCH)).await;
                 if taken.is_empty() {
                     break;
                 }
                 for event in taken {
                     let event = Arc::new(event);
-                    let jobs = event.jobs.iter().cloned();
+                    let jobs = event.jobs().iter();
                     self.waiting
-                        .extend(jobs.map(|handler| (Arc::clone(&event), handler)));
+                        .extend(jobs.map(|handler| self.dispatch.open(&event, handler)));
                 }
             }
-            self.begin(slot);
+            self.begin(&slots, slot);
         }
         while self.jobs.join_next().await.is_some() {}
     }
 
     /// Begins as many waiting jobs as there are slots, one of them at hand.
-    fn begin(&mut self, slot: OwnedSemaphorePermit) {
+    fn begin(&mut self, slots: &Arc<Semaphore>, slot: OwnedSemaphorePermit) {
         let mut slot = Some(slot);
         while let Some(slot) = slot
             .take()
-            .or_else(|| Arc::clone(&self.slots).try_acquire_owned().ok())
+            .or_else(|| Arc::clone(slots).try_acquire_owned().ok())
         {
-            let Some((event, handler)) = self.waiting.pop_front() else {
+            let Some(job) = self.waiting.pop_front() else {
                 return;
             };
-            let job = Job {
-                event,
-                handler,
-                slot,
-            };
-            self.jobs.spawn(job.run(Arc::clone(&self.dispatch)));
+            let running = self.dispatch.begin(&job);
+            self.jobs
+                .spawn(job.run(Arc::clone(&self.dispatch), slot, running));
         }
     }
 
-    /// Ends what runs at its next await and tells what is left.
-    async fn cut_short(mut self) -> Vec<Unfinished> {
-        let mut left = self.dispatch.still_running();
+    /// Ends what runs at its next await, and waits a moment for it: what still comes to its own end
+    /// meanwhile is settled.
+    async fn cut_short(&mut self) {
         self.jobs.abort_all();
-        left.extend(self.waiting.drain(..).map(|(event, handler)| {
-            Unfinished::new(event.delivery.clone(), handler, JobState::Queued)
-        }));
-        left.extend(self.dispatch.left_behind().await);
-        left
+        let ended = async { while self.jobs.join_next().await.is_some() {} };
+        let _ = timeout(GRACE, ended).await;
     }
 }
 

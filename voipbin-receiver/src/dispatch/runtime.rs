@@ -1,16 +1,18 @@
 use std::future::Future;
 use std::io;
 use std::num::NonZeroUsize;
+use std::panic::catch_unwind;
 use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle, RuntimeFlavor};
 
 /// Where handlers run.
 #[derive(Clone, Debug, Default)]
 pub(crate) enum Home {
-    /// On the runtime in which the receiver is built, if that has several threads; otherwise on one
-    /// of its own.
+    /// On the runtime in which the receiver is built, if that has several threads and a timer;
+    /// otherwise on one of its own.
     #[default]
     Auto,
     /// On a runtime that the user chose.
@@ -25,19 +27,30 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     match home {
-        Home::Given(handle) => {
+        Home::Given(handle) if has_timer(&handle) => {
             handle.spawn(pump);
             Ok(())
         }
+        Home::Given(_) => Err(io::Error::other(
+            "its timer is disabled: build it with `enable_time` or `enable_all`",
+        )),
         Home::Own(threads) => own(Some(threads), pump),
         Home::Auto => match Handle::try_current() {
-            Ok(handle) if handle.runtime_flavor() == RuntimeFlavor::MultiThread => {
+            Ok(handle)
+                if handle.runtime_flavor() == RuntimeFlavor::MultiThread && has_timer(&handle) =>
+            {
                 handle.spawn(pump);
                 Ok(())
             }
             _ => own(None, pump),
         },
     }
+}
+
+/// A runtime does not tell whether it has a timer, other than by a panic.
+fn has_timer(handle: &Handle) -> bool {
+    let _entered = handle.enter();
+    catch_unwind(|| drop(tokio::time::sleep(Duration::ZERO))).is_ok()
 }
 
 /// A runtime on a thread of its own, which ends with the pump. It is made and dropped there, so

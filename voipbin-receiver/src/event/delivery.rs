@@ -5,9 +5,8 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
-use tracing::Span;
 
-use super::envelope::{BodyError, Content, Id, classify};
+use super::envelope::{Content, Id};
 use super::key::EventKey;
 use super::time::Time;
 use crate::catalog::{EventType, ResourceKind};
@@ -46,7 +45,6 @@ struct Inner {
     key: EventKey,
     proof: Proof,
     received_at: SystemTime,
-    span: Span,
     /// The payload in the type in which it was first asked for. Handlers of one event nearly always
     /// agree on the type; one that does not pays for its own.
     payload: OnceLock<Box<(TypeId, ReadPayload)>>,
@@ -55,11 +53,11 @@ struct Inner {
 type ReadPayload = Result<Arc<dyn Any + Send + Sync>, PayloadError>;
 
 impl Delivery {
-    /// Reads a verified body. A body that lies in the connection's buffer is copied out: a slice of
-    /// it would hold the whole buffer in memory for as long as the event waits.
-    pub(crate) fn read(body: VerifiedBody, received_at: SystemTime) -> Result<Self, BodyError> {
-        let content = classify(&body.bytes)?;
-        Ok(Self(Arc::new(Inner {
+    /// A delivery of a verified body and what it was found to be. A body that lies in the connection's
+    /// buffer is copied out: a slice of it would hold the whole buffer in memory for as long as the
+    /// event waits.
+    pub(crate) fn new(body: VerifiedBody, content: Content, received_at: SystemTime) -> Self {
+        Self(Arc::new(Inner {
             body: if body.owned {
                 body.bytes
             } else {
@@ -69,9 +67,8 @@ impl Delivery {
             key: body.key,
             proof: body.proof,
             received_at,
-            span: Span::none(),
             payload: OnceLock::new(),
-        })))
+        }))
     }
 
     /// The type of the event under its current name, or `None` for a custom delivery.
@@ -86,10 +83,7 @@ impl Delivery {
     /// The type exactly as it came, or `None` for a custom delivery.
     #[must_use]
     pub fn received_as(&self) -> Option<&EventType> {
-        match &self.0.content {
-            Content::Envelope { event_type, .. } => Some(event_type),
-            Content::Custom => None,
-        }
+        self.0.content.event_type()
     }
 
     /// Whether this is valid JSON other than an envelope, as the flow action `webhook_send` sends.
@@ -123,7 +117,7 @@ impl Delivery {
         }
     }
 
-    /// The resource's id in a form that may be logged: hashed where the id itself is a credential.
+    /// The resource's id in a form that may be logged: hashed unless it is a UUID and no credential.
     #[must_use]
     pub fn loggable_id(&self) -> Option<LoggableId<'_>> {
         let id = self.resource_id()?;
@@ -177,12 +171,7 @@ impl Delivery {
     /// The payload as it was written: `data` of an envelope, the whole body of a custom delivery.
     #[must_use]
     pub fn payload_json(&self) -> &str {
-        let bytes = match &self.0.content {
-            Content::Envelope { data, .. } => self.0.body.get(data.clone()).unwrap_or_default(),
-            Content::Custom => &self.0.body,
-        };
-        let text = std::str::from_utf8(bytes).unwrap_or_default();
-        text.strip_prefix('\u{feff}').unwrap_or(text)
+        self.0.content.payload_in(&self.0.body)
     }
 
     /// The payload as a `T`, read once for all handlers that ask for the type that was asked for first.
@@ -216,31 +205,25 @@ impl Delivery {
             .map_err(|error| PayloadError::new::<T>(&error))
     }
 
-    /// The span that follows the delivery from the edge to the end of its handlers.
-    pub(crate) fn span(&self) -> &Span {
-        &self.0.span
-    }
-
-    /// Replaces the identity by the one that a key function chose. Only before the delivery is
-    /// shared.
-    pub(crate) fn identify(&mut self, key: EventKey) {
-        if let Some(inner) = Arc::get_mut(&mut self.0) {
-            inner.key = key;
-        }
-    }
-
-    /// Sets the span that follows the delivery. Only before the delivery is shared.
-    pub(crate) fn follow(&mut self, span: Span) {
-        if let Some(inner) = Arc::get_mut(&mut self.0) {
-            inner.span = span;
-        }
+    /// The same delivery under the identity that a key function chose. The function may have kept a
+    /// clone of the one it saw.
+    pub(crate) fn identified(self, key: EventKey) -> Self {
+        let inner = Arc::try_unwrap(self.0).unwrap_or_else(|shared| Inner {
+            body: shared.body.clone(),
+            content: shared.content.clone(),
+            key,
+            proof: shared.proof,
+            received_at: shared.received_at,
+            payload: OnceLock::new(),
+        });
+        Self(Arc::new(Inner { key, ..inner }))
     }
 }
 
 impl fmt::Debug for Delivery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Delivery")
-            .field("event_type", &self.received_as().map(EventType::as_str))
+            .field("event_type", &self.received_as().map(EventType::loggable))
             .field("resource_id", &self.loggable_id())
             .field("identity", &self.0.key)
             .field("proof", &self.0.proof)
@@ -249,7 +232,8 @@ impl fmt::Debug for Delivery {
     }
 }
 
-/// A resource's id as logs may show it. See [`Delivery::loggable_id`].
+/// A resource's id as logs may show it: a UUID as it is, and anything else, which whoever writes a flow
+/// can choose, as a hash. So is a UUID that is itself a credential. See [`Delivery::loggable_id`].
 #[derive(Clone, Copy)]
 pub struct LoggableId<'a> {
     id: &'a str,
@@ -258,7 +242,7 @@ pub struct LoggableId<'a> {
 
 impl fmt::Display for LoggableId<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.secret {
+        if self.secret || !is_uuid(self.id) {
             write!(f, "hash:{}", EventKey::of_credential(self.id.as_bytes()))
         } else {
             f.write_str(self.id)
@@ -270,6 +254,14 @@ impl fmt::Debug for LoggableId<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
+}
+
+fn is_uuid(id: &str) -> bool {
+    id.len() == 36
+        && id.bytes().enumerate().all(|(place, byte)| match place {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
 }
 
 /// The payload does not fit the type that a handler asked for.

@@ -23,6 +23,26 @@ pub(crate) enum Content {
     Custom,
 }
 
+impl Content {
+    /// The type as it came; `None` for a custom delivery.
+    pub(crate) fn event_type(&self) -> Option<&EventType> {
+        match self {
+            Self::Envelope { event_type, .. } => Some(event_type),
+            Self::Custom => None,
+        }
+    }
+
+    /// The payload in its body: `data` of an envelope, or all of it.
+    pub(crate) fn payload_in<'a>(&self, body: &'a [u8]) -> &'a str {
+        let bytes = match self {
+            Self::Envelope { data, .. } => body.get(data.clone()).unwrap_or_default(),
+            Self::Custom => body,
+        };
+        let text = std::str::from_utf8(bytes).unwrap_or_default();
+        text.strip_prefix('\u{feff}').unwrap_or(text)
+    }
+}
+
 /// Where `data.id` is: a place in the body, or on its own when it was written with escapes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Id {

@@ -8,6 +8,7 @@ mod time;
 pub(crate) use self::delivery::VerifiedBody;
 pub use self::delivery::{Delivery, LoggableId, PayloadError, Proof};
 pub use self::envelope::{BodyError, BodyErrorKind};
+pub(crate) use self::envelope::{Content, classify};
 
 pub use self::key::EventKey;
 pub use self::time::{Time, TimeError};

@@ -38,6 +38,8 @@ pub enum SignatureErrorKind {
     Hex,
     /// It is well formed and no configured secret makes it.
     Mismatch,
+    /// It is well formed, and there is no body that it could be of.
+    NoBody,
 }
 
 impl SignatureError {
@@ -60,6 +62,7 @@ impl SignatureErrorKind {
         match self {
             Self::Missing => "signature_missing",
             Self::Mismatch => "signature_mismatch",
+            Self::NoBody => "signature_without_body",
             Self::Repeated | Self::Prefix | Self::Length | Self::Hex => "signature_malformed",
         }
     }
@@ -78,6 +81,9 @@ impl SignatureErrorKind {
                 "the signature must have exactly 64 hexadecimal digits after sha256=: it was cut, or is not a SHA-256"
             }
             Self::Hex => "the signature must be lower-case hexadecimal digits after sha256=",
+            Self::NoBody => {
+                "there is a signature and no body: a redirect from http to https or to another path drops the body, so give VoIPBIN the final URL"
+            }
             Self::Mismatch => {
                 "no configured secret makes this signature: the secret is another customer's, was decoded or trimmed, or a proxy or framework changed the body before it got here (only the raw bytes verify)"
             }
@@ -160,7 +166,13 @@ impl Verifier {
                 key,
             })
         } else {
-            Err(SignatureErrorKind::Mismatch.into())
+            // A redirect leaves the old signature on a request that has lost its body.
+            let kind = if bytes.is_empty() {
+                SignatureErrorKind::NoBody
+            } else {
+                SignatureErrorKind::Mismatch
+            };
+            Err(kind.into())
         }
     }
 }

@@ -65,7 +65,7 @@ pub trait EventHandler: Send + Sync + 'static {
 #[diagnostic::on_unimplemented(
     message = "a handler cannot return `{Self}`",
     label = "expected `()` or `Result<(), E>`",
-    note = "return `Result<(), HandlerError>`; every error type converts into `HandlerError` with `?`"
+    note = "return `Result<(), HandlerError>`; errors convert into `HandlerError` with `?`, boxed ones and anyhow's with `.map_err(HandlerError::new)?`"
 )]
 pub trait HandlerResult: Send + 'static {
     /// The result in its one form.

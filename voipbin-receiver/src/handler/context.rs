@@ -10,7 +10,9 @@ use crate::event::{Delivery, EventKey};
 pub struct HandlerName(Arc<str>);
 
 impl HandlerName {
-    pub(crate) fn new(name: &str) -> Self {
+    /// A name, for inboxes that stored it.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
         Self(name.into())
     }
 

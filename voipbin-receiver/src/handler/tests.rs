@@ -9,7 +9,7 @@ use super::{
     Blocking, Call, Context, Event, EventHandler, HandlerError, HandlerName, Registration, State,
     States, blocking,
 };
-use crate::event::{Delivery, EventKey, Proof, VerifiedBody};
+use crate::event::{Delivery, EventKey, Proof, VerifiedBody, classify};
 use crate::events::{CallHangup, MessageCreated};
 use crate::resource;
 use crate::{async_trait, handlers, on};
@@ -62,7 +62,8 @@ fn delivery() -> Result<Delivery, Box<dyn Error>> {
         proof: Proof::Unsigned,
         key,
     };
-    Ok(Delivery::read(body, SystemTime::UNIX_EPOCH)?)
+    let content = classify(&body.bytes)?;
+    Ok(Delivery::new(body, content, SystemTime::UNIX_EPOCH))
 }
 
 /// What a run left behind.

@@ -122,7 +122,7 @@ impl<I: Inbox> Trial<I> {
             self.expect(!taken.is_empty() && taken.len() <= 7, || {
                 format!("asked for at most 7 events, took {}", taken.len())
             })?;
-            seen.extend(taken.iter().map(|event| event.delivery.identity()));
+            seen.extend(taken.iter().map(|event| event.delivery().identity()));
         }
         let mut kept = Vec::new();
         for number in 0..100 {
@@ -177,7 +177,7 @@ impl<I: Inbox> Trial<I> {
                 self.take(2)
                     .await?
                     .iter()
-                    .map(|event| event.possible_repeat),
+                    .map(|event| event.possible_repeat()),
             );
         }
         self.expect(marks == [false, true], || format!("marked as {marks:?}"))
@@ -229,7 +229,7 @@ impl<I: Inbox> Trial<I> {
         let events: HashSet<EventKey> = taken
             .iter()
             .flatten()
-            .map(|event| event.delivery.identity())
+            .map(|event| event.delivery().identity())
             .collect();
         self.expect(events.len() == 3, || {
             format!("{} of 3 were handed out", events.len())
@@ -242,7 +242,7 @@ impl<I: Inbox> Trial<I> {
         for (settled, left) in [(0, 1), (1, 0)] {
             if let Some((event, job)) = taken
                 .first()
-                .and_then(|event| Some((event, event.jobs.get(settled)?)))
+                .and_then(|event| Some((event, event.jobs().iter().nth(settled)?)))
             {
                 self.inbox.settle(event, job, Settled::Failed);
             }
@@ -319,7 +319,7 @@ impl<I: Inbox> Trial<I> {
 
     fn settle(&self, taken: &[Taken]) {
         for event in taken {
-            for job in &*event.jobs {
+            for job in event.jobs() {
                 self.inbox.settle(event, job, Settled::Done);
             }
         }

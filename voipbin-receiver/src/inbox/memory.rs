@@ -94,7 +94,12 @@ impl MemoryInbox {
 
     /// Puts one event into the queue, if there is room.
     fn push(&self, incoming: Incoming, possible_repeat: bool) -> Result<(), KeepError> {
-        let Incoming { delivery, jobs, .. } = incoming;
+        let Incoming {
+            delivery,
+            jobs,
+            span,
+            ..
+        } = incoming;
         let mut queue = self.queue();
         if queue.closed {
             return Err(KeepError::new(KeepErrorKind::Draining));
@@ -104,16 +109,17 @@ impl MemoryInbox {
             return Ok(());
         }
         let bytes = queue.bytes.saturating_add(delivery.body().len());
-        if queue.events >= self.max_events || bytes > self.max_bytes {
+        // One event always fits, whatever its size: refused, it would be refused each time.
+        let full = queue.events >= self.max_events || bytes > self.max_bytes;
+        if full && queue.events > 0 {
             return Err(KeepError::new(KeepErrorKind::Full));
         }
         queue.events += 1;
         queue.bytes = bytes;
         queue.next_id += 1;
-        let taken = Taken::new(queue.next_id, delivery, jobs, possible_repeat);
+        let taken = Taken::new(queue.next_id, delivery, jobs);
+        let taken = taken.marked(possible_repeat).within(span);
         queue.waiting.push_back(taken);
-        drop(queue);
-        self.arrived.notify_one();
         Ok(())
     }
 
@@ -140,23 +146,27 @@ impl fmt::Debug for MemoryInbox {
 impl Inbox for MemoryInbox {
     fn keep(&self, incoming: Incoming) -> Receipt {
         let key = incoming.delivery.identity();
-        Receipt::ready(match incoming.repeats {
+        let for_nobody = incoming.jobs.is_empty();
+        let kept = match incoming.repeats {
             Repeats::Drop => {
-                let unhandled = incoming.jobs.is_empty();
                 let admitted = self.seen.admit(key, || self.push(incoming, false));
-                if unhandled && matches!(admitted, Ok(Admitted::New)) {
-                    self.seen.finish(key);
-                }
                 admitted.map(|admitted| match admitted {
                     Admitted::New => Kept::New,
                     Admitted::Known => Kept::Duplicate,
                 })
             }
-            Repeats::Mark => self
-                .noted
-                .note(key, |possible_repeat| self.push(incoming, possible_repeat))
-                .map(|()| Kept::New),
-        })
+            Repeats::Mark => {
+                let noted = self.noted.note(key, |repeat| self.push(incoming, repeat));
+                noted.map(|()| Kept::New)
+            }
+        };
+        // Not under the lock of the identity's shard: whoever is woken may come back here.
+        match (&kept, for_nobody) {
+            (Ok(Kept::New), true) => self.seen.finish(key),
+            (Ok(Kept::New), false) => self.arrived.notify_one(),
+            _ => {}
+        }
+        Receipt::ready(kept)
     }
 
     async fn take(&self, max: usize) -> Vec<Taken> {
@@ -187,9 +197,9 @@ impl Inbox for MemoryInbox {
         if event.settle_one() {
             let mut queue = self.queue();
             queue.events = queue.events.saturating_sub(1);
-            queue.bytes = queue.bytes.saturating_sub(event.delivery.body().len());
+            queue.bytes = queue.bytes.saturating_sub(event.delivery().body().len());
             drop(queue);
-            self.seen.finish(event.delivery.identity());
+            self.seen.finish(event.delivery().identity());
         }
     }
 
@@ -207,26 +217,28 @@ impl Inbox for MemoryInbox {
         InboxStats {
             events: queue.events,
             bytes: queue.bytes,
-            identities: self.seen.len(),
-            evicted: self.seen.evicted(),
+            identities: self.seen.len() + self.noted.len(),
+            evicted: self.seen.evicted() + self.noted.evicted(),
         }
     }
 }
 
 impl MemoryInboxBuilder {
-    /// How many events may be unfinished at once, waiting or running; 16,384 by default.
+    /// How many events may be unfinished at once, waiting or running; 16,384 by default, at least 1.
     pub fn max_events(mut self, events: usize) -> Self {
         self.max_events = events;
         self
     }
 
-    /// How many bytes the bodies of unfinished events may have together; 64 MiB by default.
+    /// How many bytes the bodies of unfinished events may have together; 64 MiB by default. A single
+    /// event may be larger.
     pub fn max_bytes(mut self, bytes: usize) -> Self {
         self.max_bytes = bytes;
         self
     }
 
-    /// How many identities are remembered; 1,000,000 by default, for at most 56 bytes each.
+    /// How many identities are remembered; 1,000,000 by default, for at most 56 bytes each. As many
+    /// again may be remembered for 100 seconds, to mark possible repeats.
     ///
     /// At the limit the one that finished first is forgotten, never one whose event is not
     /// finished, and no delivery is refused for it. A million in an hour is 277 events per second.

@@ -13,14 +13,50 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
+use tracing::Span;
 
 pub use self::memory::{MemoryInbox, MemoryInboxBuilder};
 pub use self::receipt::{KeepError, KeepErrorKind, Kept, Pending, Receipt};
 use crate::event::Delivery;
 use crate::handler::HandlerName;
 
-/// The names of the handlers that an event is kept for.
-pub type Jobs = Arc<[HandlerName]>;
+/// The handlers that an event is kept for. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Jobs(Arc<[HandlerName]>);
+
+impl Jobs {
+    /// The names of the handlers, in the order in which they were registered.
+    pub fn iter(&self) -> std::slice::Iter<'_, HandlerName> {
+        self.0.iter()
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl FromIterator<HandlerName> for Jobs {
+    fn from_iter<I: IntoIterator<Item = HandlerName>>(names: I) -> Self {
+        Self(names.into_iter().collect())
+    }
+}
+
+impl<'a> IntoIterator for &'a Jobs {
+    type Item = &'a HandlerName;
+    type IntoIter = std::slice::Iter<'a, HandlerName>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
 
 /// A store of events that are answered and not yet handled.
 ///
@@ -64,6 +100,34 @@ pub trait Inbox: fmt::Debug + Send + Sync + 'static {
     fn stats(&self) -> InboxStats;
 }
 
+/// An inbox that is shared is an inbox: keep a handle of your own to it.
+#[async_trait]
+impl<I: Inbox + ?Sized> Inbox for Arc<I> {
+    fn keep(&self, incoming: Incoming) -> Receipt {
+        (**self).keep(incoming)
+    }
+
+    async fn take(&self, max: usize) -> Vec<Taken> {
+        (**self).take(max).await
+    }
+
+    fn settle(&self, event: &Taken, handler: &HandlerName, outcome: Settled) {
+        (**self).settle(event, handler, outcome);
+    }
+
+    fn close(&self) {
+        (**self).close();
+    }
+
+    fn promises(&self) -> Promises {
+        (**self).promises()
+    }
+
+    fn stats(&self) -> InboxStats {
+        (**self).stats()
+    }
+}
+
 /// What is handed to an inbox.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -74,17 +138,26 @@ pub struct Incoming {
     pub jobs: Jobs,
     /// What to do when the identity is known.
     pub repeats: Repeats,
+    /// The span that follows the delivery from the edge to the end of its handlers.
+    pub span: Span,
 }
 
 impl Incoming {
-    /// A delivery for the given handlers.
+    /// A delivery for the given handlers, in no span.
     #[must_use]
     pub fn new(delivery: Delivery, jobs: Jobs, repeats: Repeats) -> Self {
         Self {
             delivery,
             jobs,
             repeats,
+            span: Span::none(),
         }
+    }
+
+    /// Sets the span that follows the delivery.
+    #[must_use]
+    pub fn within(self, span: Span) -> Self {
+        Self { span, ..self }
     }
 }
 
@@ -101,37 +174,84 @@ pub enum Repeats {
 
 /// An event that was handed out to be handled, until the last of its jobs is settled.
 #[derive(Debug)]
-#[non_exhaustive]
 pub struct Taken {
-    /// The number that the inbox gave it.
-    pub id: u64,
-    /// The delivery, with the bytes that were verified.
-    pub delivery: Delivery,
-    /// The handlers that are still to run for it.
-    pub jobs: Jobs,
-    /// Whether it may be a repeat; see [`Repeats::Mark`].
-    pub possible_repeat: bool,
+    id: u64,
+    delivery: Delivery,
+    jobs: Jobs,
+    possible_repeat: bool,
     open: AtomicU32,
+    span: Span,
 }
 
 impl Taken {
-    /// An event for the handlers in `jobs`.
+    /// An event for the handlers in `jobs`, under a number of the inbox's own, in no span.
     #[must_use]
-    pub fn new(id: u64, delivery: Delivery, jobs: Jobs, possible_repeat: bool) -> Self {
+    pub fn new(id: u64, delivery: Delivery, jobs: Jobs) -> Self {
         let open = AtomicU32::new(u32::try_from(jobs.len()).unwrap_or(u32::MAX));
         Self {
             id,
             delivery,
             jobs,
-            possible_repeat,
+            possible_repeat: false,
             open,
+            span: Span::none(),
         }
+    }
+
+    /// Marks it as one whose bytes came shortly before; see [`Repeats::Mark`].
+    #[must_use]
+    pub fn marked(self, possible_repeat: bool) -> Self {
+        Self {
+            possible_repeat,
+            ..self
+        }
+    }
+
+    /// Sets the span that follows the delivery, where it is still there.
+    #[must_use]
+    pub fn within(self, span: Span) -> Self {
+        Self { span, ..self }
+    }
+
+    /// The number that the inbox gave it.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The delivery, with the bytes that were verified.
+    #[must_use]
+    pub fn delivery(&self) -> &Delivery {
+        &self.delivery
+    }
+
+    /// The handlers that are still to run for it.
+    #[must_use]
+    pub fn jobs(&self) -> &Jobs {
+        &self.jobs
+    }
+
+    /// Whether it may be a repeat; see [`Repeats::Mark`].
+    #[must_use]
+    pub fn possible_repeat(&self) -> bool {
+        self.possible_repeat
+    }
+
+    /// The span that follows the delivery.
+    #[must_use]
+    pub fn span(&self) -> &Span {
+        &self.span
     }
 
     /// Counts one job as settled; true for the last one. For inboxes that keep no list of their own.
     #[must_use]
     pub fn settle_one(&self) -> bool {
-        self.open.fetch_sub(1, Ordering::AcqRel) == 1
+        let counted = self
+            .open
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |open| {
+                open.checked_sub(1)
+            });
+        counted == Ok(1)
     }
 }
 
@@ -181,7 +301,7 @@ pub struct InboxStats {
     pub events: usize,
     /// Bytes of their bodies.
     pub bytes: usize,
-    /// Identities that are remembered.
+    /// Identities that are remembered, those of possible repeats included.
     pub identities: usize,
     /// Identities that were forgotten before their time because there were too many.
     pub evicted: u64,

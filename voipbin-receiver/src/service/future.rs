@@ -1,5 +1,6 @@
 use std::convert::Infallible;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -140,7 +141,11 @@ impl<B: Body> Future for ResponseFuture<B> {
             }
         };
         // So that a refusal by the inbox tells which event it is about.
-        delivery.in_scope(|| pipeline.record(&outcome));
+        // A subscriber that panics, as one does that cannot write, must not eat the answer.
+        let record = AssertUnwindSafe(|| delivery.in_scope(|| pipeline.record(&outcome)));
+        if let Err(payload) = catch_unwind(record) {
+            std::mem::forget(payload);
+        }
         Poll::Ready(Ok(answer::respond(&outcome, *this.version)))
     }
 }

@@ -2,7 +2,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 
-use crate::event::{BodyError, Delivery, EventKey, Proof, VerifiedBody};
+use crate::event::{BodyError, Delivery, EventKey, Proof, VerifiedBody, classify};
 use crate::handler::{Context, HandlerName};
 
 /// A delivery with this body, as a receiver that allows unsigned ones would make it: to call a
@@ -38,7 +38,8 @@ pub fn delivery(body: impl Into<Bytes>) -> Result<Delivery, BodyError> {
         proof: Proof::Unsigned,
         key,
     };
-    Delivery::read(body, SystemTime::now())
+    let content = classify(&body.bytes)?;
+    Ok(Delivery::new(body, content, SystemTime::now()))
 }
 
 /// The context of a first run for a delivery, by a handler with this name: to call a handler that

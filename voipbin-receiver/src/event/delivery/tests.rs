@@ -2,6 +2,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde::{Deserialize, Deserializer};
 
+use super::super::envelope::classify;
 use super::*;
 
 fn delivery(body: &str) -> Delivery {
@@ -13,7 +14,8 @@ fn delivery(body: &str) -> Delivery {
         proof: Proof::Unsigned,
         key,
     };
-    Delivery::read(verified, SystemTime::UNIX_EPOCH).unwrap()
+    let content = classify(&verified.bytes).unwrap();
+    Delivery::new(verified, content, SystemTime::UNIX_EPOCH)
 }
 
 #[test]
@@ -29,8 +31,32 @@ fn an_id_that_is_a_credential_is_logged_as_a_hash() {
             "{shown}"
         );
     }
-    let call = delivery(r#"{"type":"call_hangup","data":{"id":"call-1"}}"#);
-    assert_eq!(call.loggable_id().unwrap().to_string(), "call-1");
+    let call = |id: &str| {
+        let delivery = delivery(&format!(
+            r#"{{"type":"call_hangup","data":{{"id":"{id}"}}}}"#
+        ));
+        delivery.loggable_id().unwrap().to_string()
+    };
+    let uuid = "5371e9db-d035-4db6-a8d6-0994d33e744e";
+    assert_eq!(call(uuid), uuid);
+    for id in [
+        "+15551234567",
+        "15551234567",
+        r"a line\nand another",
+        "secret",
+        &uuid[1..],
+    ] {
+        assert!(call(id).starts_with("hash:"), "{id}");
+    }
+}
+
+#[test]
+fn a_key_function_that_keeps_the_delivery_has_its_effect_all_the_same() {
+    let seen = delivery("[1]");
+    let kept = seen.clone();
+    let chosen = EventKey::of_chosen(b"order 1");
+    assert_eq!(seen.identified(chosen).identity(), chosen);
+    assert_ne!(kept.identity(), chosen);
 }
 
 #[test]
@@ -44,7 +70,7 @@ fn a_body_in_the_connections_buffer_is_copied_out_and_one_of_its_own_is_not() {
             proof: Proof::Unsigned,
             key,
         };
-        let delivery = Delivery::read(verified, SystemTime::UNIX_EPOCH).unwrap();
+        let delivery = Delivery::new(verified, Content::Custom, SystemTime::UNIX_EPOCH);
         assert_eq!(delivery.body().as_ptr() == body.as_ptr(), owned);
     }
 }

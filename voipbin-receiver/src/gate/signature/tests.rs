@@ -94,6 +94,15 @@ fn each_way_to_be_wrong_has_a_kind_of_its_own() {
 }
 
 #[test]
+fn a_signature_that_lost_its_body_in_a_redirect_is_told_from_a_wrong_one() {
+    let refused = verifier(&[SECRET]).verify(&signed(&[&valid()]), Bytes::new(), false);
+    assert_eq!(
+        refused.err().map(|error| error.kind()),
+        Some(SignatureErrorKind::NoBody)
+    );
+}
+
+#[test]
 fn a_value_that_is_not_text_is_malformed() {
     let mut headers = HeaderMap::new();
     let mut value = valid().into_bytes();
