@@ -26,22 +26,31 @@ use crate::server::Stop;
 /// How long handlers may go on after the first Ctrl-C or SIGTERM.
 const DRAIN: Duration = Duration::from_secs(10);
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
+        // Its complaint about a closed standard error goes to standard error, and panics.
+        .log_internal_errors(false)
         .init();
 
-    match run(Options::parse()).await {
-        Ok(code) => code,
-        Err(error) => {
-            greeting::complain(&*error);
-            ExitCode::from(2)
+    let options = Options::parse();
+    let ended = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => {
+            let ended = runtime.block_on(run(options));
+            // Whatever still blocks a thread, such as a pipe that nobody reads, must not hold up the
+            // end.
+            runtime.shutdown_background();
+            ended
         }
-    }
+        Err(error) => Err(error.into()),
+    };
+    ended.unwrap_or_else(|error| {
+        greeting::complain(&*error);
+        ExitCode::from(2)
+    })
 }
 
 async fn run(options: Options) -> Result<ExitCode, Box<dyn Error>> {
@@ -74,6 +83,12 @@ async fn run(options: Options) -> Result<ExitCode, Box<dyn Error>> {
         duplicates = stats.duplicates,
         handled = stats.handled,
         failed = stats.failed,
+        refused_signature = stats.refused_signature,
+        refused_other = stats.refused_method
+            + stats.refused_size
+            + stats.refused_read
+            + stats.refused_body
+            + stats.refused_inbox,
         unfinished = report.unfinished.len(),
         "stopped"
     );

@@ -150,9 +150,9 @@ fn path(path: &str) -> Result<String, String> {
     if !path.starts_with('/') {
         return Err("a path begins with /".into());
     }
-    path.parse::<http::uri::PathAndQuery>()
-        .ok()
-        .filter(|parsed| parsed.path() == path)
-        .map(|_| path.to_owned())
-        .ok_or_else(|| "not the path of a URL; leave out query and fragment".into())
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~%:@+,=".contains(&byte);
+    if !path.bytes().all(plain) {
+        return Err("use letters, digits and /-._~%:@+,= as they stand in the URL".into());
+    }
+    Ok(path.to_owned())
 }

@@ -4,7 +4,7 @@ use serde::Serialize;
 use tokio::io::{AsyncWriteExt, Stdout};
 use tokio::sync::Mutex;
 use voipbin_receiver::catalog::EventType;
-use voipbin_receiver::{Context, HandlerError, State, on};
+use voipbin_receiver::{Context, Delivery, HandlerError, State, on};
 
 /// Standard output, one line at a time.
 #[derive(Clone)]
@@ -20,7 +20,7 @@ impl Printer {
         let delivery = context.delivery();
         let mut line = serde_json::to_vec(&Line {
             event: delivery.received_as().map(EventType::as_str),
-            resource_id: delivery.loggable_id().map(|id| id.to_string()),
+            resource_id: resource_id(delivery),
             identity: context.identity().to_string(),
             attempt: context.attempt(),
             possible_repeat: context.possible_repeat(),
@@ -29,6 +29,18 @@ impl Printer {
         let mut stdout = stdout.lock().await;
         stdout.write_all(&line).await?;
         stdout.flush().await
+    }
+}
+
+/// The id as it came, except where it lets its holder act.
+fn resource_id(delivery: &Delivery) -> Option<String> {
+    if delivery
+        .received_as()
+        .is_some_and(EventType::id_is_credential)
+    {
+        delivery.loggable_id().map(|id| id.to_string())
+    } else {
+        delivery.resource_id().map(str::to_owned)
     }
 }
 

@@ -114,6 +114,7 @@ async fn route(
     if request.uri().path() == path {
         Ok(receiver.oneshot(request).await?.map(Either::Left))
     } else {
+        tracing::debug!(expected = path, "a request for another path");
         let mut response = Response::new(Either::Right(Empty::new()));
         *response.status_mut() = StatusCode::NOT_FOUND;
         Ok(response)
