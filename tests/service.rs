@@ -368,3 +368,39 @@ async fn a_request_that_is_dropped_while_its_body_comes_leaves_nothing() {
     );
     assert_eq!(deliver(&receiver.service(), body).await.word(), "received");
 }
+
+#[tokio::test]
+async fn frames_without_data_are_no_part_of_a_body_and_no_end_of_it() {
+    let body = call_hangup(1);
+    let (first, second) = body.split_at(20);
+    let nothing = std::iter::repeat_n("", 500);
+    let frames = nothing
+        .clone()
+        .chain([first])
+        .chain(nothing)
+        .chain([second]);
+    let request = Request::post("/")
+        .header(
+            "x-voipbin-signature",
+            support::signer().sign(body.as_bytes()),
+        )
+        .body(Frames::ending(
+            frames.map(str::to_owned).collect::<Vec<_>>(),
+        ))
+        .unwrap();
+    assert_eq!(send(&service(), request).await.word(), "received");
+}
+
+#[tokio::test]
+async fn an_empty_request_with_a_signature_is_told_that_a_redirect_took_its_body() {
+    let mut request = signed("");
+    let signature = support::signer().sign(call_hangup(1).as_bytes());
+    request
+        .headers_mut()
+        .insert("x-voipbin-signature", signature.parse().unwrap());
+    let answer = send(&service(), request).await;
+    assert_eq!(
+        (answer.status(), answer.code()),
+        (StatusCode::UNAUTHORIZED, "signature_without_body")
+    );
+}

@@ -217,6 +217,6 @@ pub use voipbin_receiver_macros::on;
 #[cfg(feature = "macros")]
 pub use voipbin_receiver_macros::handlers;
 
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "testing"))]
 #[doc = include_str!("../../README.md")]
 struct Readme;

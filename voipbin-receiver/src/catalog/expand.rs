@@ -20,7 +20,8 @@ macro_rules! catalog {
                 )]
                 $variant,
             )+
-            /// A name that the catalogue does not hold, as it came.
+            /// A name that the catalogue does not hold, as it came. Made by
+            /// [`parse`](Self::parse) alone: a later catalogue may know the name.
             Other(std::sync::Arc<str>),
         }
 

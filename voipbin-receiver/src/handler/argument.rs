@@ -13,8 +13,9 @@ use crate::event::{Delivery, PayloadError};
 
 /// The event, with its payload as a `T`.
 ///
-/// It dereferences to the payload, which is read once per delivery and shared by all handlers that
-/// ask for the same type.
+/// It dereferences to the payload, which is read once per delivery for all handlers that ask for the
+/// type that was asked for first. It stays in memory until the last of them has ended: a
+/// [`serde_json::Value`] takes many times the bytes it was read from, a resource's struct few.
 ///
 /// ```
 /// use voipbin_receiver::resource::Call;

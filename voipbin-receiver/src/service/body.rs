@@ -39,6 +39,12 @@ impl Gathered {
             };
             // Trailers are not part of the body.
             if let Ok(data) = frame.into_data() {
+                if !data.has_remaining() {
+                    // A body that sends nothing, over and over, is one that does not come: give the
+                    // deadline and the other tasks their turn.
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
                 if data.remaining() > limit.saturating_sub(self.len()) {
                     return Poll::Ready(Err(Fault::TooLarge));
                 }
@@ -60,9 +66,6 @@ impl Gathered {
     }
 
     fn push(&mut self, mut data: impl Buf, expected: usize) {
-        if !data.has_remaining() {
-            return;
-        }
         if self.len() == 0 {
             // For `Bytes` this is a reference count and no copy.
             self.first = data.copy_to_bytes(data.remaining());
