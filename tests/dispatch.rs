@@ -7,7 +7,7 @@
 )]
 
 use std::num::NonZeroUsize;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use support::{Recorder, Valve, builder, call_hangup, deliver};
 use tokio::runtime::{Builder, Handle, RuntimeFlavor};
 use voipbin_receiver::catalog::{Any, Custom};
 use voipbin_receiver::events::CallHangup;
+use voipbin_receiver::inbox::MemoryInbox;
 use voipbin_receiver::{BuildErrorKind, HandlerError, JobState, Registration, State, blocking};
 
 const DRAIN: Duration = Duration::from_secs(60);
@@ -501,4 +502,30 @@ async fn a_job_is_settled_whatever_its_error_its_payload_or_its_state_does() {
 
 fn throws() {
     std::panic::panic_any(PanicsInDrop)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_a_receiver_is_left_when_it_is_gone() {
+    for shuts_down in [true, false] {
+        let inbox = Arc::new(MemoryInbox::new());
+        let left = Arc::downgrade(&inbox);
+        let recorder = Recorder::new();
+        let receiver = builder()
+            .inbox(inbox)
+            .on(Any, recorder.clone())
+            .build()
+            .unwrap();
+        deliver(&receiver.service(), call_hangup(1)).await;
+        drop(recorder.next().await);
+        if shuts_down {
+            assert!(receiver.shutdown(DRAIN).await.is_drained());
+        }
+        drop(receiver);
+        let gone = async {
+            while left.strong_count() > 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        assert!(tokio::time::timeout(DRAIN, gone).await.is_ok());
+    }
 }

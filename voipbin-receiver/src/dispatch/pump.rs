@@ -88,7 +88,7 @@ impl Dispatch {
     /// is left, or until the drain has taken too long.
     pub(crate) async fn pump(self: Arc<Self>, control: Control) {
         let Control { deadlines, report } = control;
-        let abandoned = Abandoned(Arc::clone(&self.inbox));
+        let mut abandoned = Abandoned(Some(Arc::clone(&self.inbox)));
         let mut pump = Pump {
             jobs: JoinSet::new(),
             waiting: VecDeque::new(),
@@ -108,7 +108,7 @@ impl Dispatch {
             let left = timeout(GRACE, pump.dispatch.left_behind()).await;
             unfinished.extend(left.unwrap_or_default());
         }
-        std::mem::forget(abandoned);
+        abandoned.0 = None;
         report.send_replace(Some(ShutdownReport::new(unfinished)));
     }
 
@@ -189,12 +189,13 @@ impl Dispatch {
 
 /// Dropped when the pump ends before its time, with its runtime or by a panic of the inbox: nobody
 /// would handle what is kept from there on, so an inbox that loses it must refuse.
-struct Abandoned(Arc<dyn Inbox>);
+struct Abandoned(Option<Arc<dyn Inbox>>);
 
 impl Drop for Abandoned {
     fn drop(&mut self) {
+        let Some(inbox) = self.0.take() else { return };
         tracing::error!("the handlers' runtime is gone: new events are refused");
-        let close = AssertUnwindSafe(|| self.0.close());
+        let close = AssertUnwindSafe(move || inbox.close());
         if let Err(payload) = catch_unwind(close) {
             std::mem::forget(payload);
         }
