@@ -18,7 +18,7 @@ use crate::gate::{SIGNATURE_HEADER, Secret, SecretFault, Verifier};
 use crate::handler::{IntoHandler, Registration, States};
 use crate::inbox::{Inbox, MemoryInbox, Repeats};
 use crate::observe::Counters;
-use crate::pipeline::{IdentityFn, Pipeline};
+use crate::pipeline::{IdentityFn, Pipeline, Seldom};
 use crate::receiver::{Drain, Receiver};
 use crate::router::Router;
 use crate::service::{Edge, ReceiverService};
@@ -300,6 +300,7 @@ impl ReceiverBuilder {
             body_limit: self.body_limit,
             clock: self.clock,
             counters,
+            refusals: Seldom::default(),
         };
         let service = ReceiverService::new(Edge {
             pipeline,

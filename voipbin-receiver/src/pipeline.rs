@@ -6,6 +6,8 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method};
@@ -33,6 +35,21 @@ pub(crate) struct Pipeline {
     pub(crate) body_limit: usize,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) refusals: Seldom,
+}
+
+/// Lets one warning a minute pass: a wrong secret must not go unseen, and nobody may fill a log.
+#[derive(Debug, Default)]
+pub(crate) struct Seldom {
+    /// The minute of the last one, from 1; 0 before the first.
+    minute: AtomicU64,
+}
+
+impl Seldom {
+    fn may_warn(&self, now: Duration) -> bool {
+        let minute = now.as_secs() / 60 + 1;
+        self.minute.swap(minute, Ordering::Relaxed) != minute
+    }
 }
 
 /// Where a delivery stands when its body has been looked at.
@@ -143,7 +160,14 @@ impl Pipeline {
             }
             Err(Refusal::Signature(error)) => {
                 counters.refused_signature.add();
-                tracing::debug!(reason = %error, "refused");
+                if self.refusals.may_warn(self.clock.monotonic()) {
+                    tracing::warn!(
+                        reason = %error,
+                        "a delivery was refused; of more like it, one a minute is told here"
+                    );
+                } else {
+                    tracing::debug!(reason = %error, "refused");
+                }
             }
             // Only a sender with the secret gets this far.
             Err(Refusal::Body(error)) => {
@@ -208,5 +232,19 @@ impl fmt::Display for Refusal {
             Self::Identity => f.write_str("the identity could not be determined"),
             Self::Keep(error) => fmt::Display::fmt(error, f),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_warning_passes_once_in_each_minute() {
+        let seldom = Seldom::default();
+        let passed: Vec<u64> = (0..200)
+            .filter(|second| seldom.may_warn(Duration::from_secs(*second)))
+            .collect();
+        assert_eq!(passed, [0, 60, 120, 180]);
     }
 }
