@@ -399,21 +399,33 @@ async fn a_shutdown_forgets_no_job_however_far_it_had_come() {
     }
 }
 
+/// Whether the runtime ends after it began to work for the receiver or before.
 #[test]
 fn without_a_runtime_for_handlers_nothing_new_is_taken() {
-    let runtime = Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .unwrap();
-    let receiver = runtime.block_on(async { builder().on(Any, Recorder::new()).build().unwrap() });
-    drop(runtime);
-    let other = Builder::new_current_thread().enable_all().build().unwrap();
-    let answer = other.block_on(deliver(&receiver.service(), call_hangup(1)));
-    assert_eq!(
-        (answer.status(), answer.code()),
-        (StatusCode::SERVICE_UNAVAILABLE, "shutting_down")
-    );
+    for has_begun in [true, false] {
+        // It runs only while something blocks on it.
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let recorder = Recorder::new();
+        let receiver = builder()
+            .on(Any, recorder.clone())
+            .runtime(runtime.handle().clone())
+            .build()
+            .unwrap();
+        if has_begun {
+            runtime.block_on(async {
+                deliver(&receiver.service(), call_hangup(0)).await;
+                recorder.next().await;
+            });
+        }
+        drop(runtime);
+        let other = Builder::new_current_thread().enable_all().build().unwrap();
+        let answer = other.block_on(deliver(&receiver.service(), call_hangup(1)));
+        assert_eq!(
+            (answer.status(), answer.code()),
+            (StatusCode::SERVICE_UNAVAILABLE, "shutting_down"),
+            "has begun: {has_begun}"
+        );
+    }
 }
 
 #[test]

@@ -1,5 +1,5 @@
 use std::collections::VecDeque;
-use std::future::pending;
+use std::future::{Future, pending};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -86,9 +86,16 @@ impl Dispatch {
 
     /// Takes events out of the inbox and runs their handlers, until the inbox is closed and nothing
     /// is left, or until the drain has taken too long.
-    pub(crate) async fn pump(self: Arc<Self>, control: Control) {
+    ///
+    /// Also a future that is dropped before its first poll, as by a runtime that ends at once, lets
+    /// the inbox know that nobody takes from it.
+    pub(crate) fn pump(self: Arc<Self>, control: Control) -> impl Future<Output = ()> + Send {
+        let abandoned = Abandoned(Some(Arc::clone(&self.inbox)));
+        self.run(control, abandoned)
+    }
+
+    async fn run(self: Arc<Self>, control: Control, mut abandoned: Abandoned) {
         let Control { deadlines, report } = control;
-        let mut abandoned = Abandoned(Some(Arc::clone(&self.inbox)));
         let mut pump = Pump {
             jobs: JoinSet::new(),
             waiting: VecDeque::new(),
