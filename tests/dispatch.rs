@@ -17,7 +17,9 @@ use tokio::runtime::{Builder, Handle, RuntimeFlavor};
 use voipbin_receiver::catalog::{Any, Custom};
 use voipbin_receiver::events::CallHangup;
 use voipbin_receiver::inbox::MemoryInbox;
-use voipbin_receiver::{BuildErrorKind, HandlerError, JobState, Registration, State, blocking};
+use voipbin_receiver::{
+    BuildErrorKind, HandlerError, JobState, Registration, RetryPolicy, State, blocking,
+};
 
 const DRAIN: Duration = Duration::from_secs(60);
 
@@ -27,6 +29,7 @@ async fn a_handler_that_hangs_panics_fails_or_blocks_changes_nothing_for_the_sen
     let (unblock, blocked) = mpsc::channel::<()>();
     let blocked = std::sync::Mutex::new(blocked);
     let receiver = builder()
+        .retry(RetryPolicy::never())
         .handlers([
             Registration::new(CallHangup, valve.clone()).name("hangs"),
             Registration::new(CallHangup, panics as fn() -> std::future::Ready<()>).name("panics"),
@@ -61,8 +64,8 @@ async fn a_handler_that_hangs_panics_fails_or_blocks_changes_nothing_for_the_sen
     assert!(receiver.shutdown(DRAIN).await.is_drained());
     let stats = receiver.stats();
     assert_eq!(
-        (stats.accepted, stats.handled, stats.failed),
-        (20, 20 * 3, 20 * 4)
+        (stats.accepted, stats.handled, stats.failed, stats.dead),
+        (20, 20 * 3, 20 * 4, 20 * 4)
     );
     assert_eq!(
         (stats.running, stats.inbox.events, stats.inbox.bytes),
@@ -485,6 +488,7 @@ impl Clone for PanicsInClone {
 async fn a_job_is_settled_whatever_its_error_its_payload_or_its_state_does() {
     let receiver = builder()
         .state(PanicsInClone)
+        .retry(RetryPolicy::never())
         .handlers([
             Registration::new(Any, || async { Err::<(), _>(PanicsInDisplay) }).name("text"),
             Registration::new(Any, || async { throws() }).name("payload"),
@@ -507,8 +511,8 @@ async fn a_job_is_settled_whatever_its_error_its_payload_or_its_state_does() {
     assert!(receiver.shutdown(DRAIN).await.is_drained());
     let stats = receiver.stats();
     assert_eq!(
-        (stats.failed, stats.running, stats.inbox.events),
-        (50, 0, 0)
+        (stats.failed, stats.dead, stats.running, stats.inbox.events),
+        (50, 50, 0, 0)
     );
 }
 

@@ -4,7 +4,6 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use voipbin_receiver::async_trait;
-use voipbin_receiver::handler::HandlerName;
 use voipbin_receiver::inbox::{
     Durability, Inbox, InboxStats, Incoming, Jobs, Kept, MemoryInbox, Promises, Receipt, Repeats,
     Settled, Taken, contract,
@@ -70,9 +69,9 @@ impl Inbox for Flawed {
             .await
     }
 
-    fn settle(&self, event: &Taken, handler: &HandlerName, outcome: Settled) {
+    fn settle(&self, job: &Taken, outcome: Settled) {
         if self.flaw != Flaw::NeverFinishes {
-            self.inner.settle(event, handler, outcome);
+            self.inner.settle(job, outcome);
         }
     }
 

@@ -17,6 +17,7 @@ use support::{
     Answer, Frames, HeldInbox, Record, Recorder, RefusingInbox, SECRET, Valve, builder, logged,
     record_logs, send, signed, signer, unsigned, within,
 };
+use tokio::runtime::Handle;
 use tower::ServiceExt;
 use voipbin_receiver::catalog::{Any, CATALOG, Custom, EventType, Fallback, ResourceKind, named};
 use voipbin_receiver::events::CallHangup;
@@ -25,7 +26,8 @@ use voipbin_receiver::inbox::MemoryInbox;
 use voipbin_receiver::resource::Call;
 use voipbin_receiver::testing::{Sender, Signer, delivery};
 use voipbin_receiver::{
-    Context, Delivery, Event, HandlerError, Receiver, ReceiverBuilder, Registration, blocking,
+    Context, Delivery, Event, HandlerError, Receiver, ReceiverBuilder, Registration, RetryPolicy,
+    blocking,
 };
 
 const FROM: &str = "+15551234567";
@@ -118,9 +120,19 @@ fn messages_in(span: usize, message: &str) -> Vec<Record> {
         .collect()
 }
 
-/// Handlers of every kind for one event.
+const WARNING: &str = "the handler failed and will be tried again";
+const LAST: &str = "the handler failed: the event is a dead letter";
+
+/// The failures of a handler that are told with a delivery, by their message.
+fn failures(delivery: usize, message: &str, handler: &str) -> Vec<Record> {
+    let mut failures = messages_in(delivery, message);
+    failures.retain(|record| record.field("handler") == handler);
+    failures
+}
+
+/// Handlers of every kind for one event, with one attempt each.
 fn of_every_kind() -> ReceiverBuilder {
-    builder().handlers([
+    builder().retry(RetryPolicy::never()).handlers([
         Registration::new(CallHangup, |_: Event<Call>| async {
             tracing::info!("from a handler");
             tokio::task::yield_now().await;
@@ -170,12 +182,12 @@ async fn the_span_of_a_delivery_holds_those_of_its_handlers_and_all_that_they_lo
         assert_eq!(span.field("event"), "call_hangup");
         assert_eq!(span.field("identity").len(), 32);
         assert!(span.within.is_empty());
-        for (handler, lines, end) in [
-            ("awaits", 2, "handled"),
-            ("blocks", 1, "handled"),
-            ("fails", 1, "the handler failed"),
-            ("panics", 1, "the handler failed"),
-            ("blocks-and-panics", 1, "the handler failed"),
+        for (handler, lines, error) in [
+            ("awaits", 2, None),
+            ("blocks", 1, None),
+            ("fails", 1, Some("the database is away")),
+            ("panics", 1, Some("it panicked")),
+            ("blocks-and-panics", 1, Some("it panicked")),
         ] {
             let records = logged();
             let mut runs = records.iter().filter(|record| {
@@ -193,11 +205,62 @@ async fn the_span_of_a_delivery_holds_those_of_its_handlers_and_all_that_they_lo
                 lines,
                 "{handler}"
             );
-            assert_eq!(messages_in(run.span.unwrap(), end).len(), 1, "{handler}");
+            let handled = messages_in(run.span.unwrap(), "handled");
+            assert_eq!(handled.len(), usize::from(error.is_none()), "{handler}");
+            let failed = failures(delivery, LAST, handler);
+            assert_eq!(failed.len(), usize::from(error.is_some()), "{handler}");
+            for failure in failed {
+                assert_eq!(failure.level, "ERROR");
+                assert_eq!(failure.within, [delivery]);
+                assert_eq!(failure.field("attempt"), "1");
+                assert_eq!(Some(failure.field("error")), error);
+                assert_eq!(failure.field("event"), "call_hangup");
+                assert_eq!(failure.field("identity"), span.field("identity"));
+                assert_eq!(failure.field("resource_id"), span.field("resource_id"));
+            }
+            assert!(failures(delivery, WARNING, handler).is_empty());
         }
         assert_logs_are_private(&[body.as_bytes()]);
     })
     .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_with_attempts_left_is_a_warning_and_the_last_one_an_error() {
+    record_logs();
+    let receiver = builder()
+        .runtime(Handle::current())
+        .retry(RetryPolicy::default().attempts(3))
+        .handlers([Registration::new(CallHangup, |_: Event<Call>| async {
+            Err(HandlerError::new("the database is away"))
+        })
+        .name("fails")])
+        .build()
+        .unwrap();
+    let body = event("call_hangup", "thrice");
+    assert_eq!(
+        send(&receiver.service(), request(body.clone()))
+            .await
+            .word(),
+        "received"
+    );
+    while receiver.stats().dead == 0 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let (delivery, _) = delivery_span("thrice");
+    let told = |message| -> Vec<_> {
+        let failures = failures(delivery, message, "fails").into_iter();
+        failures
+            .map(|record| (record.level.clone(), record.field("attempt").to_owned()))
+            .collect()
+    };
+    let line = |level: &str, attempt: &str| (level.to_owned(), attempt.to_owned());
+    assert_eq!(told(WARNING), [line("WARN", "1"), line("WARN", "2")]);
+    assert_eq!(told(LAST), [line("ERROR", "3")]);
+    for warning in failures(delivery, WARNING, "fails") {
+        assert!(!warning.field("after").is_empty());
+    }
+    assert_logs_are_private(&[body.as_bytes()]);
 }
 
 #[tokio::test]
@@ -255,8 +318,10 @@ async fn a_payload_that_does_not_fit_is_logged_by_its_place_alone() {
         );
         assert!(receiver.shutdown(Duration::MAX).await.is_drained());
         let (delivery, _) = delivery_span("misfit");
-        let failures = messages_in(delivery, "the handler failed");
+        let failures = messages_in(delivery, LAST);
         assert_eq!(failures.len(), 1);
+        assert_eq!(failures[0].level, "ERROR");
+        assert!(messages_in(delivery, WARNING).is_empty());
         assert!(failures[0].field("error").contains("column"));
         assert_logs_are_private(&[body.as_bytes()]);
     })

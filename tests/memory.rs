@@ -22,7 +22,6 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use support::{ManualClock, builder, call_hangup, signed};
 use tower::Service;
 use voipbin_receiver::catalog::{Any, Custom};
-use voipbin_receiver::handler::HandlerName;
 use voipbin_receiver::inbox::{
     Inbox, InboxStats, Incoming, MemoryInbox, Promises, Receipt, Repeats, Settled, Taken,
 };
@@ -44,10 +43,8 @@ impl Inbox for Alone {
     fn keep(&self, incoming: Incoming) -> Receipt {
         let receipt = self.inner.keep(incoming);
         if self.finishes {
-            for event in self.inner.take(1).now_or_never().into_iter().flatten() {
-                for handler in event.jobs() {
-                    self.inner.settle(&event, handler, Settled::Done);
-                }
+            for job in self.inner.take(1).now_or_never().into_iter().flatten() {
+                self.inner.settle(&job, Settled::Done);
             }
         }
         receipt
@@ -57,7 +54,7 @@ impl Inbox for Alone {
         pending().await
     }
 
-    fn settle(&self, _: &Taken, _: &HandlerName, _: Settled) {}
+    fn settle(&self, _: &Taken, _: Settled) {}
 
     fn close(&self) {}
 

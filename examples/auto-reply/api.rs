@@ -32,8 +32,8 @@ impl Api {
         })
     }
 
-    /// Sends an SMS. It is not tried again: after a timeout nobody knows whether it went out, and
-    /// each one costs money.
+    /// Sends an SMS. After a timeout nobody knows whether it went out, and each one costs money: see
+    /// [`ApiError::may_try_again`].
     pub(crate) async fn send_message(
         &self,
         source: &Address,
@@ -62,6 +62,17 @@ pub(crate) enum ApiError {
     Base,
     Refused(StatusCode),
     NoAnswer(reqwest::Error),
+}
+
+impl ApiError {
+    /// Whether the message was certainly not sent, and may be the next time.
+    pub(crate) fn may_try_again(&self) -> bool {
+        match self {
+            Self::Base => false,
+            Self::Refused(status) => *status == StatusCode::TOO_MANY_REQUESTS,
+            Self::NoAnswer(error) => error.is_connect(),
+        }
+    }
 }
 
 /// The address of a request holds the access key: the error goes on without it.

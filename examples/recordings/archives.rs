@@ -19,33 +19,11 @@ pub(crate) struct Archives {
     client: Client,
     base: Url,
     access_key: Arc<str>,
-    patience: Patience,
-}
-
-/// How often an archive is asked for, and the first pause; each one is twice as long as the last.
-#[derive(Clone, Copy)]
-pub(crate) struct Patience {
-    pub(crate) tries: u32,
-    pub(crate) pause: Duration,
-}
-
-/// About two minutes.
-impl Default for Patience {
-    fn default() -> Self {
-        Self {
-            tries: 8,
-            pause: Duration::from_secs(1),
-        }
-    }
 }
 
 impl Archives {
     /// The API at this address, with an access key (`vb_…`) of the customer.
-    pub(crate) fn new(
-        base: Url,
-        access_key: &str,
-        patience: Patience,
-    ) -> Result<Self, ArchiveError> {
+    pub(crate) fn new(base: Url, access_key: &str) -> Result<Self, ArchiveError> {
         let client = Client::builder()
             .timeout(TIMEOUT)
             .redirect(Policy::limited(3))
@@ -57,30 +35,11 @@ impl Archives {
             client,
             base,
             access_key: access_key.into(),
-            patience,
         })
     }
 
-    /// The names of a recording's files, as soon as they are stored.
+    /// The names of a recording's files. When it has just ended there are none yet, which is an error.
     pub(crate) async fn files(&self, recording: &str) -> Result<Vec<String>, ArchiveError> {
-        let Patience { tries, mut pause } = self.patience;
-        for left in (0..tries).rev() {
-            match self.fetch(recording).await {
-                Ok(files) if !files.is_empty() => return Ok(files),
-                Err(error) if error.is_final() => return Err(error),
-                Ok(_) => tracing::debug!(left, "the archive is still empty"),
-                Err(error) => tracing::debug!(left, %error, "the archive did not come"),
-            }
-            if left > 0 {
-                tokio::time::sleep(pause).await;
-                pause = pause.saturating_mul(2);
-            }
-        }
-        Err(ArchiveError::GaveUp { tries })
-    }
-
-    /// What the archive holds now: nothing, when the recording has just ended.
-    async fn fetch(&self, recording: &str) -> Result<Vec<String>, ArchiveError> {
         let mut url = self.base.clone();
         url.path_segments_mut()
             .map_err(|()| ArchiveError::Base)?
@@ -103,9 +62,13 @@ impl Archives {
         file.flush().await?;
         file.rewind().await?;
         let file = file.into_std().await;
-        tokio::task::spawn_blocking(|| entries(file))
+        let files = tokio::task::spawn_blocking(|| entries(file))
             .await
-            .map_err(std::io::Error::other)?
+            .map_err(std::io::Error::other)??;
+        if files.is_empty() {
+            return Err(ArchiveError::Empty);
+        }
+        Ok(files)
     }
 }
 
@@ -121,7 +84,7 @@ fn entries(file: File) -> Result<Vec<String>, ArchiveError> {
 #[derive(Debug)]
 pub(crate) enum ArchiveError {
     Base,
-    GaveUp { tries: u32 },
+    Empty,
     Refused(StatusCode),
     NoAnswer(reqwest::Error),
     NotAnArchive(zip::result::ZipError),
@@ -130,7 +93,7 @@ pub(crate) enum ArchiveError {
 
 impl ArchiveError {
     /// Whether asking again is in vain.
-    fn is_final(&self) -> bool {
+    pub(crate) fn is_final(&self) -> bool {
         match self {
             Self::Refused(status) => {
                 status.is_client_error()
@@ -141,8 +104,8 @@ impl ArchiveError {
                             | StatusCode::TOO_MANY_REQUESTS
                     )
             }
-            Self::NoAnswer(_) | Self::NotAnArchive(_) => false,
-            Self::Base | Self::GaveUp { .. } | Self::File(_) => true,
+            Self::Empty | Self::NoAnswer(_) | Self::NotAnArchive(_) | Self::File(_) => false,
+            Self::Base => true,
         }
     }
 }
@@ -172,9 +135,8 @@ impl fmt::Display for ArchiveError {
             Self::Base => f.write_str(
                 "the address of the API cannot have a path: give one such as https://api.voipbin.net",
             ),
-            Self::GaveUp { tries } => write!(
-                f,
-                "the archive had no files after {tries} tries; fetch it later from /v1.0/recordingfiles, or allow more tries"
+            Self::Empty => f.write_str(
+                "the archive has no files yet; later they are at /v1.0/recordingfiles",
             ),
             Self::Refused(status) => {
                 write!(f, "the archive was refused with {status}: ")?;
@@ -202,7 +164,7 @@ impl std::error::Error for ArchiveError {
             Self::NoAnswer(error) => Some(error),
             Self::NotAnArchive(error) => Some(error),
             Self::File(error) => Some(error),
-            Self::Base | Self::GaveUp { .. } | Self::Refused(_) => None,
+            Self::Base | Self::Empty | Self::Refused(_) => None,
         }
     }
 }

@@ -3,17 +3,18 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use stage::{Account, SECRET, deliver, until};
+use voipbin_receiver::RetryPolicy;
 
 use crate::api::{ACCESS_KEY, Storage, api};
-use crate::archives::{Archives, Patience};
+use crate::archives::Archives;
 use crate::mailbox::Mailbox;
 use crate::team::Team;
 
-/// Short, so that nobody has to wait.
-const PATIENCE: Patience = Patience {
-    tries: 4,
-    pause: Duration::from_millis(20),
-};
+/// How often an archive is asked for.
+const ATTEMPTS: u32 = 4;
+
+/// The first wait, so short that nobody has to wait.
+const WAIT: Duration = Duration::from_millis(10);
 
 const STORED_LATE: &str = "0085c92c-f14f-40ca-a375-5aa4349832cb";
 const NEVER_STORED: &str = "6e812dae-eae8-428b-b0ba-fe88f1c9a172";
@@ -28,18 +29,15 @@ pub(crate) async fn run() -> Result<ExitCode, Box<dyn Error>> {
     stage::serve(listener, api(format!("http://{storage_address}")));
     let (mailbox, mail_address) = Mailbox::open().await?;
 
-    let archives = Archives::new(
-        format!("http://{api_address}").parse()?,
-        ACCESS_KEY,
-        PATIENCE,
-    )?;
+    let archives = Archives::new(format!("http://{api_address}").parse()?, ACCESS_KEY)?;
     let team = Team::new(
         &mail_address.ip().to_string(),
         mail_address.port(),
         "VoIPBIN <voipbin@example.org>".parse()?,
         "The team <team@example.org>".parse()?,
     );
-    let (receiver, app) = crate::application(SECRET, archives, team)?;
+    let retry = RetryPolicy::default().attempts(ATTEMPTS).initial(WAIT);
+    let (receiver, app) = crate::application(SECRET, archives, team, retry)?;
     let (listener, address) = stage::listen().await?;
     stage::serve(listener, app);
     let platform = stage::platform(address);
@@ -58,8 +56,8 @@ pub(crate) async fn run() -> Result<ExitCode, Box<dyn Error>> {
 
     account.tell("another one ends, and its files never come");
     deliver(&platform, &finished(NEVER_STORED)).await;
-    until("the handler gives up", || receiver.stats().failed > 0).await?;
-    account.check("downloads", storage.requests(NEVER_STORED), PATIENCE.tries);
+    until("the event is a dead letter", || receiver.stats().dead > 0).await?;
+    account.check("downloads", storage.requests(NEVER_STORED), ATTEMPTS);
 
     let drained = receiver
         .shutdown(Duration::from_secs(10))

@@ -6,10 +6,8 @@ use crate::team::Team;
 
 /// A recording is over: the team gets a mail once there is something to listen to.
 ///
-/// The files are stored some time after the event. Waiting for them holds up nothing but this run
-/// and takes one of the places that [`ReceiverBuilder::concurrency`] gives, 256 by default.
-///
-/// [`ReceiverBuilder::concurrency`]: voipbin_receiver::ReceiverBuilder::concurrency
+/// The files are stored some time after the event. Until then the handler fails, and is tried again
+/// with growing waits, which hold up nobody.
 #[on(RecordingFinished)]
 pub(crate) async fn distribute(
     recording: Event<Recording>,
@@ -21,7 +19,13 @@ pub(crate) async fn distribute(
         tracing::warn!("a recording without an id cannot be fetched");
         return Ok(());
     };
-    let files = archives.files(id).await?;
+    let files = archives.files(id).await.map_err(|error| {
+        if error.is_final() {
+            HandlerError::permanent(error)
+        } else {
+            HandlerError::new(error)
+        }
+    })?;
     team.tell(id, recording.duration(), &files, context.identity())
         .await?;
     tracing::info!(files = files.len(), "mailed");

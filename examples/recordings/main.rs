@@ -15,21 +15,24 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use axum::Router;
-use voipbin_receiver::{BuildError, Receiver, handlers};
+use voipbin_receiver::{BuildError, Receiver, RetryPolicy, handlers};
 
 use crate::archives::Archives;
 use crate::team::Team;
 
-/// The whole application, to be given the customer's `webhook_secret`.
+/// The whole application, to be given the customer's `webhook_secret`. The default policy waits up to
+/// 26 minutes for the files of a recording.
 fn application(
     secret: &str,
     archives: Archives,
     team: Team,
+    retry: RetryPolicy,
 ) -> Result<(Receiver, Router), BuildError> {
     let receiver = Receiver::builder()
         .secret(secret)
         .state(archives)
         .state(team)
+        .retry(retry)
         .handlers(handlers![handlers::distribute])
         .build()?;
     let app = Router::new().route_service(stage::PATH, receiver.service());

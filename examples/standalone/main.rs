@@ -83,6 +83,7 @@ async fn run(options: Options) -> Result<ExitCode, Box<dyn Error>> {
         duplicates = stats.duplicates,
         handled = stats.handled,
         failed = stats.failed,
+        dead = stats.dead,
         refused_signature = stats.refused_signature,
         refused_other = stats.refused_method
             + stats.refused_size

@@ -1,13 +1,14 @@
+use std::collections::VecDeque;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
-use tokio::sync::{Mutex as AsyncMutex, mpsc};
-use voipbin_receiver::handler::HandlerName;
+use tokio::sync::{Mutex as AsyncMutex, Notify, mpsc};
 use voipbin_receiver::inbox::{
-    Inbox, InboxStats, Incoming, KeepError, KeepErrorKind, MemoryInbox, Pending, Promises, Receipt,
-    Settled, Taken,
+    Begun, Durability, Inbox, InboxStats, Incoming, KeepError, KeepErrorKind, MemoryInbox, Pending,
+    Promises, Receipt, Settled, Taken,
 };
 
 /// A memory inbox that says what becomes of a delivery only when the test lets it, as one that
@@ -83,8 +84,8 @@ impl Inbox for HeldInbox {
         self.0.inner.take(max).await
     }
 
-    fn settle(&self, event: &Taken, handler: &HandlerName, outcome: Settled) {
-        self.0.inner.settle(event, handler, outcome);
+    fn settle(&self, job: &Taken, outcome: Settled) {
+        self.0.inner.settle(job, outcome);
     }
 
     fn close(&self) {
@@ -132,8 +133,160 @@ impl Inbox for RefusingInbox {
         self.inner.take(max).await
     }
 
-    fn settle(&self, event: &Taken, handler: &HandlerName, outcome: Settled) {
-        self.inner.settle(event, handler, outcome);
+    fn settle(&self, job: &Taken, outcome: Settled) {
+        self.inner.settle(job, outcome);
+    }
+
+    fn close(&self) {
+        self.inner.close();
+    }
+
+    fn promises(&self) -> Promises {
+        self.inner.promises()
+    }
+
+    fn stats(&self) -> InboxStats {
+        self.inner.stats()
+    }
+}
+
+/// A durable inbox that hands out the jobs it was made with, and passes on what became of each.
+#[derive(Clone)]
+pub struct PreparedInbox(Arc<Prepared>);
+
+struct Prepared {
+    jobs: Mutex<VecDeque<Taken>>,
+    came: Notify,
+    closed: AtomicBool,
+    refusals: AtomicU32,
+    settled: mpsc::UnboundedSender<(Taken, Settled)>,
+    seen: AsyncMutex<mpsc::UnboundedReceiver<(Taken, Settled)>>,
+}
+
+impl PreparedInbox {
+    /// An inbox with these jobs, which refuses this many times to let one begin.
+    pub fn new(jobs: impl IntoIterator<Item = Taken>, refusals: u32) -> Self {
+        let (settled, seen) = mpsc::unbounded_channel();
+        Self(Arc::new(Prepared {
+            jobs: Mutex::new(jobs.into_iter().collect()),
+            came: Notify::new(),
+            closed: AtomicBool::new(false),
+            refusals: AtomicU32::new(refusals),
+            settled,
+            seen: AsyncMutex::new(seen),
+        }))
+    }
+
+    /// Waits until one more job has been settled.
+    pub async fn settled(&self) -> (Taken, Settled) {
+        self.0.seen.lock().await.recv().await.unwrap()
+    }
+
+    /// What was settled and not looked at.
+    pub async fn rest(&self) -> Vec<(Taken, Settled)> {
+        let mut seen = self.0.seen.lock().await;
+        std::iter::from_fn(|| seen.try_recv().ok()).collect()
+    }
+}
+
+impl fmt::Debug for PreparedInbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PreparedInbox").finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Inbox for PreparedInbox {
+    fn keep(&self, _: Incoming) -> Receipt {
+        Receipt::ready(Err(KeepError::new(KeepErrorKind::Full)))
+    }
+
+    async fn take(&self, max: usize) -> Vec<Taken> {
+        loop {
+            let came = self.0.came.notified();
+            if self.0.closed.load(Ordering::SeqCst) {
+                return Vec::new();
+            }
+            let jobs: Vec<_> = {
+                let mut jobs = self.0.jobs.lock().unwrap();
+                let count = max.min(jobs.len());
+                jobs.drain(..count).collect()
+            };
+            if !jobs.is_empty() {
+                return jobs;
+            }
+            came.await;
+        }
+    }
+
+    fn begin(&self, _: &Taken) -> Begun {
+        let left = |left: u32| left.checked_sub(1);
+        let refusals = &self.0.refusals;
+        match refusals.fetch_update(Ordering::SeqCst, Ordering::SeqCst, left) {
+            Ok(_) => Begun::pending().1,
+            Err(_) => Begun::now(),
+        }
+    }
+
+    fn settle(&self, job: &Taken, outcome: Settled) {
+        if outcome == Settled::Released {
+            self.0.jobs.lock().unwrap().push_back(job.clone());
+            self.0.came.notify_waiters();
+        }
+        self.0.settled.send((job.clone(), outcome)).unwrap();
+    }
+
+    fn close(&self) {
+        self.0.closed.store(true, Ordering::SeqCst);
+        self.0.came.notify_waiters();
+    }
+
+    fn promises(&self) -> Promises {
+        Promises::new(Durability::Machine)
+    }
+
+    fn stats(&self) -> InboxStats {
+        InboxStats::default()
+    }
+}
+
+/// A memory inbox that does something just before it puts a failed job back.
+pub struct BeforeRetry<F> {
+    inner: MemoryInbox,
+    before: F,
+}
+
+impl<F: Fn()> BeforeRetry<F> {
+    /// An inbox that does this.
+    pub fn new(before: F) -> Self {
+        Self {
+            inner: MemoryInbox::new(),
+            before,
+        }
+    }
+}
+
+impl<F> fmt::Debug for BeforeRetry<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("BeforeRetry").field(&self.inner).finish()
+    }
+}
+
+#[async_trait]
+impl<F: Fn() + Send + Sync + 'static> Inbox for BeforeRetry<F> {
+    fn keep(&self, incoming: Incoming) -> Receipt {
+        self.inner.keep(incoming)
+    }
+
+    async fn take(&self, max: usize) -> Vec<Taken> {
+        self.inner.take(max).await
+    }
+
+    fn settle(&self, job: &Taken, outcome: Settled) {
+        if matches!(outcome, Settled::Retry { .. }) {
+            (self.before)();
+        }
+        self.inner.settle(job, outcome);
     }
 
     fn close(&self) {

@@ -27,10 +27,10 @@ use voipbin_receiver::testing::Signer;
 use voipbin_receiver::{Receiver, ReceiverBuilder, ReceiverService, ResponseBody};
 
 pub use self::body::Frames;
-pub use self::clock::ManualClock;
+pub use self::clock::{ManualClock, TokioClock};
 pub use self::guard::within;
 pub use self::handlers::{Recorder, Valve};
-pub use self::inbox::{HeldInbox, RefusingInbox};
+pub use self::inbox::{BeforeRetry, HeldInbox, PreparedInbox, RefusingInbox};
 pub use self::records::{Record, logged, record_logs};
 pub use self::servers::{serve_axum, serve_axum_at, serve_hyper};
 pub use self::wire::{Reply, Wire, on_the_wire, with_headers};

@@ -17,6 +17,8 @@ pub struct Record {
     pub within: Vec<usize>,
     /// The name of a span, and of an event where it stands in the source.
     pub name: String,
+    /// How important it is: `ERROR`, `WARN` and so on.
+    pub level: String,
     /// The module it comes from.
     pub target: String,
     /// All fields as text.
@@ -105,6 +107,7 @@ fn record(metadata: &Metadata<'_>, within: Vec<usize>) -> Record {
     Record {
         within,
         name: metadata.name().to_owned(),
+        level: metadata.level().to_string(),
         target: metadata.target().to_owned(),
         ..Record::default()
     }

@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use crate::build_error::{BuildError, BuildErrorKind};
 use crate::catalog::EventSet;
 use crate::clock::{Clock, SystemClock};
-use crate::dispatch::{Control, Dispatch, Home, start};
+use crate::dispatch::{Control, Dispatch, Home, Parts, RetryPolicy, start};
 use crate::event::Delivery;
 use crate::gate::{SIGNATURE_HEADER, Secret, SecretFault, Verifier};
 use crate::handler::{IntoHandler, Registration, States};
@@ -39,6 +39,7 @@ pub struct ReceiverBuilder {
     body_limit: usize,
     read_timeout: Duration,
     concurrency: usize,
+    retry: RetryPolicy,
     home: Home,
     clock: Arc<dyn Clock>,
 }
@@ -73,6 +74,7 @@ impl ReceiverBuilder {
             body_limit: Self::DEFAULT_BODY_LIMIT,
             read_timeout: Self::DEFAULT_READ_TIMEOUT,
             concurrency: Self::DEFAULT_CONCURRENCY,
+            retry: RetryPolicy::default(),
             home: Home::Auto,
             clock: Arc::new(SystemClock::new()),
         }
@@ -223,9 +225,30 @@ impl ReceiverBuilder {
         self
     }
 
-    /// How many handlers may run at once; 256 by default. The others wait in the inbox.
+    /// How many handlers may run at once; 256 by default. The others wait in the inbox, and so does one
+    /// that failed until its next attempt.
     pub fn concurrency(mut self, handlers: usize) -> Self {
         self.concurrency = handlers;
+        self
+    }
+
+    /// How often and when a handler that failed is tried again; [`RetryPolicy::default`] by default,
+    /// which is eight attempts within 26 minutes.
+    ///
+    /// ```
+    /// use voipbin_receiver::catalog::Any;
+    /// use voipbin_receiver::{Context, Receiver, RetryPolicy};
+    ///
+    /// # fn main() -> Result<(), voipbin_receiver::BuildError> {
+    /// let receiver = Receiver::builder()
+    ///     .secret("a secret of the customer")
+    ///     .on(Any, |context: Context| async move { println!("attempt {}", context.attempt()) })
+    ///     .retry(RetryPolicy::default().attempts(3))
+    ///     .build()?;
+    /// # Ok(()) }
+    /// ```
+    pub fn retry(mut self, policy: RetryPolicy) -> Self {
+        self.retry = policy;
         self
     }
 
@@ -275,13 +298,15 @@ impl ReceiverBuilder {
                     .build(),
             ),
         };
-        let dispatch = Arc::new(Dispatch::new(
-            Arc::clone(&inbox),
+        let dispatch = Arc::new(Dispatch::new(Parts {
+            inbox: Arc::clone(&inbox),
             handlers,
-            self.states,
-            Semaphore::new(self.concurrency),
-            Arc::clone(&counters),
-        ));
+            states: self.states,
+            counters: Arc::clone(&counters),
+            retry: self.retry,
+            clock: Arc::clone(&self.clock),
+            concurrency: self.concurrency,
+        }));
         let (deadlines, told) = mpsc::unbounded_channel();
         let (report, reported) = watch::channel(None);
         let control = Control {
@@ -353,6 +378,9 @@ impl ReceiverBuilder {
         if !(1..=Semaphore::MAX_PERMITS).contains(&self.concurrency) {
             let range = format!("between 1 and {}", Semaphore::MAX_PERMITS);
             return Err(BuildError::setting("concurrency", &range));
+        }
+        if self.retry.attempts == 0 {
+            return Err(BuildError::setting("retry.attempts", "at least 1"));
         }
         if self.read_timeout.is_zero() {
             return Err(BuildError::setting("read_timeout", "more than zero"));

@@ -43,7 +43,7 @@
 //!   -> inbox       keep it once: new, or seen before                 503 when it cannot keep it
 //!   -> 200         the answer leaves here, before any handler runs
 //!   -> dispatch    a bounded number of handlers at once
-//!   -> handler     your code
+//!   -> handler     your code; again, after a wait, when it fails
 //! ```
 //!
 //! The sender takes every status below 500 for final, 429 included. So 4xx is for what must not come
@@ -65,7 +65,10 @@
 //!    [`allow_unsigned`](ReceiverBuilder::allow_unsigned) says so.
 //! 6. **Statuses speak the sender's language.** Overload, storage trouble, shutdown: 503. Forged: 401.
 //!    Not JSON: 400. Unknown type with a valid signature: 200, and counted.
-//! 7. **Secrets, signatures and personal data stay out of errors, logs and `Debug`.**
+//! 7. **A failure is not the end.** A handler that fails or panics is tried again, alone, as
+//!    [`RetryPolicy`] says, and after its last attempt the event is a dead letter for it: logged and
+//!    counted. A shutdown waits for none of it.
+//! 8. **Secrets, signatures and personal data stay out of errors, logs and `Debug`.**
 //!
 //! # Writing handlers
 //!
@@ -73,6 +76,10 @@
 //! [`EventHandler`]. Arguments are [`Event<T>`], [`State<S>`], [`Context`] and [`Delivery`], in any
 //! order; that the payload fits the events is checked by the compiler. Which events there are is in
 //! [`events`].
+//!
+//! A handler can run several times for one event: after a failure, and with a durable inbox after a
+//! crash. Make its work idempotent with [`Context::identity`]. [`HandlerError`] says whether and when
+//! another attempt makes sense.
 //!
 //! # Features
 //!
@@ -114,7 +121,7 @@ pub use build_error::{BuildError, BuildErrorKind};
 pub use builder::ReceiverBuilder;
 #[doc(inline)]
 pub use catalog::events;
-pub use dispatch::{JobState, ShutdownReport, Unfinished};
+pub use dispatch::{JobState, RetryPolicy, ShutdownReport, Unfinished};
 #[doc(inline)]
 pub use event::{Delivery, EventKey};
 #[doc(inline)]

@@ -4,8 +4,6 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use futures_util::FutureExt;
-
 use tokio::sync::{mpsc as tokio_mpsc, oneshot, watch};
 
 use crate::dispatch::{Dispatch, ShutdownReport};
@@ -16,7 +14,7 @@ use crate::service::ReceiverService;
 ///
 /// Cheap to clone; all clones and all services are the same receiver. When the last of them is
 /// dropped without a [`shutdown`](Self::shutdown), nothing new is taken and what was kept still
-/// runs, for as long as the runtime lives. Dropping it never blocks and never panics, in async code
+/// runs, further attempts included, for as long as the runtime lives. Dropping it never blocks and never panics, in async code
 /// or out of it.
 ///
 /// ```
@@ -73,6 +71,10 @@ impl Receiver {
     /// Takes nothing new, lets what is kept run to its end for up to `deadline`, and tells what was
     /// left then.
     ///
+    /// Handlers that failed and wait for their next attempt get it at once. What fails from here on is
+    /// not tried again: it is in the report as [`JobState::Failed`](crate::JobState::Failed), or with
+    /// a durable inbox left to the next process.
+    ///
     /// From the call on, new events get a 503 with `Connection: close` and copies of kept ones
     /// their 200. Async handlers that run at the deadline are dropped at their next await; blocking
     /// ones cannot be stopped, and a runtime that is dropped waits for them: end it with tokio's
@@ -91,7 +93,7 @@ impl Receiver {
             deadlines,
             report,
         } = &*self.drain;
-        dispatch.inbox.close();
+        dispatch.drain();
         // Nobody listens when the drain is over.
         let _ = deadlines.send(deadline);
         let mut report = report.clone();
@@ -108,9 +110,8 @@ impl Receiver {
         }
         // The runtime of the handlers is gone, and the pump with it; or it is blocked.
         let mut unfinished = dispatch.unsettled();
-        if let Some(left) = dispatch.left_behind().now_or_never() {
-            unfinished.extend(left);
-        }
+        unfinished.extend(dispatch.left_behind());
+        unfinished.extend(dispatch.take_failed());
         ShutdownReport::new(unfinished)
     }
 

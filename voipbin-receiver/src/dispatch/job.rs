@@ -1,26 +1,28 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::FutureExt;
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument;
 
-use super::pump::{Dispatch, Running};
+use super::pump::Dispatch;
 use crate::catalog::EventType;
-use crate::event::Delivery;
-use crate::handler::{Call, Context, HandlerError, HandlerName};
-use crate::inbox::{Settled, Taken};
+use crate::handler::{Call, Context, HandlerError, Next};
+use crate::inbox::{Attempt, AttemptEnd, Settled, Taken};
 
-/// There is one attempt at each job so far.
-const FIRST: u32 = 1;
-
-/// One handler for one event.
+/// One handler for one event, that was taken out of the inbox.
 pub(super) struct Job {
     pub(super) id: u64,
-    pub(super) event: Arc<Taken>,
-    pub(super) handler: HandlerName,
+    pub(super) taken: Taken,
+}
+
+/// What a job holds while it runs.
+pub(super) struct Place {
+    pub(super) _slot: OwnedSemaphorePermit,
+    /// For a suspect: the only permit to be one.
+    pub(super) _alone: Option<OwnedSemaphorePermit>,
 }
 
 /// How a run ended.
@@ -32,60 +34,94 @@ enum Ended {
     Cancelled,
 }
 
+/// A run that ended badly, and what is to follow by the handler's own word.
+struct Failure {
+    attempt: Attempt,
+    next: Next,
+}
+
 impl Job {
     /// Runs the handler to its end and settles the job. Whatever the handler, its error or its
     /// payload do, the job is settled; only one that is cut short is not.
-    pub(super) async fn run(
-        self,
-        dispatch: Arc<Dispatch>,
-        slot: OwnedSemaphorePermit,
-        running: Running,
-    ) {
-        let Self { id, event, handler } = self;
-        let span = tracing::info_span!(
-            parent: event.span(),
-            "voipbin.handle",
-            %handler,
-            attempt = FIRST,
-        );
-        let run = async {
-            let begun = Instant::now();
-            let ended = call(&dispatch, &event, &handler).await;
-            let settled = match ended {
-                Ended::Well => Some(Settled::Done),
-                Ended::Error(_) | Ended::Panic => Some(Settled::Failed),
-                Ended::Cancelled => None,
-            };
-            // User code that may panic: the text of an error, and its drop.
-            let told = AssertUnwindSafe(|| log(ended, begun, event.delivery(), &handler));
-            if let Err(payload) = catch_unwind(told) {
-                discard(payload);
-            }
-            settled
+    pub(super) async fn run(self, dispatch: Arc<Dispatch>, place: Place) {
+        let Self { id, taken } = self;
+        let Some(call) = dispatch.handlers.get(taken.handler()) else {
+            log(|| {
+                tracing::error!(
+                    parent: taken.span(),
+                    handler = %taken.handler(),
+                    identity = %taken.delivery().identity(),
+                    "no handler of this name is registered: its event is held"
+                );
+            });
+            return dispatch.settle(id, &taken, Settled::Held);
         };
-        let settled = match AssertUnwindSafe(run.instrument(span)).catch_unwind().await {
-            Ok(settled) => settled,
-            Err(payload) => {
-                discard(payload);
-                Some(Settled::Failed)
-            }
-        };
-        drop(running);
-        if let Some(settled) = settled {
-            dispatch.settle(id, &event, &handler, settled);
+        if let Some(reason) = dispatch.exhausted(&taken) {
+            return dispatch.give_up(id, &taken, None, reason);
         }
-        drop(slot);
+        if !dispatch.inbox.begin(&taken).await {
+            return dispatch.settle(id, &taken, Settled::Released);
+        }
+        let running = dispatch.begin(id);
+        let ended = run(&dispatch, call, &taken).await;
+        drop(running);
+        match ended {
+            Some(Ok(())) => dispatch.done(id, &taken),
+            Some(Err(failure)) => dispatch.failed(id, &taken, failure.attempt, failure.next),
+            None => {}
+        }
+        drop(place);
     }
 }
 
-async fn call(dispatch: &Dispatch, event: &Taken, handler: &HandlerName) -> Ended {
-    let Some(call) = dispatch.handlers.get(handler) else {
-        // Only a durable inbox can hold jobs for handlers that are gone.
-        tracing::error!(%handler, "no handler of this name is registered; its event is held");
-        return Ended::Cancelled;
+/// `None` when it was cut short.
+async fn run(dispatch: &Dispatch, call: &Call, taken: &Taken) -> Option<Result<(), Failure>> {
+    let attempt = taken.attempts().saturating_add(1);
+    let began_at = dispatch.clock.wall();
+    let begun = Instant::now();
+    let failure = |end, next| {
+        let attempt = Attempt::new(began_at, begun.elapsed(), end);
+        Some(Err(Failure { attempt, next }))
     };
-    let delivery = event.delivery().clone();
-    let context = Context::new(delivery, handler.clone(), FIRST, event.possible_repeat());
+    let run = async {
+        let ended = call_handler(dispatch, call, taken, attempt).await;
+        // User code that may panic: the text of an error, and its drop.
+        let told = AssertUnwindSafe(|| match ended {
+            Ended::Well => {
+                tracing::debug!(millis = millis(begun.elapsed()), "handled");
+                Some(Ok(()))
+            }
+            Ended::Cancelled => None,
+            Ended::Error(error) => failure(AttemptEnd::Failed(error.chain()), error.next()),
+            Ended::Panic => failure(AttemptEnd::Panicked, Next::Policy),
+        });
+        catch_unwind(told).unwrap_or_else(|payload| {
+            discard(payload);
+            failure(AttemptEnd::Panicked, Next::Policy)
+        })
+    };
+    let run = async {
+        let span = tracing::info_span!(
+            parent: taken.span(),
+            "voipbin.handle",
+            handler = %taken.handler(),
+            attempt,
+        );
+        run.instrument(span).await
+    };
+    match AssertUnwindSafe(run).catch_unwind().await {
+        Ok(ended) => ended,
+        Err(payload) => {
+            discard(payload);
+            failure(AttemptEnd::Panicked, Next::Policy)
+        }
+    }
+}
+
+async fn call_handler(dispatch: &Dispatch, call: &Call, taken: &Taken, attempt: u32) -> Ended {
+    let context = Context::new(taken.delivery().clone(), taken.handler().clone())
+        .attempt_number(attempt)
+        .repeating(taken.possible_repeat(), taken.replay_of());
     let states = Arc::clone(&dispatch.states);
     match call {
         Call::Async(call) => {
@@ -109,25 +145,132 @@ async fn call(dispatch: &Dispatch, event: &Taken, handler: &HandlerName) -> Ende
     }
 }
 
-/// A failure names the event and the handler itself, because at its level the spans may be filtered
-/// out.
-fn log(ended: Ended, begun: Instant, delivery: &Delivery, handler: &HandlerName) {
-    let millis = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let error = match &ended {
-        Ended::Well => return tracing::debug!(millis, "handled"),
-        Ended::Cancelled => return,
-        Ended::Error(error) => error.chain(),
-        Ended::Panic => "it panicked".to_owned(),
-    };
-    tracing::error!(
-        %handler,
-        event = delivery.received_as().map(EventType::loggable),
-        resource_id = delivery.loggable_id().map(tracing::field::display),
-        identity = %delivery.identity(),
-        millis,
-        error,
-        "the handler failed"
-    );
+impl Dispatch {
+    fn done(&self, id: u64, taken: &Taken) {
+        self.counters.handled.add();
+        self.settle(id, taken, Settled::Done);
+    }
+
+    /// Decides what follows a failed attempt.
+    fn failed(&self, id: u64, taken: &Taken, attempt: Attempt, next: Next) {
+        self.counters.failed.add();
+        let made = taken.attempts().saturating_add(1);
+        let policy = &self.retry;
+        let wait = match next {
+            Next::GiveUp => None,
+            _ if made >= policy.attempts => None,
+            Next::After(after) => Some(after),
+            Next::Policy => Some(policy.wait(made, fastrand::f64())),
+        };
+        let wait = wait.filter(|wait| {
+            self.age(taken)
+                .checked_add(*wait)
+                .is_some_and(|age| age <= policy.max_age)
+        });
+        let Some(after) = wait else {
+            return self.give_up(id, taken, Some(attempt), "no attempt is left");
+        };
+        if self.loses_what_waits() {
+            return self.leave_failed(id, taken, attempt);
+        }
+        self.counters.retried.add();
+        self.tell(taken, &attempt, Some(after));
+        self.settle(
+            id,
+            taken,
+            Settled::Retry {
+                failed: attempt,
+                after,
+            },
+        );
+        // The shutdown that began meanwhile has brought forward only what it found.
+        if self.loses_what_waits() {
+            self.inbox.close();
+        }
+    }
+
+    /// Why a job is not to run any more, if so.
+    fn exhausted(&self, taken: &Taken) -> Option<&'static str> {
+        let attempts = taken.attempts();
+        if attempts == 0 {
+            return None;
+        }
+        if attempts >= self.retry.attempts {
+            Some("no attempt is left")
+        } else if self.age(taken) > self.retry.max_age {
+            Some("it is too old for another attempt")
+        } else {
+            None
+        }
+    }
+
+    fn age(&self, taken: &Taken) -> Duration {
+        let now: SystemTime = self.clock.wall();
+        now.duration_since(taken.delivery().received_at())
+            .unwrap_or_default()
+    }
+
+    /// The job becomes a dead letter.
+    fn give_up(&self, id: u64, taken: &Taken, failed: Option<Attempt>, reason: &'static str) {
+        self.counters.dead.add();
+        match &failed {
+            Some(attempt) => self.tell(taken, attempt, None),
+            None => {
+                let last = taken.past().and_then(|past| past.history.last());
+                let delivery = taken.delivery();
+                log(|| {
+                    tracing::error!(
+                        parent: taken.span(),
+                        handler = %taken.handler(),
+                        event = delivery.received_as().map(EventType::loggable),
+                        resource_id = delivery.loggable_id().map(tracing::field::display),
+                        identity = %delivery.identity(),
+                        attempts = taken.attempts(),
+                        reason,
+                        error = last.map(|attempt| tracing::field::display(&attempt.ended)),
+                        "the event is a dead letter"
+                    );
+                });
+            }
+        }
+        self.settle(id, taken, Settled::Dead { failed });
+    }
+
+    /// A failure names the event and the handler itself, because at its level the spans may be
+    /// filtered out.
+    pub(super) fn tell(&self, taken: &Taken, failed: &Attempt, after: Option<Duration>) {
+        let delivery = taken.delivery();
+        let handler = taken.handler();
+        let event = delivery.received_as().map(EventType::loggable);
+        let resource_id = delivery.loggable_id().map(tracing::field::display);
+        let identity = delivery.identity();
+        let attempt = taken.attempts().saturating_add(1);
+        let (millis, error) = (millis(failed.took), &failed.ended);
+        log(|| match after {
+            Some(after) => tracing::warn!(
+                parent: taken.span(),
+                %handler, event, resource_id, %identity, attempt, millis, %error,
+                ?after,
+                "the handler failed and will be tried again"
+            ),
+            None => tracing::error!(
+                parent: taken.span(),
+                %handler, event, resource_id, %identity, attempt, millis, %error,
+                "the handler failed: the event is a dead letter"
+            ),
+        });
+    }
+}
+
+/// Whatever the subscriber does: one that panics must leave no job open.
+fn log(tell: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(tell)) {
+        discard(payload);
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn panicked(payload: Box<dyn Any + Send>) -> Ended {

@@ -2,9 +2,11 @@
 
 mod job;
 mod pump;
+mod retry;
 mod runtime;
 mod shutdown;
 
-pub(crate) use self::pump::{Control, Dispatch};
+pub(crate) use self::pump::{Control, Dispatch, Parts};
+pub use self::retry::RetryPolicy;
 pub(crate) use self::runtime::{Home, start};
 pub use self::shutdown::{JobState, ShutdownReport, Unfinished};

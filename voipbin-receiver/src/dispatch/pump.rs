@@ -1,24 +1,26 @@
 use std::collections::VecDeque;
 use std::future::{Future, pending};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use dashmap::DashMap;
+use futures_util::FutureExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::job::Job;
+use super::job::{Job, Place};
+use super::retry::RetryPolicy;
 use super::shutdown::{JobState, ShutdownReport, Unfinished};
-use crate::event::Delivery;
-use crate::handler::{HandlerName, States};
-use crate::inbox::{Durability, Inbox, Settled, Taken};
+use crate::clock::Clock;
+use crate::handler::States;
+use crate::inbox::{Attempt, Durability, Inbox, Settled, Taken};
 use crate::observe::Counters;
 use crate::router::Handlers;
 
-/// How many events are asked of the inbox at once.
+/// How many jobs are asked of the inbox at once.
 const BATCH: usize = 64;
 
 /// How long what is cut short has to let go. One that blocks its thread does not.
@@ -30,18 +32,37 @@ pub(crate) struct Dispatch {
     pub(crate) handlers: Handlers,
     pub(crate) states: Arc<States>,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) retry: RetryPolicy,
+    pub(crate) clock: Arc<dyn Clock>,
     slots: Arc<Semaphore>,
+    /// One permit: for a job during which the process died before. The one that kills the process
+    /// again takes no other with it.
+    suspects: Arc<Semaphore>,
     /// Every job that was taken out of the inbox and is not settled. It does not live in the pump,
     /// which can go away with its runtime.
     open: DashMap<u64, Open>,
     next_job: AtomicU64,
     running: Arc<AtomicUsize>,
+    /// Whether a shutdown has begun.
+    draining: AtomicBool,
+    /// Jobs that failed during a shutdown, for which nobody will make the next attempt.
+    left_failed: Mutex<Vec<Unfinished>>,
 }
 
 struct Open {
-    delivery: Delivery,
-    handler: HandlerName,
+    taken: Taken,
     state: JobState,
+}
+
+/// What a dispatcher is made of.
+pub(crate) struct Parts {
+    pub(crate) inbox: Arc<dyn Inbox>,
+    pub(crate) handlers: Handlers,
+    pub(crate) states: States,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) retry: RetryPolicy,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) concurrency: usize,
 }
 
 /// Counts a run for as long as it lives.
@@ -61,22 +82,30 @@ pub(crate) struct Control {
 }
 
 impl Dispatch {
-    pub(crate) fn new(
-        inbox: Arc<dyn Inbox>,
-        handlers: Handlers,
-        states: States,
-        slots: Semaphore,
-        counters: Arc<Counters>,
-    ) -> Self {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let Parts {
+            inbox,
+            handlers,
+            states,
+            counters,
+            retry,
+            clock,
+            concurrency,
+        } = parts;
         Self {
             inbox,
             handlers,
             states: Arc::new(states),
             counters,
-            slots: Arc::new(slots),
+            retry,
+            clock,
+            slots: Arc::new(Semaphore::new(concurrency)),
+            suspects: Arc::new(Semaphore::new(1)),
             open: DashMap::new(),
             next_job: AtomicU64::new(0),
             running: Arc::default(),
+            draining: AtomicBool::new(false),
+            left_failed: Mutex::default(),
         }
     }
 
@@ -99,6 +128,7 @@ impl Dispatch {
         let mut pump = Pump {
             jobs: JoinSet::new(),
             waiting: VecDeque::new(),
+            suspects: VecDeque::new(),
             dispatch: self,
         };
         let drained = tokio::select! {
@@ -109,85 +139,113 @@ impl Dispatch {
         if !drained {
             pump.cut_short().await;
         }
-        // After a full drain this is what no handler is registered for any more.
-        let mut unfinished = pump.dispatch.unsettled();
+        let dispatch = &pump.dispatch;
+        let mut unfinished = dispatch.unsettled();
         if !drained {
-            let left = timeout(GRACE, pump.dispatch.left_behind()).await;
-            unfinished.extend(left.unwrap_or_default());
+            unfinished.extend(dispatch.left_behind());
         }
+        unfinished.extend(dispatch.take_failed());
+        dispatch.release_all();
+        dispatch.inbox.flush().await;
         abandoned.0 = None;
         report.send_replace(Some(ShutdownReport::new(unfinished)));
     }
 
-    fn open(&self, event: &Arc<Taken>, handler: &HandlerName) -> Job {
-        let id = self.next_job.fetch_add(1, Ordering::Relaxed);
-        let open = Open {
-            delivery: event.delivery().clone(),
-            handler: handler.clone(),
-            state: JobState::Queued,
-        };
-        self.open.insert(id, open);
-        Job {
-            id,
-            event: Arc::clone(event),
-            handler: handler.clone(),
-        }
+    /// From here on a failure is the last word where nothing outlives the process.
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+        self.inbox.close();
     }
 
-    fn begin(&self, job: &Job) -> Running {
-        if let Some(mut open) = self.open.get_mut(&job.id) {
+    pub(super) fn loses_what_waits(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+            && self.inbox.promises().durability == Durability::Process
+    }
+
+    fn open(&self, taken: Taken) -> Job {
+        let id = self.next_job.fetch_add(1, Ordering::Relaxed);
+        let open = Open {
+            taken: taken.clone(),
+            state: JobState::before_a_run(&taken),
+        };
+        self.open.insert(id, open);
+        Job { id, taken }
+    }
+
+    pub(super) fn begin(&self, id: u64) -> Running {
+        if let Some(mut open) = self.open.get_mut(&id) {
             open.state = JobState::Running;
         }
         self.running.fetch_add(1, Ordering::Relaxed);
         Running(Arc::clone(&self.running))
     }
 
-    pub(super) fn settle(&self, id: u64, event: &Taken, handler: &HandlerName, outcome: Settled) {
-        match outcome {
-            Settled::Done => self.counters.handled.add(),
-            Settled::Failed => self.counters.failed.add(),
+    pub(super) fn settle(&self, id: u64, taken: &Taken, outcome: Settled) {
+        // Whoever takes it out of the open ones settles it: here, or the end of a drain.
+        if self.open.remove(&id).is_some() {
+            self.inbox.settle(taken, outcome);
         }
-        self.open.remove(&id);
-        self.inbox.settle(event, handler, outcome);
     }
 
-    /// The jobs that are not settled: first those that have begun, each in the order in which they
+    /// The job failed with attempts left that nobody will make.
+    pub(super) fn leave_failed(&self, id: u64, taken: &Taken, attempt: Attempt) {
+        self.counters.dead.add();
+        self.tell(taken, &attempt, None);
+        let left = Unfinished::new(taken.clone(), JobState::Failed);
+        self.left_failed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(left);
+        let failed = Some(attempt);
+        self.settle(id, taken, Settled::Dead { failed });
+    }
+
+    pub(crate) fn take_failed(&self) -> Vec<Unfinished> {
+        let mut left = self
+            .left_failed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut left)
+    }
+
+    /// Puts back what was taken and not settled.
+    fn release_all(&self) {
+        let ids: Vec<u64> = self.open.iter().map(|open| *open.key()).collect();
+        for id in ids {
+            if let Some((_, open)) = self.open.remove(&id) {
+                self.inbox.settle(&open.taken, Settled::Released);
+            }
+        }
+    }
+
+    /// The jobs that are not settled: first those that run, each in the order in which they
     /// were taken.
     pub(crate) fn unsettled(&self) -> Vec<Unfinished> {
         let mut open: Vec<(u64, Unfinished)> = self
             .open
             .iter()
             .map(|entry| {
-                let Open {
-                    delivery,
-                    handler,
-                    state,
-                } = entry.value();
-                (
-                    *entry.key(),
-                    Unfinished::new(delivery.clone(), handler.clone(), *state),
-                )
+                let Open { taken, state } = entry.value();
+                (*entry.key(), Unfinished::new(taken.clone(), *state))
             })
             .collect();
-        open.sort_by_key(|(id, job)| (job.state == JobState::Queued, *id));
+        open.sort_by_key(|(id, job)| (job.state != JobState::Running, *id));
         open.into_iter().map(|(_, job)| job).collect()
     }
 
     /// What is left in an inbox that loses it with the process. A durable one keeps it.
-    pub(crate) async fn left_behind(&self) -> Vec<Unfinished> {
+    pub(crate) fn left_behind(&self) -> Vec<Unfinished> {
         let mut left = Vec::new();
         if self.inbox.promises().durability == Durability::Process {
-            loop {
-                let taken = self.inbox.take(BATCH).await;
+            while let Some(taken) = self.inbox.take(BATCH).now_or_never() {
                 if taken.is_empty() {
                     break;
                 }
-                for event in taken {
-                    left.extend(event.jobs().iter().map(|handler| {
-                        let (delivery, handler) = (event.delivery().clone(), handler.clone());
-                        Unfinished::new(delivery, handler, JobState::Queued)
-                    }));
-                }
+                let jobs = taken.into_iter();
+                left.extend(jobs.map(|job| {
+                    let state = JobState::before_a_run(&job);
+                    Unfinished::new(job, state)
+                }));
             }
         }
         left
@@ -214,6 +272,8 @@ struct Pump {
     jobs: JoinSet<()>,
     /// Jobs that have no slot yet.
     waiting: VecDeque<Job>,
+    /// Those of them that wait for the end of another suspect, and hold up nobody else.
+    suspects: VecDeque<Job>,
 }
 
 impl Pump {
@@ -224,39 +284,79 @@ impl Pump {
         // The semaphore is never closed.
         while let Ok(slot) = Arc::clone(&slots).acquire_owned().await {
             while self.jobs.try_join_next().is_some() {}
-            if self.waiting.is_empty() {
-                // Not more than can begin at once, so that the rest stays where it is safe.
-                let free = slots.available_permits() + 1;
-                let taken = self.dispatch.inbox.take(free.min(BATCH)).await;
-                if taken.is_empty() {
-                    break;
+            // Not more than can begin at once, so that the rest stays where it is safe.
+            let free = slots.available_permits() + 1;
+            let taken = tokio::select! {
+                biased;
+                Some(alone) = self.next_suspect() => {
+                    self.begin_suspect(slot, alone);
+                    continue;
                 }
-                for event in taken {
-                    let event = Arc::new(event);
-                    let jobs = event.jobs().iter();
-                    self.waiting
-                        .extend(jobs.map(|handler| self.dispatch.open(&event, handler)));
+                taken = self.dispatch.inbox.take(free.min(BATCH)) => taken,
+            };
+            if taken.is_empty() {
+                break;
+            }
+            let mut slot = Some(slot);
+            for taken in taken {
+                let job = self.dispatch.open(taken);
+                self.waiting.push_back(job);
+                let free = slot.take();
+                if let Some(slot) = free.or_else(|| Arc::clone(&slots).try_acquire_owned().ok()) {
+                    self.begin(slot);
                 }
             }
-            self.begin(&slots, slot);
+            // Somebody else may have taken a slot meanwhile.
+            while !self.waiting.is_empty() {
+                match Arc::clone(&slots).acquire_owned().await {
+                    Ok(slot) => self.begin(slot),
+                    Err(_) => break,
+                }
+            }
+        }
+        while let Some(alone) = self.next_suspect().await {
+            match Arc::clone(&slots).acquire_owned().await {
+                Ok(slot) => self.begin_suspect(slot, alone),
+                Err(_) => break,
+            }
         }
         while self.jobs.join_next().await.is_some() {}
     }
 
-    /// Begins as many waiting jobs as there are slots, one of them at hand.
-    fn begin(&mut self, slots: &Arc<Semaphore>, slot: OwnedSemaphorePermit) {
-        let mut slot = Some(slot);
-        while let Some(slot) = slot
-            .take()
-            .or_else(|| Arc::clone(slots).try_acquire_owned().ok())
-        {
-            let Some(job) = self.waiting.pop_front() else {
-                return;
-            };
-            let running = self.dispatch.begin(&job);
-            self.jobs
-                .spawn(job.run(Arc::clone(&self.dispatch), slot, running));
+    /// Begins the job that has waited longest and may begin.
+    fn begin(&mut self, slot: OwnedSemaphorePermit) {
+        while let Some(job) = self.waiting.pop_front() {
+            if !job.taken.is_suspect() {
+                return self.spawn(job, slot, None);
+            }
+            self.suspects.push_back(job);
+            if let Ok(alone) = Arc::clone(&self.dispatch.suspects).try_acquire_owned() {
+                return self.begin_suspect(slot, alone);
+            }
         }
+    }
+
+    /// Waits until a suspect may begin; `None` when there is none.
+    async fn next_suspect(&self) -> Option<OwnedSemaphorePermit> {
+        if self.suspects.is_empty() {
+            return None;
+        }
+        let suspects = Arc::clone(&self.dispatch.suspects);
+        suspects.acquire_owned().await.ok()
+    }
+
+    fn begin_suspect(&mut self, slot: OwnedSemaphorePermit, alone: OwnedSemaphorePermit) {
+        if let Some(job) = self.suspects.pop_front() {
+            self.spawn(job, slot, Some(alone));
+        }
+    }
+
+    fn spawn(&mut self, job: Job, slot: OwnedSemaphorePermit, alone: Option<OwnedSemaphorePermit>) {
+        let place = Place {
+            _slot: slot,
+            _alone: alone,
+        };
+        self.jobs.spawn(job.run(Arc::clone(&self.dispatch), place));
     }
 
     /// Ends what runs at its next await, and waits a moment for it: what still comes to its own end

@@ -1,12 +1,13 @@
 use crate::event::Delivery;
 use crate::handler::HandlerName;
+use crate::inbox::Taken;
 
 /// What a shutdown left undone.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 #[must_use = "what is left is lost with the process unless the inbox is durable"]
 pub struct ShutdownReport {
-    /// The runs that did not end, those that had begun first. Empty when everything was drained.
+    /// The handlers that did not end well, those that ran first. Empty when everything was drained.
     pub unfinished: Vec<Unfinished>,
 }
 
@@ -35,10 +36,10 @@ pub struct Unfinished {
 }
 
 impl Unfinished {
-    pub(crate) fn new(delivery: Delivery, handler: HandlerName, state: JobState) -> Self {
+    pub(crate) fn new(job: Taken, state: JobState) -> Self {
         Self {
-            delivery,
-            handler,
+            delivery: job.delivery().clone(),
+            handler: job.handler().clone(),
             state,
         }
     }
@@ -48,8 +49,21 @@ impl Unfinished {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum JobState {
-    /// It had not begun.
+    /// It had not begun, and never had before.
     Queued,
     /// It had begun: an async handler was dropped at an await, a blocking one goes on by itself.
     Running,
+    /// It had failed, with attempts left for which there is no more time.
+    Failed,
+}
+
+impl JobState {
+    /// The state of a job that does not run now.
+    pub(crate) fn before_a_run(job: &Taken) -> Self {
+        if job.attempts() == 0 {
+            Self::Queued
+        } else {
+            Self::Failed
+        }
+    }
 }

@@ -3,6 +3,7 @@
 mod delivery;
 mod envelope;
 mod key;
+mod record_id;
 mod time;
 
 pub(crate) use self::delivery::VerifiedBody;
@@ -11,4 +12,5 @@ pub use self::envelope::{BodyError, BodyErrorKind};
 pub(crate) use self::envelope::{Content, classify};
 
 pub use self::key::EventKey;
+pub use self::record_id::RecordId;
 pub use self::time::{Time, TimeError};

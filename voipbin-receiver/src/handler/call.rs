@@ -49,14 +49,16 @@ pub enum Call {
 /// ```
 #[async_trait]
 pub trait EventHandler: Send + Sync + 'static {
-    /// Handles one delivery.
+    /// Handles one delivery. It may be called again for the same one: after a failure, or after a
+    /// crash when the inbox survives it.
     ///
     /// Runs on the handlers' runtime, after the sender has its answer. It may be dropped at an
     /// await when the receiver is shut down and the deadline has passed.
     ///
     /// # Errors
     ///
-    /// An error, like a panic, ends the run as failed; it is logged and counted.
+    /// An error, like a panic, ends the attempt as failed; it is logged and counted. Whether and when
+    /// there is another one is up to the error and the [`RetryPolicy`](crate::RetryPolicy).
     async fn handle(&self, context: Context) -> Result<(), HandlerError>;
 }
 

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::catalog::EventType;
-use crate::event::{Delivery, EventKey};
+use crate::event::{Delivery, EventKey, RecordId};
 
 /// The stable, unique name of a registration: what its work is counted, completed and resumed by.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -54,20 +54,30 @@ pub struct Context {
     handler: HandlerName,
     attempt: u32,
     possible_repeat: bool,
+    replay_of: Option<RecordId>,
 }
 
 impl Context {
-    pub(crate) fn new(
-        delivery: Delivery,
-        handler: HandlerName,
-        attempt: u32,
-        possible_repeat: bool,
-    ) -> Self {
+    /// The context of a first attempt.
+    pub(crate) fn new(delivery: Delivery, handler: HandlerName) -> Self {
         Self {
             delivery,
             handler,
-            attempt,
+            attempt: 1,
+            possible_repeat: false,
+            replay_of: None,
+        }
+    }
+
+    pub(crate) fn attempt_number(self, attempt: u32) -> Self {
+        Self { attempt, ..self }
+    }
+
+    pub(crate) fn repeating(self, possible_repeat: bool, replay_of: Option<RecordId>) -> Self {
+        Self {
             possible_repeat,
+            replay_of,
+            ..self
         }
     }
 
@@ -101,7 +111,8 @@ impl Context {
         &self.handler
     }
 
-    /// Which run of this handler for this delivery it is, from 1.
+    /// Which attempt of this handler at this delivery it is, from 1. Those during which the process
+    /// died are counted.
     #[must_use]
     pub fn attempt(&self) -> u32 {
         self.attempt
@@ -115,5 +126,12 @@ impl Context {
     #[must_use]
     pub fn possible_repeat(&self) -> bool {
         self.possible_repeat
+    }
+
+    /// The record that this run is a replay of, when somebody asked for the event to be handled
+    /// anew.
+    #[must_use]
+    pub fn replay_of(&self) -> Option<RecordId> {
+        self.replay_of
     }
 }

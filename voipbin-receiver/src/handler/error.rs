@@ -1,5 +1,6 @@
 use std::error::Error as StdError;
 use std::fmt;
+use std::time::Duration;
 
 use crate::event::PayloadError;
 
@@ -21,7 +22,40 @@ use crate::event::PayloadError;
 /// }
 /// assert!(parse("no number").is_err());
 /// ```
-pub struct HandlerError(Box<dyn StdError + Send + Sync>);
+///
+/// What follows is up to the receiver's [`RetryPolicy`](crate::RetryPolicy), unless the error says
+/// otherwise:
+///
+/// ```
+/// use std::time::Duration;
+/// use voipbin_receiver::HandlerError;
+///
+/// # let (busy, gone) = (true, true);
+/// # let reply = || -> Result<(), HandlerError> {
+/// if busy {
+///     return Err(HandlerError::new("the CRM is busy").retry_after(Duration::from_secs(30)));
+/// }
+/// if gone {
+///     return Err(HandlerError::permanent("this customer has left"));
+/// }
+/// # Ok(()) };
+/// # assert!(reply().is_err());
+/// ```
+pub struct HandlerError {
+    error: Box<dyn StdError + Send + Sync>,
+    next: Next,
+}
+
+/// What is to follow a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// What the policy says.
+    Policy,
+    /// Another attempt after this time, if the policy leaves one.
+    After(Duration),
+    /// No further attempt.
+    GiveUp,
+}
 
 /// A chain that is longer is more likely a circle.
 const MOST_CAUSES: usize = 16;
@@ -29,19 +63,48 @@ const MOST_CAUSES: usize = 16;
 impl HandlerError {
     /// An error with a message of your own.
     pub fn new(error: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        Self(error.into())
+        Self {
+            error: error.into(),
+            next: Next::Policy,
+        }
+    }
+
+    /// An error that another attempt would meet again: the event becomes a dead letter at once.
+    pub fn permanent(error: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self {
+            error: error.into(),
+            next: Next::GiveUp,
+        }
+    }
+
+    /// Asks for the next attempt after this time rather than after the policy's. It still counts
+    /// towards the policy's number of attempts.
+    #[must_use]
+    pub fn retry_after(self, after: Duration) -> Self {
+        Self {
+            next: Next::After(after),
+            ..self
+        }
+    }
+
+    /// What is to follow. A payload that did not fit will not fit the next time.
+    pub(crate) fn next(&self) -> Next {
+        match self.next {
+            Next::Policy if self.is_payload() => Next::GiveUp,
+            next => next,
+        }
     }
 
     /// The error inside.
     #[must_use]
     pub fn get_ref(&self) -> &(dyn StdError + Send + Sync + 'static) {
-        &*self.0
+        &*self.error
     }
 
     /// The error and its causes, as one line.
     pub(crate) fn chain(&self) -> String {
-        let mut line = self.0.to_string();
-        let mut cause = self.0.source();
+        let mut line = self.error.to_string();
+        let mut cause = self.error.source();
         for _ in 0..MOST_CAUSES {
             let Some(error) = cause else { break };
             let text = error.to_string();
@@ -58,7 +121,7 @@ impl HandlerError {
     /// Whether the handler did not run because the payload did not fit the type it asks for.
     #[must_use]
     pub fn is_payload(&self) -> bool {
-        self.0.is::<PayloadError>()
+        self.error.is::<PayloadError>()
     }
 }
 
@@ -67,19 +130,22 @@ where
     E: StdError + Send + Sync + 'static,
 {
     fn from(error: E) -> Self {
-        Self(Box::new(error))
+        Self {
+            error: Box::new(error),
+            next: Next::Policy,
+        }
     }
 }
 
 impl fmt::Display for HandlerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
+        fmt::Display::fmt(&self.error, f)
     }
 }
 
 impl fmt::Debug for HandlerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
+        fmt::Debug::fmt(&self.error, f)
     }
 }
 

@@ -19,6 +19,7 @@ pub(crate) use self::call::Call;
 pub use self::call::{Blocking, EventHandler, HandlerResult, IntoHandler, blocking};
 pub use self::context::{Context, HandlerName};
 pub use self::error::HandlerError;
+pub(crate) use self::error::Next;
 pub use self::registration::{Annotated, Registration, SourceLocation};
 #[doc(hidden)]
 pub use self::wiring::{NotAnnotated, Wiring, argument_of, outcome_of};

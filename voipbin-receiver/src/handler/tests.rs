@@ -72,7 +72,7 @@ async fn run(registration: &Registration) -> Result<Vec<String>, Box<dyn Error>>
     let mut states = States::default();
     states.insert(seen.clone());
     let states = Arc::new(states);
-    let context = Context::new(delivery()?, HandlerName::new(&registration.name), 7, false);
+    let context = Context::new(delivery()?, HandlerName::new(&registration.name)).attempt_number(7);
     let outcome = match &registration.call {
         Call::Async(run) => run(context, states).await,
         Call::Blocking(run) => run(context, states),
@@ -194,7 +194,7 @@ async fn every_kind_of_handler_can_be_registered() -> TestResult {
 async fn an_annotated_function_can_still_be_called() -> TestResult {
     let call = Event::read(&delivery()?).map_err(|error| error.to_string())?;
     let seen = Seen(Arc::default());
-    let context = Context::new(delivery()?, HandlerName::new("test"), 1, false);
+    let context = Context::new(delivery()?, HandlerName::new("test"));
     assert!(default_name(State(seen), call, context).await.is_ok());
     assert!(r#type().await.is_err());
     Ok(())

@@ -15,13 +15,14 @@ use std::collections::HashSet;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 
 use super::{
-    Durability, Inbox, Incoming, Jobs, KeepError, KeepErrorKind, Kept, Repeats, Settled, Taken,
+    Attempt, AttemptEnd, Durability, Inbox, Incoming, Jobs, KeepError, KeepErrorKind, Kept,
+    Repeats, Settled, Taken,
 };
 use crate::event::{Delivery, EventKey};
 use crate::handler::HandlerName;
@@ -101,6 +102,16 @@ where
     trial("an event is finished with its last job")
         .finished()
         .await?;
+    trial("each handler of an event is a job of its own")
+        .jobs()
+        .await?;
+    trial("a job that failed comes again after its time, and is counted")
+        .retried()
+        .await?;
+    trial("a job that is put back comes again, and is not counted")
+        .released()
+        .await?;
+    trial("a job may begin").begun().await?;
     trial("a closed inbox hands out what it has, and ends")
         .closed()
         .await
@@ -120,7 +131,7 @@ impl<I: Inbox> Trial<I> {
         while seen.len() < 100 {
             let taken = self.take(7).await?;
             self.expect(!taken.is_empty() && taken.len() <= 7, || {
-                format!("asked for at most 7 events, took {}", taken.len())
+                format!("asked for at most 7 jobs, took {}", taken.len())
             })?;
             seen.extend(taken.iter().map(|event| event.delivery().identity()));
         }
@@ -238,23 +249,96 @@ impl<I: Inbox> Trial<I> {
 
     async fn finished(self) -> Check {
         self.keep_new(&self.event(0)?, 2).await?;
-        let taken = self.take(1).await?;
-        for (settled, left) in [(0, 1), (1, 0)] {
-            if let Some((event, job)) = taken
-                .first()
-                .and_then(|event| Some((event, event.jobs().iter().nth(settled)?)))
-            {
-                self.inbox.settle(event, job, Settled::Failed);
+        let dead = Settled::Dead {
+            failed: Some(failed()),
+        };
+        for (outcome, left) in [(dead, 1), (Settled::Done, 0)] {
+            for job in self.take(1).await? {
+                self.inbox.settle(&job, outcome.clone());
             }
-            // A store may write this down later.
-            self.patiently(async {
-                while self.inbox.stats().events != left {
-                    tokio::time::sleep(GLANCE).await;
+            self.until(|inbox| inbox.stats().events == left).await?;
+        }
+        let again = self.inbox.take(1).now_or_never();
+        self.expect(again.is_none(), || "a settled job was handed out".into())
+    }
+
+    async fn jobs(self) -> Check {
+        self.keep_new(&self.event(0)?, 3).await?;
+        let mut jobs = Vec::new();
+        while jobs.len() < 3 {
+            jobs.extend(self.take(2).await?);
+        }
+        let names: Vec<&str> = jobs.iter().map(|job| job.handler().as_str()).collect();
+        self.expect(names == ["handler 0", "handler 1", "handler 2"], || {
+            format!("{names:?}")
+        })?;
+        let same = jobs
+            .iter()
+            .all(|job| Some(job.id()) == jobs.first().map(Taken::id));
+        self.expect(same, || "the jobs of one event have different ids".into())
+    }
+
+    async fn retried(self) -> Check {
+        self.keep_new(&self.event(0)?, 1).await?;
+        for attempts in 0..3 {
+            let after = Duration::from_millis(5);
+            for job in self.take(1).await? {
+                let past = job.past().cloned().unwrap_or_default();
+                let counted = (past.attempts, past.history.len());
+                self.expect(counted == (attempts, attempts as usize), || {
+                    format!("{counted:?} attempts and records after {attempts}")
+                })?;
+                self.expect(!past.interrupted, || "it counts as interrupted".into())?;
+                self.may_begin(&job).await?;
+                let failed = failed();
+                self.inbox.settle(&job, Settled::Retry { failed, after });
+            }
+            let at_once = self.inbox.take(1).now_or_never();
+            self.expect(at_once.is_none(), || "it came before its time".into())?;
+            let waiting = self.inbox.stats().waiting;
+            self.expect(waiting == 1, || format!("{waiting} jobs are waiting"))?;
+        }
+        self.keep_known(&self.event(0)?).await
+    }
+
+    async fn released(self) -> Check {
+        self.keep_new(&self.event(0)?, 1).await?;
+        for begins in [true, false, true] {
+            for job in self.take(1).await? {
+                self.expect(job.attempts() == 0, || {
+                    format!("{} attempts are counted", job.attempts())
+                })?;
+                if begins {
+                    self.may_begin(&job).await?;
                 }
-            })
-            .await?;
+                self.inbox.settle(&job, Settled::Released);
+            }
         }
         Ok(())
+    }
+
+    async fn begun(self) -> Check {
+        self.keep_new(&self.event(0)?, 1).await?;
+        for job in self.take(1).await? {
+            self.may_begin(&job).await?;
+            self.inbox.settle(&job, Settled::Done);
+        }
+        self.until(|inbox| inbox.stats().events == 0).await
+    }
+
+    async fn may_begin(&self, job: &Taken) -> Check {
+        let may = self.patiently(self.inbox.begin(job)).await?;
+        self.expect(may, || "it may not begin".into())
+    }
+
+    /// A store may write things down later.
+    async fn until(&self, holds: impl Fn(&I) -> bool) -> Check {
+        self.patiently(async {
+            while !holds(&self.inbox) {
+                tokio::time::sleep(GLANCE).await;
+            }
+        })
+        .await
     }
 
     async fn closed(self) -> Check {
@@ -275,15 +359,20 @@ impl<I: Inbox> Trial<I> {
                 });
             }
         }
-        while left > 0 {
+        if self.inbox.promises().durability == Durability::Process {
             let taken = self.take(1).await?;
             self.expect(taken.len() == 1, || "it ended with events in it".into())?;
+            let rest = self.inbox.take(1).now_or_never();
+            self.expect(rest.is_none(), || "it ended before its last job".into())?;
             self.settle(&taken);
             left -= 1;
         }
         self.expect(self.take(1).await?.is_empty(), || {
-            "more than was kept".into()
-        })
+            "it handed out more than it should".into()
+        })?;
+        self.inbox.flush().await;
+        let events = self.inbox.stats().events;
+        self.expect(events == left, || format!("{events} events are left"))
     }
 
     /// An event of its own for each number.
@@ -318,10 +407,8 @@ impl<I: Inbox> Trial<I> {
     }
 
     fn settle(&self, taken: &[Taken]) {
-        for event in taken {
-            for job in event.jobs() {
-                self.inbox.settle(event, job, Settled::Done);
-            }
+        for job in taken {
+            self.inbox.settle(job, Settled::Done);
         }
     }
 
@@ -343,6 +430,11 @@ impl<I: Inbox> Trial<I> {
             })
         }
     }
+}
+
+fn failed() -> Attempt {
+    let ended = AttemptEnd::Failed("it failed".into());
+    Attempt::new(SystemTime::now(), Duration::from_millis(1), ended)
 }
 
 fn incoming(event: &Delivery, jobs: usize, repeats: Repeats) -> Incoming {

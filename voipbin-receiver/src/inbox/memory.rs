@@ -5,14 +5,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+use tracing::Span;
 
 use super::seen::{Admitted, RETRY_TIME, Seen};
+use super::waiting::Waiting;
 use super::{
-    Durability, Inbox, InboxStats, Incoming, KeepError, KeepErrorKind, Kept, Promises, Receipt,
-    Repeats, Settled, Taken,
+    Durability, Entry, Inbox, InboxStats, Incoming, Jobs, KeepError, KeepErrorKind, Kept, Promises,
+    Receipt, Repeats, Settled, Taken,
 };
 use crate::clock::{Clock, SystemClock};
-use crate::handler::HandlerName;
+use crate::event::Delivery;
 
 /// An inbox in the memory of this process: the default.
 ///
@@ -45,13 +48,80 @@ pub struct MemoryInbox {
 /// What one lock covers: keeping an event is one push into it. It is never held across an await.
 #[derive(Default)]
 struct Queue {
-    waiting: VecDeque<Taken>,
-    /// Events that are not finished, waiting or taken.
+    /// Events of which no job was handed out.
+    fresh: VecDeque<Fresh>,
+    /// The event whose jobs are being handed out, and how many of them were.
+    opened: Option<(Arc<Entry>, Jobs, usize)>,
+    /// Jobs that have failed and wait for their time.
+    waiting: Waiting<Taken>,
+    /// Events that are not finished.
     events: usize,
     /// Bytes of their bodies.
     bytes: usize,
+    dead: usize,
     next_id: u64,
     closed: bool,
+}
+
+struct Fresh {
+    id: u64,
+    delivery: Delivery,
+    jobs: Jobs,
+    possible_repeat: bool,
+    span: Span,
+}
+
+impl Queue {
+    /// Whether nothing will be handed out any more.
+    fn has_ended(&self) -> bool {
+        self.closed && self.events == 0
+    }
+
+    /// Up to `max` jobs that may run now.
+    fn hand_out(&mut self, max: usize, now: Instant) -> Vec<Taken> {
+        let mut jobs = Vec::new();
+        while jobs.len() < max {
+            if let Some(job) = self.waiting.pop_due(now).or_else(|| self.next_fresh()) {
+                jobs.push(job);
+            } else {
+                break;
+            }
+        }
+        jobs
+    }
+
+    fn next_fresh(&mut self) -> Option<Taken> {
+        loop {
+            if let Some((entry, jobs, handed_out)) = &mut self.opened {
+                if let Some(handler) = jobs.iter().nth(*handed_out) {
+                    *handed_out += 1;
+                    return Some(Taken::new(Arc::clone(entry), handler.clone()));
+                }
+                self.opened = None;
+            }
+            let fresh = self.fresh.pop_front();
+            if self.fresh.is_empty() && self.fresh.capacity() > 4096 {
+                self.fresh = VecDeque::new();
+            }
+            let Fresh {
+                id,
+                delivery,
+                jobs,
+                possible_repeat,
+                span,
+            } = fresh?;
+            let entry = Entry::new(id, delivery, jobs.len());
+            let entry = entry.marked(possible_repeat).within(span);
+            self.opened = Some((Arc::new(entry), jobs, 0));
+        }
+    }
+
+    fn has_ready(&self, now: Instant) -> bool {
+        let opened = self.opened.as_ref();
+        opened.is_some_and(|(_, jobs, handed_out)| *handed_out < jobs.len())
+            || !self.fresh.is_empty()
+            || self.waiting.next_due().is_some_and(|due| due <= now)
+    }
 }
 
 /// The settings of a [`MemoryInbox`].
@@ -117,10 +187,22 @@ impl MemoryInbox {
         queue.events += 1;
         queue.bytes = bytes;
         queue.next_id += 1;
-        let taken = Taken::new(queue.next_id, delivery, jobs);
-        let taken = taken.marked(possible_repeat).within(span);
-        queue.waiting.push_back(taken);
+        let id = queue.next_id;
+        queue.fresh.push_back(Fresh {
+            id,
+            delivery,
+            jobs,
+            possible_repeat,
+            span,
+        });
         Ok(())
+    }
+
+    /// Puts a job back, to be handed out after this time. Everyone who takes learns of it, so that
+    /// one who goes away takes along no time that others wait for.
+    fn wait(&self, job: Taken, after: Duration) {
+        self.queue().waiting.push(Instant::now(), after, job);
+        self.arrived.notify_waiters();
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -171,40 +253,68 @@ impl Inbox for MemoryInbox {
 
     async fn take(&self, max: usize) -> Vec<Taken> {
         loop {
-            // Before the look, so that a push between the look and the wait is not missed.
             let arrived = self.arrived.notified();
-            {
+            let next_due = {
                 let mut queue = self.queue();
-                let count = queue.waiting.len().min(max);
-                if count > 0 {
-                    let taken = queue.waiting.drain(..count).collect();
-                    if !queue.waiting.is_empty() {
+                let now = Instant::now();
+                let jobs = queue.hand_out(max, now);
+                if !jobs.is_empty() {
+                    if queue.has_ready(now) {
                         self.arrived.notify_one();
-                    } else if queue.waiting.capacity() > 4096 {
-                        queue.waiting = VecDeque::new();
                     }
-                    return taken;
+                    return jobs;
                 }
-                if queue.closed || max == 0 {
-                    return Vec::new();
+                if queue.has_ended() || max == 0 {
+                    return jobs;
                 }
+                queue.waiting.next_due()
+            };
+            match next_due {
+                None => arrived.await,
+                Some(due) => tokio::select! {
+                    () = arrived => {}
+                    () = sleep_until(due) => {}
+                },
             }
-            arrived.await;
         }
     }
 
-    fn settle(&self, event: &Taken, _: &HandlerName, _: Settled) {
-        if event.settle_one() {
+    fn settle(&self, job: &Taken, outcome: Settled) {
+        match outcome {
+            Settled::Retry { failed, after } => {
+                let mut past = job.past().cloned().unwrap_or_default();
+                past.attempts += 1;
+                past.interrupted = false;
+                past.add(failed);
+                self.wait(job.clone().after(past), after);
+                return;
+            }
+            Settled::Released => {
+                self.wait(job.clone(), Duration::ZERO);
+                return;
+            }
+            // The memory does not outlive the process: nobody will ever handle it.
+            Settled::Dead { .. } | Settled::Held => self.queue().dead += 1,
+            Settled::Done => {}
+        }
+        if job.entry().settle_one() {
             let mut queue = self.queue();
             queue.events = queue.events.saturating_sub(1);
-            queue.bytes = queue.bytes.saturating_sub(event.delivery().body().len());
+            queue.bytes = queue.bytes.saturating_sub(job.delivery().body().len());
+            let ended = queue.has_ended();
             drop(queue);
-            self.seen.finish(event.delivery().identity());
+            self.seen.finish(job.delivery().identity());
+            if ended {
+                self.arrived.notify_waiters();
+            }
         }
     }
 
     fn close(&self) {
-        self.queue().closed = true;
+        let mut queue = self.queue();
+        queue.closed = true;
+        queue.waiting.bring_forward(Instant::now());
+        drop(queue);
         self.arrived.notify_waiters();
     }
 
@@ -219,12 +329,16 @@ impl Inbox for MemoryInbox {
             bytes: queue.bytes,
             identities: self.seen.len() + self.noted.len(),
             evicted: self.seen.evicted() + self.noted.evicted(),
+            waiting: queue.waiting.len(),
+            held: 0,
+            dead: queue.dead,
         }
     }
 }
 
 impl MemoryInboxBuilder {
-    /// How many events may be unfinished at once, waiting or running; 16,384 by default, at least 1.
+    /// How many events may be unfinished at once, waiting for their first or a further attempt or
+    /// running; 16,384 by default, at least 1.
     pub fn max_events(mut self, events: usize) -> Self {
         self.max_events = events;
         self

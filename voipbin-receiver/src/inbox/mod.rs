@@ -7,17 +7,20 @@ pub mod contract;
 mod memory;
 mod receipt;
 mod seen;
+mod taken;
+mod waiting;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
 use tracing::Span;
 
 pub use self::memory::{MemoryInbox, MemoryInboxBuilder};
-pub use self::receipt::{KeepError, KeepErrorKind, Kept, Pending, Receipt};
+pub use self::receipt::{Begun, KeepError, KeepErrorKind, Kept, Pending, Receipt, Starter};
+pub use self::taken::{Attempt, AttemptEnd, Entry, Past, Settled, Taken};
 use crate::event::Delivery;
+pub use crate::event::RecordId;
 use crate::handler::HandlerName;
 
 /// The handlers that an event is kept for. Cheap to clone.
@@ -60,11 +63,11 @@ impl<'a> IntoIterator for &'a Jobs {
 
 /// A store of events that are answered and not yet handled.
 ///
-/// The pipeline calls [`keep`](Self::keep), the dispatcher [`take`](Self::take) and
-/// [`settle`](Self::settle). The contract:
+/// The pipeline calls [`keep`](Self::keep); the dispatcher calls [`take`](Self::take),
+/// [`begin`](Self::begin) and [`settle`](Self::settle). The contract:
 ///
-/// * An event for which `keep` gave [`Kept::New`] is handed out by `take`, in this process or in
-///   one after it, as [`promises`](Self::promises) says.
+/// * The jobs of an event for which `keep` gave [`Kept::New`] are handed out by `take`, in this
+///   process or in one after it, as [`promises`](Self::promises) says, until each is done or dead.
 /// * While the identity of a kept event is remembered, a copy is [`Kept::Duplicate`]. A copy that
 ///   comes while the first is still being kept waits for that outcome and shares it.
 /// * When an event cannot be kept, its identity is not remembered: the sender's next try is new.
@@ -80,18 +83,40 @@ pub trait Inbox: fmt::Debug + Send + Sync + 'static {
     /// not block the thread.
     fn keep(&self, incoming: Incoming) -> Receipt;
 
-    /// Waits for kept events and hands out at least one and at most `max` of them, in the order in
-    /// which they were kept. An empty list means that the inbox is closed and nothing is left.
+    /// Waits for jobs that may run and hands out at least one and at most `max` of them: first ones
+    /// in the order in which their events were kept, further attempts when their time has come.
     ///
-    /// Cancel-safe: an event is either in the returned list or still in the inbox.
+    /// An empty list means that the inbox is [closed](Self::close) and will hand out nothing more.
+    ///
+    /// Cancel-safe: a job is either in the returned list or still in the inbox. Needs a tokio
+    /// runtime with its timer.
     async fn take(&self, max: usize) -> Vec<Taken>;
 
-    /// One job of a taken event has ended. The event is finished with its last job.
-    fn settle(&self, event: &Taken, handler: &HandlerName, outcome: Settled);
+    /// An attempt is about to begin. A durable inbox writes that down first, so that an event which
+    /// kills the process does not do so for ever.
+    ///
+    /// The handler runs when the answer is `true`. `false` means that it cannot be written down and
+    /// the job stays in the inbox as it is. The default is to run at once.
+    fn begin(&self, job: &Taken) -> Begun {
+        let _ = job;
+        Begun::now()
+    }
 
-    /// The receiver is shutting down. An inbox that loses its content with the process refuses new
-    /// events from here on, and goes on answering for copies of those it has.
+    /// Says what became of a job that was handed out. An event is finished when each of its jobs is
+    /// done or dead.
+    fn settle(&self, job: &Taken, outcome: Settled);
+
+    /// The receiver is shutting down.
+    ///
+    /// An inbox that loses its content with the process refuses new events from here on, goes on
+    /// answering for copies of those it has, lets what waits for its time now wait no longer, and ends
+    /// `take` when each job is done or dead. It may be told so again, for what has come to wait since.
+    /// A durable one goes on keeping and ends `take` at once:
+    /// what is left is for the next process.
     fn close(&self);
+
+    /// Waits until all that was settled is as safe as this inbox makes it. The default is at once.
+    async fn flush(&self) {}
 
     /// What this inbox can and cannot promise.
     fn promises(&self) -> Promises;
@@ -111,12 +136,20 @@ impl<I: Inbox + ?Sized> Inbox for Arc<I> {
         (**self).take(max).await
     }
 
-    fn settle(&self, event: &Taken, handler: &HandlerName, outcome: Settled) {
-        (**self).settle(event, handler, outcome);
+    fn begin(&self, job: &Taken) -> Begun {
+        (**self).begin(job)
+    }
+
+    fn settle(&self, job: &Taken, outcome: Settled) {
+        (**self).settle(job, outcome);
     }
 
     fn close(&self) {
         (**self).close();
+    }
+
+    async fn flush(&self) {
+        (**self).flush().await;
     }
 
     fn promises(&self) -> Promises {
@@ -172,99 +205,6 @@ pub enum Repeats {
     Mark,
 }
 
-/// An event that was handed out to be handled, until the last of its jobs is settled.
-#[derive(Debug)]
-pub struct Taken {
-    id: u64,
-    delivery: Delivery,
-    jobs: Jobs,
-    possible_repeat: bool,
-    open: AtomicU32,
-    span: Span,
-}
-
-impl Taken {
-    /// An event for the handlers in `jobs`, under a number of the inbox's own, in no span.
-    #[must_use]
-    pub fn new(id: u64, delivery: Delivery, jobs: Jobs) -> Self {
-        let open = AtomicU32::new(u32::try_from(jobs.len()).unwrap_or(u32::MAX));
-        Self {
-            id,
-            delivery,
-            jobs,
-            possible_repeat: false,
-            open,
-            span: Span::none(),
-        }
-    }
-
-    /// Marks it as one whose bytes came shortly before; see [`Repeats::Mark`].
-    #[must_use]
-    pub fn marked(self, possible_repeat: bool) -> Self {
-        Self {
-            possible_repeat,
-            ..self
-        }
-    }
-
-    /// Sets the span that follows the delivery, where it is still there.
-    #[must_use]
-    pub fn within(self, span: Span) -> Self {
-        Self { span, ..self }
-    }
-
-    /// The number that the inbox gave it.
-    #[must_use]
-    pub fn id(&self) -> u64 {
-        self.id
-    }
-
-    /// The delivery, with the bytes that were verified.
-    #[must_use]
-    pub fn delivery(&self) -> &Delivery {
-        &self.delivery
-    }
-
-    /// The handlers that are still to run for it.
-    #[must_use]
-    pub fn jobs(&self) -> &Jobs {
-        &self.jobs
-    }
-
-    /// Whether it may be a repeat; see [`Repeats::Mark`].
-    #[must_use]
-    pub fn possible_repeat(&self) -> bool {
-        self.possible_repeat
-    }
-
-    /// The span that follows the delivery.
-    #[must_use]
-    pub fn span(&self) -> &Span {
-        &self.span
-    }
-
-    /// Counts one job as settled; true for the last one. For inboxes that keep no list of their own.
-    #[must_use]
-    pub fn settle_one(&self) -> bool {
-        let counted = self
-            .open
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |open| {
-                open.checked_sub(1)
-            });
-        counted == Ok(1)
-    }
-}
-
-/// How a job ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Settled {
-    /// The handler returned without an error.
-    Done,
-    /// The handler failed or panicked.
-    Failed,
-}
-
 /// What an inbox can and cannot promise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -297,7 +237,7 @@ pub enum Durability {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct InboxStats {
-    /// Events that are kept and not finished.
+    /// Events that are kept and not finished: some of their jobs are neither done nor dead.
     pub events: usize,
     /// Bytes of their bodies.
     pub bytes: usize,
@@ -305,4 +245,10 @@ pub struct InboxStats {
     pub identities: usize,
     /// Identities that were forgotten before their time because there were too many.
     pub evicted: u64,
+    /// Jobs that wait for the time of their next attempt.
+    pub waiting: usize,
+    /// Jobs for handlers that are not registered in this process.
+    pub held: usize,
+    /// Jobs that ended as dead letters and are still there to be looked at.
+    pub dead: usize,
 }

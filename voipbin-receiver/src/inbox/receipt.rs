@@ -129,3 +129,44 @@ impl Future for Receipt {
         }
     }
 }
+
+/// Whether an attempt may begin, now or later; see [`Inbox::begin`](super::Inbox::begin).
+#[derive(Debug)]
+pub struct Begun(Option<oneshot::Receiver<()>>);
+
+/// The inbox's side of a [`Begun`] that is not told yet.
+#[derive(Debug)]
+pub struct Starter(oneshot::Sender<()>);
+
+impl Begun {
+    /// The attempt may begin. Costs nothing.
+    #[must_use]
+    pub fn now() -> Self {
+        Self(None)
+    }
+
+    /// The inbox says later when it may begin. When it drops its side unsaid, it may not.
+    #[must_use]
+    pub fn pending() -> (Starter, Self) {
+        let (sender, receiver) = oneshot::channel();
+        (Starter(sender), Self(Some(receiver)))
+    }
+}
+
+impl Starter {
+    /// The attempt may begin.
+    pub fn start(self) {
+        let _ = self.0.send(());
+    }
+}
+
+impl Future for Begun {
+    type Output = bool;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<bool> {
+        match &mut self.0 {
+            None => Poll::Ready(true),
+            Some(receiver) => Pin::new(receiver).poll(cx).map(|told| told.is_ok()),
+        }
+    }
+}

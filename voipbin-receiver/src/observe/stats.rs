@@ -59,6 +59,10 @@ counters! {
     handled,
     /// Runs of handlers that ended with an error or a panic.
     failed,
+    /// Failed runs that another attempt follows.
+    retried,
+    /// Jobs that became dead letters: no further attempt will be made.
+    dead,
 }
 
 #[derive(Debug, Default)]

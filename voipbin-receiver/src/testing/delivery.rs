@@ -46,5 +46,5 @@ pub fn delivery(body: impl Into<Bytes>) -> Result<Delivery, BodyError> {
 /// asks for one.
 #[must_use]
 pub fn context(delivery: &Delivery, handler: &str) -> Context {
-    Context::new(delivery.clone(), HandlerName::new(handler), 1, false)
+    Context::new(delivery.clone(), HandlerName::new(handler))
 }
