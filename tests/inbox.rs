@@ -2,12 +2,17 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "this is test code")]
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, UNIX_EPOCH};
 
+use futures_util::FutureExt;
+use support::call_hangup;
 use voipbin_receiver::async_trait;
+use voipbin_receiver::handler::HandlerName;
 use voipbin_receiver::inbox::{
-    Durability, Inbox, InboxStats, Incoming, Jobs, Kept, MemoryInbox, Promises, Receipt, Repeats,
-    Settled, Taken, contract,
+    Attempt, AttemptEnd, Begun, Durability, Inbox, InboxStats, Incoming, Jobs, Kept, MemoryInbox,
+    Past, Promises, Receipt, Repeats, Settled, Taken, contract,
 };
+use voipbin_receiver::testing::delivery;
 
 #[tokio::test]
 async fn the_memory_inbox_keeps_the_contract() {
@@ -22,6 +27,32 @@ async fn a_memory_inbox_that_remembers_next_to_nothing_keeps_the_contract() {
         .unwrap();
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_take_that_is_dropped_takes_along_no_time_that_another_waits_for() {
+    let inbox = MemoryInbox::new();
+    let jobs = Jobs::from_iter([HandlerName::new("handler")]);
+    let event = delivery(call_hangup(1)).unwrap();
+    assert!(
+        inbox
+            .keep(Incoming::new(event, jobs, Repeats::Drop))
+            .await
+            .is_ok()
+    );
+    let job = inbox.take(1).await.remove(0);
+    let (mut first, mut second) = (inbox.take(1), inbox.take(1));
+    assert!(futures_util::poll!(&mut first).is_pending());
+    assert!(futures_util::poll!(&mut second).is_pending());
+    let outcome = Settled::Retry {
+        failed: Attempt::new(UNIX_EPOCH, Duration::ZERO, AttemptEnd::Panicked),
+        after: Duration::from_secs(1),
+    };
+    inbox.settle(&job, outcome);
+    assert!(futures_util::poll!(&mut first).is_pending());
+    drop(first);
+    let taken = tokio::time::timeout(Duration::from_secs(60), second).await;
+    assert_eq!(taken.unwrap().len(), 1);
+}
+
 /// One way to break the contract.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Flaw {
@@ -32,6 +63,13 @@ enum Flaw {
     NeverFinishes,
     KeepsWhenClosed,
     ClaimsDurability,
+    LeavesDeadEventsOpen,
+    ForgetsAttempts,
+    ComesTooEarly,
+    CountsReleased,
+    NeverBegins,
+    EndsBeforeTheLastJob,
+    WaitsWhenClosed,
 }
 
 #[derive(Debug)]
@@ -60,24 +98,51 @@ impl Inbox for Flawed {
     }
 
     async fn take(&self, max: usize) -> Vec<Taken> {
-        self.inner
-            .take(if self.flaw == Flaw::TakesTooMany {
-                1000
-            } else {
-                max
-            })
-            .await
+        let max = match self.flaw {
+            Flaw::TakesTooMany => 1000,
+            _ => max,
+        };
+        let take = self.inner.take(max);
+        match self.flaw {
+            Flaw::EndsBeforeTheLastJob if self.closed.load(Ordering::SeqCst) => {
+                take.now_or_never().unwrap_or_default()
+            }
+            _ => take.await,
+        }
+    }
+
+    fn begin(&self, job: &Taken) -> Begun {
+        match self.flaw {
+            Flaw::NeverBegins => Begun::pending().1,
+            _ => self.inner.begin(job),
+        }
     }
 
     fn settle(&self, job: &Taken, outcome: Settled) {
-        if self.flaw != Flaw::NeverFinishes {
-            self.inner.settle(job, outcome);
-        }
+        let job = match self.flaw {
+            Flaw::ForgetsAttempts => job.clone().after(Past::default()),
+            _ => job.clone(),
+        };
+        let outcome = match (self.flaw, outcome) {
+            (Flaw::NeverFinishes, _) | (Flaw::LeavesDeadEventsOpen, Settled::Dead { .. }) => return,
+            (Flaw::ComesTooEarly, Settled::Retry { failed, .. }) => Settled::Retry {
+                failed,
+                after: Duration::ZERO,
+            },
+            (Flaw::CountsReleased, Settled::Released) => Settled::Retry {
+                failed: Attempt::new(UNIX_EPOCH, Duration::ZERO, AttemptEnd::Interrupted),
+                after: Duration::ZERO,
+            },
+            (_, outcome) => outcome,
+        };
+        self.inner.settle(&job, outcome);
     }
 
     fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
-        self.inner.close();
+        if self.flaw != Flaw::WaitsWhenClosed || self.inner.stats().waiting == 0 {
+            self.inner.close();
+        }
     }
 
     fn promises(&self) -> Promises {
@@ -100,8 +165,15 @@ async fn the_contract_finds_what_is_broken() {
         (Flaw::TakesTooMany, "handed out once"),
         (Flaw::NeverMarks, "marked"),
         (Flaw::NeverFinishes, "finished with its last job"),
-        (Flaw::KeepsWhenClosed, "a closed inbox"),
-        (Flaw::ClaimsDurability, "a closed inbox"),
+        (Flaw::KeepsWhenClosed, "a closed inbox hands out"),
+        (Flaw::ClaimsDurability, "a closed inbox hands out"),
+        (Flaw::LeavesDeadEventsOpen, "finished with its last job"),
+        (Flaw::ForgetsAttempts, "after its time, and is counted"),
+        (Flaw::ComesTooEarly, "after its time, and is counted"),
+        (Flaw::NeverBegins, "after its time, and is counted"),
+        (Flaw::CountsReleased, "put back comes again"),
+        (Flaw::EndsBeforeTheLastJob, "a closed inbox hands out"),
+        (Flaw::WaitsWhenClosed, "a closed inbox lets nothing wait"),
     ] {
         let make = || Flawed {
             inner: MemoryInbox::new(),

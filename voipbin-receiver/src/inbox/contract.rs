@@ -114,6 +114,9 @@ where
     trial("a job may begin").begun().await?;
     trial("a closed inbox hands out what it has, and ends")
         .closed()
+        .await?;
+    trial("a closed inbox lets nothing wait that it would lose")
+        .brought_forward()
         .await
 }
 
@@ -373,6 +376,26 @@ impl<I: Inbox> Trial<I> {
         self.inbox.flush().await;
         let events = self.inbox.stats().events;
         self.expect(events == left, || format!("{events} events are left"))
+    }
+
+    async fn brought_forward(self) -> Check {
+        if self.inbox.promises().durability != Durability::Process {
+            return Ok(());
+        }
+        self.keep_new(&self.event(0)?, 1).await?;
+        for job in self.take(1).await? {
+            self.may_begin(&job).await?;
+            let (failed, after) = (failed(), PATIENCE * 360);
+            self.inbox.settle(&job, Settled::Retry { failed, after });
+        }
+        self.inbox.close();
+        let taken = self.take(1).await?;
+        let attempts: Vec<u32> = taken.iter().map(Taken::attempts).collect();
+        self.expect(attempts == [1], || format!("{attempts:?}"))?;
+        self.settle(&taken);
+        self.expect(self.take(1).await?.is_empty(), || {
+            "it handed out more than it should".into()
+        })
     }
 
     /// An event of its own for each number.

@@ -87,3 +87,67 @@ impl<T> Ord for Place<T> {
         (self.due, self.number).cmp(&(other.due, other.number))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn due(waiting: &mut Waiting<&'static str>, now: Instant) -> Vec<&'static str> {
+        std::iter::from_fn(|| waiting.pop_due(now)).collect()
+    }
+
+    #[test]
+    fn what_is_due_first_comes_first_and_at_the_same_instant_what_came_first() {
+        let now = Instant::now();
+        let mut waiting = Waiting::default();
+        for (after, what) in [(2, "late"), (1, "a"), (1, "b"), (0, "at once"), (1, "c")] {
+            waiting.push(now, SECOND * after, what);
+        }
+        assert_eq!((waiting.len(), waiting.next_due()), (5, Some(now)));
+        assert_eq!(due(&mut waiting, now), ["at once"]);
+        assert_eq!(waiting.next_due(), Some(now + SECOND));
+        assert_eq!(due(&mut waiting, now + SECOND / 2), [""; 0]);
+        assert_eq!(due(&mut waiting, now + SECOND), ["a", "b", "c"]);
+        assert_eq!(due(&mut waiting, now + SECOND * 3), ["late"]);
+        assert_eq!((waiting.len(), waiting.next_due()), (0, None));
+    }
+
+    #[test]
+    fn what_is_brought_forward_is_due_and_what_was_due_before_still_comes_first() {
+        let now = Instant::now();
+        let mut waiting = Waiting::default();
+        for (after, what) in [(9, "first in"), (0, "overdue"), (5, "last in")] {
+            waiting.push(now, SECOND * after, what);
+        }
+        let later = now + SECOND;
+        waiting.bring_forward(later);
+        assert_eq!(waiting.next_due(), Some(now));
+        waiting.push(later, SECOND, "new");
+        assert_eq!(due(&mut waiting, later), ["overdue", "first in", "last in"]);
+        assert_eq!(due(&mut waiting, later + SECOND), ["new"]);
+    }
+
+    #[test]
+    fn no_wait_is_too_long_for_the_clock() {
+        let now = Instant::now();
+        let mut waiting = Waiting::default();
+        waiting.push(now, Duration::MAX, "never");
+        let year = SECOND * 365 * 24 * 3600;
+        assert_eq!(due(&mut waiting, now + year * 99), [""; 0]);
+        waiting.bring_forward(now);
+        assert_eq!(due(&mut waiting, now), ["never"]);
+    }
+
+    #[test]
+    fn the_room_of_a_crowd_is_given_back() {
+        let now = Instant::now();
+        let mut waiting = Waiting::default();
+        for _ in 0..10_000 {
+            waiting.push(now, SECOND, "one of many");
+        }
+        assert_eq!(due(&mut waiting, now + SECOND).len(), 10_000);
+        assert!(waiting.heap.capacity() < 10_000);
+    }
+}
