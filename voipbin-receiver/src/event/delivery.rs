@@ -6,6 +6,8 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
+#[cfg(any(test, feature = "testing"))]
+use super::envelope::{BodyError, classify};
 use super::envelope::{Content, Id};
 use super::key::EventKey;
 use super::time::Time;
@@ -69,6 +71,19 @@ impl Delivery {
             received_at,
             payload: OnceLock::new(),
         }))
+    }
+
+    /// A delivery with this body, as a receiver that allows unsigned ones makes it.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn unsigned(bytes: Bytes, received_at: SystemTime) -> Result<Self, BodyError> {
+        let content = classify(&bytes)?;
+        let body = VerifiedBody {
+            key: EventKey::of_unsigned(&bytes),
+            bytes,
+            owned: true,
+            proof: Proof::Unsigned,
+        };
+        Ok(Self::new(body, content, received_at))
     }
 
     /// The type of the event under its current name, or `None` for a custom delivery.

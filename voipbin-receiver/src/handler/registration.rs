@@ -89,13 +89,6 @@ impl Registration {
         self.name = name.into();
         self
     }
-
-    /// Used by the code that `#[on(…)]` expands to.
-    #[doc(hidden)]
-    pub fn at(mut self, location: SourceLocation) -> Self {
-        self.location = location;
-        self
-    }
 }
 
 impl fmt::Debug for Registration {

@@ -9,7 +9,7 @@ use super::{
     Blocking, Call, Context, Event, EventHandler, HandlerError, HandlerName, Registration, State,
     States, blocking,
 };
-use crate::event::{Delivery, EventKey, Proof, VerifiedBody, classify};
+use crate::event::{BodyError, Delivery};
 use crate::events::{CallHangup, MessageCreated};
 use crate::resource;
 use crate::{async_trait, handlers, on};
@@ -53,17 +53,9 @@ async fn r#type() -> std::fmt::Result {
 )]
 async fn many() {}
 
-fn delivery() -> Result<Delivery, Box<dyn Error>> {
-    let bytes = Bytes::from_static(br#"{"type":"call_hangup","data":{"id":"c1"}}"#);
-    let key = EventKey::of_unsigned(&bytes);
-    let body = VerifiedBody {
-        bytes,
-        owned: true,
-        proof: Proof::Unsigned,
-        key,
-    };
-    let content = classify(&body.bytes)?;
-    Ok(Delivery::new(body, content, SystemTime::UNIX_EPOCH))
+fn delivery() -> Result<Delivery, BodyError> {
+    let body = Bytes::from_static(br#"{"type":"call_hangup","data":{"id":"c1"}}"#);
+    Delivery::unsigned(body, SystemTime::UNIX_EPOCH)
 }
 
 /// What a run left behind.

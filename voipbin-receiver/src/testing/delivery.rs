@@ -2,7 +2,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 
-use crate::event::{BodyError, Delivery, EventKey, Proof, VerifiedBody, classify};
+use crate::event::{BodyError, Delivery};
 use crate::handler::{Context, HandlerName};
 
 /// A delivery with this body, as a receiver that allows unsigned ones would make it: to call a
@@ -30,16 +30,7 @@ use crate::handler::{Context, HandlerName};
 ///
 /// When the body is not JSON.
 pub fn delivery(body: impl Into<Bytes>) -> Result<Delivery, BodyError> {
-    let bytes = body.into();
-    let key = EventKey::of_unsigned(&bytes);
-    let body = VerifiedBody {
-        bytes,
-        owned: true,
-        proof: Proof::Unsigned,
-        key,
-    };
-    let content = classify(&body.bytes)?;
-    Ok(Delivery::new(body, content, SystemTime::now()))
+    Delivery::unsigned(body.into(), SystemTime::now())
 }
 
 /// The context of a first run for a delivery, by a handler with this name: to call a handler that

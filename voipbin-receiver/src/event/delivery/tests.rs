@@ -2,20 +2,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde::{Deserialize, Deserializer};
 
-use super::super::envelope::classify;
 use super::*;
 
 fn delivery(body: &str) -> Delivery {
-    let bytes = Bytes::copy_from_slice(body.as_bytes());
-    let key = EventKey::of_unsigned(&bytes);
-    let verified = VerifiedBody {
-        bytes,
-        owned: true,
-        proof: Proof::Unsigned,
-        key,
-    };
-    let content = classify(&verified.bytes).unwrap();
-    Delivery::new(verified, content, SystemTime::UNIX_EPOCH)
+    Delivery::unsigned(
+        Bytes::copy_from_slice(body.as_bytes()),
+        SystemTime::UNIX_EPOCH,
+    )
+    .unwrap()
 }
 
 #[test]
