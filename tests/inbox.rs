@@ -9,8 +9,8 @@ use support::call_hangup;
 use voipbin_receiver::async_trait;
 use voipbin_receiver::handler::HandlerName;
 use voipbin_receiver::inbox::{
-    Attempt, AttemptEnd, Begun, Durability, Inbox, InboxStats, Incoming, Jobs, Kept, MemoryInbox,
-    Past, Promises, Receipt, Repeats, Settled, Taken, contract,
+    Attempt, AttemptEnd, Begun, DiskInbox, Durability, Inbox, InboxStats, Incoming, Jobs, Kept,
+    MemoryInbox, Past, Promises, Receipt, Repeats, Settled, Taken, contract,
 };
 use voipbin_receiver::testing::delivery;
 
@@ -184,4 +184,15 @@ async fn the_contract_finds_what_is_broken() {
         let violation = contract::check(make).await.unwrap_err();
         assert!(violation.check().contains(check), "{flaw:?}: {violation}");
     }
+}
+
+#[tokio::test]
+async fn the_disk_inbox_keeps_the_contract() {
+    let directory = tempfile::tempdir().unwrap();
+    let number = std::sync::atomic::AtomicU32::new(0);
+    let make = || {
+        let number = number.fetch_add(1, Ordering::Relaxed);
+        DiskInbox::open(directory.path().join(number.to_string())).unwrap()
+    };
+    contract::check(make).await.unwrap();
 }

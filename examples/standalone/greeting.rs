@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use voipbin_receiver::testing::Signer;
 
-use crate::options::{Access, Options};
+use crate::options::{Access, InboxChoice, Options};
 
 /// The end of a call, as the platform writes it, and small enough to read in a terminal.
 const SAMPLE: &str = r#"{"type":"call_hangup","data":{"id":"5371e9db-d035-4db6-a8d6-0994d33e744e","source":{"type":"tel","target":"+15551234567"},"destination":{"type":"tel","target":"+15559876543"},"status":"hangup","hangup_reason":"normal","tm_hangup":"2026-08-22T10:30:42.105Z"}}"#;
@@ -14,7 +14,17 @@ const SAMPLE: &str = r#"{"type":"call_hangup","data":{"id":"5371e9db-d035-4db6-a
 pub(crate) fn greet(options: &Options, access: &Access, address: SocketAddr) {
     let url = format!("http://{address}{}", options.path);
     eprintln!("listening on {url}");
-    eprintln!("events are kept in memory: a clean shutdown drains them, kill -9 loses them");
+    match options.inbox {
+        InboxChoice::Disk => eprintln!(
+            "events are kept in {}: they survive kill -9 and a power cut",
+            options.directory.display()
+        ),
+        InboxChoice::Memory => {
+            eprintln!(
+                "events are kept in memory: a clean shutdown drains them, kill -9 loses them"
+            );
+        }
+    }
     match access {
         Access::Secrets(secrets) => {
             eprintln!("signatures are checked with {} secret(s)", secrets.len());

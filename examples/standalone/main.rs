@@ -16,7 +16,7 @@ use std::time::Duration;
 use clap::Parser;
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
-use voipbin_receiver::inbox::MemoryInbox;
+use voipbin_receiver::inbox::{DiskInbox, MemoryInbox};
 use voipbin_receiver::{Receiver, handlers};
 
 use crate::options::{Access, InboxChoice, Options};
@@ -69,6 +69,7 @@ async fn run(options: Options) -> Result<ExitCode, Box<dyn Error>> {
         builder = builder.allow_unsigned();
     }
     let receiver = match options.inbox {
+        InboxChoice::Disk => builder.inbox(DiskInbox::open(&options.directory)?),
         InboxChoice::Memory => builder.inbox(MemoryInbox::new()),
     }
     .build()?;

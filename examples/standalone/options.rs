@@ -1,5 +1,6 @@
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 
@@ -50,9 +51,18 @@ pub(crate) struct Options {
         long,
         env = "VOIPBIN_INBOX",
         value_name = "INBOX",
-        default_value = "memory"
+        default_value = "disk"
     )]
     pub(crate) inbox: InboxChoice,
+
+    /// The directory of the inbox on disk; made when it is not there
+    #[arg(
+        long,
+        env = "VOIPBIN_DIRECTORY",
+        value_name = "DIR",
+        default_value = "voipbin-inbox"
+    )]
+    pub(crate) directory: PathBuf,
 
     /// Do not print a line per event
     #[arg(long, env = "VOIPBIN_QUIET", value_parser = switch)]
@@ -74,6 +84,8 @@ RUST_LOG=debug.";
 
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum InboxChoice {
+    /// In a directory: what was answered 200 survives kill -9 and a power cut
+    Disk,
     /// In this process: drained by a clean shutdown, lost when the process is killed
     Memory,
 }

@@ -51,7 +51,8 @@
 //!
 //! # What it promises
 //!
-//! 1. **200 means kept.** With the memory inbox that means queued in this process: a clean
+//! 1. **200 means kept.** With an inbox on disk (feature `disk`) it is sent after the event survives
+//!    `kill -9` and a power cut. With the memory inbox it means queued in this process: a clean
 //!    [`shutdown`](Receiver::shutdown) drains it.
 //! 2. **Nothing is burned.** When anything between the signature and the inbox fails, no identity is
 //!    remembered, and the sender's next try is taken as new.
@@ -86,6 +87,7 @@
 //! | feature | default | what it adds |
 //! | --- | --- | --- |
 //! | `macros` | yes | the attribute `#[on(…)]` and the list `handlers![…]` |
+//! | `disk` | | [`inbox`]`::DiskInbox`: events survive the process and a power cut |
 //! | `testing` | | the module `testing`: a signer and a stand-in for the platform's sender |
 //!
 //! # Rooms

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Method};
 use tracing::Span;
 
@@ -109,7 +110,7 @@ impl Pipeline {
             tracing::debug!(event, "no handler is registered for this delivery");
             return Ok(Step::Unmatched);
         }
-        let delivery = Delivery::new(body, content, self.clock.wall());
+        let delivery = Delivery::new(body, content, self.clock.wall(), content_type(headers));
         let (delivery, repeats) = self.identify(delivery)?;
         let span = span(&delivery);
         let incoming = Incoming::new(delivery, jobs, repeats).within(span.clone());
@@ -200,6 +201,13 @@ impl Drop for Pipeline {
 pub(crate) enum Answer {
     Kept(Kept),
     Unmatched,
+}
+
+/// A header of a length that nobody means is as good as none.
+fn content_type(headers: &HeaderMap) -> Option<&str> {
+    const LONGEST: usize = 256;
+    let content_type = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    (content_type.len() <= LONGEST).then_some(content_type)
 }
 
 /// The methods that a customer can configure. The platform sends the name as it was typed there, so

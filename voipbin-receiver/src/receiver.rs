@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc as tokio_mpsc, oneshot, watch};
 
 use crate::dispatch::{Dispatch, ShutdownReport};
+use crate::inbox::Records;
 use crate::observe::Stats;
 use crate::service::ReceiverService;
 
@@ -113,6 +114,13 @@ impl Receiver {
         unfinished.extend(dispatch.left_behind());
         unfinished.extend(dispatch.take_failed());
         ShutdownReport::new(unfinished)
+    }
+
+    /// The inbox as something to look into, where it is one: to list events, and to have them handled
+    /// again.
+    #[must_use]
+    pub fn records(&self) -> Option<&dyn Records> {
+        self.drain.dispatch.inbox.records()
     }
 
     /// What the receiver has counted so far.

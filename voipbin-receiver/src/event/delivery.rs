@@ -47,10 +47,15 @@ struct Inner {
     key: EventKey,
     proof: Proof,
     received_at: SystemTime,
+    /// Only where it is not the one that every event has.
+    content_type: Option<Box<str>>,
     /// The payload in the type in which it was first asked for. Handlers of one event nearly always
     /// agree on the type; one that does not pays for its own.
     payload: OnceLock<Box<(TypeId, ReadPayload)>>,
 }
+
+/// The content type of all events.
+pub(super) const JSON: &str = "application/json";
 
 type ReadPayload = Result<Arc<dyn Any + Send + Sync>, PayloadError>;
 
@@ -58,7 +63,12 @@ impl Delivery {
     /// A delivery of a verified body and what it was found to be. A body that lies in the connection's
     /// buffer is copied out: a slice of it would hold the whole buffer in memory for as long as the
     /// event waits.
-    pub(crate) fn new(body: VerifiedBody, content: Content, received_at: SystemTime) -> Self {
+    pub(crate) fn new(
+        body: VerifiedBody,
+        content: Content,
+        received_at: SystemTime,
+        content_type: Option<&str>,
+    ) -> Self {
         Self(Arc::new(Inner {
             body: if body.owned {
                 body.bytes
@@ -69,6 +79,10 @@ impl Delivery {
             key: body.key,
             proof: body.proof,
             received_at,
+            content_type: match content_type.unwrap_or_default() {
+                JSON => None,
+                other => Some(other.into()),
+            },
             payload: OnceLock::new(),
         }))
     }
@@ -83,7 +97,7 @@ impl Delivery {
             owned: true,
             proof: Proof::Unsigned,
         };
-        Ok(Self::new(body, content, received_at))
+        Ok(Self::new(body, content, received_at, Some(JSON)))
     }
 
     /// The type of the event under its current name, or `None` for a custom delivery.
@@ -176,6 +190,20 @@ impl Delivery {
         self.0.received_at
     }
 
+    /// The `Content-Type` that the body came with; empty when it came with none.
+    ///
+    /// Every event of the platform has `application/json`; the flow action `webhook_send` sends what
+    /// its author wrote. A header is not signed: do not decide anything by it.
+    #[must_use]
+    pub fn content_type(&self) -> &str {
+        self.0.content_type.as_deref().unwrap_or(JSON)
+    }
+
+    /// The content type unless it is the usual one.
+    pub(crate) fn other_content_type(&self) -> Option<&str> {
+        self.0.content_type.as_deref()
+    }
+
     /// The body exactly as it came. It is personal data, and some bodies hold credentials: do not
     /// log it.
     #[must_use]
@@ -229,6 +257,7 @@ impl Delivery {
             key,
             proof: shared.proof,
             received_at: shared.received_at,
+            content_type: shared.content_type.clone(),
             payload: OnceLock::new(),
         });
         Self(Arc::new(Inner { key, ..inner }))

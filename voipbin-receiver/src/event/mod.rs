@@ -4,6 +4,7 @@ mod delivery;
 mod envelope;
 mod key;
 mod record_id;
+mod stored;
 mod time;
 
 pub(crate) use self::delivery::VerifiedBody;
@@ -13,4 +14,5 @@ pub(crate) use self::envelope::{Content, classify};
 
 pub use self::key::EventKey;
 pub use self::record_id::RecordId;
+pub use self::stored::StoredDelivery;
 pub use self::time::{Time, TimeError};

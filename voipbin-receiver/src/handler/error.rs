@@ -57,6 +57,9 @@ pub(crate) enum Next {
     GiveUp,
 }
 
+/// What is kept of the text of an error and its causes, in bytes: inboxes keep it with each attempt.
+const LONGEST_TEXT: usize = 1000;
+
 /// A chain that is longer is more likely a circle.
 const MOST_CAUSES: usize = 16;
 
@@ -114,6 +117,13 @@ impl HandlerError {
                 line.push_str(&text);
             }
             cause = error.source();
+        }
+        if line.len() > LONGEST_TEXT {
+            let end = (0..=LONGEST_TEXT)
+                .rev()
+                .find(|end| line.is_char_boundary(*end));
+            line.truncate(end.unwrap_or_default());
+            line.push('…');
         }
         line
     }
@@ -176,5 +186,7 @@ mod tests {
             "the answer is no number: invalid digit found in string"
         );
         assert_eq!(HandlerError::new("alone").chain(), "alone");
+        let long = HandlerError::new("é".repeat(5_000)).chain();
+        assert!(long.len() <= LONGEST_TEXT + '…'.len_utf8() && long.ends_with("é…"));
     }
 }

@@ -4,8 +4,11 @@
 
 #[cfg(feature = "testing")]
 pub mod contract;
+#[cfg(feature = "disk")]
+mod disk;
 mod memory;
 mod receipt;
+mod records;
 mod seen;
 mod taken;
 mod waiting;
@@ -16,11 +19,19 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tracing::Span;
 
+#[cfg(feature = "disk")]
+pub use self::disk::{
+    DiskInbox, DiskInboxBuilder, DiskInboxError, DiskInboxErrorKind, SalvageReport,
+};
 pub use self::memory::{MemoryInbox, MemoryInboxBuilder};
 pub use self::receipt::{Begun, KeepError, KeepErrorKind, Kept, Pending, Receipt, Starter};
+pub use self::records::{
+    JobRecord, Record, RecordFilter, RecordPage, RecordState, Records, RecordsError,
+    RecordsErrorKind, Stage,
+};
 pub use self::taken::{Attempt, AttemptEnd, Entry, Past, Settled, Taken};
 use crate::event::Delivery;
-pub use crate::event::RecordId;
+pub use crate::event::{RecordId, StoredDelivery};
 use crate::handler::HandlerName;
 
 /// The handlers that an event is kept for. Cheap to clone.
@@ -123,6 +134,11 @@ pub trait Inbox: fmt::Debug + Send + Sync + 'static {
 
     /// How full it is.
     fn stats(&self) -> InboxStats;
+
+    /// The inbox as something to look into, where it is one. The default is that it is not.
+    fn records(&self) -> Option<&dyn Records> {
+        None
+    }
 }
 
 /// An inbox that is shared is an inbox: keep a handle of your own to it.
@@ -158,6 +174,10 @@ impl<I: Inbox + ?Sized> Inbox for Arc<I> {
 
     fn stats(&self) -> InboxStats {
         (**self).stats()
+    }
+
+    fn records(&self) -> Option<&dyn Records> {
+        (**self).records()
     }
 }
 
@@ -251,4 +271,10 @@ pub struct InboxStats {
     pub held: usize,
     /// Jobs that ended as dead letters and are still there to be looked at.
     pub dead: usize,
+    /// Events whose bytes turned out to be damaged when they were to be handled: dead letters too.
+    pub damaged: usize,
+    /// Whether the store cannot be written at present: new events are refused until it can.
+    pub failing: bool,
+    /// What the store takes on disk, in bytes.
+    pub disk_bytes: u64,
 }

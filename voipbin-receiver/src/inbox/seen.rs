@@ -34,6 +34,8 @@ pub(crate) struct Seen {
     finished: Mutex<Line>,
     len: AtomicUsize,
     ttl: u32,
+    /// The tick at which the clock begins.
+    origin: u32,
     capacity: usize,
     evicted: AtomicU64,
     warned_at: AtomicU32,
@@ -97,10 +99,21 @@ impl Seen {
             len: AtomicUsize::new(0),
             // Rounded up, so that an identity lives at least as long as asked.
             ttl: ticks(ttl).saturating_add(1),
+            origin: 0,
             capacity: capacity.max(1),
             evicted: AtomicU64::new(0),
             warned_at: AtomicU32::new(0),
             clock,
+        }
+    }
+
+    /// The same with room for identities that were kept before the clock began.
+    #[cfg(feature = "disk")]
+    pub(crate) fn with_history(ttl: Duration, capacity: usize, clock: Arc<dyn Clock>) -> Self {
+        let seen = Self::new(ttl, capacity, clock);
+        Self {
+            origin: seen.ttl,
+            ..seen
         }
     }
 
@@ -184,6 +197,37 @@ impl Seen {
         }
         self.stand_in_line(Place::new(half, slot));
         Ok(())
+    }
+
+    /// Whether a copy of this would be known.
+    #[cfg(feature = "disk")]
+    pub(crate) fn knows(&self, key: EventKey) -> bool {
+        let now = self.now();
+        let (half, rest) = split(key);
+        self.map
+            .get(&half)
+            .is_some_and(|slot| slot.rest == rest && (slot.is_open() || !self.expired(*slot, now)))
+    }
+
+    /// Remembers an identity that was kept this long ago, before anything else is remembered; in the
+    /// order in which they were kept.
+    #[cfg(feature = "disk")]
+    pub(crate) fn restore(&self, key: EventKey, age: Duration, open: bool) {
+        let age = ticks(age);
+        if !open && age >= self.ttl {
+            return;
+        }
+        let (half, rest) = split(key);
+        let kept_at = self.now().saturating_sub(age);
+        let state = if open { kept_at | OPEN } else { kept_at };
+        let slot = Slot { rest, state };
+        if self.map.insert(half, slot).is_none() {
+            self.len.fetch_add(1, Ordering::Relaxed);
+        }
+        if !open {
+            self.line().push(Place::new(half, slot));
+            self.evict(self.now());
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -272,6 +316,8 @@ impl Seen {
 
     fn now(&self) -> u32 {
         ticks(self.clock.monotonic())
+            .saturating_add(self.origin)
+            .min(OPEN - 1)
     }
 
     fn line(&self) -> std::sync::MutexGuard<'_, Line> {

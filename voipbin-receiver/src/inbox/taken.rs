@@ -58,6 +58,18 @@ impl Entry {
         Self { span, ..self }
     }
 
+    /// The number that the inbox gave it.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The delivery, with the bytes that were verified.
+    #[must_use]
+    pub fn delivery(&self) -> &Delivery {
+        &self.delivery
+    }
+
     /// Counts one job as ended; true for the last one. For inboxes that keep no list of their own.
     #[must_use]
     pub fn settle_one(&self) -> bool {

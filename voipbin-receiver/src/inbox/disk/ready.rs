@@ -1,0 +1,214 @@
+//! What waits to be handed out.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::handler::HandlerName;
+use crate::inbox::waiting::Waiting;
+use crate::inbox::{Entry, Jobs, Past, Taken};
+
+/// Jobs in the order in which they are handed out.
+///
+/// Events that were just kept stand in line with their bodies, up to a number of bytes. What comes
+/// after that is read back from the file when its turn comes; from then on everything is, until the
+/// line has caught up, so that the order is kept.
+pub(super) struct Ready {
+    /// Jobs that were handed out before and may run again: before all others.
+    again: VecDeque<Slot>,
+    line: VecDeque<Slot>,
+    /// The number of the first event that is in the file alone.
+    pub(super) in_file: Option<u64>,
+    /// The number after the last event that was read in its turn.
+    pub(super) read_to: u64,
+    waiting: Waiting<Again>,
+    /// Bytes of the bodies in the line.
+    bytes: usize,
+    max_bytes: usize,
+    pub(super) closed: bool,
+}
+
+/// A job that comes again.
+#[derive(Clone, Debug)]
+pub(super) struct Again {
+    pub(super) seq: u64,
+    pub(super) handler: HandlerName,
+    pub(super) past: Past,
+}
+
+/// Jobs of one event.
+struct Slot {
+    seq: u64,
+    /// `None` until it is read back.
+    entry: Option<Arc<Entry>>,
+    jobs: SlotJobs,
+}
+
+enum SlotJobs {
+    /// All of them, none of which ever ran; so many were handed out.
+    Fresh(Jobs, usize),
+    /// These.
+    Listed(VecDeque<(HandlerName, Past)>),
+}
+
+/// What comes next.
+pub(super) enum Next {
+    Jobs(Vec<Taken>),
+    /// The event of this number must be read first.
+    Read(u64),
+    /// The file must be read from this number on.
+    ReadFrom(u64),
+    /// Nothing as yet; perhaps at this time.
+    Wait(Option<Instant>),
+    Closed,
+}
+
+impl SlotJobs {
+    fn next(&mut self) -> Option<(HandlerName, Past)> {
+        match self {
+            Self::Fresh(jobs, handed_out) => {
+                let handler = jobs.iter().nth(*handed_out)?.clone();
+                *handed_out += 1;
+                Some((handler, Past::default()))
+            }
+            Self::Listed(jobs) => jobs.pop_front(),
+        }
+    }
+}
+
+impl Ready {
+    pub(super) fn new(max_bytes: usize) -> Self {
+        Self {
+            again: VecDeque::new(),
+            line: VecDeque::new(),
+            in_file: None,
+            read_to: 0,
+            waiting: Waiting::default(),
+            bytes: 0,
+            max_bytes,
+            closed: false,
+        }
+    }
+
+    /// An event that is in the file as of now.
+    pub(super) fn push_kept(&mut self, entry: Entry, jobs: Jobs) {
+        // It may have been read back before the writer got here.
+        if self.in_file.is_some() || entry.id() < self.read_to {
+            return;
+        }
+        let bytes = entry.delivery().body().len();
+        if self.bytes.saturating_add(bytes) > self.max_bytes && self.bytes > 0 {
+            self.in_file = Some(entry.id());
+            return;
+        }
+        self.bytes += bytes;
+        self.line.push_back(Slot {
+            seq: entry.id(),
+            entry: Some(Arc::new(entry)),
+            jobs: SlotJobs::Fresh(jobs, 0),
+        });
+    }
+
+    /// An event that was read back in its turn, with its jobs that may run.
+    pub(super) fn push_read(&mut self, entry: Entry, jobs: VecDeque<(HandlerName, Past)>) {
+        self.bytes += entry.delivery().body().len();
+        self.line.push_back(Slot {
+            seq: entry.id(),
+            entry: Some(Arc::new(entry)),
+            jobs: SlotJobs::Listed(jobs),
+        });
+    }
+
+    /// A job that may run again after this time.
+    pub(super) fn push_again(&mut self, again: Again, after: Duration) {
+        self.waiting.push(Instant::now(), after, again);
+    }
+
+    /// The event of jobs that come again was read; `None` when it is gone.
+    pub(super) fn fill(&mut self, seq: u64, entry: Option<&Arc<Entry>>) {
+        match entry {
+            Some(entry) => {
+                for slot in &mut self.again {
+                    if slot.seq == seq {
+                        slot.entry = Some(Arc::clone(entry));
+                    }
+                }
+            }
+            None => self.again.retain(|slot| slot.seq != seq),
+        }
+    }
+
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    pub(super) fn next(&mut self, max: usize) -> Next {
+        if self.closed {
+            return Next::Closed;
+        }
+        let now = Instant::now();
+        while let Some(Again { seq, handler, past }) = self.waiting.pop_due(now) {
+            self.again.push_back(Slot {
+                seq,
+                entry: None,
+                jobs: SlotJobs::Listed(VecDeque::from([(handler, past)])),
+            });
+        }
+        let mut jobs = Vec::new();
+        while jobs.len() < max {
+            if let Some(slot) = self.again.front_mut() {
+                let Some(entry) = &slot.entry else {
+                    return jobs_or(jobs, Next::Read(slot.seq));
+                };
+                match slot.jobs.next() {
+                    Some((handler, past)) => {
+                        jobs.push(Taken::new(Arc::clone(entry), handler).after(past));
+                    }
+                    None => {
+                        self.again.pop_front();
+                    }
+                }
+            } else if let Some(slot) = self.line.front_mut() {
+                match (&slot.entry, slot.jobs.next()) {
+                    (Some(entry), Some((handler, past))) => {
+                        jobs.push(Taken::new(Arc::clone(entry), handler).after(past));
+                    }
+                    _ => self.pop_line(),
+                }
+            } else if let Some(from) = self.in_file {
+                return jobs_or(jobs, Next::ReadFrom(from));
+            } else {
+                break;
+            }
+        }
+        let until = self.waiting.next_due();
+        jobs_or(jobs, Next::Wait(until))
+    }
+
+    /// Whether somebody else who waits should look again.
+    pub(super) fn has_more(&self) -> bool {
+        !self.again.is_empty() || !self.line.is_empty() || self.in_file.is_some()
+    }
+
+    fn pop_line(&mut self) {
+        if let Some(Slot {
+            entry: Some(entry), ..
+        }) = self.line.pop_front()
+        {
+            self.bytes = self.bytes.saturating_sub(entry.delivery().body().len());
+        }
+        if self.line.is_empty() && self.line.capacity() > 4096 {
+            self.line = VecDeque::new();
+        }
+    }
+}
+
+fn jobs_or(jobs: Vec<Taken>, otherwise: Next) -> Next {
+    if jobs.is_empty() {
+        otherwise
+    } else {
+        Next::Jobs(jobs)
+    }
+}

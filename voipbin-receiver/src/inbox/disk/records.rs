@@ -1,0 +1,217 @@
+//! Looking into the file: as of the last commit, whether or not the events are in memory.
+
+use std::sync::{Arc, PoisonError};
+
+use async_trait::async_trait;
+use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
+use tracing::Span;
+
+use super::convert;
+use super::record::{EventProgress, Head, JobProgress, JobStage};
+use super::shared::{Command, New, Shared, Told};
+use super::store::Loaded;
+use super::store_error::StoreError;
+use super::{DiskInbox, Inbox};
+use crate::event::RecordId;
+use crate::handler::HandlerName;
+use crate::inbox::{
+    Incoming, JobRecord, Record, RecordFilter, RecordPage, Records, RecordsError, Repeats, Stage,
+};
+
+/// How many rows are read at once.
+const ROWS: usize = 16;
+
+#[async_trait]
+impl Records for DiskInbox {
+    async fn list(
+        &self,
+        filter: &RecordFilter,
+        after: Option<RecordId>,
+        most: usize,
+    ) -> Result<RecordPage, RecordsError> {
+        self.flush().await;
+        let mut records = Vec::new();
+        let mut from = after.map_or(1, |after| after.get().saturating_add(1));
+        while records.len() < most {
+            let shared = Arc::clone(self.shared());
+            let read = spawn_blocking(move || read(&shared, from)).await;
+            let (found, next) = read
+                .map_err(RecordsError::storage)?
+                .map_err(RecordsError::storage)?;
+            for record in found {
+                if filter.takes(&record) {
+                    if records.len() == most {
+                        let next = records.last().map(|record: &Record| record.id);
+                        return Ok(RecordPage::new(records, next));
+                    }
+                    records.push(record);
+                }
+            }
+            let Some(next) = next else {
+                return Ok(RecordPage::new(records, None));
+            };
+            from = next;
+        }
+        let next = records.last().map(|record| record.id);
+        Ok(RecordPage::new(records, next))
+    }
+
+    async fn get(&self, id: RecordId) -> Result<Option<Record>, RecordsError> {
+        self.flush().await;
+        let shared = Arc::clone(self.shared());
+        let read = spawn_blocking(move || read(&shared, id.get())).await;
+        let (found, _) = read
+            .map_err(RecordsError::storage)?
+            .map_err(RecordsError::storage)?;
+        Ok(found.into_iter().find(|record| record.id == id))
+    }
+
+    async fn replay(
+        &self,
+        id: RecordId,
+        handlers: Option<&[HandlerName]>,
+    ) -> Result<RecordId, RecordsError> {
+        let record = self.get(id).await?.ok_or_else(RecordsError::not_found)?;
+        let dead = record
+            .jobs
+            .iter()
+            .filter(|job| matches!(job.stage, Stage::Dead { .. }));
+        let dead: Vec<HandlerName> = dead.map(|job| job.handler.clone()).collect();
+        let jobs = match handlers {
+            Some(handlers) => handlers.iter().cloned().collect(),
+            None if dead.is_empty() => record.jobs.into_iter().map(|job| job.handler).collect(),
+            None => dead.into_iter().collect(),
+        };
+        let (told, kept) = oneshot::channel();
+        self.shared().replay(New {
+            incoming: Incoming::new(record.delivery, jobs, Repeats::Mark).within(Span::none()),
+            possible_repeat: false,
+            told: Told::Replay { original: id, told },
+        });
+        match kept.await {
+            Ok(Some(replay)) => Ok(replay),
+            Ok(None) => Err(RecordsError::storage("the write failed")),
+            Err(_) => Err(RecordsError::storage("the inbox's writer has ended")),
+        }
+    }
+
+    async fn discard(&self, ids: &[RecordId]) -> Result<usize, RecordsError> {
+        let ids = ids.iter().map(|id| id.get()).collect();
+        let (told, discarded) = oneshot::channel();
+        self.shared().command(Command::Discard(ids, told));
+        let discarded = discarded
+            .await
+            .map_err(|_| RecordsError::storage("the inbox's writer has ended"))?;
+        self.flush().await;
+        Ok(discarded)
+    }
+}
+
+/// The events of some rows, from this number on, and the number that comes after them.
+fn read(shared: &Shared, from: u64) -> Result<(Vec<Record>, Option<u64>), StoreError> {
+    let store = shared.store.read().unwrap_or_else(PoisonError::into_inner);
+    let store = store.as_ref().ok_or_else(StoreError::closed)?;
+    let rows = store.rows(from, ROWS)?;
+    let more = rows.len() == ROWS;
+    let mut next = None;
+    let mut records = Vec::new();
+    for row in rows {
+        let Loaded {
+            key,
+            heads,
+            progress,
+            has_bodies,
+            ..
+        } = row;
+        next = Some(key.saturating_add(1).max(from));
+        let Some(heads) = heads else { continue };
+        if let Some(last) = heads.heads.last() {
+            next = Some(last.seq.saturating_add(1).max(from));
+        }
+        if !has_bodies {
+            continue;
+        }
+        // A damaged row is told of where its events are handled.
+        let Ok(Some(chunk)) = store.chunk(key) else {
+            continue;
+        };
+        let mut progress = progress
+            .map(|progress| progress.events)
+            .unwrap_or_default()
+            .into_iter()
+            .peekable();
+        for (head, body) in chunk.events {
+            while progress.next_if(|(seq, _)| *seq < head.seq).is_some() {}
+            let progress = progress.next_if(|(seq, _)| *seq == head.seq);
+            if head.seq < from || head.jobs.is_empty() {
+                continue;
+            }
+            let Some(jobs) = jobs(&head, &chunk.names, progress.map(|(_, progress)| progress))
+            else {
+                continue;
+            };
+            let Some(delivery) = convert::delivery(&head, body) else {
+                continue;
+            };
+            let replay_of = head.replay_of.map(RecordId::new);
+            records.push(Record::new(
+                RecordId::new(head.seq),
+                delivery,
+                replay_of,
+                jobs,
+            ));
+        }
+    }
+    Ok((records, next.filter(|_| more)))
+}
+
+/// `None` for an event that was given up.
+fn jobs(
+    head: &Head,
+    names: &[HandlerName],
+    progress: Option<EventProgress>,
+) -> Option<Vec<JobRecord>> {
+    let mut jobs: Vec<JobRecord> = head
+        .jobs
+        .iter()
+        .filter_map(|place| names.get(usize::from(*place)))
+        .map(|name| JobRecord::new(name.clone(), Stage::Queued))
+        .collect();
+    match progress {
+        None => {}
+        Some(EventProgress::Discarded { .. }) => return None,
+        Some(EventProgress::Finished { at }) => {
+            let at = convert::time(at);
+            jobs.iter_mut()
+                .for_each(|job| job.stage = Stage::Done { at });
+        }
+        Some(EventProgress::Jobs(stored)) => {
+            for (job, stored) in jobs.iter_mut().zip(stored) {
+                let JobProgress {
+                    attempts,
+                    stage,
+                    history,
+                } = stored;
+                job.attempts = attempts;
+                job.history = history.iter().map(convert::attempt).collect();
+                job.stage = match stage {
+                    JobStage::Queued => Stage::Queued,
+                    JobStage::Begun { at } => Stage::Running {
+                        since: convert::time(at),
+                    },
+                    JobStage::Waiting { until } => Stage::Waiting {
+                        until: convert::time(until),
+                    },
+                    JobStage::Done { at } => Stage::Done {
+                        at: convert::time(at),
+                    },
+                    JobStage::Dead { at } => Stage::Dead {
+                        at: convert::time(at),
+                    },
+                };
+            }
+        }
+    }
+    Some(jobs)
+}

@@ -1,0 +1,144 @@
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::convert::as_millis;
+use super::index::Keep;
+use super::{DiskInbox, DiskInboxError};
+use crate::clock::{Clock, SystemClock};
+
+#[derive(Clone)]
+pub(super) struct Settings {
+    pub(super) directory: PathBuf,
+    pub(super) max_events: usize,
+    pub(super) max_bytes: u64,
+    pub(super) memory: usize,
+    pub(super) max_identities: usize,
+    pub(super) identity_ttl: Duration,
+    pub(super) retain_done: Duration,
+    pub(super) retain_dead: Duration,
+    pub(super) completion_delay: Duration,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+impl Settings {
+    pub(super) fn keep(&self) -> Keep {
+        Keep {
+            done: as_millis(self.retain_done),
+            dead: as_millis(self.retain_dead),
+            identities: as_millis(self.identity_ttl),
+        }
+    }
+}
+
+/// The settings of a [`DiskInbox`].
+#[must_use = "settings do nothing until `open` is called"]
+pub struct DiskInboxBuilder(Settings);
+
+impl DiskInboxBuilder {
+    pub(super) fn new(directory: PathBuf) -> Self {
+        Self(Settings {
+            directory,
+            max_events: DiskInbox::DEFAULT_MAX_EVENTS,
+            max_bytes: DiskInbox::DEFAULT_MAX_BYTES,
+            memory: DiskInbox::DEFAULT_MEMORY,
+            max_identities: DiskInbox::DEFAULT_MAX_IDENTITIES,
+            identity_ttl: DiskInbox::DEFAULT_IDENTITY_TTL,
+            retain_done: DiskInbox::DEFAULT_RETAIN_DONE,
+            retain_dead: DiskInbox::DEFAULT_RETAIN_DEAD,
+            completion_delay: Duration::from_millis(10),
+            clock: Arc::new(SystemClock::new()),
+        })
+    }
+
+    /// How many events may be unfinished at once; 4,000,000 by default, at least 1. Each takes about
+    /// 80 bytes of memory.
+    pub fn max_events(mut self, events: usize) -> Self {
+        self.0.max_events = events;
+        self
+    }
+
+    /// How many bytes the bodies may have together, those of finished events that are retained
+    /// included; 8 GiB by default.
+    ///
+    /// Finished events give way first, those that finished longest ago; when unfinished and dead
+    /// ones alone reach the limit, new events are refused with a 503.
+    pub fn max_bytes(mut self, bytes: u64) -> Self {
+        self.0.max_bytes = bytes;
+        self
+    }
+
+    /// How many bytes of bodies wait for their handlers in memory; 32 MiB by default. What comes
+    /// beyond that is read back from the disk when its turn comes.
+    pub fn memory(mut self, bytes: usize) -> Self {
+        self.0.memory = bytes;
+        self
+    }
+
+    /// How many identities are remembered; 1,000,000 by default, for at most 56 bytes of memory
+    /// each. See [`MemoryInboxBuilder::max_identities`](crate::inbox::MemoryInboxBuilder::max_identities).
+    pub fn max_identities(mut self, identities: usize) -> Self {
+        self.0.max_identities = identities;
+        self
+    }
+
+    /// How long an identity is remembered, across restarts too, from the moment its event was
+    /// received; one hour by default. See
+    /// [`MemoryInboxBuilder::identity_ttl`](crate::inbox::MemoryInboxBuilder::identity_ttl).
+    pub fn identity_ttl(mut self, ttl: Duration) -> Self {
+        self.0.identity_ttl = ttl;
+        self
+    }
+
+    /// How long a finished event stays, to be looked at and handled again; 24 hours by default.
+    ///
+    /// Bodies are personal data. With [`Duration::ZERO`] they are removed as soon as all handlers are
+    /// done, or up to a minute later where they share a row with one that is not. The file is not
+    /// wiped: what was removed is overwritten as the space is used again.
+    pub fn retain_done(mut self, retention: Duration) -> Self {
+        self.0.retain_done = retention;
+        self
+    }
+
+    /// How long a dead letter stays; 30 days by default. After that it is removed.
+    pub fn retain_dead(mut self, retention: Duration) -> Self {
+        self.0.retain_dead = retention;
+        self
+    }
+
+    /// How long the completion of a handler may wait to be written together with others; 10
+    /// milliseconds by default. It is what may be handled again after the process was killed.
+    pub fn completion_delay(mut self, delay: Duration) -> Self {
+        self.0.completion_delay = delay;
+        self
+    }
+
+    /// Where the time comes from; the machine by default.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.0.clock = clock;
+        self
+    }
+
+    /// Opens the inbox, and creates its directory when there is none.
+    ///
+    /// It blocks: a moment for an empty one, a second or two for a million unfinished events.
+    ///
+    /// # Errors
+    ///
+    /// When the directory cannot be used, is in use, or holds a file that cannot be read;
+    /// [`DiskInboxError`] says which and what to do. Nothing is changed then.
+    pub fn open(self) -> Result<DiskInbox, DiskInboxError> {
+        DiskInbox::with(self.0)
+    }
+}
+
+impl fmt::Debug for DiskInboxBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DiskInboxBuilder")
+            .field("directory", &self.0.directory)
+            .field("max_events", &self.0.max_events)
+            .field("max_bytes", &self.0.max_bytes)
+            .finish_non_exhaustive()
+    }
+}
