@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use http::HeaderName;
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 
 use crate::build_error::{BuildError, BuildErrorKind};
 use crate::catalog::EventSet;
 use crate::clock::{Clock, SystemClock};
-use crate::dispatch::{Control, Dispatch, Home, Parts, RetryPolicy, start};
+use crate::dispatch::{Control, Dispatch, Home, LaneKey, Lanes, Parts, start};
 use crate::event::Delivery;
 use crate::gate::{SIGNATURE_HEADER, Secret, SecretFault, Verifier};
-use crate::handler::{IntoHandler, Registration, States};
+use crate::handler::{IntoHandler, Registration, RetryPolicy, States};
 use crate::inbox::{Inbox, MemoryInbox, Repeats};
 use crate::observe::Counters;
 use crate::pipeline::{IdentityFn, Pipeline, Seldom};
@@ -40,6 +40,8 @@ pub struct ReceiverBuilder {
     read_timeout: Duration,
     concurrency: usize,
     retry: RetryPolicy,
+    timeout: Option<Duration>,
+    lanes: LaneKey,
     home: Home,
     clock: Arc<dyn Clock>,
 }
@@ -75,6 +77,8 @@ impl ReceiverBuilder {
             read_timeout: Self::DEFAULT_READ_TIMEOUT,
             concurrency: Self::DEFAULT_CONCURRENCY,
             retry: RetryPolicy::default(),
+            timeout: None,
+            lanes: LaneKey::default(),
             home: Home::Auto,
             clock: Arc::new(SystemClock::new()),
         }
@@ -225,8 +229,11 @@ impl ReceiverBuilder {
         self
     }
 
-    /// How many handlers may run at once; 256 by default. The others wait in the inbox, and so does one
-    /// that failed until its next attempt.
+    /// How many handlers may run at once; 256 by default. One that failed and waits for its next attempt
+    /// does not count.
+    ///
+    /// A quarter of the slots is shared out and set aside: a handler that hangs in all that it can get
+    /// still leaves some for each of the others.
     pub fn concurrency(mut self, handlers: usize) -> Self {
         self.concurrency = handlers;
         self
@@ -249,6 +256,56 @@ impl ReceiverBuilder {
     /// ```
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
         self.retry = policy;
+        self
+    }
+
+    /// How long one run of a handler may take; for ever by default.
+    ///
+    /// A run that takes longer is dropped at its next await and counts as a failed attempt; a blocking
+    /// one cannot be stopped and goes on beside the next. Without a limit, one that hangs keeps its
+    /// slot, and what comes for the same resource waits behind it.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Chooses which deliveries a handler gets one after the other, in the order in which they were
+    /// kept: those for which this gives the same key. `None` is for deliveries that need no order.
+    ///
+    /// By default that is [`Delivery::lane_id`]: the events of one call, message or recording do not
+    /// overlap, and different ones run side by side. Each handler has lanes of its own. A further
+    /// attempt at an event may run after later events of its lane.
+    ///
+    /// ```
+    /// use voipbin_receiver::{Delivery, Receiver};
+    ///
+    /// #[derive(serde::Deserialize)]
+    /// struct Owned {
+    ///     customer_id: String,
+    /// }
+    ///
+    /// # fn main() -> Result<(), voipbin_receiver::BuildError> {
+    /// let receiver = Receiver::builder()
+    ///     .secret("the customer's webhook secret")
+    ///     // One at a time for each account.
+    ///     .lane_key(|delivery: &Delivery| {
+    ///         Some(delivery.payload::<Owned>().ok()?.customer_id.clone())
+    ///     })
+    ///     .on(voipbin_receiver::catalog::Any, |delivery: Delivery| async move { drop(delivery) })
+    ///     .build()?;
+    /// # Ok(()) }
+    /// ```
+    pub fn lane_key<F>(mut self, key: F) -> Self
+    where
+        F: Fn(&Delivery) -> Option<String> + Send + Sync + 'static,
+    {
+        self.lanes = LaneKey::Chosen(Box::new(key));
+        self
+    }
+
+    /// Lets all events run side by side, also those of one resource.
+    pub fn without_lanes(mut self) -> Self {
+        self.lanes = LaneKey::Off;
         self
     }
 
@@ -288,7 +345,7 @@ impl ReceiverBuilder {
     /// When settings are missing or contradict each other; [`BuildError`] says which and what to do.
     pub fn build(self) -> Result<Receiver, BuildError> {
         self.check()?;
-        let (router, handlers) = Router::build(self.registrations, &self.states)?;
+        let (router, handlers) = Router::build(self.registrations, &self.states, self.timeout)?;
         let counters = Arc::new(Counters::default());
         let inbox = match self.inbox {
             Some(inbox) => inbox,
@@ -298,6 +355,7 @@ impl ReceiverBuilder {
                     .build(),
             ),
         };
+        let lanes = Lanes::new(self.lanes, &handlers);
         let dispatch = Arc::new(Dispatch::new(Parts {
             inbox: Arc::clone(&inbox),
             handlers,
@@ -306,6 +364,7 @@ impl ReceiverBuilder {
             retry: self.retry,
             clock: Arc::clone(&self.clock),
             concurrency: self.concurrency,
+            lanes,
         }));
         let (deadlines, told) = mpsc::unbounded_channel();
         let (report, reported) = watch::channel(None);
@@ -375,12 +434,14 @@ impl ReceiverBuilder {
         if self.body_limit == 0 {
             return Err(BuildError::setting("body_limit", "at least 1 byte"));
         }
-        if !(1..=Semaphore::MAX_PERMITS).contains(&self.concurrency) {
-            let range = format!("between 1 and {}", Semaphore::MAX_PERMITS);
-            return Err(BuildError::setting("concurrency", &range));
+        if self.concurrency == 0 {
+            return Err(BuildError::setting("concurrency", "at least 1"));
         }
         if self.retry.attempts == 0 {
             return Err(BuildError::setting("retry.attempts", "at least 1"));
+        }
+        if self.timeout.is_some_and(|timeout| timeout.is_zero()) {
+            return Err(BuildError::setting("timeout", "more than zero"));
         }
         if self.read_timeout.is_zero() {
             return Err(BuildError::setting("read_timeout", "more than zero"));

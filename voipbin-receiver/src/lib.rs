@@ -123,11 +123,13 @@ pub use build_error::{BuildError, BuildErrorKind};
 pub use builder::ReceiverBuilder;
 #[doc(inline)]
 pub use catalog::events;
-pub use dispatch::{JobState, RetryPolicy, ShutdownReport, Unfinished};
+pub use dispatch::{JobState, ShutdownReport, Unfinished};
 #[doc(inline)]
 pub use event::{Delivery, EventKey};
 #[doc(inline)]
-pub use handler::{Context, Event, EventHandler, HandlerError, Registration, State, blocking};
+pub use handler::{
+    Context, Event, EventHandler, HandlerError, Registration, RetryPolicy, State, blocking,
+};
 #[doc(inline)]
 pub use inbox::Repeats;
 pub use observe::Stats;

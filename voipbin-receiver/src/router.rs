@@ -1,13 +1,14 @@
 //! Which handlers a delivery is for.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
 use crate::build_error::{BuildError, BuildErrorKind};
 use crate::catalog::{CATALOG, Condition, EventType, Select, Selector};
 use crate::event::Content;
-use crate::handler::{Call, HandlerName, Registration, SourceLocation, States};
+use crate::handler::{Call, HandlerName, Registration, RetryPolicy, SourceLocation, States};
 use crate::inbox::Jobs;
 
 /// From the type of an event to the handlers it is for, worked out when the receiver is built: a
@@ -19,8 +20,19 @@ pub(crate) struct Router {
     custom: Jobs,
 }
 
+/// The registered handlers.
+pub(crate) type Handlers = HashMap<HandlerName, Handler, RandomState>;
+
 /// A registered handler as the dispatcher runs it.
-pub(crate) type Handlers = HashMap<HandlerName, Call, RandomState>;
+pub(crate) struct Handler {
+    pub(crate) call: Call,
+    /// `None` leaves it to the receiver.
+    pub(crate) retry: Option<RetryPolicy>,
+    /// How long one of its runs may take.
+    pub(crate) timeout: Option<Duration>,
+    /// How many of its runs there may be at once.
+    pub(crate) concurrency: Option<usize>,
+}
 
 /// The handlers of one type of event, in the order in which they were registered.
 enum Route {
@@ -48,11 +60,13 @@ impl Router {
     pub(crate) fn build(
         registrations: Vec<Registration>,
         states: &States,
+        timeout: Option<Duration>,
     ) -> Result<(Self, Handlers), BuildError> {
         check_events(&registrations)?;
         check_names(&registrations)?;
         check_states(&registrations, states)?;
         check_fallbacks(&registrations)?;
+        check_limits(&registrations)?;
 
         let rows: Vec<Row> = registrations.iter().map(Row::new).collect();
         let fallback = jobs(&rows, &Select::Fallback);
@@ -80,10 +94,13 @@ impl Router {
             custom: jobs(&rows, &Select::Custom),
         };
         let names = rows.into_iter().map(|row| row.name);
-        let calls = registrations
-            .into_iter()
-            .map(|registration| registration.call);
-        Ok((router, names.zip(calls).collect()))
+        let handlers = registrations.into_iter().map(|registration| Handler {
+            call: registration.call,
+            retry: registration.retry,
+            timeout: registration.timeout.or(timeout),
+            concurrency: registration.concurrency,
+        });
+        Ok((router, names.zip(handlers).collect()))
     }
 
     /// The handlers that a body is for, in the order in which they were registered.
@@ -260,6 +277,33 @@ fn check_events(registrations: &[Registration]) -> Result<(), BuildError> {
                 ));
             }
         }
+    }
+    Ok(())
+}
+
+fn check_limits(registrations: &[Registration]) -> Result<(), BuildError> {
+    for Registration {
+        name,
+        location,
+        retry,
+        timeout,
+        concurrency,
+        ..
+    } in registrations
+    {
+        let zero = if retry.as_ref().is_some_and(|retry| retry.attempts == 0) {
+            "attempts"
+        } else if timeout.is_some_and(|timeout| timeout.is_zero()) {
+            "timeout"
+        } else if *concurrency == Some(0) {
+            "concurrency"
+        } else {
+            continue;
+        };
+        return Err(BuildError::new(
+            BuildErrorKind::BadSetting,
+            format!("the handler `{name}` at {location} could never run with a `{zero}` of zero"),
+        ));
     }
     Ok(())
 }

@@ -4,25 +4,34 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::FutureExt;
-use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument;
 
 use super::pump::Dispatch;
 use crate::catalog::EventType;
-use crate::handler::{Call, Context, HandlerError, Next};
-use crate::inbox::{Attempt, AttemptEnd, Settled, Taken};
+use crate::handler::{Call, Context, HandlerError, Next, RetryPolicy};
+use crate::inbox::{Attempt, AttemptEnd, Parked, Settled, Taken};
+use crate::router::Handler;
 
 /// One handler for one event, that was taken out of the inbox.
 pub(super) struct Job {
     pub(super) id: u64,
-    pub(super) taken: Taken,
+    pub(super) job: Held,
 }
 
-/// What a job holds while it runs.
-pub(super) struct Place {
-    pub(super) _slot: OwnedSemaphorePermit,
-    /// For a suspect: the only permit to be one.
-    pub(super) _alone: Option<OwnedSemaphorePermit>,
+/// A job with the bytes of its event, or one that the inbox can find again.
+#[derive(Clone)]
+pub(super) enum Held {
+    Here(Taken),
+    Parked(Parked),
+}
+
+impl Held {
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Here(taken) => taken.delivery().body().len(),
+            Self::Parked(_) => 0,
+        }
+    }
 }
 
 /// How a run ended.
@@ -30,6 +39,8 @@ enum Ended {
     Well,
     Error(HandlerError),
     Panic,
+    /// It took too long.
+    Late,
     /// The runtime went away.
     Cancelled,
 }
@@ -43,17 +54,17 @@ struct Failure {
 impl Job {
     /// Runs the handler to its end and settles the job. Whatever the handler, its error or its
     /// payload do, the job is settled; only one that is cut short is not.
-    pub(super) async fn run(self, dispatch: Arc<Dispatch>, place: Place) {
-        let Self { id, taken } = self;
-        let Some(call) = dispatch.handlers.get(taken.handler()) else {
-            log(|| {
-                tracing::error!(
-                    parent: taken.span(),
-                    handler = %taken.handler(),
-                    identity = %taken.delivery().identity(),
-                    "no handler of this name is registered: its event is held"
-                );
-            });
+    pub(super) async fn run(self, dispatch: Arc<Dispatch>) {
+        let Self { id, job } = self;
+        let taken = match job {
+            Held::Here(taken) => taken,
+            Held::Parked(parked) => match dispatch.inbox.unpark(&parked).await {
+                Some(taken) => taken,
+                None => return dispatch.forget(id),
+            },
+        };
+        let Some(handler) = dispatch.handlers.get(taken.handler()) else {
+            dispatch.tell_held(&taken);
             return dispatch.settle(id, &taken, Settled::Held);
         };
         if let Some(reason) = dispatch.exhausted(&taken) {
@@ -62,20 +73,19 @@ impl Job {
         if !dispatch.inbox.begin(&taken).await {
             return dispatch.settle(id, &taken, Settled::Released);
         }
-        let running = dispatch.begin(id);
-        let ended = run(&dispatch, call, &taken).await;
+        let running = dispatch.begin(id, &taken);
+        let ended = run(&dispatch, handler, &taken).await;
         drop(running);
         match ended {
             Some(Ok(())) => dispatch.done(id, &taken),
             Some(Err(failure)) => dispatch.failed(id, &taken, failure.attempt, failure.next),
             None => {}
         }
-        drop(place);
     }
 }
 
 /// `None` when it was cut short.
-async fn run(dispatch: &Dispatch, call: &Call, taken: &Taken) -> Option<Result<(), Failure>> {
+async fn run(dispatch: &Dispatch, handler: &Handler, taken: &Taken) -> Option<Result<(), Failure>> {
     let attempt = taken.attempts().saturating_add(1);
     let began_at = dispatch.clock.wall();
     let begun = Instant::now();
@@ -84,7 +94,13 @@ async fn run(dispatch: &Dispatch, call: &Call, taken: &Taken) -> Option<Result<(
         Some(Err(Failure { attempt, next }))
     };
     let run = async {
-        let ended = call_handler(dispatch, call, taken, attempt).await;
+        let call = call_handler(dispatch, &handler.call, taken, attempt);
+        let ended = match handler.timeout {
+            Some(limit) => tokio::time::timeout(limit, call)
+                .await
+                .unwrap_or(Ended::Late),
+            None => call.await,
+        };
         // User code that may panic: the text of an error, and its drop.
         let told = AssertUnwindSafe(|| match ended {
             Ended::Well => {
@@ -94,6 +110,7 @@ async fn run(dispatch: &Dispatch, call: &Call, taken: &Taken) -> Option<Result<(
             Ended::Cancelled => None,
             Ended::Error(error) => failure(AttemptEnd::Failed(error.chain()), error.next()),
             Ended::Panic => failure(AttemptEnd::Panicked, Next::Policy),
+            Ended::Late => failure(AttemptEnd::TimedOut, Next::Policy),
         });
         catch_unwind(told).unwrap_or_else(|payload| {
             discard(payload);
@@ -155,7 +172,7 @@ impl Dispatch {
     fn failed(&self, id: u64, taken: &Taken, attempt: Attempt, next: Next) {
         self.counters.failed.add();
         let made = taken.attempts().saturating_add(1);
-        let policy = &self.retry;
+        let policy = self.policy(taken);
         let wait = match next {
             Next::GiveUp => None,
             _ if made >= policy.attempts => None,
@@ -195,16 +212,41 @@ impl Dispatch {
         if attempts == 0 {
             return None;
         }
-        if attempts >= self.retry.attempts {
+        let policy = self.policy(taken);
+        if attempts >= policy.attempts {
             Some("no attempt is left")
-        } else if self.age(taken) > self.retry.max_age {
+        } else if self.age(taken) > policy.max_age {
             Some("it is too old for another attempt")
         } else {
             None
         }
     }
 
+    fn policy(&self, taken: &Taken) -> &RetryPolicy {
+        let handler = self.handlers.get(taken.handler());
+        let own = handler.and_then(|handler| handler.retry.as_ref());
+        own.unwrap_or(&self.retry)
+    }
+
+    /// Once for each name: an inbox may hold many of its events.
+    fn tell_held(&self, taken: &Taken) {
+        let first = self.missing.insert(taken.handler().clone(), ()).is_none();
+        if first {
+            log(|| {
+                tracing::error!(
+                    parent: taken.span(),
+                    handler = %taken.handler(),
+                    "no handler of this name is registered: its events are held until there is one"
+                );
+            });
+        }
+    }
+
     fn age(&self, taken: &Taken) -> Duration {
+        // Somebody asked for it just now, however old it is.
+        if taken.replay_of().is_some() {
+            return Duration::ZERO;
+        }
         let now: SystemTime = self.clock.wall();
         now.duration_since(taken.delivery().received_at())
             .unwrap_or_default()

@@ -1,12 +1,13 @@
 //! Runs handlers in the background: bounded, isolated from each other and from the answer.
 
 mod job;
+mod lanes;
 mod pump;
-mod retry;
 mod runtime;
+mod schedule;
 mod shutdown;
 
+pub(crate) use self::lanes::{LaneKey, Lanes};
 pub(crate) use self::pump::{Control, Dispatch, Parts};
-pub use self::retry::RetryPolicy;
 pub(crate) use self::runtime::{Home, start};
 pub use self::shutdown::{JobState, ShutdownReport, Unfinished};

@@ -1,4 +1,3 @@
-use std::collections::VecDeque;
 use std::future::{Future, pending};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -7,15 +6,17 @@ use std::time::Duration;
 
 use dashmap::DashMap;
 use futures_util::FutureExt;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use futures_util::future::BoxFuture;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::job::{Job, Place};
-use super::retry::RetryPolicy;
+use super::job::{Held, Job};
+use super::lanes::Lanes;
+use super::schedule::{Schedule, Ticket};
 use super::shutdown::{JobState, ShutdownReport, Unfinished};
 use crate::clock::Clock;
-use crate::handler::States;
+use crate::handler::{HandlerName, RetryPolicy, States};
 use crate::inbox::{Attempt, Durability, Inbox, Settled, Taken};
 use crate::observe::Counters;
 use crate::router::Handlers;
@@ -34,10 +35,8 @@ pub(crate) struct Dispatch {
     pub(crate) counters: Arc<Counters>,
     pub(crate) retry: RetryPolicy,
     pub(crate) clock: Arc<dyn Clock>,
-    slots: Arc<Semaphore>,
-    /// One permit: for a job during which the process died before. The one that kills the process
-    /// again takes no other with it.
-    suspects: Arc<Semaphore>,
+    lanes: Lanes,
+    slots: usize,
     /// Every job that was taken out of the inbox and is not settled. It does not live in the pump,
     /// which can go away with its runtime.
     open: DashMap<u64, Open>,
@@ -47,10 +46,12 @@ pub(crate) struct Dispatch {
     draining: AtomicBool,
     /// Jobs that failed during a shutdown, for which nobody will make the next attempt.
     left_failed: Mutex<Vec<Unfinished>>,
+    /// Handlers that events are held for because they are not registered.
+    pub(super) missing: DashMap<HandlerName, ()>,
 }
 
 struct Open {
-    taken: Taken,
+    job: Held,
     state: JobState,
 }
 
@@ -63,6 +64,7 @@ pub(crate) struct Parts {
     pub(crate) retry: RetryPolicy,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) concurrency: usize,
+    pub(crate) lanes: Lanes,
 }
 
 /// Counts a run for as long as it lives.
@@ -91,6 +93,7 @@ impl Dispatch {
             retry,
             clock,
             concurrency,
+            lanes,
         } = parts;
         Self {
             inbox,
@@ -99,13 +102,14 @@ impl Dispatch {
             counters,
             retry,
             clock,
-            slots: Arc::new(Semaphore::new(concurrency)),
-            suspects: Arc::new(Semaphore::new(1)),
+            lanes,
+            slots: concurrency,
             open: DashMap::new(),
             next_job: AtomicU64::new(0),
             running: Arc::default(),
             draining: AtomicBool::new(false),
             left_failed: Mutex::default(),
+            missing: DashMap::new(),
         }
     }
 
@@ -125,12 +129,7 @@ impl Dispatch {
 
     async fn run(self: Arc<Self>, control: Control, mut abandoned: Abandoned) {
         let Control { deadlines, report } = control;
-        let mut pump = Pump {
-            jobs: JoinSet::new(),
-            waiting: VecDeque::new(),
-            suspects: VecDeque::new(),
-            dispatch: self,
-        };
+        let mut pump = Pump::new(self);
         let drained = tokio::select! {
             biased;
             () = passed(deadlines) => false,
@@ -162,19 +161,20 @@ impl Dispatch {
             && self.inbox.promises().durability == Durability::Process
     }
 
-    fn open(&self, taken: Taken) -> Job {
+    fn open(&self, job: Held, state: JobState) -> Job {
         let id = self.next_job.fetch_add(1, Ordering::Relaxed);
         let open = Open {
-            taken: taken.clone(),
-            state: JobState::before_a_run(&taken),
+            job: job.clone(),
+            state,
         };
         self.open.insert(id, open);
-        Job { id, taken }
+        Job { id, job }
     }
 
-    pub(super) fn begin(&self, id: u64) -> Running {
+    pub(super) fn begin(&self, id: u64, taken: &Taken) -> Running {
         if let Some(mut open) = self.open.get_mut(&id) {
             open.state = JobState::Running;
+            open.job = Held::Here(taken.clone());
         }
         self.running.fetch_add(1, Ordering::Relaxed);
         Running(Arc::clone(&self.running))
@@ -185,6 +185,11 @@ impl Dispatch {
         if self.open.remove(&id).is_some() {
             self.inbox.settle(taken, outcome);
         }
+    }
+
+    /// The job is not there any more: it was given up, or its bytes are damaged.
+    pub(super) fn forget(&self, id: u64) {
+        self.open.remove(&id);
     }
 
     /// The job failed with attempts left that nobody will make.
@@ -212,21 +217,26 @@ impl Dispatch {
     fn release_all(&self) {
         let ids: Vec<u64> = self.open.iter().map(|open| *open.key()).collect();
         for id in ids {
-            if let Some((_, open)) = self.open.remove(&id) {
-                self.inbox.settle(&open.taken, Settled::Released);
+            match self.open.remove(&id).map(|(_, open)| open.job) {
+                Some(Held::Here(taken)) => self.inbox.settle(&taken, Settled::Released),
+                Some(Held::Parked(parked)) => self.inbox.put_back(&parked),
+                None => {}
             }
         }
     }
 
     /// The jobs that are not settled: first those that run, each in the order in which they
-    /// were taken.
+    /// were taken. With an inbox that loses nothing, only those that run: the others stay there.
     pub(crate) fn unsettled(&self) -> Vec<Unfinished> {
+        let loses = self.inbox.promises().durability == Durability::Process;
         let mut open: Vec<(u64, Unfinished)> = self
             .open
             .iter()
-            .map(|entry| {
-                let Open { taken, state } = entry.value();
-                (*entry.key(), Unfinished::new(taken.clone(), *state))
+            .filter_map(|entry| {
+                let Open { job, state } = entry.value();
+                let Held::Here(taken) = job else { return None };
+                let counts = loses || *state == JobState::Running;
+                counts.then(|| (*entry.key(), Unfinished::new(taken.clone(), *state)))
             })
             .collect();
         open.sort_by_key(|(id, job)| (job.state != JobState::Running, *id));
@@ -270,93 +280,122 @@ impl Drop for Abandoned {
 struct Pump {
     dispatch: Arc<Dispatch>,
     jobs: JoinSet<()>,
-    /// Jobs that have no slot yet.
-    waiting: VecDeque<Job>,
-    /// Those of them that wait for the end of another suspect, and hold up nobody else.
-    suspects: VecDeque<Job>,
+    schedule: Schedule<Job>,
+    /// Where jobs that have ended tell so, however they ended.
+    endings: mpsc::UnboundedReceiver<Ticket>,
+    end: mpsc::UnboundedSender<Ticket>,
+    /// Bytes of the bodies of jobs that wait here.
+    waiting_bytes: usize,
+}
+
+/// Gives a ticket back when it is dropped.
+struct Seat {
+    ticket: Option<Ticket>,
+    end: mpsc::UnboundedSender<Ticket>,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            // Nobody listens when the pump is gone.
+            let _ = self.end.send(ticket);
+        }
+    }
 }
 
 impl Pump {
+    fn new(dispatch: Arc<Dispatch>) -> Self {
+        let (end, endings) = mpsc::unbounded_channel();
+        let schedule = Schedule::new(dispatch.slots, &dispatch.lanes.limits());
+        Self {
+            dispatch,
+            jobs: JoinSet::new(),
+            schedule,
+            endings,
+            end,
+            waiting_bytes: 0,
+        }
+    }
+
     /// Dropping this future at any await loses nothing: an event is in the inbox, or its jobs are
     /// open.
     async fn run(&mut self) {
-        let slots = Arc::clone(&self.dispatch.slots);
-        // The semaphore is never closed.
-        while let Ok(slot) = Arc::clone(&slots).acquire_owned().await {
+        let inbox = Arc::clone(&self.dispatch.inbox);
+        let mut taking: Option<BoxFuture<'_, Vec<Taken>>> = None;
+        let mut ended = false;
+        loop {
+            while let Some((job, ticket)) = self.schedule.next() {
+                self.spawn(job, ticket);
+            }
             while self.jobs.try_join_next().is_some() {}
-            // Not more than can begin at once, so that the rest stays where it is safe.
-            let free = slots.available_permits() + 1;
-            let taken = tokio::select! {
-                biased;
-                Some(alone) = self.next_suspect() => {
-                    self.begin_suspect(slot, alone);
-                    continue;
-                }
-                taken = self.dispatch.inbox.take(free.min(BATCH)) => taken,
-            };
-            if taken.is_empty() {
+            if ended && self.schedule.running() == 0 && self.schedule.waiting() == 0 {
                 break;
             }
-            let mut slot = Some(slot);
-            for taken in taken {
-                let job = self.dispatch.open(taken);
-                self.waiting.push_back(job);
-                let free = slot.take();
-                if let Some(slot) = free.or_else(|| Arc::clone(&slots).try_acquire_owned().ok()) {
-                    self.begin(slot);
-                }
+            // Not more than can begin at once, so that the rest stays where it is safe.
+            let free = self.schedule.free().min(BATCH);
+            if free > 0 && !ended && taking.is_none() {
+                taking = Some(inbox.take(free));
             }
-            // Somebody else may have taken a slot meanwhile.
-            while !self.waiting.is_empty() {
-                match Arc::clone(&slots).acquire_owned().await {
-                    Ok(slot) => self.begin(slot),
-                    Err(_) => break,
+            let take = async {
+                match &mut taking {
+                    Some(taking) if free > 0 => taking.await,
+                    _ => pending().await,
                 }
-            }
-        }
-        while let Some(alone) = self.next_suspect().await {
-            match Arc::clone(&slots).acquire_owned().await {
-                Ok(slot) => self.begin_suspect(slot, alone),
-                Err(_) => break,
+            };
+            tokio::select! {
+                biased;
+                Some(ticket) = self.endings.recv() => {
+                    self.schedule.ended(ticket);
+                    while let Ok(ticket) = self.endings.try_recv() {
+                        self.schedule.ended(ticket);
+                    }
+                }
+                taken = take => {
+                    taking = None;
+                    ended = taken.is_empty();
+                    for job in taken {
+                        self.admit(job);
+                    }
+                }
             }
         }
         while self.jobs.join_next().await.is_some() {}
     }
 
-    /// Begins the job that has waited longest and may begin.
-    fn begin(&mut self, slot: OwnedSemaphorePermit) {
-        while let Some(job) = self.waiting.pop_front() {
-            if !job.taken.is_suspect() {
-                return self.spawn(job, slot, None);
+    /// Puts a job where it waits for its turn.
+    fn admit(&mut self, taken: Taken) {
+        /// Bodies of jobs that wait for their lane or their handler; what comes beyond that is put
+        /// away, where the inbox can read it again.
+        const MOST_BYTES: usize = 16 << 20;
+        let dispatch = Arc::clone(&self.dispatch);
+        let (flow, lane) = dispatch.lanes.place(&taken);
+        let suspect = taken.is_suspect();
+        let state = JobState::before_a_run(&taken);
+        let bytes = taken.delivery().body().len();
+        let job = if self.waiting_bytes.saturating_add(bytes) > MOST_BYTES {
+            match dispatch.inbox.park(&taken) {
+                Some(parked) => Held::Parked(parked),
+                None => Held::Here(taken),
             }
-            self.suspects.push_back(job);
-            if let Ok(alone) = Arc::clone(&self.dispatch.suspects).try_acquire_owned() {
-                return self.begin_suspect(slot, alone);
-            }
-        }
-    }
-
-    /// Waits until a suspect may begin; `None` when there is none.
-    async fn next_suspect(&self) -> Option<OwnedSemaphorePermit> {
-        if self.suspects.is_empty() {
-            return None;
-        }
-        let suspects = Arc::clone(&self.dispatch.suspects);
-        suspects.acquire_owned().await.ok()
-    }
-
-    fn begin_suspect(&mut self, slot: OwnedSemaphorePermit, alone: OwnedSemaphorePermit) {
-        if let Some(job) = self.suspects.pop_front() {
-            self.spawn(job, slot, Some(alone));
-        }
-    }
-
-    fn spawn(&mut self, job: Job, slot: OwnedSemaphorePermit, alone: Option<OwnedSemaphorePermit>) {
-        let place = Place {
-            _slot: slot,
-            _alone: alone,
+        } else {
+            Held::Here(taken)
         };
-        self.jobs.spawn(job.run(Arc::clone(&self.dispatch), place));
+        self.waiting_bytes = self.waiting_bytes.saturating_add(job.bytes());
+        let job = dispatch.open(job, state);
+        self.schedule.admit(job, flow, lane, suspect);
+    }
+
+    fn spawn(&mut self, job: Job, ticket: Ticket) {
+        self.waiting_bytes = self.waiting_bytes.saturating_sub(job.job.bytes());
+        let seat = Seat {
+            ticket: Some(ticket),
+            end: self.end.clone(),
+        };
+        let dispatch = Arc::clone(&self.dispatch);
+        self.jobs.spawn(async move {
+            job.run(dispatch).await;
+            drop(seat);
+        });
     }
 
     /// Ends what runs at its next await, and waits a moment for it: what still comes to its own end

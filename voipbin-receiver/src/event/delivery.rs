@@ -1,4 +1,5 @@
 use std::any::{Any, TypeId};
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
@@ -143,6 +144,21 @@ impl Delivery {
                 ..
             } => Some(id),
             _ => None,
+        }
+    }
+
+    /// The id whose events belong in one order: that of the resource or, where it is a part of
+    /// another, of that one, such as the transcription of a transcript, the AI call of an AI message or
+    /// the chat of a chat message. `None` for a custom delivery and for an event without an id.
+    #[must_use]
+    pub fn lane_id(&self) -> Option<Cow<'_, str>> {
+        let container = self
+            .resource_kind()
+            .and_then(ResourceKind::container_field)
+            .and_then(|field| resource::container_id(self.payload_json(), field));
+        match container {
+            Some(id) => Some(id),
+            None => self.resource_id().map(Cow::Borrowed),
         }
     }
 

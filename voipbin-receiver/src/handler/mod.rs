@@ -5,6 +5,7 @@ mod call;
 mod context;
 mod error;
 mod registration;
+mod retry;
 mod signature;
 mod wiring;
 
@@ -21,5 +22,6 @@ pub use self::context::{Context, HandlerName};
 pub use self::error::HandlerError;
 pub(crate) use self::error::Next;
 pub use self::registration::{Annotated, Registration, SourceLocation};
+pub use self::retry::RetryPolicy;
 #[doc(hidden)]
 pub use self::wiring::{NotAnnotated, Wiring, argument_of, outcome_of};

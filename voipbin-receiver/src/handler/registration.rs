@@ -1,8 +1,10 @@
 use std::fmt;
 use std::panic::Location;
+use std::time::Duration;
 
 use super::argument::StateNeed;
 use super::call::{Call, IntoHandler};
+use super::retry::RetryPolicy;
 use crate::catalog::{EventSet, Selector};
 
 /// Where a handler was registered or written, for errors.
@@ -59,6 +61,9 @@ pub struct Registration {
     pub(crate) selectors: Vec<Selector>,
     pub(crate) needs: Vec<StateNeed>,
     pub(crate) call: Call,
+    pub(crate) retry: Option<RetryPolicy>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) concurrency: Option<usize>,
     pub(crate) location: SourceLocation,
 }
 
@@ -79,6 +84,9 @@ impl Registration {
             selectors,
             needs,
             call,
+            retry: None,
+            timeout: None,
+            concurrency: None,
             location: SourceLocation::new(caller.file(), caller.line()),
         }
     }
@@ -87,6 +95,30 @@ impl Registration {
     /// stable over releases: work that was begun is taken up again by its handler's name.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
+        self
+    }
+
+    /// How often and when this handler is tried again after it failed, rather than as
+    /// [`ReceiverBuilder::retry`](crate::ReceiverBuilder::retry) says.
+    pub fn retry(mut self, policy: RetryPolicy) -> Self {
+        self.retry = Some(policy);
+        self
+    }
+
+    /// How long one run of this handler may take, rather than as
+    /// [`ReceiverBuilder::timeout`](crate::ReceiverBuilder::timeout) says. A run that takes longer is
+    /// dropped at its next await and counts as a failed attempt; a blocking one cannot be stopped and
+    /// goes on beside the next.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// How many runs of this handler there may be at once. By default as many as the
+    /// [receiver](crate::ReceiverBuilder::concurrency) has slots, less those that are set aside for
+    /// the other handlers.
+    pub fn concurrency(mut self, runs: usize) -> Self {
+        self.concurrency = Some(runs);
         self
     }
 }

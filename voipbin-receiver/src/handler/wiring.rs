@@ -64,6 +64,9 @@ impl<E> Wiring<E> {
             selectors,
             needs,
             call,
+            retry: None,
+            timeout: None,
+            concurrency: None,
             location,
         }
     }

@@ -29,7 +29,7 @@ pub use self::records::{
     JobRecord, Record, RecordFilter, RecordPage, RecordState, Records, RecordsError,
     RecordsErrorKind, Stage,
 };
-pub use self::taken::{Attempt, AttemptEnd, Entry, Past, Settled, Taken};
+pub use self::taken::{Attempt, AttemptEnd, Entry, Parked, Past, Settled, Taken};
 use crate::event::Delivery;
 pub use crate::event::{RecordId, StoredDelivery};
 use crate::handler::HandlerName;
@@ -117,6 +117,24 @@ pub trait Inbox: fmt::Debug + Send + Sync + 'static {
     /// done or dead.
     fn settle(&self, job: &Taken, outcome: Settled);
 
+    /// Takes the bytes of a job that waits for its turn off the dispatcher's hands. An inbox that can
+    /// find them again gives what it finds them by; the default is that it cannot.
+    fn park(&self, job: &Taken) -> Option<Parked> {
+        let _ = job;
+        None
+    }
+
+    /// The job again whose bytes were [parked](Self::park). `None` when it is not there any more.
+    async fn unpark(&self, parked: &Parked) -> Option<Taken> {
+        let _ = parked;
+        None
+    }
+
+    /// A parked job will not be run here: it is to be handed out again.
+    fn put_back(&self, parked: &Parked) {
+        let _ = parked;
+    }
+
     /// The receiver is shutting down.
     ///
     /// An inbox that loses its content with the process refuses new events from here on, goes on
@@ -158,6 +176,18 @@ impl<I: Inbox + ?Sized> Inbox for Arc<I> {
 
     fn settle(&self, job: &Taken, outcome: Settled) {
         (**self).settle(job, outcome);
+    }
+
+    fn park(&self, job: &Taken) -> Option<Parked> {
+        (**self).park(job)
+    }
+
+    async fn unpark(&self, parked: &Parked) -> Option<Taken> {
+        (**self).unpark(parked).await
+    }
+
+    fn put_back(&self, parked: &Parked) {
+        (**self).put_back(parked);
     }
 
     fn close(&self) {

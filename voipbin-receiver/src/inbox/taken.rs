@@ -253,6 +253,54 @@ impl fmt::Debug for Taken {
     }
 }
 
+/// A job whose bytes the inbox keeps until its turn; see [`Inbox::park`](super::Inbox::park).
+#[derive(Clone, Debug)]
+pub struct Parked {
+    id: u64,
+    handler: HandlerName,
+    past: Option<Arc<Past>>,
+}
+
+impl Parked {
+    /// This job without its bytes.
+    #[must_use]
+    pub fn new(job: &Taken) -> Self {
+        Self {
+            id: job.id(),
+            handler: job.handler.clone(),
+            past: job.past.clone(),
+        }
+    }
+
+    /// The number of its event.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The handler.
+    #[must_use]
+    pub fn handler(&self) -> &HandlerName {
+        &self.handler
+    }
+
+    /// What came of it so far, if anything.
+    #[must_use]
+    pub fn past(&self) -> Option<&Past> {
+        self.past.as_deref()
+    }
+
+    /// The job with its event again.
+    #[must_use]
+    pub fn with(&self, entry: Arc<Entry>) -> Taken {
+        Taken {
+            entry,
+            handler: self.handler.clone(),
+            past: self.past.clone(),
+        }
+    }
+}
+
 /// What became of a job that was handed out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -15,7 +15,7 @@ use super::Id;
 use crate::event::Time;
 
 /// The nil UUID: the platform's way to say "no id".
-const NIL: &str = "00000000-0000-0000-0000-000000000000";
+pub(super) const NIL: &str = "00000000-0000-0000-0000-000000000000";
 
 /// A type that a field can have. Its default is "none".
 pub(crate) trait Field: Sized + Default {

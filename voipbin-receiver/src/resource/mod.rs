@@ -31,6 +31,7 @@
 //! `Debug` shows ids, states, numbers and times; texts, addresses, free objects and credentials are
 //! shown as `[redacted]`.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::Serialize;
@@ -142,6 +143,11 @@ pub fn last_change(payload: &str) -> Option<Time> {
         (!time.is_not_yet()).then_some(time)
     };
     time("tm_update").or_else(|| time("tm_create"))
+}
+
+/// The id of the resource that a payload is a part of, under this name; read without the rest of it.
+pub(crate) fn container_id<'a>(payload: &'a str, field: &str) -> Option<Cow<'a, str>> {
+    text_field(payload, field).filter(|id| !id.is_empty() && *id != field::NIL)
 }
 
 /// The payload of a catalogue event.

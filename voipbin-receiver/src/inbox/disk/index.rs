@@ -18,6 +18,8 @@ pub(super) struct Index {
     /// When to look at a chunk again, to remove what is not wanted any more.
     due: BTreeSet<(u64, u64)>,
     next_seq: u64,
+    /// Jobs for which there is no handler in this process.
+    held: BTreeSet<(u64, HandlerName)>,
     pub(super) totals: Totals,
 }
 
@@ -30,8 +32,6 @@ pub(super) struct Totals {
     /// Jobs that are dead, and the bytes of the bodies that stay for them.
     pub(super) dead: usize,
     pub(super) dead_bytes: u64,
-    /// Jobs for which there is no handler in this process.
-    pub(super) held: usize,
     /// Bytes of all bodies in the file.
     pub(super) stored: u64,
 }
@@ -488,6 +488,7 @@ impl Index {
             self.totals.dead_bytes = self.totals.dead_bytes.saturating_sub(bytes);
         }
         event.stage = Stage::Discarded { at: now };
+        self.held.retain(|(held, _)| *held != seq);
         self.dirty.insert(key);
         let due = chunk.next_due(keep);
         self.schedule(key, due);
@@ -549,6 +550,16 @@ impl Index {
             chunk.due = None;
         }
         Some(key)
+    }
+
+    /// There is no handler for this job.
+    pub(super) fn hold(&mut self, seq: u64, handler: &HandlerName) {
+        self.held.insert((seq, handler.clone()));
+    }
+
+    /// How many jobs there are without a handler.
+    pub(super) fn held(&self) -> usize {
+        self.held.len()
     }
 
     /// Whether this job is still to be run.

@@ -57,7 +57,7 @@ use self::store::{Loaded, Store};
 use self::store_error::{StoreError, StoreErrorKind};
 use self::writer::Writer;
 use super::{
-    Attempt, AttemptEnd, Begun, Durability, Entry, Inbox, InboxStats, Incoming, Jobs, Past,
+    Attempt, AttemptEnd, Begun, Durability, Entry, Inbox, InboxStats, Incoming, Jobs, Parked, Past,
     Promises, Receipt, RecordId, Records, Settled, Taken,
 };
 use crate::handler::HandlerName;
@@ -69,6 +69,9 @@ const LOCK_FILE: &str = "inbox.lock";
 /// After so many starts in a row without a write, every page of the file is checked: damage may be
 /// what ends the process.
 const DOUBTFUL_STARTS: u32 = 2;
+
+/// Between two tries at a file that cannot be read.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Memory of the engine for pages of the file.
 const CACHE_BYTES: usize = 16 << 20;
@@ -405,7 +408,7 @@ impl Inbox for DiskInbox {
                 Some((again(past), Duration::ZERO))
             }
             Settled::Held => {
-                shared.index().totals.held += 1;
+                shared.index().hold(job.id(), job.handler());
                 None
             }
             Settled::Done | Settled::Dead { .. } => None,
@@ -421,6 +424,36 @@ impl Inbox for DiskInbox {
             && shared.index().wants(job.id(), job.handler())
         {
             shared.again(again, after);
+        }
+    }
+
+    fn park(&self, job: &Taken) -> Option<Parked> {
+        Some(Parked::new(job))
+    }
+
+    async fn unpark(&self, parked: &Parked) -> Option<Taken> {
+        let shared = self.shared();
+        let seq = parked.id();
+        loop {
+            let held = Arc::clone(shared);
+            let read = tokio::task::spawn_blocking(move || fetch(&held, seq)).await;
+            match read {
+                Ok(Fetched::Entry(entry)) => return Some(parked.with(Arc::new(entry))),
+                Ok(Fetched::Gone) | Err(_) => return None,
+                Ok(Fetched::Failed) => sleep(PAUSE).await,
+            }
+        }
+    }
+
+    fn put_back(&self, parked: &Parked) {
+        let shared = self.shared();
+        if shared.index().wants(parked.id(), parked.handler()) {
+            let again = Again {
+                seq: parked.id(),
+                handler: parked.handler().clone(),
+                past: parked.past().cloned().unwrap_or_default(),
+            };
+            shared.again(again, Duration::ZERO);
         }
     }
 
@@ -443,14 +476,17 @@ impl Inbox for DiskInbox {
     fn stats(&self) -> InboxStats {
         let shared = self.shared();
         let waiting = shared.ready().waiting();
-        let totals = shared.index().totals;
+        let (totals, held) = {
+            let index = shared.index();
+            (index.totals, index.held())
+        };
         InboxStats {
             events: totals.events,
             bytes: usize::try_from(totals.bytes).unwrap_or(usize::MAX),
             identities: shared.seen.len() + shared.noted.len(),
             evicted: shared.seen.evicted() + shared.noted.evicted(),
             waiting,
-            held: totals.held,
+            held,
             dead: totals.dead,
             damaged: shared.damaged.load(Ordering::Relaxed),
             failing: shared.failing.load(Ordering::Relaxed),
@@ -465,8 +501,6 @@ impl Inbox for DiskInbox {
 
 /// Reads where that hurts nobody. The jobs stay where they are until they are read.
 async fn read(shared: &Arc<Shared>, work: impl FnOnce(&Shared) -> bool + Send + 'static) {
-    /// Between two tries at a file that cannot be read.
-    const PAUSE: Duration = Duration::from_secs(1);
     let held = Arc::clone(shared);
     let read = tokio::task::spawn_blocking(move || work(&held)).await;
     if !read.unwrap_or(false) {
@@ -506,11 +540,19 @@ fn entry(head: &Head, body: bytes::Bytes) -> Option<Entry> {
     Some(entry)
 }
 
-/// Reads the event of jobs that come again.
-fn read_again(shared: &Shared, seq: u64) -> bool {
+/// What came of reading one event.
+enum Fetched {
+    Entry(Entry),
+    /// It was given up, or its bytes are damaged.
+    Gone,
+    /// The file cannot be read now.
+    Failed,
+}
+
+fn fetch(shared: &Shared, seq: u64) -> Fetched {
     let key = shared.index().key_of(seq);
     let events = match key.map(|key| read_chunk(shared, key)) {
-        Some(Read::Failed) => return false,
+        Some(Read::Failed) => return Fetched::Failed,
         Some(Read::Events(events)) => events,
         Some(Read::Damaged) | None => Vec::new(),
     };
@@ -518,11 +560,24 @@ fn read_again(shared: &Shared, seq: u64) -> bool {
         .into_iter()
         .find(|(head, _)| head.seq == seq)
         .and_then(|(head, body)| entry(&head, body));
-    // None of its jobs is open when it was given up meanwhile: then nothing is lost.
-    if found.is_none() {
-        give_up(shared, &[seq]);
+    match found {
+        Some(entry) => Fetched::Entry(entry),
+        None => {
+            // None of its jobs is open when it was given up meanwhile: then nothing is lost.
+            give_up(shared, &[seq]);
+            Fetched::Gone
+        }
     }
-    shared.ready().fill(seq, found.map(Arc::new).as_ref());
+}
+
+/// Reads the event of jobs that come again.
+fn read_again(shared: &Shared, seq: u64) -> bool {
+    let entry = match fetch(shared, seq) {
+        Fetched::Entry(entry) => Some(Arc::new(entry)),
+        Fetched::Gone => None,
+        Fetched::Failed => return false,
+    };
+    shared.ready().fill(seq, entry.as_ref());
     true
 }
 
