@@ -6,12 +6,12 @@ use std::net::SocketAddr;
 
 use voipbin_receiver::testing::Signer;
 
-use crate::options::{Access, InboxChoice, Options};
+use crate::options::{Access, InboxChoice, ServerOptions};
 
 /// The end of a call, as the platform writes it, and small enough to read in a terminal.
 const SAMPLE: &str = r#"{"type":"call_hangup","data":{"id":"5371e9db-d035-4db6-a8d6-0994d33e744e","source":{"type":"tel","target":"+15551234567"},"destination":{"type":"tel","target":"+15559876543"},"status":"hangup","hangup_reason":"normal","tm_hangup":"2026-08-22T10:30:42.105Z"}}"#;
 
-pub(crate) fn greet(options: &Options, access: &Access, address: SocketAddr) {
+pub(crate) fn greet(options: &ServerOptions, access: &Access, address: SocketAddr) {
     let url = format!("http://{address}{}", options.path);
     eprintln!("listening on {url}");
     match options.inbox {
@@ -53,5 +53,17 @@ fn curl(url: &str, signature: Option<&str>) -> String {
 }
 
 pub(crate) fn complain(error: &dyn Error) {
-    eprintln!("error: {error}");
+    eprintln!("error: {}", in_full(error));
+}
+
+/// An error and what it came from.
+pub(crate) fn in_full(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
 }

@@ -4,12 +4,14 @@
 //! this run and prints a complete `curl` command.
 
 mod greeting;
+mod inbox;
 mod options;
 mod print;
 mod server;
 
 use std::error::Error;
 use std::io::IsTerminal;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -19,7 +21,8 @@ use tracing_subscriber::EnvFilter;
 use voipbin_receiver::inbox::{DiskInbox, MemoryInbox};
 use voipbin_receiver::{Receiver, handlers};
 
-use crate::options::{Access, InboxChoice, Options};
+use crate::inbox::Control;
+use crate::options::{Access, Command, InboxChoice, Options, ServerOptions};
 use crate::print::Printer;
 use crate::server::Stop;
 
@@ -27,7 +30,9 @@ use crate::server::Stop;
 const DRAIN: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let Options { server, command } = Options::parse();
+    let level = if command.is_some() { "warn" } else { "info" };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
@@ -36,10 +41,14 @@ fn main() -> ExitCode {
         .log_internal_errors(false)
         .init();
 
-    let options = Options::parse();
     let ended = match tokio::runtime::Runtime::new() {
         Ok(runtime) => {
-            let ended = runtime.block_on(run(options));
+            let ended = runtime.block_on(async {
+                match command {
+                    Some(Command::Inbox(command)) => Ok(inbox::run(command).await),
+                    None => serve(server).await,
+                }
+            });
             // Whatever still blocks a thread, such as a pipe that nobody reads, must not hold up the
             // end.
             runtime.shutdown_background();
@@ -53,7 +62,7 @@ fn main() -> ExitCode {
     })
 }
 
-async fn run(options: Options) -> Result<ExitCode, Box<dyn Error>> {
+async fn serve(options: ServerOptions) -> Result<ExitCode, Box<dyn Error>> {
     let access = options.access()?;
     let listener = TcpListener::bind(options.listen)
         .await
@@ -74,6 +83,10 @@ async fn run(options: Options) -> Result<ExitCode, Box<dyn Error>> {
     }
     .build()?;
 
+    let _control = match options.inbox {
+        InboxChoice::Disk => control(&options.directory, &receiver),
+        InboxChoice::Memory => None,
+    };
     // Before the greeting: whoever reads it may stop the server at once.
     let stop = Stop::new()?;
     greeting::greet(&options, &access, listener.local_addr()?);
@@ -102,6 +115,20 @@ async fn run(options: Options) -> Result<ExitCode, Box<dyn Error>> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Lets the inbox's tools ask this server. Without them it serves all the same.
+fn control(directory: &Path, receiver: &Receiver) -> Option<Control> {
+    Control::open(directory, receiver.clone())
+        .inspect_err(|error| {
+            tracing::warn!(
+                %error,
+                directory = %directory.display(),
+                "the tools `standalone inbox …` cannot reach this server, they need it stopped; \
+                 a path of more than some 90 bytes is too long for a socket"
+            );
+        })
+        .ok()
 }
 
 impl Access {

@@ -2,7 +2,12 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Parser, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::inbox::InboxCommand;
+
+/// The directory of an inbox that is not told which one.
+pub(crate) const DIRECTORY: &str = "voipbin-inbox";
 
 /// Receives VoIPBIN webhooks and prints one JSON object per handled event on standard output.
 ///
@@ -12,8 +17,29 @@ use clap::{Parser, ValueEnum};
 /// Without a secret, on a loopback address, the server makes one for this run and prints a curl
 /// command that sends a signed event.
 #[derive(Parser)]
-#[command(name = "standalone", version, after_help = EXAMPLES)]
+#[command(
+    name = "standalone",
+    version,
+    after_help = EXAMPLES,
+    args_conflicts_with_subcommands = true
+)]
 pub(crate) struct Options {
+    #[command(flatten)]
+    pub(crate) server: ServerOptions,
+
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+/// What is done instead of serving.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    Inbox(InboxCommand),
+}
+
+/// The options of the server.
+#[derive(Args)]
+pub(crate) struct ServerOptions {
     /// The address to listen on; port 0 takes a free one
     #[arg(
         long,
@@ -60,7 +86,7 @@ pub(crate) struct Options {
         long,
         env = "VOIPBIN_DIRECTORY",
         value_name = "DIR",
-        default_value = "voipbin-inbox"
+        default_value = DIRECTORY
     )]
     pub(crate) directory: PathBuf,
 
@@ -78,7 +104,12 @@ Examples:
   Follow one type of event:
     standalone | jq 'select(.event == \"call_hangup\")'
 
-Each line has: event (null for a custom delivery), resource_id, identity, attempt, possible_repeat.
+  See what the inbox holds, and have it handled again:
+    standalone inbox list --state dead
+    standalone inbox replay --state dead
+
+Each line has: event (null for a custom delivery), resource_id, identity, attempt, possible_repeat,
+replay_of (the id of the event that this is a replay of, or null).
 The first Ctrl-C or SIGTERM drains for up to 10 seconds, a second one ends at once. More logs:
 RUST_LOG=debug.";
 
@@ -99,7 +130,7 @@ pub(crate) enum Access {
     Unsigned,
 }
 
-impl Options {
+impl ServerOptions {
     pub(crate) fn access(&self) -> Result<Access, AccessError> {
         if !self.secrets.is_empty() {
             Ok(Access::Secrets(self.secrets.clone()))

@@ -4,6 +4,7 @@ use serde::Serialize;
 use tokio::io::{AsyncWriteExt, Stdout};
 use tokio::sync::Mutex;
 use voipbin_receiver::catalog::EventType;
+use voipbin_receiver::inbox::RecordId;
 use voipbin_receiver::{Context, Delivery, HandlerError, State, on};
 
 /// Standard output, one line at a time.
@@ -24,6 +25,7 @@ impl Printer {
             identity: context.identity().to_string(),
             attempt: context.attempt(),
             possible_repeat: context.possible_repeat(),
+            replay_of: context.replay_of().map(RecordId::get),
         })?;
         line.push(b'\n');
         let mut stdout = stdout.lock().await;
@@ -33,7 +35,7 @@ impl Printer {
 }
 
 /// The id as it came, except where it lets its holder act.
-fn resource_id(delivery: &Delivery) -> Option<String> {
+pub(crate) fn resource_id(delivery: &Delivery) -> Option<String> {
     if delivery
         .received_as()
         .is_some_and(EventType::id_is_credential)
@@ -54,6 +56,8 @@ struct Line<'a> {
     identity: String,
     attempt: u32,
     possible_repeat: bool,
+    /// The event in the inbox that this is a replay of.
+    replay_of: Option<u64>,
 }
 
 /// Every event, of whatever type.

@@ -1,0 +1,274 @@
+//! Answers what a tool asks, from an inbox: the server's, or one that the tool opened itself.
+
+use std::time::SystemTime;
+
+use tokio::sync::mpsc;
+use voipbin_receiver::event::Time;
+use voipbin_receiver::handler::HandlerName;
+use voipbin_receiver::inbox::{
+    Record, RecordFilter, RecordId, RecordState, Records, RecordsError, RecordsErrorKind, Stage,
+};
+
+use super::protocol::{Answer, Ask, Detail, Event, Page, Which};
+
+/// How many answers may wait for whoever reads them.
+const WAITING: usize = 16;
+
+/// How many events are read at once; with their bodies, so not too many.
+const AT_ONCE: usize = 64;
+
+/// How many events are given up at once.
+const TOGETHER: usize = 1024;
+
+/// Where the answers go, and where they come from.
+pub(crate) fn channel() -> (Answers, mpsc::Receiver<Answer>) {
+    let (to, from) = mpsc::channel(WAITING);
+    (Answers(to), from)
+}
+
+pub(crate) struct Answers(mpsc::Sender<Answer>);
+
+/// Why there will be no more answers.
+enum Over {
+    /// Nobody reads them.
+    Gone,
+    Failed(RecordsError),
+}
+
+impl From<RecordsError> for Over {
+    fn from(error: RecordsError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl Answers {
+    async fn give(&self, answer: Answer) -> Result<(), Over> {
+        self.0.send(answer).await.map_err(|_| Over::Gone)
+    }
+
+    pub(crate) async fn fail(self, why: String) {
+        let _ = self.give(Answer::Failed { why }).await;
+    }
+}
+
+/// Answers, and ends when nobody reads the answers.
+pub(crate) async fn answer(records: &dyn Records, ask: Ask, to: Answers) {
+    let answered = match ask {
+        Ask::List { which, detail } => list(records, &which, detail, &to).await,
+        Ask::Show { id, detail } => show(records, id, detail, &to).await,
+        Ask::Replay { which, by, dry_run } => {
+            let by = by.map(|by| by.iter().map(|name| HandlerName::new(name)).collect());
+            replay(records, which, by, dry_run, &to).await
+        }
+        Ask::Discard { which, dry_run } => discard(records, which, dry_run, &to).await,
+        Ask::Purge {
+            ended_before,
+            dead,
+            dry_run,
+        } => purge(records, ended_before, dead, dry_run, &to).await,
+    };
+    match answered {
+        Ok(()) => {
+            let _ = to.give(Answer::End).await;
+        }
+        Err(Over::Gone) => {}
+        Err(Over::Failed(error)) => to.fail(crate::greeting::in_full(&error)).await,
+    }
+}
+
+/// Goes through the events that a filter takes.
+struct Search<'a> {
+    records: &'a dyn Records,
+    filter: RecordFilter,
+    after: Option<RecordId>,
+    left: u64,
+    over: bool,
+}
+
+impl<'a> Search<'a> {
+    fn new(records: &'a dyn Records, page: &Page) -> Self {
+        Self {
+            records,
+            filter: page.filter.build(),
+            after: page.after.map(RecordId::new),
+            left: page.most.unwrap_or(u64::MAX),
+            over: false,
+        }
+    }
+
+    /// The next few of them, none at the end.
+    async fn next(&mut self) -> Result<Vec<Record>, RecordsError> {
+        let most = usize::try_from(self.left).map_or(AT_ONCE, |left| left.min(AT_ONCE));
+        if self.over || most == 0 {
+            return Ok(Vec::new());
+        }
+        let page = self.records.list(&self.filter, self.after, most).await?;
+        self.left = self.left.saturating_sub(page.records.len() as u64);
+        self.over = page.next.is_none();
+        self.after = page.next;
+        Ok(page.records)
+    }
+
+    /// The numbers of all of them.
+    async fn ids(mut self) -> Result<Vec<RecordId>, RecordsError> {
+        let mut ids = Vec::new();
+        loop {
+            let found = self.next().await?;
+            if found.is_empty() {
+                return Ok(ids);
+            }
+            ids.extend(found.iter().map(|record| record.id));
+        }
+    }
+}
+
+async fn list(
+    records: &dyn Records,
+    page: &Page,
+    detail: Detail,
+    to: &Answers,
+) -> Result<(), Over> {
+    let mut search = Search::new(records, page);
+    loop {
+        let found = search.next().await?;
+        if found.is_empty() {
+            break;
+        }
+        for record in &found {
+            to.give(Answer::Event(Box::new(Event::of(record, detail))))
+                .await?;
+        }
+    }
+    if let Some(after) = search.after {
+        to.give(Answer::More { after: after.get() }).await?;
+    }
+    Ok(())
+}
+
+async fn show(records: &dyn Records, id: u64, detail: Detail, to: &Answers) -> Result<(), Over> {
+    let found = records.get(RecordId::new(id)).await?;
+    to.give(match found {
+        Some(record) => Answer::Event(Box::new(Event::of(&record, detail))),
+        None => Answer::NotFound { id },
+    })
+    .await
+}
+
+async fn replay(
+    records: &dyn Records,
+    which: Which,
+    by: Option<Vec<HandlerName>>,
+    dry_run: bool,
+    to: &Answers,
+) -> Result<(), Over> {
+    // All of them first: what is handled again comes at the end, and would be found again.
+    for id in numbers(records, which).await? {
+        let replayed = if dry_run {
+            let found = records.get(id).await?;
+            found.map(|_| None).ok_or_else(RecordsError::not_found)
+        } else {
+            records.replay(id, by.as_deref()).await.map(Some)
+        };
+        let id = id.get();
+        to.give(match replayed {
+            Ok(replay) => Answer::Replayed {
+                id,
+                replay: replay.map(RecordId::get),
+            },
+            Err(error) if error.kind() == RecordsErrorKind::NotFound => Answer::NotFound { id },
+            Err(error) => return Err(error.into()),
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+async fn discard(
+    records: &dyn Records,
+    which: Which,
+    dry_run: bool,
+    to: &Answers,
+) -> Result<(), Over> {
+    let named = matches!(which, Which::Ids(_));
+    let mut ids = numbers(records, which).await?;
+    if named {
+        ids.sort_unstable();
+        ids.dedup();
+        let mut there = Vec::with_capacity(ids.len());
+        for id in ids {
+            match records.get(id).await? {
+                Some(_) => there.push(id),
+                None => to.give(Answer::NotFound { id: id.get() }).await?,
+            }
+        }
+        ids = there;
+    }
+    give_up(records, &ids, dry_run, to).await
+}
+
+async fn purge(
+    records: &dyn Records,
+    ended_before: Time,
+    dead: bool,
+    dry_run: bool,
+    to: &Answers,
+) -> Result<(), Over> {
+    let ended_before = ended_before.to_system_time();
+    let mut over = Vec::new();
+    let mut search = Search::new(records, &Page::default());
+    loop {
+        let found = search.next().await?;
+        if found.is_empty() {
+            break;
+        }
+        let found = found.iter().filter(|record| match record.state {
+            RecordState::Done => true,
+            RecordState::Dead => dead,
+            _ => false,
+        });
+        let found = found.filter(|record| ended_at(record) < ended_before);
+        over.extend(found.map(|record| record.id));
+    }
+    give_up(records, &over, dry_run, to).await
+}
+
+/// When the last handler ended with it.
+fn ended_at(record: &Record) -> Option<SystemTime> {
+    let jobs = record.jobs.iter();
+    jobs.filter_map(|job| match job.stage {
+        Stage::Done { at } | Stage::Dead { at } => Some(at),
+        _ => None,
+    })
+    .max()
+}
+
+async fn numbers(records: &dyn Records, which: Which) -> Result<Vec<RecordId>, RecordsError> {
+    match which {
+        Which::Ids(ids) => Ok(ids.into_iter().map(RecordId::new).collect()),
+        Which::Matching(page) => Search::new(records, &page).ids().await,
+    }
+}
+
+async fn give_up(
+    records: &dyn Records,
+    ids: &[RecordId],
+    dry_run: bool,
+    to: &Answers,
+) -> Result<(), Over> {
+    let mut events = 0;
+    if dry_run {
+        events = ids.len();
+    } else {
+        for ids in ids.chunks(TOGETHER) {
+            match records.discard(ids).await {
+                Ok(discarded) => events += discarded,
+                Err(error) => {
+                    // What was given up before is.
+                    to.give(Answer::Discarded { events }).await?;
+                    return Err(error.into());
+                }
+            }
+        }
+    }
+    to.give(Answer::Discarded { events }).await
+}

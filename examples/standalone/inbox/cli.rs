@@ -1,0 +1,284 @@
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use clap::{Args, Subcommand};
+use voipbin_receiver::event::Time;
+
+use super::protocol::{Filter, Page, State, Which};
+use crate::options::DIRECTORY;
+
+/// Look into the inbox on disk, and have its events handled again
+///
+/// While a server uses the directory the tools ask that server, through the socket inbox.sock in the
+/// directory; otherwise they open it themselves, and no handler runs. Only the owner of the directory
+/// can use them.
+///
+/// Bodies are personal data: only show --body and export print them.
+#[derive(Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct InboxCommand {
+    /// The directory of the inbox
+    #[arg(
+        long,
+        global = true,
+        env = "VOIPBIN_DIRECTORY",
+        value_name = "DIR",
+        default_value = DIRECTORY
+    )]
+    pub(crate) directory: PathBuf,
+
+    #[command(subcommand)]
+    pub(crate) tool: Tool,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  What nobody could handle:
+    standalone inbox list --state dead
+  Why, with each attempt:
+    standalone inbox show 17
+  Have it handled again, once the cause is gone:
+    standalone inbox replay --state dead --event call_hangup --after 2h
+  Keep a copy, and make room:
+    standalone inbox export --state dead > dead.jsonl
+    standalone inbox purge --dead --older-than 7d
+
+A time is one of RFC 3339, such as 2026-09-01T12:00:00Z, or an age, such as 90s, 15m, 2h, 7d.
+Exit status: 0; 1 when something is not there or failed; 2 when the command makes no sense.";
+
+#[derive(Subcommand)]
+pub(crate) enum Tool {
+    /// A line for each event, in the order in which they came
+    List(List),
+    /// One event, with the attempts that ended badly
+    Show(Show),
+    /// Have events handled again, each as a new event; prints the new ids
+    Replay(Replay),
+    /// Give events up: they are not handled any more, and their bodies are removed
+    Discard(Discard),
+    /// Discard the finished events and, if asked to, the dead letters
+    Purge(Purge),
+    /// A line of JSON for each event, with its body exactly as it came, in a string
+    Export(Export),
+}
+
+#[derive(Args)]
+pub(crate) struct List {
+    #[command(flatten)]
+    pub(crate) filters: Filters,
+
+    /// At most so many; 0 for all
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub(crate) limit: u64,
+
+    /// Only those that came after the event with this id; a list that was cut names it
+    #[arg(long, value_name = "ID")]
+    pub(crate) after_id: Option<u64>,
+
+    /// Print a line of JSON for each
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Show {
+    /// The id of the event, as list prints it
+    pub(crate) id: u64,
+
+    /// With the body as it came: personal data
+    #[arg(long)]
+    pub(crate) body: bool,
+
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Replay {
+    #[command(flatten)]
+    pub(crate) events: Events,
+
+    /// The handlers that run; without it those that gave up or, if none did, all
+    #[arg(long, value_name = "HANDLER", value_delimiter = ',')]
+    pub(crate) by: Vec<String>,
+
+    /// Print the ids of the events that would be handled again, and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Discard {
+    #[command(flatten)]
+    pub(crate) events: Events,
+
+    /// Only count
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Purge {
+    /// The dead letters too
+    #[arg(long)]
+    pub(crate) dead: bool,
+
+    /// Only those whose last handler ended longer ago than this
+    #[arg(long, value_name = "AGE", default_value = "0s", value_parser = age)]
+    pub(crate) older_than: Duration,
+
+    /// Only count
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Export {
+    #[command(flatten)]
+    pub(crate) filters: Filters,
+
+    /// At most so many; 0 for all
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) limit: u64,
+
+    /// Only those that came after the event with this id; an export that was cut names it
+    #[arg(long, value_name = "ID")]
+    pub(crate) after_id: Option<u64>,
+}
+
+/// Which events something is done to. Never all of them by accident.
+#[derive(Args)]
+pub(crate) struct Events {
+    /// The ids of the events
+    #[arg(value_name = "ID", conflicts_with_all = ["Filters", "all"])]
+    ids: Vec<u64>,
+
+    #[command(flatten)]
+    filters: Filters,
+
+    /// All events, those that are still to be handled too
+    #[arg(long, conflicts_with = "Filters")]
+    all: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Filters {
+    /// Those in this state; beside --handler, those that are in it for this handler
+    #[arg(long)]
+    state: Option<State>,
+
+    /// Those that this handler is for
+    #[arg(long)]
+    handler: Option<String>,
+
+    /// Those of this type, under whatever name they came
+    #[arg(long, value_name = "NAME")]
+    event: Option<String>,
+
+    /// Those of the resource with this id
+    #[arg(long, value_name = "ID")]
+    resource: Option<String>,
+
+    /// Those received before this time, or longer ago than this
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    before: Option<Time>,
+
+    /// Those received at this time or later, or no longer ago than this
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    after: Option<Time>,
+}
+
+impl Filters {
+    pub(crate) fn page(self, limit: u64, after: Option<u64>) -> Page {
+        let Self {
+            state,
+            handler,
+            event,
+            resource,
+            before,
+            after: received_after,
+        } = self;
+        let filter = Filter {
+            state,
+            handler,
+            event,
+            resource,
+            before,
+            after: received_after,
+        };
+        let most = (limit > 0).then_some(limit);
+        Page {
+            filter,
+            after,
+            most,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        let Self {
+            state,
+            handler,
+            event,
+            resource,
+            before,
+            after,
+        } = self;
+        state.is_none()
+            && handler.is_none()
+            && event.is_none()
+            && resource.is_none()
+            && before.is_none()
+            && after.is_none()
+    }
+}
+
+impl Events {
+    /// `None` when nothing says which.
+    pub(crate) fn which(self) -> Option<Which> {
+        if !self.ids.is_empty() {
+            Some(Which::Ids(self.ids))
+        } else if self.all || !self.filters.is_empty() {
+            Some(Which::Matching(self.filters.page(0, None)))
+        } else {
+            None
+        }
+    }
+}
+
+/// A time, or an age.
+fn moment(text: &str) -> Result<Time, String> {
+    if let Ok(time) = text.parse() {
+        return Ok(time);
+    }
+    let age = age(text).map_err(|_| {
+        "say a time such as 2026-09-01T12:00:00Z, or an age such as 90s, 15m, 2h, 7d".to_owned()
+    })?;
+    ago(age)
+}
+
+fn age(text: &str) -> Result<Duration, String> {
+    let unknown = || "say an age such as 90s, 15m, 2h, 7d".to_owned();
+    let digits = text.trim_end_matches(|last: char| !last.is_ascii_digit());
+    let unit = match text.strip_prefix(digits).unwrap_or_default() {
+        "s" => 1,
+        "m" => 60,
+        "h" => 60 * 60,
+        "d" => 24 * 60 * 60,
+        "w" => 7 * 24 * 60 * 60,
+        _ => return Err(unknown()),
+    };
+    let number: u64 = digits.parse().map_err(|_| unknown())?;
+    number
+        .checked_mul(unit)
+        .map(Duration::from_secs)
+        .ok_or_else(unknown)
+}
+
+/// The time that was so long ago.
+pub(crate) fn ago(age: Duration) -> Result<Time, String> {
+    SystemTime::now()
+        .checked_sub(age)
+        .and_then(|time| Time::try_from(time).ok())
+        .ok_or_else(|| "that is too long ago".to_owned())
+}

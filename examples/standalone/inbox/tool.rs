@@ -1,0 +1,242 @@
+//! Asks an inbox and prints the answers.
+#![allow(clippy::print_stderr, reason = "this is the program's face")]
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::CommandFactory;
+use clap::error::ErrorKind;
+
+use super::cli::{Discard, InboxCommand, List, Purge, Replay, Show, Tool, ago};
+use super::client::{Replies, Source};
+use super::format::{Table, in_full};
+use super::protocol::{Answer, Ask, Detail, Event, Which};
+use crate::options::Options;
+
+/// Status 1: something is not there, or failed.
+pub(crate) async fn run(command: InboxCommand) -> ExitCode {
+    let InboxCommand { directory, tool } = command;
+    let (ask, style) = match request(tool) {
+        Ok(asked) => asked,
+        Err(error) => error.exit(),
+    };
+    let ended = async {
+        let source = Source::open(&directory).await?;
+        let served = source.is_served();
+        let replies = source.ask(ask).await?;
+        report(replies, style, served).await
+    };
+    match ended.await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(why) => {
+            eprintln!("error: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// How the answers are printed.
+#[derive(Clone, Copy)]
+enum Style {
+    Table,
+    Json,
+    Text,
+    Replays { dry_run: bool },
+    Count { dry_run: bool },
+}
+
+fn request(tool: Tool) -> Result<(Ask, Style), clap::Error> {
+    Ok(match tool {
+        Tool::List(List {
+            filters,
+            limit,
+            after_id,
+            json,
+        }) => {
+            let ask = Ask::List {
+                which: filters.page(limit, after_id),
+                detail: Detail::Brief,
+            };
+            (ask, if json { Style::Json } else { Style::Table })
+        }
+        Tool::Export(export) => {
+            let ask = Ask::List {
+                which: export.filters.page(export.limit, export.after_id),
+                detail: Detail::Body,
+            };
+            (ask, Style::Json)
+        }
+        Tool::Show(Show { id, body, json }) => {
+            let detail = if body { Detail::Body } else { Detail::Attempts };
+            let style = if json { Style::Json } else { Style::Text };
+            (Ask::Show { id, detail }, style)
+        }
+        Tool::Replay(Replay {
+            events,
+            by,
+            dry_run,
+        }) => {
+            let ask = Ask::Replay {
+                which: chosen("replay", events.which())?,
+                by: (!by.is_empty()).then_some(by),
+                dry_run,
+            };
+            (ask, Style::Replays { dry_run })
+        }
+        Tool::Discard(Discard { events, dry_run }) => {
+            let ask = Ask::Discard {
+                which: chosen("discard", events.which())?,
+                dry_run,
+            };
+            (ask, Style::Count { dry_run })
+        }
+        Tool::Purge(Purge {
+            dead,
+            older_than,
+            dry_run,
+        }) => {
+            let ask = Ask::Purge {
+                ended_before: ago(older_than).map_err(|why| usage("purge", &why))?,
+                dead,
+                dry_run,
+            };
+            (ask, Style::Count { dry_run })
+        }
+    })
+}
+
+fn chosen(tool: &str, which: Option<Which>) -> Result<Which, clap::Error> {
+    which.ok_or_else(|| {
+        usage(
+            tool,
+            "say which events: their ids, a filter such as --state dead, or --all for all of them",
+        )
+    })
+}
+
+fn usage(tool: &str, why: &str) -> clap::Error {
+    let mut program = Options::command();
+    program.build();
+    let inbox = program.find_subcommand_mut("inbox");
+    match inbox.and_then(|inbox| inbox.find_subcommand_mut(tool)) {
+        Some(tool) => tool.error(ErrorKind::MissingRequiredArgument, why),
+        None => program.error(ErrorKind::MissingRequiredArgument, why),
+    }
+}
+
+/// Prints until the end. False when something was not there.
+async fn report(mut replies: Replies, style: Style, served: bool) -> Result<bool, String> {
+    let mut output = Output::default();
+    let mut table = Table::new();
+    let (mut all_there, mut replayed) = (true, 0_usize);
+    while let Some(answer) = replies.next().await? {
+        match answer {
+            Answer::Event(mut event) => {
+                if !served {
+                    as_nothing_runs(&mut event);
+                }
+                output.print(match style {
+                    Style::Table => table.add(&event),
+                    Style::Text => Some(whole(&event)),
+                    _ => Some(json(&event)?),
+                })?;
+                // Whoever reads has seen enough. What changes something goes on.
+                if output.closed {
+                    return Ok(all_there);
+                }
+            }
+            Answer::Replayed { id, replay } => {
+                replayed += 1;
+                output.print(Some(format!("{}\n", replay.unwrap_or(id))))?;
+            }
+            Answer::Discarded { events } => {
+                let done = match style {
+                    Style::Count { dry_run: true } => "would be discarded",
+                    _ => "discarded",
+                };
+                output.print(Some(format!("{} {done}\n", counted(events))))?;
+            }
+            Answer::NotFound { id } => {
+                all_there = false;
+                eprintln!(
+                    "error: there is no event {id} in the inbox, or its body is gone; `standalone inbox list` shows what is there"
+                );
+            }
+            Answer::More { after } => {
+                output.print(Some(table.take()))?;
+                eprintln!(
+                    "there are more: go on with --after-id {after}, or see all with --limit 0"
+                );
+            }
+            _ => {}
+        }
+    }
+    match style {
+        Style::Table => output.print(Some(table.take()))?,
+        Style::Replays { dry_run: true } => {
+            eprintln!("{} would be handled again", counted(replayed));
+        }
+        Style::Replays { .. } if replayed > 0 && !served => eprintln!(
+            "{} to be handled again when the server starts: none uses this directory now",
+            counted(replayed)
+        ),
+        Style::Replays { .. } => eprintln!("{} to be handled again", counted(replayed)),
+        _ => {}
+    }
+    Ok(all_there)
+}
+
+fn counted(events: usize) -> String {
+    match events {
+        1 => "1 event".to_owned(),
+        events => format!("{events} events"),
+    }
+}
+
+/// The process in which an attempt ran is gone, and the directory's lock with it.
+fn as_nothing_runs(event: &mut Event) {
+    for job in event.jobs.iter_mut().filter(|job| job.stage == "running") {
+        "interrupted".clone_into(&mut job.stage);
+    }
+}
+
+fn whole(event: &Event) -> String {
+    let mut text = in_full(event);
+    if let Some(body) = &event.body {
+        text.push('\n');
+        text.push_str(body);
+        text.push('\n');
+    }
+    text
+}
+
+fn json(event: &Event) -> Result<String, String> {
+    let mut line = serde_json::to_string(event).map_err(|error| error.to_string())?;
+    line.push('\n');
+    Ok(line)
+}
+
+/// Standard output, which whoever reads it may close.
+#[derive(Default)]
+struct Output {
+    closed: bool,
+}
+
+impl Output {
+    fn print(&mut self, text: Option<String>) -> Result<(), String> {
+        let Some(text) = text.filter(|_| !self.closed) else {
+            return Ok(());
+        };
+        let mut stdout = io::stdout().lock();
+        let printed = stdout
+            .write_all(text.as_bytes())
+            .and_then(|()| stdout.flush());
+        match printed {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.closed = true,
+            Err(error) => return Err(format!("cannot print: {error}")),
+            Ok(()) => {}
+        }
+        Ok(())
+    }
+}
