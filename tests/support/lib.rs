@@ -14,6 +14,7 @@ mod handlers;
 mod inbox;
 mod records;
 mod servers;
+pub mod standalone;
 mod wire;
 
 use std::path::Path;

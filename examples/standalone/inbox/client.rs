@@ -1,7 +1,7 @@
 //! The tool's side: the inbox itself where it is free, the server that has it otherwise.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -103,7 +103,7 @@ fn may_pass(error: &io::Error) -> bool {
     )
 }
 
-fn unreachable(directory: &Path, holder: Option<u32>, path: &PathBuf, error: &io::Error) -> String {
+fn unreachable(directory: &Path, holder: Option<u32>, path: &Path, error: &io::Error) -> String {
     let by = holder.map_or_else(String::new, |holder| format!(" by process {holder}"));
     format!(
         "the inbox in {} is in use{by}, which cannot be asked at {}: {error}; try again, or stop it first",

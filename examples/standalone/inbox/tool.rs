@@ -132,10 +132,7 @@ async fn report(mut replies: Replies, style: Style, served: bool) -> Result<bool
     let (mut all_there, mut replayed) = (true, 0_usize);
     while let Some(answer) = replies.next().await? {
         match answer {
-            Answer::Event(mut event) => {
-                if !served {
-                    as_nothing_runs(&mut event);
-                }
+            Answer::Event(event) => {
                 output.print(match style {
                     Style::Table => table.add(&event),
                     Style::Text => Some(whole(&event)),
@@ -164,7 +161,9 @@ async fn report(mut replies: Replies, style: Style, served: bool) -> Result<bool
                 );
             }
             Answer::More { after } => {
-                output.print(Some(table.take()))?;
+                if matches!(style, Style::Table) {
+                    output.print(Some(table.take()))?;
+                }
                 eprintln!(
                     "there are more: go on with --after-id {after}, or see all with --limit 0"
                 );
@@ -191,13 +190,6 @@ fn counted(events: usize) -> String {
     match events {
         1 => "1 event".to_owned(),
         events => format!("{events} events"),
-    }
-}
-
-/// The process in which an attempt ran is gone, and the directory's lock with it.
-fn as_nothing_runs(event: &mut Event) {
-    for job in event.jobs.iter_mut().filter(|job| job.stage == "running") {
-        "interrupted".clone_into(&mut job.stage);
     }
 }
 

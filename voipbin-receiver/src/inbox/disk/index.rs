@@ -462,15 +462,22 @@ impl Index {
         Change::Finished(identity, marks)
     }
 
-    /// Gives an event up, with all of its jobs and dead letters.
+    /// Gives an event up, with all of its jobs and dead letters. Nothing changes for one that was
+    /// given up before, or that is finished and whose body is gone.
     pub(super) fn discard(&mut self, seq: u64, now: u64, keep: Keep) -> Change {
         let Some((key, chunk)) = self.chunks.range_mut(..=seq).next_back() else {
             return Change::None;
         };
         let key = *key;
+        let has_bodies = chunk.has_bodies;
         let Some(event) = chunk.event(seq) else {
             return Change::None;
         };
+        let gone = matches!(event.stage, Stage::Discarded { .. })
+            || (event.is_over() && !(has_bodies && event.has_body));
+        if gone {
+            return Change::None;
+        }
         let (bytes, dead, was_open) = (
             u64::from(event.body_len),
             event.dead_jobs(),

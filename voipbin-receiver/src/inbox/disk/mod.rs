@@ -222,6 +222,13 @@ impl DiskInbox {
     fn shared(&self) -> &Arc<Shared> {
         &self.0.shared
     }
+
+    /// Waits until all that came before is stored. False when that failed.
+    async fn stored(&self) -> bool {
+        let (told, done) = oneshot::channel();
+        self.shared().command(Command::Flush(told));
+        done.await.is_ok()
+    }
 }
 
 fn create(directory: &Path) -> std::io::Result<()> {
@@ -464,9 +471,7 @@ impl Inbox for DiskInbox {
     }
 
     async fn flush(&self) {
-        let (told, done) = oneshot::channel();
-        self.shared().command(Command::Flush(told));
-        let _ = done.await;
+        self.stored().await;
     }
 
     fn promises(&self) -> Promises {

@@ -31,40 +31,40 @@ impl Records for DiskInbox {
         most: usize,
     ) -> Result<RecordPage, RecordsError> {
         self.flush().await;
+        // One more tells whether there is a next page.
+        let wanted = most.saturating_add(1);
         let mut records = Vec::new();
         let mut from = after.map_or(1, |after| after.get().saturating_add(1));
-        while records.len() < most {
-            let shared = Arc::clone(self.shared());
-            let read = spawn_blocking(move || read(&shared, from)).await;
+        loop {
+            let (shared, filter) = (Arc::clone(self.shared()), filter.clone());
+            let left = wanted - records.len();
+            let read =
+                spawn_blocking(move || read(&shared, from, left, |record| filter.takes(record)));
             let (found, next) = read
+                .await
                 .map_err(RecordsError::storage)?
                 .map_err(RecordsError::storage)?;
-            for record in found {
-                if filter.takes(&record) {
-                    if records.len() == most {
-                        let next = records.last().map(|record: &Record| record.id);
-                        return Ok(RecordPage::new(records, next));
-                    }
-                    records.push(record);
-                }
+            records.extend(found);
+            match next {
+                Some(next) if records.len() < wanted => from = next,
+                _ => break,
             }
-            let Some(next) = next else {
-                return Ok(RecordPage::new(records, None));
-            };
-            from = next;
         }
-        let next = records.last().map(|record| record.id);
-        Ok(RecordPage::new(records, next))
+        let more = records.len() > most;
+        records.truncate(most);
+        let last = records.last().map(|record: &Record| record.id);
+        Ok(RecordPage::new(records, last.filter(|_| more)))
     }
 
     async fn get(&self, id: RecordId) -> Result<Option<Record>, RecordsError> {
         self.flush().await;
         let shared = Arc::clone(self.shared());
-        let read = spawn_blocking(move || read(&shared, id.get())).await;
+        let read = spawn_blocking(move || read(&shared, id.get(), 1, |record| record.id == id));
         let (found, _) = read
+            .await
             .map_err(RecordsError::storage)?
             .map_err(RecordsError::storage)?;
-        Ok(found.into_iter().find(|record| record.id == id))
+        Ok(found.into_iter().next())
     }
 
     async fn replay(
@@ -103,13 +103,21 @@ impl Records for DiskInbox {
         let discarded = discarded
             .await
             .map_err(|_| RecordsError::storage("the inbox's writer has ended"))?;
-        self.flush().await;
-        Ok(discarded)
+        match self.stored().await {
+            true => Ok(discarded),
+            false => Err(RecordsError::storage("the write failed")),
+        }
     }
 }
 
-/// The events of some rows, from this number on, and the number that comes after them.
-fn read(shared: &Shared, from: u64) -> Result<(Vec<Record>, Option<u64>), StoreError> {
+/// Reads some rows from this number on, no more than are needed for so many events. Gives those that
+/// are taken, never more, and the number that comes after the last row.
+fn read(
+    shared: &Shared,
+    from: u64,
+    most: usize,
+    takes: impl Fn(&Record) -> bool,
+) -> Result<(Vec<Record>, Option<u64>), StoreError> {
     let store = shared.store.read().unwrap_or_else(PoisonError::into_inner);
     let store = store.as_ref().ok_or_else(StoreError::closed)?;
     let rows = store.rows(from, ROWS)?;
@@ -155,12 +163,13 @@ fn read(shared: &Shared, from: u64) -> Result<(Vec<Record>, Option<u64>), StoreE
                 continue;
             };
             let replay_of = head.replay_of.map(RecordId::new);
-            records.push(Record::new(
-                RecordId::new(head.seq),
-                delivery,
-                replay_of,
-                jobs,
-            ));
+            let record = Record::new(RecordId::new(head.seq), delivery, replay_of, jobs);
+            if takes(&record) {
+                records.push(record);
+                if records.len() == most {
+                    return Ok((records, None));
+                }
+            }
         }
     }
     Ok((records, next.filter(|_| more)))
@@ -215,3 +224,6 @@ fn jobs(
     }
     Some(jobs)
 }
+
+#[cfg(test)]
+mod tests;

@@ -34,7 +34,7 @@ impl Settings {
 
 /// The settings of a [`DiskInbox`].
 #[must_use = "settings do nothing until `open` is called"]
-pub struct DiskInboxBuilder(Settings);
+pub struct DiskInboxBuilder(pub(super) Settings);
 
 impl DiskInboxBuilder {
     pub(super) fn new(directory: PathBuf) -> Self {

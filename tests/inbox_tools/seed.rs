@@ -1,0 +1,197 @@
+//! A directory with an inbox in it, without a server.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::Output;
+use std::time::{Duration, SystemTime};
+
+use serde_json::Value;
+use support::standalone::command;
+use tempfile::TempDir;
+use voipbin_receiver::EventKey;
+use voipbin_receiver::event::Proof;
+use voipbin_receiver::handler::HandlerName;
+use voipbin_receiver::inbox::{
+    Attempt, AttemptEnd, DiskInbox, Inbox, Incoming, Jobs, Kept, Repeats, Settled, StoredDelivery,
+};
+
+/// Bodies hold this, and nothing but `show --body` and `export` may print it.
+pub(crate) const PHONE: &str = "+15551234567";
+
+/// The id of a webchat session lets its holder act.
+pub(crate) const CREDENTIAL: &str = "0bd1a9a4-6d0e-4a8a-9a55-5ce3bd3d3a11";
+
+/// White space and escapes that a parser would not give back.
+pub(crate) const ODD: &str = "{ \"type\":\"call_hangup\",\n \"data\": {\"id\":\"dead\", \"n\":1.00, \"to\":\"\\u00e9 é +15551234567\"} }";
+
+pub(crate) const PENDING: u64 = 1;
+pub(crate) const DONE: u64 = 2;
+pub(crate) const DEAD: u64 = 3;
+pub(crate) const DEAD_CUSTOM: u64 = 4;
+pub(crate) const DEAD_CREDENTIAL: u64 = 5;
+pub(crate) const INTERRUPTED: u64 = 6;
+
+/// A directory to run in. The inbox in it has the name that is the default.
+pub(crate) struct Place(TempDir);
+
+impl Place {
+    /// Without an inbox.
+    pub(crate) fn empty() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    /// With six events that came an hour apart, the last one just now.
+    pub(crate) async fn seeded() -> Self {
+        let place = Self::empty();
+        let inbox = DiskInbox::open(place.inbox()).unwrap();
+        let call =
+            |id: &str| format!(r#"{{"type":"call_hangup","data":{{"id":"{id}","to":"{PHONE}"}}}}"#);
+        let session =
+            format!(r#"{{"type":"webchat_session_created","data":{{"id":"{CREDENTIAL}"}}}}"#);
+        let custom = format!(r#"["{PHONE}"]"#);
+        let bodies = [
+            call("pending"),
+            call("done"),
+            ODD.to_owned(),
+            custom,
+            session,
+            call("interrupted"),
+        ];
+        for (hours, body) in (0..6).rev().zip(bodies) {
+            keep(&inbox, body, Duration::from_secs(hours * 3600)).await;
+        }
+        for job in inbox.take(16).await {
+            match job.id() {
+                PENDING => {}
+                DONE => inbox.settle(&job, Settled::Done),
+                DEAD => {
+                    let failed = failed("the first time");
+                    let after = Duration::from_secs(3600);
+                    inbox.settle(&job, Settled::Retry { failed, after });
+                    inbox.settle(&job, dead("no line to\nthe CRM"));
+                }
+                DEAD_CUSTOM | DEAD_CREDENTIAL => inbox.settle(&job, dead("gave up")),
+                INTERRUPTED => assert!(inbox.begin(&job).await),
+                other => panic!("event {other}"),
+            }
+        }
+        place.close(inbox).await;
+        place
+    }
+
+    /// With so many large finished events.
+    pub(crate) async fn with_many(events: usize) -> Self {
+        let place = Self::empty();
+        let inbox = DiskInbox::open(place.inbox()).unwrap();
+        for number in 0..events {
+            let body = format!(r#"["{number}","{}"]"#, "x".repeat(5000));
+            keep(&inbox, body, Duration::ZERO).await;
+        }
+        place.close(inbox).await;
+        place
+    }
+
+    /// Gives the directory back to whoever comes next, as the end of a process does.
+    async fn close(&self, inbox: DiskInbox) {
+        inbox.flush().await;
+        drop(inbox);
+        let lock = File::open(self.inbox().join("inbox.lock")).unwrap();
+        lock.lock().unwrap();
+    }
+
+    pub(crate) fn path(&self) -> &std::path::Path {
+        self.0.path()
+    }
+
+    pub(crate) fn inbox(&self) -> PathBuf {
+        self.path().join("voipbin-inbox")
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.inbox().join("inbox.sock")
+    }
+
+    /// Runs a tool to its end.
+    pub(crate) async fn run(&self, arguments: &[&str]) -> Ran {
+        let arguments: Vec<_> = ["inbox"].iter().chain(arguments).copied().collect();
+        let output = command(self.path(), &arguments, &[]).output().await;
+        Ran::of(output.unwrap())
+    }
+
+    /// Runs one that succeeds; what it prints.
+    pub(crate) async fn get(&self, arguments: &[&str]) -> String {
+        let ran = self.run(arguments).await;
+        assert_eq!(ran.code, 0, "{arguments:?}: {ran:?}");
+        ran.stdout
+    }
+
+    /// Runs one that prints lines of JSON.
+    pub(crate) async fn json(&self, arguments: &[&str]) -> Vec<Value> {
+        let printed = self.get(arguments).await;
+        let lines = printed.lines();
+        lines
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    /// The ids that a list holds with these filters.
+    pub(crate) async fn ids(&self, filters: &[&str]) -> Vec<u64> {
+        let arguments: Vec<_> = ["list", "--json"].iter().chain(filters).copied().collect();
+        let lines = self.json(&arguments).await;
+        lines
+            .iter()
+            .map(|line| line["id"].as_u64().unwrap())
+            .collect()
+    }
+}
+
+/// What a tool printed, and how it ended.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Ran {
+    pub(crate) fn of(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+async fn keep(inbox: &DiskInbox, body: String, age: Duration) {
+    let handler = if body.starts_with('[') {
+        "custom"
+    } else {
+        "event"
+    };
+    let mut key = [0; 16];
+    for (place, byte) in body.bytes().enumerate() {
+        key[place % 16] ^= byte.rotate_left(u32::try_from(place % 7).unwrap());
+    }
+    let received_at = SystemTime::now() - age;
+    let stored = StoredDelivery::new(
+        body.into(),
+        EventKey::from_bytes(key),
+        Proof::Signed,
+        received_at,
+    );
+    let jobs = Jobs::from_iter([HandlerName::new(handler)]);
+    let incoming = Incoming::new(stored.restore().unwrap(), jobs, Repeats::Mark);
+    assert_eq!(inbox.keep(incoming).await.unwrap(), Kept::New);
+}
+
+fn failed(error: &str) -> Attempt {
+    let end = AttemptEnd::Failed(error.to_owned());
+    Attempt::new(SystemTime::now(), Duration::from_millis(1204), end)
+}
+
+fn dead(error: &str) -> Settled {
+    Settled::Dead {
+        failed: Some(failed(error)),
+    }
+}

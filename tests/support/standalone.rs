@@ -1,0 +1,267 @@
+//! The standalone example, run as a newcomer and as a service manager run it.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::sync::LazyLock;
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::mpsc;
+use voipbin_receiver::testing::{Report, Sender, Signer, Transport, connect};
+
+/// The example, built from the sources as they are.
+pub fn program() -> &'static Path {
+    static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut build = std::process::Command::new(cargo);
+        // With the features of a build of everything, so that such a build has done the work.
+        build.args([
+            "build",
+            "--workspace",
+            "--all-features",
+            "--example=standalone",
+        ]);
+        build.arg("--message-format=json-render-diagnostics");
+        if !cfg!(debug_assertions) {
+            build.arg("--release");
+        }
+        build
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .stderr(Stdio::inherit());
+        let output = build.output().unwrap();
+        assert!(output.status.success(), "the example cannot be built");
+        let messages = output.stdout.split(|byte| *byte == b'\n');
+        messages
+            .filter_map(|message| serde_json::from_slice::<Value>(message).ok())
+            .filter(|message| message["target"]["name"] == "standalone")
+            .find_map(|message| Some(message["executable"].as_str()?.into()))
+            .unwrap()
+    });
+    &PROGRAM
+}
+
+/// In this directory, with an environment of its own: whatever the tests run in does not matter.
+pub fn command(directory: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(program());
+    command
+        .args(arguments)
+        .current_dir(directory)
+        .env_clear()
+        .envs(environment.iter().copied())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    command
+}
+
+/// A server that has said that it listens.
+pub struct Server {
+    child: Child,
+    stdout: Lines,
+    stderr: Lines,
+    /// Where it takes webhooks.
+    pub url: String,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The directory that it runs in, when it is its own.
+    _directory: Option<TempDir>,
+}
+
+/// Everything that a process writes, read as it comes so that it never waits for a reader.
+struct Lines(mpsc::UnboundedReceiver<String>);
+
+impl Lines {
+    fn of(stream: impl AsyncRead + Send + Unpin + 'static) -> Self {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            let mut lines = BufReader::new(stream).lines();
+            while let Ok(Some(line)) = lines.next_line().await {
+                let _ = sender.send(line);
+            }
+        });
+        Self(receiver)
+    }
+
+    async fn next(&mut self) -> String {
+        self.0.recv().await.expect("it has ended")
+    }
+
+    async fn rest(mut self) -> Vec<String> {
+        let mut rest = Vec::new();
+        while let Some(line) = self.0.recv().await {
+            rest.push(line);
+        }
+        rest
+    }
+}
+
+/// How a server ended, and what it wrote that nobody had read.
+pub struct End {
+    /// How.
+    pub status: ExitStatus,
+    /// Lines on standard output.
+    pub stdout: Vec<String>,
+    /// Lines on standard error.
+    pub stderr: Vec<String>,
+}
+
+const ANY_PORT: [&str; 2] = ["--listen", "127.0.0.1:0"];
+
+impl Server {
+    /// Starts it on a free port, in a directory of its own that goes with it.
+    pub async fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let mut server = Self::start_in(directory.path(), arguments, environment).await;
+        server._directory = Some(directory);
+        server
+    }
+
+    /// Starts it on a free port, in this directory.
+    pub async fn start_in(
+        directory: &Path,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
+        let arguments: Vec<_> = ANY_PORT.iter().chain(arguments).copied().collect();
+        Self::run(command(directory, &arguments, environment)).await
+    }
+
+    /// Starts it as it is given.
+    pub async fn run(mut command: Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let stdout = Lines::of(child.stdout.take().unwrap());
+        let mut stderr = Lines::of(child.stderr.take().unwrap());
+        let url = loop {
+            let line = stderr.next().await;
+            if let Some(url) = line.strip_prefix("listening on ") {
+                break url.to_owned();
+            }
+        };
+        let address = url["http://".len()..]
+            .split('/')
+            .next()
+            .unwrap()
+            .parse()
+            .unwrap();
+        Self {
+            child,
+            stdout,
+            stderr,
+            url,
+            address,
+            _directory: None,
+        }
+    }
+
+    /// The command that the greeting shows, exactly as it stands there.
+    pub async fn printed_command(&mut self) -> String {
+        let mut command = String::new();
+        loop {
+            let line = self.stderr.next().await;
+            if line.is_empty() && !command.is_empty() {
+                return command;
+            }
+            if line.starts_with("curl ") || !command.is_empty() {
+                command.push_str(&line);
+                command.push('\n');
+            }
+        }
+    }
+
+    /// A sender with this secret.
+    pub fn sender(&self, secret: &str) -> Sender<Transport> {
+        Sender::new(connect(self.address), Signer::new(secret)).uri(self.url.parse().unwrap())
+    }
+
+    /// Sends an event with this secret.
+    pub async fn send(&self, secret: &str, body: &str) -> Report {
+        self.sender(secret).send(body.to_owned()).await
+    }
+
+    /// Sends an event without a signature.
+    pub async fn send_unsigned(&self, body: &str) -> Report {
+        let sender = Sender::unsigned(connect(self.address)).uri(self.url.parse().unwrap());
+        sender.send(body.to_owned()).await
+    }
+
+    /// The next line on standard output.
+    pub async fn event(&mut self) -> Value {
+        serde_json::from_str(&self.stdout.next().await).unwrap()
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
+    /// Sends it a signal.
+    pub async fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.pid());
+        assert!(
+            Command::new("sh")
+                .args(["-c", &kill])
+                .status()
+                .await
+                .unwrap()
+                .success()
+        );
+    }
+
+    /// Stops it with SIGTERM.
+    pub async fn stop(self) -> End {
+        self.stop_with("TERM").await
+    }
+
+    /// Stops it with this signal.
+    pub async fn stop_with(self, signal: &str) -> End {
+        self.signal(signal).await;
+        self.end().await
+    }
+
+    /// Waits for its end.
+    pub async fn end(mut self) -> End {
+        let status = self.child.wait().await.unwrap();
+        End {
+            status,
+            stdout: self.stdout.rest().await,
+            stderr: self.stderr.rest().await,
+        }
+    }
+}
+
+/// Runs it to its end without a signal; exit code and standard error. It prints nothing else.
+pub async fn refuses(arguments: &[&str], environment: &[(&str, &str)]) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    let output = command(directory.path(), arguments, environment)
+        .output()
+        .await
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(output.stdout.is_empty());
+    assert!(said.len() > 30 && said.contains(' '), "no sentence: {said}");
+    said
+}
+
+/// What a person sees who pastes a command into a terminal.
+pub async fn paste(command: &str) -> String {
+    let output = Command::new("sh")
+        .args(["-c", command])
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .unwrap();
+    assert_ne!(
+        output.status.code(),
+        Some(127),
+        "this test needs curl; `.ci/test` installs it"
+    );
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
