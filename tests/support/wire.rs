@@ -58,6 +58,15 @@ impl Wire {
         }
     }
 
+    /// The same to a server that may not be there.
+    pub async fn try_connect(address: SocketAddr) -> Option<Self> {
+        let stream = TcpStream::connect(address).await.ok()?;
+        stream.set_nodelay(true).ok()?;
+        Some(Self {
+            stream: BufReader::new(stream),
+        })
+    }
+
     /// Writes bytes.
     pub async fn write(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.unwrap();
@@ -76,13 +85,10 @@ impl Wire {
 
     /// The next answer. An interim one, such as 100, is one by itself.
     pub async fn read(&mut self) -> Reply {
-        let reply = self.read_head().await;
-        let length = reply
-            .header("content-length")
-            .map_or(0, |length| length.parse().unwrap());
-        let mut body = vec![0; length];
-        self.stream.read_exact(&mut body).await.unwrap();
-        Reply { body, ..reply }
+        let mut reply = self.read_head().await;
+        reply.body.resize(reply.body_len(), 0);
+        self.stream.read_exact(&mut reply.body).await.unwrap();
+        reply
     }
 
     /// The next answer without a body: that to a `HEAD` declares one and has none.
@@ -95,12 +101,7 @@ impl Wire {
                 "the connection ended in the head of an answer: {head:?}"
             );
         }
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        Reply {
-            status,
-            head,
-            body: Vec::new(),
-        }
+        Reply::of(head)
     }
 
     /// Reads this many bytes of an answer, whatever they are.
@@ -114,6 +115,22 @@ impl Wire {
         self.stream.read_to_end(&mut rest).await.ok().map(|_| rest)
     }
 
+    /// Writes a request and reads its answer, if the server lives so long.
+    pub async fn try_exchange(&mut self, request: &[u8]) -> Option<Reply> {
+        self.stream.write_all(request).await.ok()?;
+        self.stream.flush().await.ok()?;
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            if self.stream.read_line(&mut head).await.ok()? == 0 {
+                return None;
+            }
+        }
+        let mut reply = Reply::of(head);
+        reply.body.resize(reply.body_len(), 0);
+        self.stream.read_exact(&mut reply.body).await.ok()?;
+        Some(reply)
+    }
+
     /// Writes a request and reads its answer.
     pub async fn exchange(&mut self, request: &[u8]) -> Reply {
         self.write(request).await;
@@ -122,6 +139,20 @@ impl Wire {
 }
 
 impl Reply {
+    fn of(head: String) -> Self {
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Self {
+            status,
+            head,
+            body: Vec::new(),
+        }
+    }
+
+    fn body_len(&self) -> usize {
+        self.header("content-length")
+            .map_or(0, |length| length.parse().unwrap())
+    }
+
     /// One header by its name in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().skip(1).find_map(|line| {

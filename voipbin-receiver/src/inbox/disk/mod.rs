@@ -82,6 +82,12 @@ const CACHE_BYTES: usize = 16 << 20;
 /// one sync. What is unfinished when the process ends, however it ends, is taken up by the next one
 /// that opens the directory. One process at a time can.
 ///
+/// The beginning of a run is on disk before the handler is called, its end shortly after, together
+/// with others or with the next beginning. So when a process is killed, what is handled again are the
+/// runs that had begun and whose end was not written: never more than there are handlers at once,
+/// [`ReceiverBuilder::concurrency`](crate::ReceiverBuilder::concurrency). Each of them has a higher
+/// number of the attempt then, and they run one at a time.
+///
 /// It is cheap to clone; keep a clone to look into it while a receiver uses it.
 ///
 /// ```

@@ -108,7 +108,8 @@ impl DiskInboxBuilder {
     }
 
     /// How long the completion of a handler may wait to be written together with others; 10
-    /// milliseconds by default. It is what may be handled again after the process was killed.
+    /// milliseconds by default. What ended in this time may be handled again after the process was
+    /// killed; how many that can be stands at [`DiskInbox`].
     pub fn completion_delay(mut self, delay: Duration) -> Self {
         self.0.completion_delay = delay;
         self

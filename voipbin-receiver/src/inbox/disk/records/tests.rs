@@ -12,8 +12,8 @@ use crate::{EventKey, event::Proof};
 
 fn inbox(disk: &Disk) -> DiskInbox {
     let disk = disk.clone();
-    let open = move || Store::open_on(disk.clone(), 1 << 20);
-    DiskInbox::on(DiskInboxBuilder::new("nowhere".into()).0, open, None).unwrap()
+    let open = move |_| Store::open_on(disk.clone(), 1 << 20);
+    DiskInbox::on(DiskInboxBuilder::new("nowhere".into()).0, open, false, None).unwrap()
 }
 
 async fn keep(inbox: &DiskInbox, number: u8) {
