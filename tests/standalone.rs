@@ -70,6 +70,22 @@ async fn the_unsigned_event_of_the_tutorial_is_shown_under_the_name_it_came_with
 }
 
 #[tokio::test]
+async fn a_probe_is_told_whether_events_are_taken() {
+    within(async {
+        let mut server = Server::start(&["--secret", SECRET], &[]).await;
+        server.send(SECRET, &call_hangup(1)).await;
+        server.event().await;
+        let url = format!("curl -sS --fail-with-body http://{}/health", server.address);
+        let health: Value = serde_json::from_str(&paste(&url).await).unwrap();
+        assert_eq!(health["status"], "ready");
+        assert_eq!(health["problems"], json!([]));
+        assert!(health["disk_bytes"].as_u64().unwrap() > 0);
+        assert_eq!(server.stop().await.stdout, [""; 0]);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_custom_delivery_and_an_unknown_type_are_shown_as_well() {
     within(async {
         let mut server = Server::start(&["--secret", SECRET], &[]).await;

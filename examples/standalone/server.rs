@@ -3,8 +3,9 @@ use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
-use http_body_util::{Either, Empty};
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -13,7 +14,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tower::ServiceExt;
-use voipbin_receiver::{Receiver, ReceiverService, ResponseBody, ShutdownReport};
+use voipbin_receiver::{Receiver, ResponseBody, ShutdownReport};
 
 /// The platform keeps idle connections for 30 seconds; one that the server closes first costs it
 /// one of its three tries. The timer for a head also runs between two requests.
@@ -74,8 +75,9 @@ pub(crate) async fn serve(
         };
         // Answers are small and leave at once.
         let _ = stream.set_nodelay(true);
-        let (path, service) = (path.to_owned(), receiver.service());
-        let route = tower::service_fn(move |request| route(path.clone(), service.clone(), request));
+        let (path, receiver) = (path.to_owned(), receiver.clone());
+        let route =
+            tower::service_fn(move |request| route(path.clone(), receiver.clone(), request));
         let connection =
             http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(route));
         let connection = connections.watch(connection);
@@ -102,21 +104,54 @@ pub(crate) async fn serve(
     }
 }
 
-type Body = Either<ResponseBody, Empty<Bytes>>;
+type Body = Either<ResponseBody, Full<Bytes>>;
 
-/// The receiver at its path, 404 elsewhere. Never a redirect: it would make the sender drop the
+/// Where probes ask.
+const HEALTH: &str = "/health";
+
+/// The receiver at its path, its health, 404 elsewhere. Never a redirect: it would make the sender drop the
 /// body and take the event for delivered.
 async fn route(
     path: String,
-    receiver: ReceiverService,
+    receiver: Receiver,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     if request.uri().path() == path {
-        Ok(receiver.oneshot(request).await?.map(Either::Left))
+        let service = receiver.service();
+        Ok(service.oneshot(request).await?.map(Either::Left))
+    } else if request.uri().path() == HEALTH && request.method() == Method::GET {
+        Ok(health(&receiver).map(Either::Right))
     } else {
         tracing::debug!(expected = path, "a request for another path");
-        let mut response = Response::new(Either::Right(Empty::new()));
+        let mut response = Response::new(Either::Right(Full::default()));
         *response.status_mut() = StatusCode::NOT_FOUND;
         Ok(response)
     }
+}
+
+/// 200 when new events are taken and handled, 503 with the reasons when not.
+fn health(receiver: &Receiver) -> Response<Full<Bytes>> {
+    let health = receiver.health();
+    let stats = receiver.stats();
+    let problems: Vec<&str> = health
+        .problems
+        .iter()
+        .map(|problem| problem.as_str())
+        .collect();
+    let body = serde_json::json!({
+        "status": if health.is_ready() { "ready" } else { "unready" },
+        "problems": problems,
+        "events": stats.inbox.events,
+        "waiting": stats.inbox.waiting,
+        "held": stats.inbox.held,
+        "dead": stats.inbox.dead,
+        "disk_bytes": stats.inbox.disk_bytes,
+    });
+    let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
+    if !health.is_ready() {
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    }
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(CONTENT_TYPE, json);
+    response
 }

@@ -42,7 +42,7 @@
 //!   -> event       the envelope: type, data, identity                400
 //!   -> inbox       keep it once: new, or seen before                 503 when it cannot keep it
 //!   -> 200         the answer leaves here, before any handler runs
-//!   -> dispatch    a bounded number of handlers at once
+//!   -> dispatch    a lane for each resource, a bounded number of handlers at once, attempts
 //!   -> handler     your code; again, after a wait, when it fails
 //! ```
 //!
@@ -61,10 +61,15 @@
 //!    of their own are never dropped, only marked ([`Context::possible_repeat`]).
 //! 4. **Handlers never slow the answer.** Not by sleeping, panicking, failing or hanging; one that must
 //!    block its thread says [`blocking`].
-//! 5. **Only signed bytes are trusted.** Identity, routing and payload come from the signed body.
+//! 5. **One resource, one lane.** For each handler, events of the same resource are started in the order
+//!    in which they were kept and never overlap; different resources and different handlers run side by
+//!    side. A further attempt may run after later events.
+//!    [`lane_key`](ReceiverBuilder::lane_key) and [`without_lanes`](ReceiverBuilder::without_lanes)
+//!    change that.
+//! 6. **Only signed bytes are trusted.** Identity, routing and payload come from the signed body.
 //!    Without a secret the builder refuses, unless
 //!    [`allow_unsigned`](ReceiverBuilder::allow_unsigned) says so.
-//! 6. **Statuses speak the sender's language.** Overload, storage trouble, shutdown: 503. Forged: 401.
+//! 7. **Statuses speak the sender's language.** Overload, storage trouble, shutdown: 503. Forged: 401.
 //!    Not JSON: 400. Unknown type with a valid signature: 200, and counted.
 //! 7. **A failure is not the end.** A handler that fails or panics is tried again, alone, as
 //!    [`RetryPolicy`] says, and after its last attempt the event is a dead letter for it: logged and
@@ -132,7 +137,7 @@ pub use handler::{
 };
 #[doc(inline)]
 pub use inbox::Repeats;
-pub use observe::Stats;
+pub use observe::{Health, Problem, Stats};
 pub use receiver::Receiver;
 pub use service::{ReceiverService, ResponseBody, ResponseFuture};
 

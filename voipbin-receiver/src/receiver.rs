@@ -8,7 +8,7 @@ use tokio::sync::{mpsc as tokio_mpsc, oneshot, watch};
 
 use crate::dispatch::{Dispatch, ShutdownReport};
 use crate::inbox::Records;
-use crate::observe::Stats;
+use crate::observe::{Health, Problem, Stats};
 use crate::service::ReceiverService;
 
 /// Receives webhooks: verifies, keeps once, answers, and hands to handlers.
@@ -121,6 +121,35 @@ impl Receiver {
     #[must_use]
     pub fn records(&self) -> Option<&dyn Records> {
         self.drain.dispatch.inbox.records()
+    }
+
+    /// Whether new events are taken and handled, and why not. For a readiness probe; that it answers
+    /// at all is the liveness.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), voipbin_receiver::BuildError> {
+    /// # let receiver = voipbin_receiver::Receiver::builder()
+    /// #     .secret("a secret of the customer")
+    /// #     .on(voipbin_receiver::catalog::Any, || async {})
+    /// #     .build()?;
+    /// let health = receiver.health();
+    /// assert!(health.is_ready(), "{:?}", health.problems);
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn health(&self) -> Health {
+        let dispatch = &self.drain.dispatch;
+        let inbox = dispatch.inbox.stats();
+        let problems = [
+            (inbox.failing, Problem::StorageFailing),
+            (inbox.full, Problem::InboxFull),
+            (dispatch.is_draining(), Problem::ShuttingDown),
+            (dispatch.is_abandoned(), Problem::HandlersGone),
+        ];
+        let problems = problems.into_iter().filter(|(there, _)| *there);
+        Health {
+            problems: problems.map(|(_, problem)| problem).collect(),
+        }
     }
 
     /// What the receiver has counted so far.

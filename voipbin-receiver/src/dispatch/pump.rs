@@ -44,6 +44,8 @@ pub(crate) struct Dispatch {
     running: Arc<AtomicUsize>,
     /// Whether a shutdown has begun.
     draining: AtomicBool,
+    /// Whether the pump ended before its time.
+    abandoned: Arc<AtomicBool>,
     /// Jobs that failed during a shutdown, for which nobody will make the next attempt.
     left_failed: Mutex<Vec<Unfinished>>,
     /// Handlers that events are held for because they are not registered.
@@ -108,6 +110,7 @@ impl Dispatch {
             next_job: AtomicU64::new(0),
             running: Arc::default(),
             draining: AtomicBool::new(false),
+            abandoned: Arc::default(),
             left_failed: Mutex::default(),
             missing: DashMap::new(),
         }
@@ -123,7 +126,10 @@ impl Dispatch {
     /// Also a future that is dropped before its first poll, as by a runtime that ends at once, lets
     /// the inbox know that nobody takes from it.
     pub(crate) fn pump(self: Arc<Self>, control: Control) -> impl Future<Output = ()> + Send {
-        let abandoned = Abandoned(Some(Arc::clone(&self.inbox)));
+        let abandoned = Abandoned {
+            inbox: Some(Arc::clone(&self.inbox)),
+            told: Arc::clone(&self.abandoned),
+        };
         self.run(control, abandoned)
     }
 
@@ -146,7 +152,7 @@ impl Dispatch {
         unfinished.extend(dispatch.take_failed());
         dispatch.release_all();
         dispatch.inbox.flush().await;
-        abandoned.0 = None;
+        abandoned.inbox = None;
         report.send_replace(Some(ShutdownReport::new(unfinished)));
     }
 
@@ -154,6 +160,14 @@ impl Dispatch {
     pub(crate) fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
         self.inbox.close();
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::Relaxed)
     }
 
     pub(super) fn loses_what_waits(&self) -> bool {
@@ -264,11 +278,17 @@ impl Dispatch {
 
 /// Dropped when the pump ends before its time, with its runtime or by a panic of the inbox: nobody
 /// would handle what is kept from there on, so an inbox that loses it must refuse.
-struct Abandoned(Option<Arc<dyn Inbox>>);
+struct Abandoned {
+    inbox: Option<Arc<dyn Inbox>>,
+    told: Arc<AtomicBool>,
+}
 
 impl Drop for Abandoned {
     fn drop(&mut self) {
-        let Some(inbox) = self.0.take() else { return };
+        let Some(inbox) = self.inbox.take() else {
+            return;
+        };
+        self.told.store(true, Ordering::Relaxed);
         tracing::error!("the handlers' runtime is gone: new events are refused");
         let close = AssertUnwindSafe(move || inbox.close());
         if let Err(payload) = catch_unwind(close) {

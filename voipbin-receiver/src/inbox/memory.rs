@@ -332,6 +332,7 @@ impl Inbox for MemoryInbox {
             waiting: queue.waiting.len(),
             held: 0,
             dead: queue.dead,
+            full: queue.events >= self.max_events || queue.bytes >= self.max_bytes,
             ..InboxStats::default()
         }
     }

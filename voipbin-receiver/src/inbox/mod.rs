@@ -303,6 +303,8 @@ pub struct InboxStats {
     pub dead: usize,
     /// Events whose bytes turned out to be damaged when they were to be handled: dead letters too.
     pub damaged: usize,
+    /// Whether it holds as many events or bytes as it may: new events are refused.
+    pub full: bool,
     /// Whether the store cannot be written at present: new events are refused until it can.
     pub failing: bool,
     /// What the store takes on disk, in bytes.

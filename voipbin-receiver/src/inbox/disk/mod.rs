@@ -500,6 +500,8 @@ impl Inbox for DiskInbox {
             held,
             dead: totals.dead,
             damaged: shared.damaged.load(Ordering::Relaxed),
+            full: totals.events >= shared.settings.max_events
+                || totals.bytes + totals.dead_bytes >= shared.settings.max_bytes,
             failing: shared.failing.load(Ordering::Relaxed),
             disk_bytes: shared.disk_bytes.load(Ordering::Relaxed),
         }
