@@ -18,7 +18,7 @@ use std::time::Duration;
 use clap::Parser;
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
-use voipbin_receiver::inbox::{DiskInbox, MemoryInbox};
+use voipbin_receiver::inbox::MemoryInbox;
 use voipbin_receiver::{Receiver, handlers};
 
 use crate::inbox::Control;
@@ -78,7 +78,7 @@ async fn serve(options: ServerOptions) -> Result<ExitCode, Box<dyn Error>> {
         builder = builder.allow_unsigned();
     }
     let receiver = match options.inbox {
-        InboxChoice::Disk => builder.inbox(DiskInbox::open(&options.directory)?),
+        InboxChoice::Disk => builder.inbox(inbox::open(&options.directory).await?),
         InboxChoice::Memory => builder.inbox(MemoryInbox::new()),
     }
     .build()?;

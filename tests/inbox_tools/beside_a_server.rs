@@ -9,6 +9,7 @@ use support::standalone::{Server, command};
 use support::{SECRET, call_hangup, within};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
+use voipbin_receiver::inbox::DiskInbox;
 
 use crate::seed::{CREDENTIAL, DEAD, ODD, PHONE, Place, Ran};
 
@@ -149,6 +150,24 @@ async fn a_second_server_is_told_which_process_has_the_directory() {
         );
         // The first one is none the worse for it.
         assert_eq!(place.ids(&[]).await, [0; 0]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_server_waits_a_moment_for_a_tool_that_has_the_directory() {
+    within(async {
+        let place = Place::empty();
+        // What a tool does while it looks.
+        let looking = DiskInbox::open(place.inbox()).unwrap();
+        let arguments = ["--listen", "127.0.0.1:0", "--secret", SECRET];
+        let mut server = command(place.path(), &arguments, &[]).spawn().unwrap();
+        let mut lines = BufReader::new(server.stderr.take().unwrap()).lines();
+        let waits = lines.next_line().await.unwrap().unwrap();
+        assert!(waits.contains("waiting a moment"), "{waits}");
+        drop(looking);
+        let listens = lines.next_line().await.unwrap().unwrap();
+        assert!(listens.starts_with("listening on "), "{listens}");
     })
     .await;
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, BufWriter};
 use tokio::net::unix::OwnedReadHalf;
@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use voipbin_receiver::Receiver;
+use voipbin_receiver::inbox::{DiskInbox, DiskInboxError, DiskInboxErrorKind};
 
 use super::SOCKET;
 use super::answer::{Answers, answer, channel};
@@ -36,6 +37,32 @@ const WORKING: Duration = Duration::from_secs(5);
 
 /// After a failed accept, such as for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a server waits for a directory that a tool looks into.
+const TURN: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Opens the inbox for a server. A tool may have it for a moment; another server keeps it.
+pub(crate) async fn open(directory: &Path) -> Result<DiskInbox, DiskInboxError> {
+    let since = Instant::now();
+    let mut told = false;
+    loop {
+        match DiskInbox::open(directory) {
+            Err(error)
+                if matches!(error.kind(), DiskInboxErrorKind::Locked { .. })
+                    && since.elapsed() < TURN
+                    && UnixStream::connect(directory.join(SOCKET)).await.is_err() =>
+            {
+                if !told {
+                    tracing::info!("{error}; waiting a moment, it may be a tool");
+                    told = true;
+                }
+                sleep(PAUSE).await;
+            }
+            opened => return opened,
+        }
+    }
+}
 
 /// The socket, for as long as this is there.
 pub(crate) struct Control {

@@ -14,7 +14,7 @@ mod protocol;
 mod tool;
 
 pub(crate) use self::cli::InboxCommand;
-pub(crate) use self::control::Control;
+pub(crate) use self::control::{Control, open};
 pub(crate) use self::tool::run;
 
 /// The file in the inbox's directory that a server answers at.

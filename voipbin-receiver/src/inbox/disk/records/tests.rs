@@ -1,5 +1,6 @@
 use std::io::ErrorKind;
 
+use super::ROWS;
 use crate::event::RecordId;
 use crate::handler::HandlerName;
 use crate::inbox::disk::faults::{Disk, Fault, Target};
@@ -35,19 +36,27 @@ async fn ids(inbox: &DiskInbox, after: Option<RecordId>, most: usize) -> (Vec<u6
     (ids, page.next.map(RecordId::get))
 }
 
+/// Each of these events has a row of its own, and there are as many rows as are read at once.
 #[tokio::test]
 async fn a_page_that_holds_the_last_event_is_the_last_page() {
     let inbox = inbox(&Disk::new());
-    for number in 1..=4 {
-        keep(&inbox, number).await;
+    let all: Vec<u64> = (1..=ROWS as u64).collect();
+    for number in &all {
+        keep(&inbox, u8::try_from(*number).unwrap()).await;
     }
-    assert_eq!(ids(&inbox, None, 3).await, (vec![1, 2, 3], Some(3)));
+    let most = all.len();
+    assert_eq!(ids(&inbox, None, most).await, (all.clone(), None));
+    let last = RecordId::new(most as u64 - 1);
+    let (first, next) = ids(&inbox, None, most - 1).await;
     assert_eq!(
-        ids(&inbox, Some(RecordId::new(3)), 3).await,
-        (vec![4], None)
+        (first.as_slice(), next),
+        (&all[..most - 1], Some(last.get()))
     );
-    assert_eq!(ids(&inbox, None, 4).await, (vec![1, 2, 3, 4], None));
-    assert_eq!(ids(&inbox, Some(RecordId::new(4)), 1).await, (vec![], None));
+    assert_eq!(ids(&inbox, Some(last), 3).await, (vec![most as u64], None));
+    assert_eq!(
+        ids(&inbox, Some(RecordId::new(most as u64)), 1).await,
+        (vec![], None)
+    );
 }
 
 #[tokio::test]
