@@ -11,20 +11,16 @@
 //! # Ok(()) }
 //! ```
 
-use std::collections::HashSet;
+mod keeping;
+mod settling;
+
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use futures_util::FutureExt;
-use futures_util::future::join_all;
-
-use super::{
-    Attempt, AttemptEnd, Durability, Inbox, Incoming, Jobs, KeepError, KeepErrorKind, Kept,
-    Repeats, Settled, Taken,
-};
-use crate::event::{Delivery, EventKey};
+use super::{Attempt, AttemptEnd, Inbox, Incoming, Jobs, KeepError, Kept, Repeats, Settled, Taken};
+use crate::event::Delivery;
 use crate::handler::HandlerName;
 use crate::testing::delivery;
 
@@ -112,6 +108,9 @@ where
         .released()
         .await?;
     trial("a job may begin").begun().await?;
+    trial("where an inbox can be looked into, a dead letter is there, can be handled again and given up")
+        .recorded()
+        .await?;
     trial("a closed inbox hands out what it has, and ends")
         .closed()
         .await?;
@@ -126,209 +125,6 @@ struct Trial<I> {
 }
 
 impl<I: Inbox> Trial<I> {
-    async fn order(self) -> Check {
-        for number in 0..100 {
-            self.keep_new(&self.event(number)?, 1).await?;
-        }
-        let mut seen = Vec::new();
-        while seen.len() < 100 {
-            let taken = self.take(7).await?;
-            self.expect(!taken.is_empty() && taken.len() <= 7, || {
-                format!("asked for at most 7 jobs, took {}", taken.len())
-            })?;
-            seen.extend(taken.iter().map(|event| event.delivery().identity()));
-        }
-        let mut kept = Vec::new();
-        for number in 0..100 {
-            kept.push(self.event(number)?.identity());
-        }
-        self.expect(seen == kept, || "another order, or events twice".into())?;
-        self.expect(self.inbox.take(1).now_or_never().is_none(), || {
-            "more than was kept".into()
-        })
-    }
-
-    async fn copies(self) -> Check {
-        let event = self.event(0)?;
-        self.keep_new(&event, 1).await?;
-        self.keep_known(&event).await?;
-        let taken = self.take(1).await?;
-        self.keep_known(&event).await?;
-        self.settle(&taken);
-        self.keep_known(&event).await?;
-        let again = self.inbox.take(1).now_or_never();
-        self.expect(again.is_none(), || "a copy was handed out".into())
-    }
-
-    async fn copies_at_once(self) -> Check {
-        let event = self.event(0)?;
-        let copies = (0..100).map(|_| self.inbox.keep(incoming(&event, 1, Repeats::Drop)));
-        let kept = self.patiently(join_all(copies)).await?;
-        let new = kept
-            .iter()
-            .filter(|kept| matches!(kept, Ok(Kept::New)))
-            .count();
-        let known = kept
-            .iter()
-            .filter(|kept| matches!(kept, Ok(Kept::Duplicate)))
-            .count();
-        self.expect((new, known) == (1, 99), || {
-            format!("{new} new and {known} known of 100")
-        })
-    }
-
-    async fn marks(self) -> Check {
-        let event = self.event(0)?;
-        for _ in 0..2 {
-            let kept = self.keep(incoming(&event, 1, Repeats::Mark)).await?;
-            self.expect(matches!(kept, Ok(Kept::New)), || {
-                format!("{kept:?} and not new")
-            })?;
-        }
-        let mut marks = Vec::new();
-        while marks.len() < 2 {
-            marks.extend(
-                self.take(2)
-                    .await?
-                    .iter()
-                    .map(|event| event.possible_repeat()),
-            );
-        }
-        self.expect(marks == [false, true], || format!("marked as {marks:?}"))
-    }
-
-    async fn nobody(self) -> Check {
-        let event = self.event(0)?;
-        self.keep_new(&event, 0).await?;
-        self.keep_known(&event).await?;
-        let taken = self.inbox.take(1).now_or_never();
-        self.expect(taken.is_none(), || "it was handed out".into())?;
-        let events = self.inbox.stats().events;
-        self.expect(events == 0, || format!("{events} events are not finished"))
-    }
-
-    async fn dropped_receipt(self) -> Check {
-        let event = self.event(0)?;
-        drop(self.inbox.keep(incoming(&event, 1, Repeats::Drop)));
-        let taken = self.take(1).await?;
-        self.expect(taken.len() == 1, || "it was not kept".into())?;
-        self.keep_known(&event).await
-    }
-
-    async fn dropped_take(self) -> Check {
-        for _ in 0..3 {
-            let taken = self.inbox.take(1).now_or_never();
-            self.expect(taken.is_none(), || {
-                "an empty inbox handed something out".into()
-            })?;
-        }
-        self.keep_new(&self.event(0)?, 1).await?;
-        self.expect(self.take(1).await?.len() == 1, || {
-            "it was not handed out".into()
-        })
-    }
-
-    async fn woken(self) -> Check {
-        let mut takes: Vec<_> = (0..3).map(|_| self.inbox.take(1)).collect();
-        for take in &mut takes {
-            let taken = take.now_or_never();
-            self.expect(taken.is_none(), || {
-                "an empty inbox handed something out".into()
-            })?;
-        }
-        for number in 0..3 {
-            self.keep_new(&self.event(number)?, 1).await?;
-        }
-        let taken = self.patiently(join_all(takes)).await?;
-        let events: HashSet<EventKey> = taken
-            .iter()
-            .flatten()
-            .map(|event| event.delivery().identity())
-            .collect();
-        self.expect(events.len() == 3, || {
-            format!("{} of 3 were handed out", events.len())
-        })
-    }
-
-    async fn finished(self) -> Check {
-        self.keep_new(&self.event(0)?, 2).await?;
-        let dead = Settled::Dead {
-            failed: Some(failed()),
-        };
-        for (outcome, left) in [(dead, 1), (Settled::Done, 0)] {
-            for job in self.take(1).await? {
-                self.inbox.settle(&job, outcome.clone());
-            }
-            self.until(|inbox| inbox.stats().events == left).await?;
-        }
-        let again = self.inbox.take(1).now_or_never();
-        self.expect(again.is_none(), || "a settled job was handed out".into())
-    }
-
-    async fn jobs(self) -> Check {
-        self.keep_new(&self.event(0)?, 3).await?;
-        let mut jobs = Vec::new();
-        while jobs.len() < 3 {
-            jobs.extend(self.take(2).await?);
-        }
-        let names: Vec<&str> = jobs.iter().map(|job| job.handler().as_str()).collect();
-        self.expect(names == ["handler 0", "handler 1", "handler 2"], || {
-            format!("{names:?}")
-        })?;
-        let same = jobs
-            .iter()
-            .all(|job| Some(job.id()) == jobs.first().map(Taken::id));
-        self.expect(same, || "the jobs of one event have different ids".into())
-    }
-
-    async fn retried(self) -> Check {
-        self.keep_new(&self.event(0)?, 1).await?;
-        for attempts in 0..3 {
-            let after = Duration::from_millis(5);
-            for job in self.take(1).await? {
-                let past = job.past().cloned().unwrap_or_default();
-                let counted = (past.attempts, past.history.len());
-                self.expect(counted == (attempts, attempts as usize), || {
-                    format!("{counted:?} attempts and records after {attempts}")
-                })?;
-                self.expect(!past.interrupted, || "it counts as interrupted".into())?;
-                self.may_begin(&job).await?;
-                let failed = failed();
-                self.inbox.settle(&job, Settled::Retry { failed, after });
-            }
-            let at_once = self.inbox.take(1).now_or_never();
-            self.expect(at_once.is_none(), || "it came before its time".into())?;
-            let waiting = self.inbox.stats().waiting;
-            self.expect(waiting == 1, || format!("{waiting} jobs are waiting"))?;
-        }
-        self.keep_known(&self.event(0)?).await
-    }
-
-    async fn released(self) -> Check {
-        self.keep_new(&self.event(0)?, 1).await?;
-        for begins in [true, false, true] {
-            for job in self.take(1).await? {
-                self.expect(job.attempts() == 0, || {
-                    format!("{} attempts are counted", job.attempts())
-                })?;
-                if begins {
-                    self.may_begin(&job).await?;
-                }
-                self.inbox.settle(&job, Settled::Released);
-            }
-        }
-        Ok(())
-    }
-
-    async fn begun(self) -> Check {
-        self.keep_new(&self.event(0)?, 1).await?;
-        for job in self.take(1).await? {
-            self.may_begin(&job).await?;
-            self.inbox.settle(&job, Settled::Done);
-        }
-        self.until(|inbox| inbox.stats().events == 0).await
-    }
-
     async fn may_begin(&self, job: &Taken) -> Check {
         let may = self.patiently(self.inbox.begin(job)).await?;
         self.expect(may, || "it may not begin".into())
@@ -342,60 +138,6 @@ impl<I: Inbox> Trial<I> {
             }
         })
         .await
-    }
-
-    async fn closed(self) -> Check {
-        self.keep_new(&self.event(0)?, 1).await?;
-        self.inbox.close();
-        self.keep_known(&self.event(0)?).await?;
-        let mut left = 1;
-        let kept = self
-            .keep(incoming(&self.event(1)?, 1, Repeats::Drop))
-            .await?;
-        match (kept, self.inbox.promises().durability) {
-            (Err(error), Durability::Process) if error.kind() == KeepErrorKind::Draining => {}
-            // One that loses nothing goes on keeping until its own limits.
-            (Ok(Kept::New), Durability::Machine | Durability::Cluster) => left = 2,
-            (kept, durability) => {
-                return self.expect(false, || {
-                    format!("a new event came out as {kept:?} with the durability {durability:?}")
-                });
-            }
-        }
-        if self.inbox.promises().durability == Durability::Process {
-            let taken = self.take(1).await?;
-            self.expect(taken.len() == 1, || "it ended with events in it".into())?;
-            let rest = self.inbox.take(1).now_or_never();
-            self.expect(rest.is_none(), || "it ended before its last job".into())?;
-            self.settle(&taken);
-            left -= 1;
-        }
-        self.expect(self.take(1).await?.is_empty(), || {
-            "it handed out more than it should".into()
-        })?;
-        self.inbox.flush().await;
-        let events = self.inbox.stats().events;
-        self.expect(events == left, || format!("{events} events are left"))
-    }
-
-    async fn brought_forward(self) -> Check {
-        if self.inbox.promises().durability != Durability::Process {
-            return Ok(());
-        }
-        self.keep_new(&self.event(0)?, 1).await?;
-        for job in self.take(1).await? {
-            self.may_begin(&job).await?;
-            let (failed, after) = (failed(), PATIENCE * 360);
-            self.inbox.settle(&job, Settled::Retry { failed, after });
-        }
-        self.inbox.close();
-        let taken = self.take(1).await?;
-        let attempts: Vec<u32> = taken.iter().map(Taken::attempts).collect();
-        self.expect(attempts == [1], || format!("{attempts:?}"))?;
-        self.settle(&taken);
-        self.expect(self.take(1).await?.is_empty(), || {
-            "it handed out more than it should".into()
-        })
     }
 
     /// An event of its own for each number.

@@ -1,4 +1,6 @@
-use std::collections::VecDeque;
+mod dead;
+mod queue;
+
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -6,16 +8,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
-use tracing::Span;
 
+use self::queue::{Fresh, Queue};
 use super::seen::{Admitted, RETRY_TIME, Seen};
-use super::waiting::Waiting;
 use super::{
-    Durability, Entry, Inbox, InboxStats, Incoming, Jobs, KeepError, KeepErrorKind, Kept, Promises,
-    Receipt, Repeats, Settled, Taken,
+    Durability, Inbox, InboxStats, Incoming, KeepError, KeepErrorKind, Kept, Promises, Receipt,
+    Records, Repeats, Settled, Taken,
 };
 use crate::clock::{Clock, SystemClock};
-use crate::event::Delivery;
 
 /// An inbox in the memory of this process: the default.
 ///
@@ -43,85 +43,8 @@ pub struct MemoryInbox {
     arrived: Notify,
     max_events: usize,
     max_bytes: usize,
-}
-
-/// What one lock covers: keeping an event is one push into it. It is never held across an await.
-#[derive(Default)]
-struct Queue {
-    /// Events of which no job was handed out.
-    fresh: VecDeque<Fresh>,
-    /// The event whose jobs are being handed out, and how many of them were.
-    opened: Option<(Arc<Entry>, Jobs, usize)>,
-    /// Jobs that have failed and wait for their time.
-    waiting: Waiting<Taken>,
-    /// Events that are not finished.
-    events: usize,
-    /// Bytes of their bodies.
-    bytes: usize,
-    dead: usize,
-    next_id: u64,
-    closed: bool,
-}
-
-struct Fresh {
-    id: u64,
-    delivery: Delivery,
-    jobs: Jobs,
-    possible_repeat: bool,
-    span: Span,
-}
-
-impl Queue {
-    /// Whether nothing will be handed out any more.
-    fn has_ended(&self) -> bool {
-        self.closed && self.events == 0
-    }
-
-    /// Up to `max` jobs that may run now.
-    fn hand_out(&mut self, max: usize, now: Instant) -> Vec<Taken> {
-        let mut jobs = Vec::new();
-        while jobs.len() < max {
-            if let Some(job) = self.waiting.pop_due(now).or_else(|| self.next_fresh()) {
-                jobs.push(job);
-            } else {
-                break;
-            }
-        }
-        jobs
-    }
-
-    fn next_fresh(&mut self) -> Option<Taken> {
-        loop {
-            if let Some((entry, jobs, handed_out)) = &mut self.opened {
-                if let Some(handler) = jobs.iter().nth(*handed_out) {
-                    *handed_out += 1;
-                    return Some(Taken::new(Arc::clone(entry), handler.clone()));
-                }
-                self.opened = None;
-            }
-            let fresh = self.fresh.pop_front();
-            if self.fresh.is_empty() && self.fresh.capacity() > 4096 {
-                self.fresh = VecDeque::new();
-            }
-            let Fresh {
-                id,
-                delivery,
-                jobs,
-                possible_repeat,
-                span,
-            } = fresh?;
-            let entry = Entry::new(id, delivery, jobs.len());
-            let entry = entry.marked(possible_repeat).within(span);
-            self.opened = Some((Arc::new(entry), jobs, 0));
-        }
-    }
-
-    fn has_ready(&self, now: Instant) -> bool {
-        let opened = self.opened.as_ref();
-        opened.is_some_and(|(_, jobs, handed_out)| *handed_out < jobs.len())
-            || !self.fresh.is_empty()
-            || self.waiting.next_due().is_some_and(|due| due <= now)
-    }
+    max_dead: usize,
+    clock: Arc<dyn Clock>,
 }
 
 /// The settings of a [`MemoryInbox`].
@@ -132,6 +55,7 @@ pub struct MemoryInboxBuilder {
     max_bytes: usize,
     max_identities: usize,
     identity_ttl: Duration,
+    max_dead: usize,
     clock: Arc<dyn Clock>,
 }
 
@@ -144,6 +68,8 @@ impl MemoryInbox {
     pub const DEFAULT_MAX_IDENTITIES: usize = 1_000_000;
     /// The default of [`MemoryInboxBuilder::identity_ttl`]: one hour.
     pub const DEFAULT_IDENTITY_TTL: Duration = Duration::from_secs(3600);
+    /// The default of [`MemoryInboxBuilder::max_dead`].
+    pub const DEFAULT_MAX_DEAD: usize = 1_000;
 
     /// An inbox with the default settings.
     #[must_use]
@@ -158,6 +84,7 @@ impl MemoryInbox {
             max_bytes: Self::DEFAULT_MAX_BYTES,
             max_identities: Self::DEFAULT_MAX_IDENTITIES,
             identity_ttl: Self::DEFAULT_IDENTITY_TTL,
+            max_dead: Self::DEFAULT_MAX_DEAD,
             clock: Arc::new(SystemClock::new()),
         }
     }
@@ -293,8 +220,9 @@ impl Inbox for MemoryInbox {
                 self.wait(job.clone(), Duration::ZERO);
                 return;
             }
+            Settled::Dead { failed } => self.bury(job, failed),
             // The memory does not outlive the process: nobody will ever handle it.
-            Settled::Dead { .. } | Settled::Held => self.queue().dead += 1,
+            Settled::Held => self.bury(job, None),
             Settled::Done => {}
         }
         if job.entry().settle_one() {
@@ -322,6 +250,10 @@ impl Inbox for MemoryInbox {
         Promises::new(Durability::Process)
     }
 
+    fn records(&self) -> Option<&dyn Records> {
+        Some(self)
+    }
+
     fn stats(&self) -> InboxStats {
         let queue = self.queue();
         InboxStats {
@@ -331,7 +263,7 @@ impl Inbox for MemoryInbox {
             evicted: self.seen.evicted() + self.noted.evicted(),
             waiting: queue.waiting.len(),
             held: 0,
-            dead: queue.dead,
+            dead: queue.dead.jobs(),
             full: queue.events >= self.max_events || queue.bytes >= self.max_bytes,
             ..InboxStats::default()
         }
@@ -374,6 +306,13 @@ impl MemoryInboxBuilder {
         self
     }
 
+    /// How many events that are dead letters are kept, to be looked at and handled again; 1,000 by
+    /// default, with up to 16 MiB of bodies. Beyond that the first ones are forgotten.
+    pub fn max_dead(mut self, events: usize) -> Self {
+        self.max_dead = events;
+        self
+    }
+
     /// Where the time comes from; the machine by default.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
@@ -388,15 +327,18 @@ impl MemoryInboxBuilder {
             max_bytes,
             max_identities,
             identity_ttl,
+            max_dead,
             clock,
         } = self;
         MemoryInbox {
             seen: Seen::new(identity_ttl, max_identities, Arc::clone(&clock)),
-            noted: Seen::new(RETRY_TIME, max_identities, clock),
+            noted: Seen::new(RETRY_TIME, max_identities, Arc::clone(&clock)),
             queue: Mutex::new(Queue::default()),
             arrived: Notify::new(),
             max_events,
             max_bytes,
+            max_dead,
+            clock,
         }
     }
 }

@@ -70,6 +70,12 @@ impl Entry {
         &self.delivery
     }
 
+    /// The record that it is a replay of.
+    #[must_use]
+    pub fn replay_of(&self) -> Option<RecordId> {
+        self.replay_of
+    }
+
     /// Counts one job as ended; true for the last one. For inboxes that keep no list of their own.
     #[must_use]
     pub fn settle_one(&self) -> bool {

@@ -1,0 +1,154 @@
+//! Dead letters of the inbox in memory.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use tokio::time::Instant;
+
+use super::MemoryInbox;
+use crate::event::RecordId;
+use crate::handler::HandlerName;
+use crate::inbox::{
+    Attempt, Entry, JobRecord, Record, RecordFilter, RecordPage, Records, RecordsError, Stage,
+    Taken,
+};
+
+/// Events that a handler gave up, the latest ones of them.
+#[derive(Default)]
+pub(super) struct DeadLetters {
+    events: BTreeMap<u64, Dead>,
+    jobs: usize,
+    bytes: usize,
+}
+
+struct Dead {
+    entry: Arc<Entry>,
+    jobs: Vec<JobRecord>,
+}
+
+impl DeadLetters {
+    /// How many jobs there are.
+    pub(super) fn jobs(&self) -> usize {
+        self.jobs
+    }
+
+    /// Adds a job, and forgets the first events when there are too many.
+    fn add(&mut self, entry: &Arc<Entry>, job: JobRecord, most: usize) {
+        const MOST_BYTES: usize = 16 << 20;
+        self.jobs += 1;
+        let dead = self.events.entry(entry.id()).or_insert_with(|| {
+            self.bytes += entry.delivery().body().len();
+            Dead {
+                entry: Arc::clone(entry),
+                jobs: Vec::new(),
+            }
+        });
+        dead.jobs.push(job);
+        while self.events.len() > most || self.bytes > MOST_BYTES {
+            let Some((first, _)) = self.events.first_key_value() else {
+                break;
+            };
+            let first = *first;
+            self.remove(first);
+        }
+    }
+
+    fn remove(&mut self, id: u64) -> bool {
+        let Some(dead) = self.events.remove(&id) else {
+            return false;
+        };
+        self.jobs = self.jobs.saturating_sub(dead.jobs.len());
+        let bytes = dead.entry.delivery().body().len();
+        self.bytes = self.bytes.saturating_sub(bytes);
+        true
+    }
+}
+
+impl Dead {
+    fn record(&self) -> Record {
+        let entry = &self.entry;
+        let id = RecordId::new(entry.id());
+        let delivery = entry.delivery().clone();
+        Record::new(id, delivery, entry.replay_of(), self.jobs.clone())
+    }
+}
+
+impl MemoryInbox {
+    /// Keeps a job as a dead letter.
+    pub(super) fn bury(&self, job: &Taken, failed: Option<Attempt>) {
+        let mut past = job.past().cloned().unwrap_or_default();
+        if let Some(failed) = failed {
+            past.attempts = past.attempts.saturating_add(1);
+            past.add(failed);
+        }
+        let at: SystemTime = self.clock.wall();
+        let mut record = JobRecord::new(job.handler().clone(), Stage::Dead { at });
+        record.attempts = past.attempts;
+        record.history = past.history;
+        self.queue().dead.add(job.entry(), record, self.max_dead);
+    }
+}
+
+/// Of the inbox in memory, the dead letters.
+#[async_trait]
+impl Records for MemoryInbox {
+    async fn list(
+        &self,
+        filter: &RecordFilter,
+        after: Option<RecordId>,
+        most: usize,
+    ) -> Result<RecordPage, RecordsError> {
+        let from = after.map_or(0, |after| after.get().saturating_add(1));
+        let queue = self.queue();
+        let dead = queue.dead.events.range(from..).map(|(_, dead)| dead);
+        let mut matching = dead.map(Dead::record).filter(|record| filter.takes(record));
+        let records: Vec<Record> = matching.by_ref().take(most).collect();
+        let next = matching.next().and(records.last()).map(|last| last.id);
+        Ok(RecordPage::new(records, next))
+    }
+
+    async fn get(&self, id: RecordId) -> Result<Option<Record>, RecordsError> {
+        Ok(self.queue().dead.events.get(&id.get()).map(Dead::record))
+    }
+
+    async fn replay(
+        &self,
+        id: RecordId,
+        handlers: Option<&[HandlerName]>,
+    ) -> Result<RecordId, RecordsError> {
+        let mut queue = self.queue();
+        let dead = queue.dead.events.get(&id.get());
+        let dead = dead.ok_or_else(RecordsError::not_found)?;
+        let delivery = dead.entry.delivery().clone();
+        let handlers: Vec<HandlerName> = match handlers {
+            Some(handlers) => handlers.to_vec(),
+            None => dead.jobs.iter().map(|job| job.handler.clone()).collect(),
+        };
+        if queue.closed {
+            return Err(RecordsError::storage("the receiver is shutting down"));
+        }
+        queue.next_id += 1;
+        let replay = queue.next_id;
+        if !handlers.is_empty() {
+            queue.events += 1;
+            queue.bytes = queue.bytes.saturating_add(delivery.body().len());
+            let entry = Entry::new(replay, delivery, handlers.len()).replaying(Some(id));
+            let entry = Arc::new(entry);
+            for handler in handlers {
+                let job = Taken::new(Arc::clone(&entry), handler);
+                queue.waiting.push(Instant::now(), Duration::ZERO, job);
+            }
+        }
+        drop(queue);
+        self.arrived.notify_waiters();
+        Ok(RecordId::new(replay))
+    }
+
+    async fn discard(&self, ids: &[RecordId]) -> Result<usize, RecordsError> {
+        let mut queue = self.queue();
+        let gone = ids.iter().filter(|id| queue.dead.remove(id.get()));
+        Ok(gone.count())
+    }
+}
