@@ -75,6 +75,7 @@ async fn help_names_every_tool_and_what_it_takes() {
             "discard",
             "purge",
             "export",
+            "salvage",
             "--directory",
             "VOIPBIN_DIRECTORY",
         ] {

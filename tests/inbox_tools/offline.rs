@@ -301,3 +301,20 @@ async fn where_there_is_no_inbox_none_is_made() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn what_is_left_of_an_inbox_is_brought_back_into_another() {
+    within(async {
+        let place = Place::seeded().await;
+        let before = place.ids(&[]).await.len();
+        let ran = place.run(&["salvage", "anew"]).await;
+        assert_eq!((ran.code, &*ran.stdout), (0, ""), "{ran:?}");
+        let back = format!("{before} events are back in anew, 2 of them unfinished");
+        assert!(ran.stderr.contains(&back), "{ran:?}");
+        let table = place.get(&["list", "--directory", "anew"]).await;
+        assert_eq!(table.lines().count(), before + 1, "{table}");
+        // Nothing is overwritten.
+        assert_eq!(place.run(&["salvage", "anew"]).await.code, 1);
+    })
+    .await;
+}

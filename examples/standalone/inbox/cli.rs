@@ -42,6 +42,9 @@ Examples:
   Keep a copy, and make room:
     standalone inbox export --state dead > dead.jsonl
     standalone inbox purge --dead --older-than 7d
+  Go on after the disk has damaged the file:
+    standalone inbox salvage voipbin-inbox-2
+    standalone --directory voipbin-inbox-2
 
 A time is one of RFC 3339, such as 2026-09-01T12:00:00Z, or an age, such as 90s, 15m, 2h, 7d.
 Exit status: 0; 1 when something is not there or failed; 2 when the command makes no sense.";
@@ -60,6 +63,15 @@ pub(crate) enum Tool {
     Purge(Purge),
     /// A line of JSON for each event, with its body exactly as it came, in a string
     Export(Export),
+    /// Bring back what can be read of a damaged inbox, into a new directory; no server may run
+    Salvage(Salvage),
+}
+
+#[derive(Args)]
+pub(crate) struct Salvage {
+    /// The new directory: give it to the server afterwards
+    #[arg(value_name = "NEW")]
+    pub(crate) into: PathBuf,
 }
 
 #[derive(Args)]

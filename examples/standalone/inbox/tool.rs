@@ -2,10 +2,12 @@
 #![allow(clippy::print_stderr, reason = "this is the program's face")]
 
 use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::CommandFactory;
 use clap::error::ErrorKind;
+use voipbin_receiver::inbox::DiskInbox;
 
 use super::cli::{Discard, InboxCommand, List, Purge, Replay, Show, Tool, ago};
 use super::client::{Replies, Source};
@@ -17,7 +19,8 @@ use crate::options::Options;
 pub(crate) async fn run(command: InboxCommand) -> ExitCode {
     let InboxCommand { directory, tool } = command;
     let (ask, style) = match request(tool) {
-        Ok(asked) => asked,
+        Ok(Asked::Inbox(ask, style)) => (ask, style),
+        Ok(Asked::Salvage(into)) => return salvage(&directory, &into),
         Err(error) => error.exit(),
     };
     let ended = async {
@@ -46,8 +49,17 @@ enum Style {
     Count { dry_run: bool },
 }
 
-fn request(tool: Tool) -> Result<(Ask, Style), clap::Error> {
-    Ok(match tool {
+/// What a tool is about.
+enum Asked {
+    /// The events of an inbox, and how to print them.
+    Inbox(Ask, Style),
+    /// A damaged inbox, and where to put what is left of it.
+    Salvage(PathBuf),
+}
+
+fn request(tool: Tool) -> Result<Asked, clap::Error> {
+    let (ask, style) = match tool {
+        Tool::Salvage(salvage) => return Ok(Asked::Salvage(salvage.into)),
         Tool::List(List {
             filters,
             limit,
@@ -103,7 +115,37 @@ fn request(tool: Tool) -> Result<(Ask, Style), clap::Error> {
             };
             (ask, Style::Count { dry_run })
         }
-    })
+    };
+    Ok(Asked::Inbox(ask, style))
+}
+
+/// Blocks, which holds up nobody: there is nothing else to do.
+fn salvage(damaged: &Path, into: &Path) -> ExitCode {
+    let report = match DiskInbox::salvage(damaged, into) {
+        Ok(report) => report,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    eprintln!(
+        "{} events are back in {}, {} of them unfinished, and {} identities of others",
+        report.events,
+        into.display(),
+        report.unfinished,
+        report.identities
+    );
+    if report.damaged_rows > 0 {
+        eprintln!("{} rows of the file were damaged", report.damaged_rows);
+    }
+    for identity in &report.lost {
+        eprintln!("lost: {identity}");
+    }
+    if report.lost.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 fn chosen(tool: &str, which: Option<Which>) -> Result<Which, clap::Error> {
