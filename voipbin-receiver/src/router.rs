@@ -32,6 +32,8 @@ pub(crate) struct Handler {
     pub(crate) timeout: Option<Duration>,
     /// How many of its runs there may be at once.
     pub(crate) concurrency: Option<usize>,
+    /// Whether it leaves out events that are stale.
+    pub(crate) skip_stale: bool,
 }
 
 /// The handlers of one type of event, in the order in which they were registered.
@@ -99,6 +101,7 @@ impl Router {
             retry: registration.retry,
             timeout: registration.timeout.or(timeout),
             concurrency: registration.concurrency,
+            skip_stale: registration.skip_stale,
         });
         Ok((router, names.zip(handlers).collect()))
     }

@@ -70,14 +70,25 @@ impl Job {
         if let Some(reason) = dispatch.exhausted(&taken) {
             return dispatch.give_up(id, &taken, None, reason);
         }
+        let version = dispatch.completed.version(&taken);
+        let stale = version.is_some_and(|version| dispatch.completed.has_later(version));
+        if stale && handler.skip_stale {
+            dispatch.counters.skipped.add();
+            return dispatch.settle(id, &taken, Settled::Done);
+        }
         if !dispatch.inbox.begin(&taken).await {
             return dispatch.settle(id, &taken, Settled::Released);
         }
         let running = dispatch.begin(id, &taken);
-        let ended = run(&dispatch, handler, &taken).await;
+        let ended = run(&dispatch, handler, &taken, stale).await;
         drop(running);
         match ended {
-            Some(Ok(())) => dispatch.done(id, &taken),
+            Some(Ok(())) => {
+                if let Some(version) = version {
+                    dispatch.completed.add(version);
+                }
+                dispatch.done(id, &taken);
+            }
             Some(Err(failure)) => dispatch.failed(id, &taken, failure.attempt, failure.next),
             None => {}
         }
@@ -85,7 +96,12 @@ impl Job {
 }
 
 /// `None` when it was cut short.
-async fn run(dispatch: &Dispatch, handler: &Handler, taken: &Taken) -> Option<Result<(), Failure>> {
+async fn run(
+    dispatch: &Dispatch,
+    handler: &Handler,
+    taken: &Taken,
+    stale: bool,
+) -> Option<Result<(), Failure>> {
     let attempt = taken.attempts().saturating_add(1);
     let began_at = dispatch.clock.wall();
     let begun = Instant::now();
@@ -94,7 +110,7 @@ async fn run(dispatch: &Dispatch, handler: &Handler, taken: &Taken) -> Option<Re
         Some(Err(Failure { attempt, next }))
     };
     let run = async {
-        let call = call_handler(dispatch, &handler.call, taken, attempt);
+        let call = call_handler(dispatch, &handler.call, taken, attempt, stale);
         let ended = match handler.timeout {
             Some(limit) => tokio::time::timeout(limit, call)
                 .await
@@ -135,9 +151,16 @@ async fn run(dispatch: &Dispatch, handler: &Handler, taken: &Taken) -> Option<Re
     }
 }
 
-async fn call_handler(dispatch: &Dispatch, call: &Call, taken: &Taken, attempt: u32) -> Ended {
+async fn call_handler(
+    dispatch: &Dispatch,
+    call: &Call,
+    taken: &Taken,
+    attempt: u32,
+    stale: bool,
+) -> Ended {
     let context = Context::new(taken.delivery().clone(), taken.handler().clone())
         .attempt_number(attempt)
+        .behind(stale)
         .repeating(taken.possible_repeat(), taken.replay_of());
     let states = Arc::clone(&dispatch.states);
     match call {

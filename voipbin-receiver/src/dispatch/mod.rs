@@ -6,6 +6,7 @@ mod pump;
 mod runtime;
 mod schedule;
 mod shutdown;
+mod stale;
 
 pub(crate) use self::lanes::{LaneKey, Lanes};
 pub(crate) use self::pump::{Control, Dispatch, Parts};

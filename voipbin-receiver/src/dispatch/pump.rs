@@ -15,6 +15,7 @@ use super::job::{Held, Job};
 use super::lanes::Lanes;
 use super::schedule::{Schedule, Ticket};
 use super::shutdown::{JobState, ShutdownReport, Unfinished};
+use super::stale::Completed;
 use crate::clock::Clock;
 use crate::handler::{HandlerName, RetryPolicy, States};
 use crate::inbox::{Attempt, Durability, Inbox, Settled, Taken};
@@ -23,6 +24,9 @@ use crate::router::Handlers;
 
 /// How many jobs are asked of the inbox at once.
 const BATCH: usize = 64;
+
+/// Of how many resources, times handlers, it is remembered which state was completed last.
+const RESOURCES: usize = 32_768;
 
 /// How long what is cut short has to let go. One that blocks its thread does not.
 const GRACE: Duration = Duration::from_millis(100);
@@ -50,6 +54,7 @@ pub(crate) struct Dispatch {
     left_failed: Mutex<Vec<Unfinished>>,
     /// Handlers that events are held for because they are not registered.
     pub(super) missing: DashMap<HandlerName, ()>,
+    pub(super) completed: Completed,
 }
 
 struct Open {
@@ -113,6 +118,7 @@ impl Dispatch {
             abandoned: Arc::default(),
             left_failed: Mutex::default(),
             missing: DashMap::new(),
+            completed: Completed::new(RESOURCES),
         }
     }
 

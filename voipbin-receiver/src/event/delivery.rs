@@ -179,6 +179,14 @@ impl Delivery {
         resource::last_change(self.payload_json())
     }
 
+    /// The number of this part, for the one resource that is sent in parts.
+    pub(crate) fn sequence(&self) -> Option<i64> {
+        match self.resource_kind()? {
+            ResourceKind::AiMessageDelta => resource::sequence(self.payload_json()),
+            _ => None,
+        }
+    }
+
     /// Who this delivery is: copies of it have the same identity.
     #[must_use]
     pub fn identity(&self) -> EventKey {

@@ -55,6 +55,7 @@ pub struct Context {
     attempt: u32,
     possible_repeat: bool,
     replay_of: Option<RecordId>,
+    stale: bool,
 }
 
 impl Context {
@@ -66,7 +67,12 @@ impl Context {
             attempt: 1,
             possible_repeat: false,
             replay_of: None,
+            stale: false,
         }
+    }
+
+    pub(crate) fn behind(self, stale: bool) -> Self {
+        Self { stale, ..self }
     }
 
     pub(crate) fn attempt_number(self, attempt: u32) -> Self {
@@ -126,6 +132,19 @@ impl Context {
     #[must_use]
     pub fn possible_repeat(&self) -> bool {
         self.possible_repeat
+    }
+
+    /// Whether this handler has already completed a later state of this resource: the platform sends in
+    /// no order, and a `call_progressing` can come after its `call_hangup`.
+    ///
+    /// States are ordered by the resource's last change and, for AI messages that are sent in parts, by
+    /// the number of the part. An event is not stale when nothing tells its place, when the times are
+    /// equal, and when it is a replay. What was completed is remembered for the last 32,768 resources
+    /// of this process; to be sure over restarts, store the
+    /// [`last_change`](crate::Delivery::last_change) with what you write.
+    #[must_use]
+    pub fn is_stale(&self) -> bool {
+        self.stale
     }
 
     /// The record that this run is a replay of, when somebody asked for the event to be handled

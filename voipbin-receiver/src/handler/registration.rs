@@ -64,6 +64,7 @@ pub struct Registration {
     pub(crate) retry: Option<RetryPolicy>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) concurrency: Option<usize>,
+    pub(crate) skip_stale: bool,
     pub(crate) location: SourceLocation,
 }
 
@@ -87,6 +88,7 @@ impl Registration {
             retry: None,
             timeout: None,
             concurrency: None,
+            skip_stale: false,
             location: SourceLocation::new(caller.file(), caller.line()),
         }
     }
@@ -119,6 +121,13 @@ impl Registration {
     /// the other handlers.
     pub fn concurrency(mut self, runs: usize) -> Self {
         self.concurrency = Some(runs);
+        self
+    }
+
+    /// Leaves out events that are [stale](crate::Context::is_stale): for a handler that overwrites
+    /// what it knows with what comes. They count as done without a run.
+    pub fn skip_stale(mut self) -> Self {
+        self.skip_stale = true;
         self
     }
 }

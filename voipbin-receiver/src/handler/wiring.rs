@@ -67,6 +67,7 @@ impl<E> Wiring<E> {
             retry: None,
             timeout: None,
             concurrency: None,
+            skip_stale: false,
             location,
         }
     }

@@ -61,6 +61,8 @@ counters! {
     failed,
     /// Failed runs that another attempt follows.
     retried,
+    /// Events that were left out because they were stale and their handler asked for that.
+    skipped,
     /// Jobs that became dead letters: no further attempt will be made.
     dead,
 }

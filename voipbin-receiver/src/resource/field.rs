@@ -122,6 +122,17 @@ pub(crate) fn text_field<'a>(json: &'a str, name: &str) -> Option<Cow<'a, str>> 
     found
 }
 
+/// The number of a field of an object, read without the others.
+pub(crate) fn number_field(json: &str, name: &str) -> Option<i64> {
+    let mut found = None;
+    fields(json, &mut |field, json| {
+        if field == name {
+            found = json.get().parse().ok();
+        }
+    })?;
+    found
+}
+
 impl Field for Option<Id> {
     fn read(json: &str) -> Option<Self> {
         let id = string(json)?;

@@ -84,7 +84,7 @@ mod transcript;
 mod webchat_message;
 mod webchat_session;
 
-pub(crate) use self::field::text_field;
+pub(crate) use self::field::{number_field, text_field};
 
 pub use self::account::{Account, AccountType};
 pub use self::action::{Action, ActionType};
@@ -143,6 +143,11 @@ pub fn last_change(payload: &str) -> Option<Time> {
         (!time.is_not_yet()).then_some(time)
     };
     time("tm_update").or_else(|| time("tm_create"))
+}
+
+/// The number of a part; read without the rest of the payload.
+pub(crate) fn sequence(payload: &str) -> Option<i64> {
+    number_field(payload, "sequence")
 }
 
 /// The id of the resource that a payload is a part of, under this name; read without the rest of it.
