@@ -45,6 +45,7 @@ pub(crate) enum Target {
     /// Writes and changes of the length.
     Write,
     Sync,
+    Read,
 }
 
 /// A failure to come.
@@ -57,7 +58,8 @@ pub(crate) struct Fault {
     /// Until the disk is healed, or else once.
     pub(crate) lasting: bool,
     /// A sync that fails forgets some of what it should have written, by this seed: it will not be
-    /// written by a later sync either, though it can still be read. So does Linux.
+    /// written by a later sync either, though it can still be read. So does Linux with the pages of
+    /// a file, and not with its length.
     pub(crate) forget: Option<u64>,
 }
 
@@ -150,6 +152,10 @@ impl State {
             self.crashed = Some((self.visible.clone(), self.image.clone()));
         }
         self.operations += 1;
+        self.fails(target)
+    }
+
+    fn fails(&mut self, target: Target) -> Option<Fault> {
         let fault = self.fault.as_mut().filter(|fault| fault.target == target)?;
         if fault.after > 0 {
             fault.after -= 1;
@@ -226,7 +232,10 @@ impl StorageBackend for Disk {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let state = self.state();
+        let mut state = self.state();
+        if let Some(fault) = state.fails(Target::Read) {
+            return Err(fault.error.into());
+        }
         let range = usize::try_from(offset)
             .ok()
             .and_then(|offset| Some(offset..offset.checked_add(out.len())?));
@@ -251,7 +260,9 @@ impl StorageBackend for Disk {
         if let Some(fault) = state.begin(Target::Sync) {
             if let Some(seed) = fault.forget {
                 let mut random = Random::new(seed);
-                state.image.pending.retain(|_| random.below(2) == 0);
+                let mut gone =
+                    |change: &Change| matches!(change, Change::Write { .. }) && random.below(2) > 0;
+                state.image.pending.retain(|change| !gone(change));
             }
             return Err(fault.error.into());
         }

@@ -29,6 +29,8 @@ mod settings;
 mod shared;
 mod store;
 mod store_error;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::collections::{HashMap, VecDeque};
@@ -320,7 +322,8 @@ fn load(shared: &Arc<Shared>) -> Result<bool, StoreError> {
                         handler,
                         past,
                     };
-                    ready.push_again(again, overdue(until, now, event.seq));
+                    let after = overdue(until, now, event.seq, shared.settings.spread);
+                    ready.push_again(again, after);
                 }
             }
         });
@@ -337,13 +340,14 @@ fn load(shared: &Arc<Shared>) -> Result<bool, StoreError> {
 
 /// How long a job still waits that was to run at this time. What is overdue is spread over a few
 /// seconds, so that what waited while the process was down does not come all at once.
-fn overdue(until: u64, now: u64, seq: u64) -> Duration {
-    const SPREAD: u64 = 5_000;
+fn overdue(until: u64, now: u64, seq: u64, spread: Duration) -> Duration {
     let left = until.saturating_sub(now);
     if left > 0 {
         return Duration::from_millis(left);
     }
-    Duration::from_millis((seq.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 33) % SPREAD)
+    let place = seq.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 33;
+    let spread = convert::as_millis(spread).max(1);
+    Duration::from_millis(place.checked_rem(spread).unwrap_or_default())
 }
 
 impl fmt::Debug for DiskInbox {
@@ -517,7 +521,7 @@ async fn read(shared: &Arc<Shared>, work: impl FnOnce(&Shared) -> bool + Send + 
     let held = Arc::clone(shared);
     let read = tokio::task::spawn_blocking(move || work(&held)).await;
     if !read.unwrap_or(false) {
-        sleep(PAUSE).await;
+        sleep(shared.settings.tick).await;
     }
 }
 

@@ -20,6 +20,10 @@ pub(super) struct Settings {
     pub(super) retain_dead: Duration,
     pub(super) completion_delay: Duration,
     pub(super) clock: Arc<dyn Clock>,
+    /// How often to look at what is over, and how soon to try again after a failure.
+    pub(super) tick: Duration,
+    /// The time over which jobs are spread that should have run while there was no process.
+    pub(super) spread: Duration,
 }
 
 impl Settings {
@@ -49,6 +53,8 @@ impl DiskInboxBuilder {
             retain_dead: DiskInbox::DEFAULT_RETAIN_DEAD,
             completion_delay: Duration::from_millis(10),
             clock: Arc::new(SystemClock::new()),
+            tick: Duration::from_secs(1),
+            spread: Duration::from_secs(5),
         })
     }
 

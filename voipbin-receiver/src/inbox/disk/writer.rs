@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -23,9 +23,6 @@ use crate::inbox::{Entry, Incoming, Jobs, KeepErrorKind, RecordId, Repeats, Sett
 /// each reach a third of the throughput, larger ones hold more that is finished.
 pub(super) const CHUNK_BYTES: usize = 60_000;
 pub(super) const CHUNK_EVENTS: usize = 256;
-
-/// How often to look at what is over, and how soon to try again after a failure.
-const TICK: Duration = Duration::from_secs(1);
 
 /// How many rows one commit cleans.
 const CLEANINGS: usize = 256;
@@ -311,7 +308,7 @@ impl Writer {
         if Instant::now() >= self.next_tick || index.totals.stored > self.shared.settings.max_bytes
         {
             self.clean(&mut index, &mut plan, now);
-            self.next_tick = Instant::now() + TICK;
+            self.next_tick = Instant::now() + self.shared.settings.tick;
         }
         for (key, progress) in index.take_dirty() {
             plan.dirty.push(key);
@@ -458,9 +455,9 @@ impl Writer {
     }
 
     fn fail(&mut self, error: &StoreError) {
-        self.flushes.clear();
         self.shared.failing.store(true, Ordering::Relaxed);
-        self.next_tick = Instant::now() + TICK;
+        self.flushes.clear();
+        self.next_tick = Instant::now() + self.shared.settings.tick;
         let cause = std::error::Error::source(error).map(ToString::to_string);
         tracing::error!(
             %error,

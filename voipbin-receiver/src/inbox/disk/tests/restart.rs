@@ -1,0 +1,211 @@
+//! What the next process takes up.
+
+use std::sync::Mutex;
+
+use super::*;
+use crate::clock::Clock;
+use crate::inbox::{RecordFilter, RecordState, Stage};
+
+/// A clock that moves when it is told to.
+#[derive(Debug, Default)]
+struct Manual(Mutex<Duration>);
+
+impl Manual {
+    fn advance(&self, time: Duration) {
+        *self.0.lock().unwrap() += time;
+    }
+}
+
+impl Clock for Manual {
+    fn monotonic(&self) -> Duration {
+        *self.0.lock().unwrap()
+    }
+
+    fn wall(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000) + self.monotonic()
+    }
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+async fn list(inbox: &DiskInbox) -> Vec<(u64, RecordState)> {
+    let all = RecordFilter::new();
+    let all = inbox.list(&all, None, usize::MAX);
+    let records = patiently(all).await.unwrap().records;
+    let records = records.iter();
+    records
+        .map(|record| (number_of(&record.delivery), record.state))
+        .collect()
+}
+
+async fn stage(inbox: &DiskInbox, id: u64) -> Stage {
+    let record = patiently(inbox.get(RecordId::new(id))).await.unwrap();
+    record.unwrap().jobs[0].stage
+}
+
+#[tokio::test]
+async fn a_job_that_waits_is_taken_up_with_its_time_and_what_came_of_it() {
+    let disk = Disk::new();
+    let inbox = open_on(&disk);
+    assert_eq!(keep(&inbox, 1).await.unwrap(), Kept::New);
+    let job = take_one(&inbox).await;
+    assert!(patiently(inbox.begin(&job)).await);
+    let attempt = failed();
+    let retry = Settled::Retry {
+        failed: attempt.clone(),
+        after: HOUR,
+    };
+    inbox.settle(&job, retry);
+    assert!(flushed(&inbox).await);
+    let before = stage(&inbox, job.id()).await;
+
+    let inbox = open_on(&disk.crash(0));
+    assert_eq!((inbox.stats().waiting, inbox.stats().events), (1, 1));
+    assert_eq!(stage(&inbox, job.id()).await, before);
+    let due = inbox.shared().ready().next(1);
+    let Next::ReadFrom(_) = due else {
+        panic!("the line was not looked at")
+    };
+    assert!(
+        timeout(Duration::from_millis(5), inbox.take(1))
+            .await
+            .is_err()
+    );
+    let Next::Wait(Some(due)) = inbox.shared().ready().next(1) else {
+        panic!("it does not wait")
+    };
+    let left = due.duration_since(tokio::time::Instant::now());
+    assert!(
+        left <= HOUR && left > HOUR - Duration::from_secs(60),
+        "{left:?}"
+    );
+    assert_eq!(keep(&inbox, 1).await.unwrap(), Kept::Duplicate);
+
+    // The same on a day when its time has come.
+    let disk = Disk::new();
+    let inbox = open_on(&disk);
+    assert_eq!(keep(&inbox, 1).await.unwrap(), Kept::New);
+    let job = take_one(&inbox).await;
+    let retry = Settled::Retry {
+        failed: attempt.clone(),
+        after: Duration::from_millis(1),
+    };
+    inbox.settle(&job, retry);
+    assert!(flushed(&inbox).await);
+    sleep(Duration::from_millis(2)).await;
+    let inbox = open_on(&disk.crash(0));
+    let job = take_one(&inbox).await;
+    let past = job.past().unwrap();
+    assert_eq!((past.attempts, past.interrupted), (1, false));
+    let [stored] = &*past.history else {
+        panic!("{past:?}")
+    };
+    assert_eq!((&stored.ended, stored.took), (&attempt.ended, attempt.took));
+}
+
+#[tokio::test]
+async fn what_should_have_run_while_there_was_no_process_is_spread_over_some_seconds() {
+    let spread = Duration::from_secs(5);
+    let waits: Vec<Duration> = (1..=1000).map(|seq| overdue(10, 20, seq, spread)).collect();
+    assert!(waits.iter().all(|wait| *wait < spread));
+    for second in 0..5 {
+        let of_it = |wait: &&Duration| wait.as_secs() == second;
+        let count = waits.iter().filter(of_it).count();
+        assert!((100..300).contains(&count), "{count} in second {second}");
+    }
+    assert_eq!(overdue(20, 10, 1, spread), Duration::from_millis(10));
+    assert_eq!(overdue(10, 20, 1, Duration::ZERO), Duration::ZERO);
+}
+
+#[tokio::test]
+async fn a_job_without_a_handler_is_held_for_the_next_process() {
+    let disk = Disk::new();
+    let inbox = open_on(&disk);
+    assert_eq!(keep(&inbox, 1).await.unwrap(), Kept::New);
+    inbox.settle(&take_one(&inbox).await, Settled::Held);
+    assert!(flushed(&inbox).await);
+    assert_eq!((inbox.stats().held, inbox.stats().events), (1, 1));
+    let again = timeout(Duration::from_millis(5), inbox.take(1)).await;
+    assert!(again.is_err());
+    let inbox = open_on(&disk.crash(0));
+    assert_eq!(inbox.stats().held, 0);
+    assert_eq!(take_one(&inbox).await.attempts(), 0);
+}
+
+#[tokio::test]
+async fn with_no_retention_nothing_is_left_of_a_body_and_its_identity_is_known_until_its_time() {
+    let clock = Arc::<Manual>::default();
+    let mut settings = settings();
+    settings.clock = Arc::<Manual>::clone(&clock);
+    settings.retain_done = Duration::ZERO;
+    let mut disk = Disk::new();
+    let mut inbox = open(&disk, settings.clone());
+    let keep = |inbox: &DiskInbox, number: u64| {
+        keep_for(inbox, event_at(number, 5000, clock.wall()), &["a"])
+    };
+    for number in 1..=3 {
+        assert_eq!(patiently(keep(&inbox, number)).await.unwrap(), Kept::New);
+    }
+    for _ in 0..2 {
+        inbox.settle(&take_one(&inbox).await, Settled::Done);
+    }
+    // The third shares no row with them.
+    until(|| inbox.shared().index().totals.stored < 6000).await;
+    assert_eq!(list(&inbox).await, [(3, RecordState::Pending)]);
+    {
+        let store = inbox.shared().store.read().unwrap();
+        let store = store.as_ref().unwrap();
+        let chunks: Vec<bool> = [1, 2, 3]
+            .map(|key| store.chunk(key).unwrap().is_some())
+            .into();
+        assert_eq!(chunks, [false, false, true]);
+    }
+    for minutes in [1, 30, 28] {
+        clock.advance(Duration::from_secs(60 * minutes));
+        disk = disk.crash(minutes);
+        inbox = open(&disk, settings.clone());
+        for number in 1..=3 {
+            let kept = patiently(keep(&inbox, number)).await.unwrap();
+            assert_eq!(kept, Kept::Duplicate, "event {number}");
+        }
+        assert_eq!(inbox.stats().identities, 3);
+    }
+    clock.advance(Duration::from_secs(2 * 60));
+    for life in 0..2 {
+        let done = [1, 2].map(|number| keep(&inbox, number));
+        for kept in done {
+            let kept = patiently(kept).await.unwrap();
+            assert_eq!(kept == Kept::New, life == 0);
+        }
+        // One that is not finished is not forgotten.
+        assert_eq!(patiently(keep(&inbox, 3)).await.unwrap(), Kept::Duplicate);
+        disk = disk.crash(life);
+        inbox = open(&disk, settings.clone());
+    }
+    // And what was forgotten is out of the file.
+    until(|| {
+        inbox
+            .shared()
+            .store
+            .read()
+            .unwrap()
+            .as_ref()
+            .is_some_and(|store| store.rows(0, 100).unwrap().len() == 3)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn one_process_at_a_time_uses_a_directory_and_the_next_one_is_told_which() {
+    let directory = tempfile::tempdir().unwrap();
+    let inbox = DiskInbox::open(directory.path()).unwrap();
+    let path = directory.path().to_owned();
+    let second = tokio::task::spawn_blocking(move || DiskInbox::open(path));
+    let error = second.await.unwrap().unwrap_err();
+    let holder = Some(std::process::id());
+    assert_eq!(error.kind(), DiskInboxErrorKind::Locked { holder });
+    assert_eq!(keep(&inbox, 1).await.unwrap(), Kept::New);
+    closed(inbox).await;
+    let inbox = DiskInbox::open(directory.path()).unwrap();
+    assert_eq!(inbox.stats().events, 1);
+}
