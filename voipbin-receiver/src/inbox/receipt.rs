@@ -154,6 +154,12 @@ impl Begun {
 }
 
 impl Starter {
+    /// Whether anybody still waits to begin. Who does not will not begin.
+    #[cfg(feature = "disk")]
+    pub(crate) fn is_awaited(&self) -> bool {
+        !self.0.is_closed()
+    }
+
     /// The attempt may begin.
     pub fn start(self) {
         let _ = self.0.send(());

@@ -165,6 +165,10 @@ impl Writer {
             handler,
             starter,
         } = begin;
+        // It was cut short, and what was said of it since may be written already.
+        if !starter.is_awaited() {
+            return;
+        }
         let change = index.change(seq, &handler, self.shared.keep, |job| {
             job.stage = JobStage::Begun { at: now };
         });

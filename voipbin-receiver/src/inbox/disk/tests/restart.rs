@@ -118,6 +118,27 @@ async fn what_should_have_run_while_there_was_no_process_is_spread_over_some_sec
 }
 
 #[tokio::test]
+async fn a_run_that_was_cut_short_before_it_began_is_not_counted() {
+    let disk = Disk::new();
+    let inbox = open_on(&disk);
+    for number in 1..=100 {
+        assert_eq!(keep(&inbox, number).await.unwrap(), Kept::New);
+    }
+    for job in patiently(inbox.take(100)).await {
+        drop(inbox.begin(&job));
+        inbox.settle(&job, Settled::Released);
+    }
+    assert!(flushed(&inbox).await);
+    let inbox = open_on(&disk.kill());
+    let mut jobs = Vec::new();
+    while jobs.len() < 100 {
+        jobs.extend(patiently(inbox.take(100)).await);
+    }
+    let attempts: Vec<u32> = jobs.iter().map(Taken::attempts).collect();
+    assert_eq!(attempts, [0; 100]);
+}
+
+#[tokio::test]
 async fn a_job_without_a_handler_is_held_for_the_next_process() {
     let disk = Disk::new();
     let inbox = open_on(&disk);
