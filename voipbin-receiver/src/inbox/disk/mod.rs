@@ -323,7 +323,7 @@ fn load(shared: &Arc<Shared>) -> Result<bool, StoreError> {
                         past,
                     };
                     let after = overdue(until, now, event.seq, shared.settings.spread);
-                    ready.push_again(again, after);
+                    ready.push_found(again, after);
                 }
             }
         });
@@ -605,7 +605,7 @@ fn read_from(shared: &Shared, from: u64) -> bool {
         let mut ready = shared.ready();
         // Under both locks: what is kept from here on finds the line open again.
         if ready.in_file == Some(from) && shared.index().next_open(from).is_none() {
-            ready.in_file = None;
+            ready.has_read(from, false);
         }
         return true;
     };
@@ -632,6 +632,7 @@ fn read_from(shared: &Shared, from: u64) -> bool {
                 .open_jobs()
                 .into_iter()
                 .filter(|(_, job)| job.stage == record::JobStage::Queued)
+                .filter(|(handler, _)| !ready.is_ahead(event.seq, handler))
                 .map(|(handler, job)| (handler, convert::past(&job)))
                 .collect();
             let body = bodies.remove(&event.seq);
@@ -641,8 +642,7 @@ fn read_from(shared: &Shared, from: u64) -> bool {
                 None => lost.push(event.seq),
             }
         }
-        ready.read_to = after;
-        ready.in_file = index.next_open(after).map(|_| after);
+        ready.has_read(after, index.next_open(after).is_some());
     }
     give_up(shared, &lost);
     true

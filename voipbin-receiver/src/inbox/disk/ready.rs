@@ -1,6 +1,6 @@
 //! What waits to be handed out.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +23,9 @@ pub(super) struct Ready {
     pub(super) in_file: Option<u64>,
     /// The number after the last event that was read in its turn.
     pub(super) read_to: u64,
+    /// Jobs in the file that the line has not come to and must pass by: they wait for their time
+    /// since the file was opened, or were handed out after it.
+    ahead: HashSet<(u64, HandlerName)>,
     waiting: Waiting<Again>,
     /// Bytes of the bodies in the line.
     bytes: usize,
@@ -85,6 +88,7 @@ impl Ready {
             line: VecDeque::new(),
             in_file: None,
             read_to: 0,
+            ahead: HashSet::new(),
             waiting: Waiting::default(),
             bytes: 0,
             max_bytes,
@@ -124,6 +128,26 @@ impl Ready {
     /// A job that may run again after this time.
     pub(super) fn push_again(&mut self, again: Again, after: Duration) {
         self.waiting.push(Instant::now(), after, again);
+    }
+
+    /// A job that is found waiting for its time when the file is opened.
+    pub(super) fn push_found(&mut self, again: Again, after: Duration) {
+        self.ahead.insert((again.seq, again.handler.clone()));
+        self.push_again(again, after);
+    }
+
+    /// Whether the line, where it comes to this job, passes it by.
+    pub(super) fn is_ahead(&self, seq: u64, handler: &HandlerName) -> bool {
+        !self.ahead.is_empty() && self.ahead.contains(&(seq, handler.clone()))
+    }
+
+    /// The line is read up to this number, and goes on in the file from there or not.
+    pub(super) fn has_read(&mut self, to: u64, more: bool) {
+        self.read_to = to;
+        self.in_file = more.then_some(to);
+        if !more {
+            self.ahead = HashSet::new();
+        }
     }
 
     /// The event of jobs that come again was read; `None` when it is gone.

@@ -63,3 +63,28 @@ async fn the_line_stays_within_its_memory_and_all_of_it_comes_once() {
     assert!(inbox.take(1).now_or_never().is_none());
 }
 
+#[tokio::test]
+async fn a_job_that_waited_and_is_put_back_before_the_line_comes_to_it_is_handed_out_once() {
+    let disk = Disk::new();
+    let inbox = open_on(&disk);
+    for number in 1..=3 {
+        assert_eq!(keep(&inbox, number).await.unwrap(), Kept::New);
+    }
+    let jobs = patiently(inbox.take(3)).await;
+    let failed = failed();
+    let after = Duration::ZERO;
+    inbox.settle(&jobs[2], Settled::Retry { failed, after });
+    assert!(flushed(&inbox).await);
+
+    let inbox = open_on(&disk.kill());
+    let mut numbers = Vec::new();
+    let waited = take_one(&inbox).await;
+    assert_eq!((number_of(waited.delivery()), waited.attempts()), (3, 1));
+    inbox.settle(&waited, Settled::Released);
+    assert!(flushed(&inbox).await);
+    while let Ok(taken) = timeout(Duration::from_millis(20), inbox.take(1)).await {
+        numbers.extend(taken.iter().map(|job| number_of(job.delivery())));
+    }
+    numbers.sort_unstable();
+    assert_eq!(numbers, [1, 2, 3]);
+}
