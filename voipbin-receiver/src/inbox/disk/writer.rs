@@ -117,7 +117,7 @@ impl Writer {
                 self.obey(&mut index, command, now);
             }
         }
-        if shared.failing.load(Ordering::Relaxed) && !self.reopen() {
+        if self.is_in_need() && !self.reopen() {
             // Whoever waits for what cannot be stored now waits in vain.
             self.flushes.clear();
             return refuse(&shared, new, KeepErrorKind::Storage);
@@ -470,9 +470,15 @@ impl Writer {
         );
     }
 
+    /// Whether a write failed, or somebody's read.
+    fn is_in_need(&self) -> bool {
+        self.shared.failing.load(Ordering::Relaxed)
+            || self.store().as_ref().is_none_or(Store::is_broken)
+    }
+
     /// Opens the file anew, which drops whatever the failed write left in memory.
     fn reopen(&mut self) -> bool {
-        if Instant::now() < self.next_tick {
+        if self.shared.failing.load(Ordering::Relaxed) && Instant::now() < self.next_tick {
             return false;
         }
         let mut store = self

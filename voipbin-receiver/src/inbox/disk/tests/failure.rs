@@ -126,3 +126,52 @@ async fn in_file(numbers: std::ops::RangeInclusive<u64>) -> Disk {
     disk.crash(0)
 }
 
+#[tokio::test]
+async fn a_read_that_fails_loses_no_job_and_an_idle_inbox_recovers_from_it() {
+    for lasting in [false, true] {
+        let disk = in_file(1..=20).await;
+        let inbox = open_on(&disk);
+        disk.fail(fails(Target::Read, BROKEN, lasting));
+        if lasting {
+            let taken = timeout(Duration::from_millis(20), inbox.take(20)).await;
+            assert!(taken.is_err(), "{taken:?}");
+        }
+        disk.heal();
+        let mut numbers = Vec::new();
+        while numbers.len() < 20 {
+            let taken = patiently(inbox.take(20)).await;
+            numbers.extend(taken.iter().map(|job| number_of(job.delivery())));
+        }
+        assert_eq!(numbers, Vec::from_iter(1..=20));
+        assert_eq!(inbox.stats().damaged, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_read_that_failed_keeps_no_new_event_out() {
+    let disk = in_file(1..=20).await;
+    let inbox = open_on(&disk);
+    disk.fail(fails(Target::Read, BROKEN, false));
+    patiently(inbox.take(1)).await;
+    assert!(!disk.is_faulty());
+    assert_eq!(keep(&inbox, 21).await.unwrap(), Kept::New);
+}
+
+#[tokio::test]
+async fn the_job_of_a_retry_that_cannot_be_read_comes_when_it_can() {
+    let disk = in_file(1..=1).await;
+    let inbox = open_on(&disk);
+    let job = take_one(&inbox).await;
+    let failed = failed();
+    let after = Duration::ZERO;
+    inbox.settle(&job, Settled::Retry { failed, after });
+    assert!(flushed(&inbox).await);
+
+    let disk = disk.crash(0);
+    let inbox = open_on(&disk);
+    disk.fail(fails(Target::Read, BROKEN, true));
+    let taken = timeout(Duration::from_millis(20), inbox.take(20)).await;
+    assert!(taken.is_err(), "{taken:?}");
+    disk.heal();
+    assert_eq!(take_one(&inbox).await.attempts(), 1);
+}
