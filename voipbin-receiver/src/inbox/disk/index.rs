@@ -341,11 +341,15 @@ impl Index {
     fn insert(
         &mut self,
         key: u64,
-        events: Vec<Event>,
+        mut events: Vec<Event>,
         generation: u64,
         has_bodies: bool,
         keep: Keep,
     ) {
+        if !has_bodies {
+            let over = events.iter_mut().filter(|event| !event.is_open());
+            over.for_each(Event::forget_body);
+        }
         let Some(last) = events.last() else { return };
         let stored = events.iter().map(|event| u64::from(event.body_len)).sum();
         let mut chunk = Chunk {

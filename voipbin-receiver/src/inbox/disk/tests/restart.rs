@@ -217,6 +217,31 @@ async fn with_no_retention_nothing_is_left_of_a_body_and_its_identity_is_known_u
 }
 
 #[tokio::test]
+async fn a_dead_letter_whose_time_is_over_is_no_dead_letter_after_a_restart() {
+    let clock = Arc::<Manual>::default();
+    let mut settings = settings();
+    settings.clock = Arc::<Manual>::clone(&clock);
+    settings.retain_dead = Duration::from_secs(60);
+    let disk = Disk::new();
+    let inbox = open(&disk, settings.clone());
+    let kept = keep_for(&inbox, event_at(1, 10, clock.wall()), &["a"]);
+    assert_eq!(patiently(kept).await.unwrap(), Kept::New);
+    let failed = Some(failed());
+    inbox.settle(&take_one(&inbox).await, Settled::Dead { failed });
+    assert!(flushed(&inbox).await);
+    assert_eq!(inbox.stats().dead, 1);
+    assert_eq!(list(&inbox).await, [(1, RecordState::Dead)]);
+
+    clock.advance(Duration::from_secs(61));
+    until(|| inbox.stats().dead == 0).await;
+    assert!(list(&inbox).await.is_empty());
+    assert!(flushed(&inbox).await);
+    let inbox = open(&disk.crash(0), settings);
+    assert_eq!((inbox.stats().dead, inbox.stats().events), (0, 0));
+    assert_eq!(inbox.shared().index().totals.dead_bytes, 0);
+}
+
+#[tokio::test]
 async fn one_process_at_a_time_uses_a_directory_and_the_next_one_is_told_which() {
     let directory = tempfile::tempdir().unwrap();
     let inbox = DiskInbox::open(directory.path()).unwrap();
