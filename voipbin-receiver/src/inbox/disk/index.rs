@@ -412,6 +412,13 @@ impl Index {
         self.chunks.get(&key).map_or(&[], |chunk| &chunk.events)
     }
 
+    /// An event whose chunk is not sealed, whether or not its body is there.
+    pub(super) fn event(&self, seq: u64) -> Option<&Event> {
+        let (_, chunk) = self.chunks.range(..=seq).next_back()?;
+        let place = chunk.events.binary_search_by_key(&seq, |event| event.seq);
+        chunk.events.get(place.ok()?)
+    }
+
     /// Changes one job. `change` gives what becomes of it, or `None` to leave it.
     pub(super) fn change(
         &mut self,

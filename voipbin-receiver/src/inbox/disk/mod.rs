@@ -679,9 +679,7 @@ fn give_up(shared: &Shared, lost: &[u64]) {
 }
 
 fn lost_jobs(index: &Index, seq: u64) -> (Vec<HandlerName>, Option<crate::event::EventKey>) {
-    let key = index.key_of(seq);
-    let events = key.map_or(&[][..], |key| index.events(key));
-    let event = events.iter().find(|event| event.seq == seq);
+    let event = index.event(seq);
     let jobs = event.map(|event| {
         let jobs = event.open_jobs().into_iter();
         jobs.map(|(handler, _)| handler).collect()

@@ -242,6 +242,26 @@ async fn a_dead_letter_whose_time_is_over_is_no_dead_letter_after_a_restart() {
 }
 
 #[tokio::test]
+async fn an_open_event_whose_bytes_are_gone_is_a_dead_letter_and_told() {
+    let disk = Disk::new();
+    let inbox = open_on(&disk);
+    assert_eq!(keep(&inbox, 1).await.unwrap(), Kept::New);
+    closed(inbox).await;
+    let store = Store::open_on(disk.clone(), 1 << 20).unwrap();
+    let changes = store::Changes {
+        drop_chunks: vec![1],
+        ..store::Changes::default()
+    };
+    store.commit(&changes).unwrap();
+    drop(store);
+    let inbox = open_on(&disk);
+    let taken = timeout(Duration::from_millis(20), inbox.take(1)).await;
+    assert!(taken.is_err());
+    until(|| inbox.stats().events == 0).await;
+    assert_eq!(inbox.stats().damaged, 1);
+}
+
+#[tokio::test]
 async fn one_process_at_a_time_uses_a_directory_and_the_next_one_is_told_which() {
     let directory = tempfile::tempdir().unwrap();
     let inbox = DiskInbox::open(directory.path()).unwrap();
