@@ -47,12 +47,7 @@ pub(super) fn attempt(record: &AttemptRecord) -> Attempt {
 
 /// Adds an attempt that ended badly.
 pub(super) fn add(job: &mut JobProgress, attempt: Attempt) {
-    const MOST: usize = 16;
-    job.attempts = job.attempts.saturating_add(1);
-    if job.history.len() >= MOST {
-        job.history.remove(0);
-    }
-    job.history.push(AttemptRecord {
+    let record = AttemptRecord {
         at: millis(attempt.began_at),
         millis: as_millis(attempt.took),
         ended: match attempt.ended {
@@ -61,7 +56,18 @@ pub(super) fn add(job: &mut JobProgress, attempt: Attempt) {
             AttemptEnd::TimedOut => StoredEnd::TimedOut,
             AttemptEnd::Interrupted => StoredEnd::Interrupted,
         },
-    });
+    };
+    add_record(job, record);
+}
+
+/// Of more than 16 the earliest are forgotten; they still count.
+pub(super) fn add_record(job: &mut JobProgress, record: AttemptRecord) {
+    const MOST: usize = 16;
+    job.attempts = job.attempts.saturating_add(1);
+    if job.history.len() >= MOST {
+        job.history.drain(..=job.history.len() - MOST);
+    }
+    job.history.push(record);
 }
 
 /// As much of a text as is stored.

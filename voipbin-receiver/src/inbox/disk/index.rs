@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::convert::add_record;
 use super::record::{AttemptRecord, EventProgress, Head, Heads, JobProgress, JobStage, Progress};
 use crate::event::EventKey;
 use crate::handler::HandlerName;
@@ -151,12 +152,12 @@ impl Event {
                 for job in &mut jobs {
                     if let JobStage::Begun { at } = job.stage {
                         job.stage = JobStage::Queued;
-                        job.attempts = job.attempts.saturating_add(1);
-                        job.history.push(AttemptRecord {
+                        let interrupted = AttemptRecord {
                             at,
                             millis: 0,
                             ended: super::record::AttemptEnd::Interrupted,
-                        });
+                        };
+                        add_record(job, interrupted);
                     }
                 }
                 Stage::of(jobs.into_boxed_slice())

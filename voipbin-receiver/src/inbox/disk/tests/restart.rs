@@ -118,6 +118,23 @@ async fn what_should_have_run_while_there_was_no_process_is_spread_over_some_sec
 }
 
 #[tokio::test]
+async fn a_run_that_the_process_did_not_outlive_is_counted_and_marked_each_time() {
+    let mut disk = Disk::new();
+    let inbox = open_on(&disk);
+    assert_eq!(keep(&inbox, 1).await.unwrap(), Kept::New);
+    drop(inbox);
+    for died in 0..20 {
+        disk = disk.kill();
+        let inbox = open_on(&disk);
+        let job = take_one(&inbox).await;
+        let past = job.past().cloned().unwrap_or_default();
+        assert_eq!((past.attempts, past.interrupted), (died, died > 0));
+        assert!(past.history.len() <= 16);
+        assert!(patiently(inbox.begin(&job)).await);
+    }
+}
+
+#[tokio::test]
 async fn a_run_that_was_cut_short_before_it_began_is_not_counted() {
     let disk = Disk::new();
     let inbox = open_on(&disk);
