@@ -737,3 +737,6 @@ fn begun(progress: &EventProgress) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests;
