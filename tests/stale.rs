@@ -93,8 +93,7 @@ async fn what_failed_makes_nothing_stale_and_each_handler_has_a_past_of_its_own(
         };
         let notes = move |context: Context| {
             note(&seen, &context);
-            let outcome = fails(context);
-            outcome
+            fails(context)
         };
         builder()
             .runtime(Handle::current())

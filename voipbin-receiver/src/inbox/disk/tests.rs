@@ -3,6 +3,7 @@
 mod failure;
 mod order;
 mod restart;
+mod schedule;
 
 use std::io;
 use std::sync::atomic::AtomicUsize;
