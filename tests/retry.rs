@@ -24,7 +24,8 @@ use voipbin_receiver::inbox::{AttemptEnd, Entry, MemoryInbox, Past, Settled, Tak
 use voipbin_receiver::testing::delivery;
 use voipbin_receiver::{
     BuildErrorKind, Context, Event, EventHandler, HandlerError, JobState, Receiver,
-    ReceiverBuilder, Registration, RetryPolicy, ShutdownReport, async_trait, blocking,
+    ReceiverBuilder, Registration, RetryPolicy, ShutdownReport, async_trait, blocking, handlers,
+    on,
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -717,4 +718,57 @@ async fn attempts_are_made_on_a_runtime_of_the_receivers_own() {
         assert!(receiver.shutdown(HOUR).await.is_drained());
     })
     .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handlers_own_number_of_attempts_leaves_the_rest_of_the_policy_as_it_is() {
+    #[on(any, attempts = 2)]
+    async fn attribute() -> Result<(), HandlerError> {
+        Err(HandlerError::new("on purpose"))
+    }
+
+    let (own, both) = (Fails::times(u32::MAX), Fails::times(u32::MAX));
+    let receiver = here()
+        .retry(RetryPolicy::default().attempts(5).initial(HOUR).max(HOUR))
+        .handlers(handlers![attribute])
+        .handlers([
+            Registration::new(Any, own.clone()).name("own").attempts(3),
+            Registration::new(Any, both.clone())
+                .name("both")
+                .attempts(4)
+                .retry(RetryPolicy::never().initial(HOUR / 4).max(HOUR / 4)),
+        ])
+        .build()
+        .unwrap();
+    let start = Instant::now();
+    accept(&receiver, 1).await;
+    for (handler, attempts, longest) in [(&both, 4, HOUR / 4), (&own, 3, HOUR)] {
+        for number in 1..=attempts {
+            assert_eq!(handler.next(start).await.0, number);
+            let least = longest / 2 * (number - 1);
+            assert!(start.elapsed() >= least, "{:?}", start.elapsed());
+        }
+    }
+    until(|| receiver.stats().dead == 3).await;
+    assert_eq!(receiver.stats().failed, 2 + 3 + 4);
+    assert!(start.elapsed() < 3 * HOUR);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_could_never_run_is_refused() {
+    let registration = || Registration::new(Any, Recorder::new());
+    for hopeless in [
+        registration().attempts(0),
+        registration().attempts(0).retry(RetryPolicy::never()),
+        registration().retry(RetryPolicy::never().attempts(0)),
+        registration().timeout(Duration::ZERO),
+        registration().concurrency(0),
+    ] {
+        let error = here().handlers([hopeless]).build().unwrap_err();
+        assert_eq!(error.kind(), BuildErrorKind::BadSetting);
+    }
+    let saved = registration()
+        .attempts(1)
+        .retry(RetryPolicy::never().attempts(0));
+    assert!(here().handlers([saved]).build().is_ok());
 }

@@ -4,7 +4,9 @@ use proc_macro2::{Span, TokenStream};
 use quote::ToTokens;
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream};
-use syn::{Error, Expr, ExprLit, Ident, Lit, LitStr, Path, Result, Token, parenthesized, token};
+use syn::{
+    Error, Expr, ExprLit, Ident, Lit, LitInt, LitStr, Path, Result, Token, parenthesized, token,
+};
 
 use crate::errors::Errors;
 use crate::words;
@@ -64,6 +66,9 @@ impl Events {
 pub(crate) struct Options {
     pub(crate) blocking: Option<Span>,
     pub(crate) name: Option<LitStr>,
+    pub(crate) attempts: Option<LitInt>,
+    pub(crate) timeout: Option<LitStr>,
+    pub(crate) concurrency: Option<LitInt>,
 }
 
 /// One option: a new one is a row in [`OPTIONS`] and a field in [`Options`].
@@ -83,6 +88,21 @@ const OPTIONS: &[OptionSpec] = &[
         name: "name",
         usage: "name = \"…\"",
         set: |options, given| given.string(&mut options.name),
+    },
+    OptionSpec {
+        name: "attempts",
+        usage: "attempts = 5",
+        set: |options, given| given.number(&mut options.attempts),
+    },
+    OptionSpec {
+        name: "timeout",
+        usage: "timeout = \"30s\"",
+        set: |options, given| given.string(&mut options.timeout),
+    },
+    OptionSpec {
+        name: "concurrency",
+        usage: "concurrency = 4",
+        set: |options, given| given.number(&mut options.concurrency),
     },
 ];
 
@@ -109,20 +129,36 @@ impl Given<'_> {
     }
 
     fn string(self, slot: &mut Option<LitStr>) -> Result<()> {
-        let OptionSpec { name, usage, .. } = self.spec;
         match self.value {
             Some(Expr::Lit(ExprLit {
                 lit: Lit::Str(text),
                 ..
             })) => self.fill(slot, text.clone()),
-            Some(other) => Err(Error::new_spanned(
-                other,
-                format!("`{name}` takes a string literal: write `{usage}`"),
-            )),
-            None => Err(Error::new_spanned(
+            _ => Err(self.lacks("a string literal")),
+        }
+    }
+
+    fn number(self, slot: &mut Option<LitInt>) -> Result<()> {
+        match self.value {
+            Some(Expr::Lit(ExprLit {
+                lit: Lit::Int(number),
+                ..
+            })) if number.suffix().is_empty() => self.fill(slot, number.clone()),
+            _ => Err(self.lacks("a whole number")),
+        }
+    }
+
+    /// There is no value, or one of another kind.
+    fn lacks(&self, wanted: &str) -> Error {
+        let OptionSpec { name, usage, .. } = self.spec;
+        match self.value {
+            Some(other) => {
+                Error::new_spanned(other, format!("`{name}` takes {wanted}: write `{usage}`"))
+            }
+            None => Error::new_spanned(
                 self.word,
                 format!("`{name}` takes a value: write `{usage}`"),
-            )),
+            ),
         }
     }
 

@@ -1,13 +1,13 @@
 //! The code for a handler that was found to be right.
 
 use proc_macro_crate::{FoundCrate, crate_name};
-use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Group, Ident, Literal, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::ReturnType;
 
 use crate::args::Events;
 use crate::ast::Function;
-use crate::validate::{Handler, Mode};
+use crate::validate::{Handler, Limits, Mode};
 
 /// As many as there are tuples that implement `EventSet`.
 const MAX_TUPLE: usize = 12;
@@ -88,6 +88,7 @@ fn registration(handler: &Handler<'_>) -> TokenStream {
         #receiver::handler::SourceLocation::new(::core::file!(), ::core::line!())
     };
     let call = quote!(#ident(#(#extractors(&#context, &#states)?),*));
+    let limits = limits(&handler.limits);
     let finish = match mode {
         Mode::Async => quote_spanned! {ident.span()=>
             #wiring.finish(#name, #location, move |#context, #states| async move {
@@ -103,8 +104,28 @@ fn registration(handler: &Handler<'_>) -> TokenStream {
         let mut #wiring = #receiver::handler::Wiring::new(#events);
         #(#extract)*
         let #outcome = #outcome_of;
-        #finish
+        #finish #limits
     }
+}
+
+/// The calls that hand what the attribute limits to the registration.
+fn limits(limits: &Limits) -> TokenStream {
+    let Limits {
+        attempts,
+        timeout,
+        concurrency,
+    } = limits;
+    let attempts = attempts.iter().map(|attempts| quote!(.attempts(#attempts)));
+    let timeout = timeout.iter().map(|timeout| {
+        // It was made of milliseconds that fit.
+        let millis = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+        quote!(.timeout(::core::time::Duration::from_millis(#millis)))
+    });
+    let concurrency = concurrency.iter().map(|runs| {
+        let runs = Literal::u32_unsuffixed(*runs);
+        quote!(.concurrency(#runs))
+    });
+    quote!(#(#attempts)* #(#timeout)* #(#concurrency)*)
 }
 
 /// A call of one of the receiver's functions, spanned so that an error in any part of it underlines

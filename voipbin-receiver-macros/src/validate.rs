@@ -1,11 +1,12 @@
 //! Everything that can be wrong with a handler and does not need types to be seen.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::ext::IdentExt;
-use syn::{Error, FnArg, Result, Safety, Type};
+use syn::{Error, FnArg, LitInt, LitStr, Result, Safety, Type};
 
 use crate::args::{Args, Events, Options};
 use crate::ast::Function;
@@ -22,6 +23,14 @@ pub(crate) struct Handler<'a> {
     pub(crate) name: String,
     pub(crate) mode: Mode,
     pub(crate) arguments: Vec<&'a Type>,
+    pub(crate) limits: Limits,
+}
+
+/// What the runs of a handler are held to, where its attribute says so.
+pub(crate) struct Limits {
+    pub(crate) attempts: Option<u32>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) concurrency: Option<u32>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -40,12 +49,14 @@ pub(crate) fn handler(args: Args, function: &Function) -> Result<Handler<'_>> {
     check_generics(function, &mut errors);
     let arguments = check_arguments(function, &mut errors);
     let name = check_name(&options, function, &mut errors);
+    let limits = check_limits(&options, &mut errors);
     errors.or(Handler {
         function,
         events,
         name,
         mode,
         arguments,
+        limits,
     })
 }
 
@@ -250,6 +261,81 @@ fn check_name(options: &Options, function: &Function, errors: &mut Errors) -> St
     }
 }
 
+fn check_limits(options: &Options, errors: &mut Errors) -> Limits {
+    Limits {
+        attempts: check(options.attempts.as_ref(), "attempts", count, errors),
+        timeout: check(options.timeout.as_ref(), "timeout", time, errors),
+        concurrency: check(options.concurrency.as_ref(), "concurrency", count, errors),
+    }
+}
+
+/// The value of an option, if it is there and makes sense.
+fn check<L, T>(
+    given: Option<&L>,
+    option: &str,
+    read: fn(&L, &str) -> Result<T>,
+    errors: &mut Errors,
+) -> Option<T> {
+    match read(given?, option) {
+        Ok(value) => Some(value),
+        Err(error) => {
+            errors.push(error);
+            None
+        }
+    }
+}
+
+fn count(given: &LitInt, option: &str) -> Result<u32> {
+    match given.base10_parse() {
+        Ok(0) => Err(Error::new_spanned(
+            given,
+            format!("with zero `{option}` the handler could never run: write 1 or more"),
+        )),
+        Ok(count) => Ok(count),
+        Err(_) => Err(Error::new_spanned(
+            given,
+            format!("`{option}` is at most {}", u32::MAX),
+        )),
+    }
+}
+
+/// A time such as `500ms`.
+fn time(given: &LitStr, option: &str) -> Result<Duration> {
+    let text = given.value();
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let unit = match unit {
+        "ms" => Some(1),
+        "s" => Some(1_000),
+        "m" => Some(60 * 1_000),
+        "h" => Some(60 * 60 * 1_000),
+        _ => None,
+    };
+    let (Some(unit), false) = (unit, number.is_empty()) else {
+        return Err(Error::new_spanned(
+            given,
+            format!(
+                "`{option}` takes a whole number of `ms`, `s`, `m` or `h`: \"500ms\", \"30s\", \"5m\", \"1h\""
+            ),
+        ));
+    };
+    let millis = number
+        .parse()
+        .ok()
+        .and_then(|number: u64| number.checked_mul(unit));
+    match millis {
+        Some(0) => Err(Error::new_spanned(
+            given,
+            format!("with zero `{option}` the handler could never run: write \"1ms\" or more"),
+        )),
+        Some(millis) => Ok(Duration::from_millis(millis)),
+        None => Err(Error::new_spanned(
+            given,
+            format!("`{option}` is longer than can be counted: leave it out for no limit"),
+        )),
+    }
+}
+
 /// A type as its author would write it: tokens alone come out as `Event < Call >`.
 fn source(ty: &Type) -> String {
     let tokens = ty.to_token_stream().to_string();
@@ -259,3 +345,6 @@ fn source(ty: &Type) -> String {
         .replace(" :: ", "::")
         .replace(" ,", ",")
 }
+
+#[cfg(test)]
+mod tests;

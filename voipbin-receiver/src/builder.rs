@@ -345,7 +345,8 @@ impl ReceiverBuilder {
     /// When settings are missing or contradict each other; [`BuildError`] says which and what to do.
     pub fn build(self) -> Result<Receiver, BuildError> {
         self.check()?;
-        let (router, handlers) = Router::build(self.registrations, &self.states, self.timeout)?;
+        let (router, handlers) =
+            Router::build(self.registrations, &self.states, &self.retry, self.timeout)?;
         let counters = Arc::new(Counters::default());
         let inbox = match self.inbox {
             Some(inbox) => inbox,

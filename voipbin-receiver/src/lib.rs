@@ -183,6 +183,9 @@ pub use async_trait::async_trait;
 /// | --- | --- | --- |
 /// | `name = "crm"` | the name of the [`Registration`] | the function's |
 /// | `blocking` | the function is a plain `fn` that may block, see [`blocking`] | async |
+/// | `attempts = 5` | how many attempts there are in all: [`Registration::attempts`] | as [`ReceiverBuilder::retry`] says |
+/// | `timeout = "30s"` | how long one run may take, in `ms`, `s`, `m` or `h`: [`Registration::timeout`] | as [`ReceiverBuilder::timeout`] says |
+/// | `concurrency = 4` | how many runs there may be at once: [`Registration::concurrency`] | all slots that it can get |
 ///
 /// ```
 /// use voipbin_receiver::resource::Call;
@@ -191,6 +194,17 @@ pub use async_trait::async_trait;
 /// #[on(CallHangup, CallProgressing, name = "journal", blocking)]
 /// fn write_journal(call: Event<Call>) -> std::io::Result<()> {
 ///     std::fs::write("journal", call.id.as_deref().unwrap_or_default())
+/// }
+/// ```
+///
+/// ```
+/// use voipbin_receiver::{Context, HandlerError, on};
+///
+/// // The archive is slow, and takes two at a time.
+/// #[on(any, attempts = 5, timeout = "30s", concurrency = 2)]
+/// async fn archive(context: Context) -> Result<(), HandlerError> {
+///     println!("attempt {} at {}", context.attempt(), context.identity());
+///     Ok(())
 /// }
 /// ```
 ///

@@ -26,8 +26,7 @@ pub(crate) type Handlers = HashMap<HandlerName, Handler, RandomState>;
 /// A registered handler as the dispatcher runs it.
 pub(crate) struct Handler {
     pub(crate) call: Call,
-    /// `None` leaves it to the receiver.
-    pub(crate) retry: Option<RetryPolicy>,
+    pub(crate) retry: RetryPolicy,
     /// How long one of its runs may take.
     pub(crate) timeout: Option<Duration>,
     /// How many of its runs there may be at once.
@@ -62,6 +61,7 @@ impl Router {
     pub(crate) fn build(
         registrations: Vec<Registration>,
         states: &States,
+        retry: &RetryPolicy,
         timeout: Option<Duration>,
     ) -> Result<(Self, Handlers), BuildError> {
         check_events(&registrations)?;
@@ -96,12 +96,18 @@ impl Router {
             custom: jobs(&rows, &Select::Custom),
         };
         let names = rows.into_iter().map(|row| row.name);
-        let handlers = registrations.into_iter().map(|registration| Handler {
-            call: registration.call,
-            retry: registration.retry,
-            timeout: registration.timeout.or(timeout),
-            concurrency: registration.concurrency,
-            skip_stale: registration.skip_stale,
+        let handlers = registrations.into_iter().map(|registration| {
+            let retry = registration.retry.unwrap_or_else(|| retry.clone());
+            Handler {
+                call: registration.call,
+                retry: match registration.attempts {
+                    Some(attempts) => retry.attempts(attempts),
+                    None => retry,
+                },
+                timeout: registration.timeout.or(timeout),
+                concurrency: registration.concurrency,
+                skip_stale: registration.skip_stale,
+            }
         });
         Ok((router, names.zip(handlers).collect()))
     }
@@ -289,12 +295,14 @@ fn check_limits(registrations: &[Registration]) -> Result<(), BuildError> {
         name,
         location,
         retry,
+        attempts,
         timeout,
         concurrency,
         ..
     } in registrations
     {
-        let zero = if retry.as_ref().is_some_and(|retry| retry.attempts == 0) {
+        let attempts = attempts.or(retry.as_ref().map(|retry| retry.attempts));
+        let zero = if attempts == Some(0) {
             "attempts"
         } else if timeout.is_some_and(|timeout| timeout.is_zero()) {
             "timeout"

@@ -73,6 +73,29 @@ fn blocks(call: Event<Call>) -> io::Result<()> {
 #[on(blocking, CallHangup)]
 fn blocks_and_returns_nothing() {}
 
+#[on(CallHangup, attempts = 5, timeout = "30s", concurrency = 4)]
+async fn limited(call: Event<Call>) {
+    drop(call);
+}
+
+#[on(concurrency = 1, timeout = "500ms", CallHangup, blocking, attempts = 1, name = "limits")]
+fn limited_and_blocks() {}
+
+#[on(CallHangup, timeout = "5m")]
+async fn minutes() {}
+
+#[on(CallHangup, timeout = "1h", attempts = 1_000, concurrency = 4294967295)]
+async fn hours() {}
+
+macro_rules! limited {
+    ($name:ident, $attempts:expr, $timeout:expr) => {
+        #[on(CallHangup, attempts = $attempts, timeout = $timeout)]
+        async fn $name() {}
+    };
+}
+
+limited!(limited_by_a_macro, 3, "10s");
+
 #[on(CallHangup)]
 async fn r#type(call: Event<Call>) {
     drop(call);
@@ -139,6 +162,11 @@ fn main() {
         by_name,
         blocks,
         blocks_and_returns_nothing,
+        limited,
+        limited_and_blocks,
+        minutes,
+        hours,
+        limited_by_a_macro,
         r#type,
         path,
         nested::handlers::inner,
@@ -147,7 +175,7 @@ fn main() {
         crate::outcome,
         local,
     ];
-    assert_eq!(registrations.len(), 17);
+    assert_eq!(registrations.len(), 22);
 
     // The same with closures.
     let _ = [

@@ -17,6 +17,15 @@ fn parse(args: &str) -> std::result::Result<String, Vec<String>> {
     if let Some(name) = args.options.name {
         parts.push(format!("name {}", name.value()));
     }
+    if let Some(attempts) = args.options.attempts {
+        parts.push(format!("attempts {attempts}"));
+    }
+    if let Some(timeout) = args.options.timeout {
+        parts.push(format!("timeout {}", timeout.value()));
+    }
+    if let Some(concurrency) = args.options.concurrency {
+        parts.push(format!("concurrency {concurrency}"));
+    }
     Ok(parts.join(", "))
 }
 
@@ -52,6 +61,10 @@ fn every_form_is_understood() {
         (
             "blocking, name = \"crm\", CallHangup",
             "event CallHangup, blocking, name crm",
+        ),
+        (
+            "CallHangup, attempts = 5, timeout = \"30s\", concurrency = 4",
+            "event CallHangup, attempts 5, timeout 30s, concurrency 4",
         ),
     ] {
         assert_eq!(parse(args).as_deref(), Ok(meaning), "{args}");
@@ -97,11 +110,11 @@ fn every_mistake_is_answered_with_the_fix() {
         ),
         (
             "colour = 1",
-            "unknown option `colour`: the options are `blocking`, `name = \"…\"`",
+            "unknown option `colour`: the options are `blocking`, `name = \"…\"`, `attempts = 5`, `timeout = \"30s\"`, `concurrency = 4`",
         ),
         (
             "type = 1",
-            "unknown option `type`: the options are `blocking`, `name = \"…\"`",
+            "unknown option `type`: the options are `blocking`, `name = \"…\"`, `attempts = 5`, `timeout = \"30s\"`, `concurrency = 4`",
         ),
         (
             "name = 5",
@@ -115,6 +128,43 @@ fn every_mistake_is_answered_with_the_fix() {
         (
             "name = \"a\", name = \"b\"",
             "`name` is given twice: remove one of the two",
+        ),
+        (
+            "attempt = 5",
+            "unknown option `attempt`: did you mean `attempts`?",
+        ),
+        (
+            "attempts = -1",
+            "`attempts` takes a whole number: write `attempts = 5`",
+        ),
+        (
+            "attempts = \"5\"",
+            "`attempts` takes a whole number: write `attempts = 5`",
+        ),
+        (
+            "concurrency = 4u8",
+            "`concurrency` takes a whole number: write `concurrency = 4`",
+        ),
+        (
+            "concurrency = 4.5",
+            "`concurrency` takes a whole number: write `concurrency = 4`",
+        ),
+        ("attempts", "`attempts` takes a value: write `attempts = 5`"),
+        (
+            "timeout = 30",
+            "`timeout` takes a string literal: write `timeout = \"30s\"`",
+        ),
+        (
+            "timeout = 30s",
+            "`timeout` takes a string literal: write `timeout = \"30s\"`",
+        ),
+        (
+            "timeout = \"1s\", timeout = \"2s\"",
+            "`timeout` is given twice: remove one of the two",
+        ),
+        (
+            "attempts = 1, attempts = 1",
+            "`attempts` is given twice: remove one of the two",
         ),
         ("blocking = true", "this takes no value: write `blocking`"),
         (

@@ -247,8 +247,7 @@ impl Dispatch {
 
     fn policy(&self, taken: &Taken) -> &RetryPolicy {
         let handler = self.handlers.get(taken.handler());
-        let own = handler.and_then(|handler| handler.retry.as_ref());
-        own.unwrap_or(&self.retry)
+        handler.map_or(&self.retry, |handler| &handler.retry)
     }
 
     /// Once for each name: an inbox may hold many of its events.

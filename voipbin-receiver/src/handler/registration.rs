@@ -62,6 +62,7 @@ pub struct Registration {
     pub(crate) needs: Vec<StateNeed>,
     pub(crate) call: Call,
     pub(crate) retry: Option<RetryPolicy>,
+    pub(crate) attempts: Option<u32>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) concurrency: Option<usize>,
     pub(crate) skip_stale: bool,
@@ -86,6 +87,7 @@ impl Registration {
             needs,
             call,
             retry: None,
+            attempts: None,
             timeout: None,
             concurrency: None,
             skip_stale: false,
@@ -104,6 +106,13 @@ impl Registration {
     /// [`ReceiverBuilder::retry`](crate::ReceiverBuilder::retry) says.
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
         self.retry = Some(policy);
+        self
+    }
+
+    /// How many attempts there are in all, at least 1. Everything else is as [`retry`](Self::retry) or
+    /// [`ReceiverBuilder::retry`](crate::ReceiverBuilder::retry) says.
+    pub fn attempts(mut self, attempts: u32) -> Self {
+        self.attempts = Some(attempts);
         self
     }
 

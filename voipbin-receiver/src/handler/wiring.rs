@@ -65,6 +65,7 @@ impl<E> Wiring<E> {
             needs,
             call,
             retry: None,
+            attempts: None,
             timeout: None,
             concurrency: None,
             skip_stale: false,
