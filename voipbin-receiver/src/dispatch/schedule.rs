@@ -133,6 +133,8 @@ impl<J> Schedule<J> {
             if waiting.suspect {
                 if self.suspect_runs {
                     self.suspects.push_back(waiting);
+                    // Its flow has come to something else: the others are to be looked at anew.
+                    passed_over = 0;
                     continue;
                 }
                 self.suspect_runs = true;

@@ -120,6 +120,20 @@ fn one_suspect_runs_at_a_time_and_holds_up_nobody_else() {
 }
 
 #[test]
+fn suspects_and_a_handler_at_its_limit_hold_up_nobody_together() {
+    let mut schedule = Schedule::new(10, &[Some(1), None]);
+    schedule.admit(0, flow(0, 0), None, false);
+    schedule.admit(1, flow(1, 0), None, true);
+    let _running = begin(&mut schedule);
+    schedule.admit(2, flow(0, 0), None, false);
+    for job in 3..7 {
+        schedule.admit(job, flow(1, 0), None, true);
+    }
+    schedule.admit(7, flow(1, 0), None, false);
+    assert_eq!(jobs(&begin(&mut schedule)), [7]);
+}
+
+#[test]
 fn a_million_lanes_leave_nothing_behind() {
     let mut schedule = Schedule::new(64, &[None]);
     let mut begun = VecDeque::new();
