@@ -31,7 +31,7 @@ pub use self::body::Frames;
 pub use self::clock::{ManualClock, TokioClock};
 pub use self::guard::within;
 pub use self::handlers::{Recorder, Valve};
-pub use self::inbox::{BeforeRetry, HeldInbox, PreparedInbox, RefusingInbox};
+pub use self::inbox::{BeforeRetry, HeldInbox, PreparedInbox, RefusingInbox, Watched};
 pub use self::records::{Record, logged, record_logs};
 pub use self::servers::{serve_axum, serve_axum_at, serve_hyper};
 pub use self::wire::{Reply, Wire, on_the_wire, with_headers};

@@ -28,6 +28,14 @@ const BATCH: usize = 64;
 /// Of how many resources, times handlers, it is remembered which state was completed last.
 const RESOURCES: usize = 32_768;
 
+/// How many jobs are taken before there is a slot for them: the turns that types of event take would
+/// otherwise come too late for what is still behind a flood in the inbox.
+const AHEAD: usize = 4096;
+
+/// Bodies of jobs that wait for their lane, their handler or a slot; what comes beyond that is put
+/// away, where the inbox can read it again.
+const MOST_BYTES: usize = 16 << 20;
+
 /// How long what is cut short has to let go. One that blocks its thread does not.
 const GRACE: Duration = Duration::from_millis(100);
 
@@ -357,14 +365,13 @@ impl Pump {
             if ended && self.schedule.running() == 0 && self.schedule.waiting() == 0 {
                 break;
             }
-            // Not more than can begin at once, so that the rest stays where it is safe.
-            let free = self.schedule.free().min(BATCH);
-            if free > 0 && !ended && taking.is_none() {
-                taking = Some(inbox.take(free));
+            let wanted = self.wanted();
+            if wanted > 0 && !ended && taking.is_none() {
+                taking = Some(inbox.take(wanted));
             }
             let take = async {
                 match &mut taking {
-                    Some(taking) if free > 0 => taking.await,
+                    Some(taking) if wanted > 0 => taking.await,
                     _ => pending().await,
                 }
             };
@@ -388,11 +395,20 @@ impl Pump {
         while self.jobs.join_next().await.is_some() {}
     }
 
+    /// How many jobs to take out of the inbox now: not many more than can begin at once, so that the
+    /// rest stays where it is safe.
+    fn wanted(&self) -> usize {
+        // What would be put away again is not taken early.
+        let ahead = if self.waiting_bytes < MOST_BYTES {
+            AHEAD.saturating_sub(self.schedule.waiting())
+        } else {
+            0
+        };
+        self.schedule.free().max(ahead).min(BATCH)
+    }
+
     /// Puts a job where it waits for its turn.
     fn admit(&mut self, taken: Taken) {
-        /// Bodies of jobs that wait for their lane or their handler; what comes beyond that is put
-        /// away, where the inbox can read it again.
-        const MOST_BYTES: usize = 16 << 20;
         let dispatch = Arc::clone(&self.dispatch);
         let (flow, lane) = dispatch.lanes.place(&taken);
         let suspect = taken.is_suspect();

@@ -12,7 +12,8 @@ pub struct ShutdownReport {
 }
 
 impl ShutdownReport {
-    pub(crate) fn new(unfinished: Vec<Unfinished>) -> Self {
+    pub(crate) fn new(mut unfinished: Vec<Unfinished>) -> Self {
+        unfinished.sort_by_key(|left| left.state == JobState::Queued);
         Self { unfinished }
     }
 
