@@ -73,7 +73,13 @@ async fn the_unsigned_event_of_the_tutorial_is_shown_under_the_name_it_came_with
 async fn a_probe_is_told_whether_events_are_taken() {
     within(async {
         let mut server = Server::start(&["--secret", SECRET], &[]).await;
-        assert!(server.send(SECRET, &call_hangup(1)).await.delivered().is_some());
+        assert!(
+            server
+                .send(SECRET, &call_hangup(1))
+                .await
+                .delivered()
+                .is_some()
+        );
         server.event().await;
         let url = format!("curl -sS --fail-with-body http://{}/health", server.address);
         let health: Value = serde_json::from_str(&paste(&url).await).unwrap();

@@ -6,14 +6,13 @@ mod restart;
 mod schedule;
 
 use std::io;
-use std::sync::atomic::AtomicUsize;
 use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use tokio::time::timeout;
 
-use super::faults::{Disk, Fault, Random, Target};
+use super::faults::{Disk, Fault, Target};
 use super::*;
 use crate::event::{Delivery, EventKey, Proof, StoredDelivery};
 use crate::inbox::{KeepError, Kept, Repeats};

@@ -2,10 +2,12 @@
 //! some lives in a row, against a model of what the disk may hold.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::AtomicUsize;
 
 use futures_util::future::join_all;
 
 use super::*;
+use crate::inbox::disk::faults::Random;
 use crate::inbox::{JobRecord, Record, RecordFilter, Stage as JobIs};
 
 const SCHEDULES: u64 = 600;
