@@ -1,0 +1,94 @@
+//! What is measured in a round, and how rounds are summed up.
+
+use std::fmt;
+use std::time::Duration;
+
+/// One round of one kind.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Round {
+    pub(crate) per_second: f64,
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
+    /// Bytes written for each event, where the system tells.
+    pub(crate) written: Option<f64>,
+}
+
+impl Round {
+    /// Sorts the times of all answers, in microseconds.
+    pub(crate) fn new(times: &mut [u32], took: Duration) -> Self {
+        times.sort_unstable();
+        let at =
+            |share: f64| f64::from(times[((times.len() - 1) as f64 * share) as usize]) / 1000.0;
+        Self {
+            per_second: times.len() as f64 / took.as_secs_f64(),
+            p50: at(0.5),
+            p99: at(0.99),
+            written: None,
+        }
+    }
+}
+
+pub(crate) fn micros(time: Duration) -> u32 {
+    u32::try_from(time.as_micros()).unwrap_or(u32::MAX)
+}
+
+/// A median with the least and the most.
+pub(crate) struct Spread {
+    middle: f64,
+    least: f64,
+    most: f64,
+}
+
+impl Spread {
+    pub(crate) fn of(values: impl Iterator<Item = f64>) -> Option<Self> {
+        let mut values: Vec<f64> = values.collect();
+        values.sort_unstable_by(f64::total_cmp);
+        Some(Self {
+            middle: *values.get(values.len() / 2)?,
+            least: *values.first()?,
+            most: *values.last()?,
+        })
+    }
+}
+
+impl fmt::Display for Spread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let places = f.precision().unwrap_or(2);
+        let text = format!(
+            "{:.places$} ({:.places$}-{:.places$})",
+            self.middle, self.least, self.most
+        );
+        f.pad_integral(true, "", &text)
+    }
+}
+
+/// The columns that all tables share: of one kind, and beside another one of the same rounds.
+pub(crate) fn row(rounds: &[Round], beside: &[Round]) -> String {
+    let spread = |value: fn(&Round) -> f64| Spread::of(rounds.iter().map(value)).unwrap();
+    let ratio = |value: fn(&Round) -> f64| {
+        Spread::of(rounds.iter().zip(beside).map(|(a, b)| value(a) / value(b))).unwrap()
+    };
+    let written = Spread::of(rounds.iter().filter_map(|round| round.written));
+    format!(
+        "{:>24.0} {:>6.2} {:>20.2} {:>8} {:>18.2} {:>18.2}",
+        spread(|round| round.per_second),
+        spread(|round| round.p50).middle,
+        spread(|round| round.p99),
+        written.map_or("n/a".to_owned(), |written| format!("{:.0}", written.middle)),
+        ratio(|round| round.per_second),
+        ratio(|round| round.p99),
+    )
+}
+
+/// What the columns of [`row`] are.
+pub(crate) fn columns(beside: &str) -> String {
+    format!(
+        "{:>24} {:>6} {:>20} {:>8} {:>18} {:>18}",
+        "a second",
+        "p50 ms",
+        "p99 ms",
+        "written",
+        format!("of {beside}"),
+        "p99 of it",
+    )
+}
