@@ -60,9 +60,41 @@ struct Inbound {
     outcomes_since: Option<Instant>,
     /// Whether the writer sleeps.
     idle: bool,
+    /// Whether it has work and waits for more.
+    gathering: bool,
+    gather: Gather,
     stop: bool,
     /// Whether there is a writer no more.
     over: bool,
+}
+
+/// Senders that are answered come again. Where most of them do so in less time than a commit takes, a
+/// commit that waits for them serves all, where one that does not serves a half, and the next one the
+/// other.
+#[derive(Clone, Copy, Default)]
+struct Gather {
+    /// How many new events the next commit waits for, and until when at the latest.
+    events: usize,
+    until: Option<Instant>,
+    /// How often in a row they did not come in time, and how many commits wait for none therefore.
+    misses: u32,
+    rest: u32,
+}
+
+impl Gather {
+    /// The work is taken, with so many new events.
+    fn end(&mut self, events: usize) {
+        const MOST: u32 = 7;
+        if self.until.take().is_none() {
+            return;
+        }
+        if events >= self.events {
+            self.misses = 0;
+        } else {
+            self.rest = 1 << self.misses;
+            self.misses = (self.misses + 1).min(MOST);
+        }
+    }
 }
 
 #[derive(Default)]
@@ -115,6 +147,15 @@ impl Work {
             && self.outcomes.is_empty()
             && self.begins.is_empty()
             && self.commands.is_empty()
+    }
+}
+
+impl Inbound {
+    /// How long the writer should wait for more before it takes what there is.
+    fn gathers_until(&self, now: Instant) -> Option<Instant> {
+        let waits =
+            !self.stop && self.work.commands.is_empty() && self.work.new.len() < self.gather.events;
+        self.gather.until.filter(|until| waits && now < *until)
     }
 }
 
@@ -247,9 +288,13 @@ impl Shared {
     }
 
     fn wake(&self, mut inbound: MutexGuard<'_, Inbound>) {
-        let idle = std::mem::take(&mut inbound.idle);
+        let mut wakes = std::mem::take(&mut inbound.idle);
+        if inbound.gathering && inbound.gathers_until(Instant::now()).is_none() {
+            inbound.gathering = false;
+            wakes = true;
+        }
         drop(inbound);
-        if idle {
+        if wakes {
             self.wake.notify_one();
         }
     }
@@ -274,22 +319,52 @@ impl Shared {
                 .map(|since| since + self.settings.completion_delay);
             let urgent =
                 !work.new.is_empty() || !work.begins.is_empty() || !work.commands.is_empty();
+            if urgent && let Some(until) = inbound.gathers_until(now) {
+                inbound.gathering = true;
+                inbound = self.sleep(inbound, until - now);
+                inbound.gathering = false;
+                continue;
+            }
             if urgent || inbound.stop || outcomes_due.is_some_and(|due| due <= now) || until <= now
             {
                 if inbound.stop && work.is_empty() {
                     return None;
                 }
                 inbound.outcomes_since = None;
+                let events = inbound.work.new.len();
+                inbound.gather.end(events);
                 return Some(self.take_work(&mut inbound));
             }
             let wait = outcomes_due.map_or(until, |due| due.min(until)) - now;
             inbound.idle = true;
-            inbound = self
-                .wake
-                .wait_timeout(inbound, wait)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            inbound = self.sleep(inbound, wait);
             inbound.idle = false;
+        }
+    }
+
+    fn sleep<'a>(
+        &self,
+        inbound: MutexGuard<'a, Inbound>,
+        most: Duration,
+    ) -> MutexGuard<'a, Inbound> {
+        let woken = self.wake.wait_timeout(inbound, most);
+        woken.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// A commit that took this long has answered so many new events.
+    pub(super) fn answered(&self, events: usize, took: Duration) {
+        const MOST: Duration = Duration::from_millis(5);
+        let mut inbound = self.inbound();
+        let waiting = inbound.work.new.len();
+        let gather = &mut inbound.gather;
+        if events == 0 {
+            gather.until = None;
+        } else if gather.rest > 0 {
+            gather.rest -= 1;
+        } else {
+            let most = events + waiting;
+            gather.events = most - most / 8;
+            gather.until = Some(Instant::now() + took.min(MOST));
         }
     }
 

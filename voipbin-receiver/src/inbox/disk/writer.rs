@@ -383,6 +383,7 @@ impl Writer {
 
     fn commit(&mut self, plan: Plan, staged: Vec<Staged>) {
         let shared = Arc::clone(&self.shared);
+        let begun = Instant::now();
         let committed = match &*self.store() {
             Some(store) => {
                 let committed = store.commit(&plan.changes);
@@ -391,6 +392,7 @@ impl Writer {
             }
             None => Err(StoreError::closed()),
         };
+        let took = begun.elapsed();
         let keep = shared.keep;
         let mut index = shared.index();
         match committed {
@@ -428,11 +430,13 @@ impl Writer {
                         line.push_kept(entry, jobs);
                     }
                 }
+                let answered = landed.len();
                 shared.landed(landed, KeepErrorKind::Storage);
                 if some_ready {
                     shared.arrived.notify_one();
                 }
                 self.starters.drain(..).for_each(Starter::start);
+                shared.answered(answered, took);
                 for flush in self.flushes.drain(..) {
                     let _ = flush.send(());
                 }
