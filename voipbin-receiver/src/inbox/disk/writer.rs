@@ -24,8 +24,9 @@ use crate::inbox::{Entry, Incoming, Jobs, KeepErrorKind, RecordId, Repeats, Sett
 pub(super) const CHUNK_BYTES: usize = 60_000;
 pub(super) const CHUNK_EVENTS: usize = 256;
 
-/// How many rows one commit cleans.
+/// How many rows one commit cleans, and how soon the next one goes on where there are more.
 const CLEANINGS: usize = 256;
+const NEXT_CLEANING: Duration = Duration::from_millis(20);
 
 pub(super) struct Writer {
     shared: Arc<Shared>,
@@ -311,8 +312,9 @@ impl Writer {
         let mut index = shared.index();
         if Instant::now() >= self.next_tick || index.totals.stored > self.shared.settings.max_bytes
         {
-            self.clean(&mut index, &mut plan, now);
-            self.next_tick = Instant::now() + self.shared.settings.tick;
+            let more = self.clean(&mut index, &mut plan, now);
+            let tick = self.shared.settings.tick;
+            self.next_tick = Instant::now() + if more { NEXT_CLEANING.min(tick) } else { tick };
         }
         for (key, progress) in index.take_dirty() {
             plan.dirty.push(key);
@@ -328,8 +330,8 @@ impl Writer {
         }
     }
 
-    /// Finds what is over, and takes it out of the file.
-    fn clean(&self, index: &mut Index, plan: &mut Plan, now: u64) {
+    /// Finds what is over, and takes it out of the file. Tells whether there may be more.
+    fn clean(&self, index: &mut Index, plan: &mut Plan, now: u64) -> bool {
         let most = self.shared.settings.max_bytes;
         let keep = self.shared.keep;
         let mut stored = index.totals.stored;
@@ -338,7 +340,7 @@ impl Writer {
             let due = index
                 .next_cleaning(now, false)
                 .or_else(|| early.then(|| index.next_cleaning(now, true)).flatten());
-            let Some(key) = due else { break };
+            let Some(key) = due else { return false };
             let cleaning = index.cleaning(key, now, keep);
             let changes = &mut plan.changes;
             let mut left = 0;
@@ -367,6 +369,7 @@ impl Writer {
             stored = stored.saturating_sub(index.stored_in(key)) + left;
             plan.cleanings.push((key, cleaning, left));
         }
+        true
     }
 
     /// A chunk with these events alone, and the bytes of their bodies.
