@@ -690,6 +690,16 @@ impl Index {
         self.chunks.get(&key).map_or(0, |chunk| chunk.stored)
     }
 
+    /// About how many bytes of the file are used.
+    pub(super) fn used(&self) -> u64 {
+        /// Of what is stored of an event beside its body, and of the rows of a chunk.
+        const EVENT: u64 = 80;
+        const ROWS: u64 = 512;
+        let chunks = self.chunks.iter();
+        let heads = chunks.map(|(key, chunk)| ROWS + (chunk.last_seq - key + 1) * EVENT);
+        self.totals.stored + heads.sum::<u64>()
+    }
+
     /// Looks at a chunk at this time, unless it is looked at before.
     pub(super) fn schedule(&mut self, key: u64, at: Option<u64>) {
         let (Some(at), Some(chunk)) = (at, self.chunks.get_mut(&key)) else {

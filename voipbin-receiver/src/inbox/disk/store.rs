@@ -199,7 +199,12 @@ impl Store {
         let before = self.file_len();
         self.usable()?;
         let database = self.database.as_mut().ok_or_else(closed)?;
-        let compacted = guarded(|| Ok(database.compact().map_err(redb::Error::from)?));
+        let compacted = guarded(|| {
+            let compacted = database.compact().map_err(redb::Error::from)?;
+            // Its commits leave out what lets the file open at once after a crash.
+            begin_write(database)?.commit().map_err(redb::Error::from)?;
+            Ok(compacted)
+        });
         if compacted.is_err() {
             self.broken.store(true, Ordering::Relaxed);
         }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -28,6 +28,12 @@ pub(super) const CHUNK_EVENTS: usize = 256;
 const CLEANINGS: usize = 256;
 const NEXT_CLEANING: Duration = Duration::from_millis(20);
 
+/// The file is made smaller when nothing was written for this long, it is at least so large, less
+/// than a quarter of it is used, and so little is used that to move it takes a moment.
+const QUIET: Duration = Duration::from_secs(1);
+const COMPACT_FROM: u64 = 16 << 20;
+const COMPACT_MOST: u64 = 64 << 20;
+
 pub(super) struct Writer {
     shared: Arc<Shared>,
     open: Box<dyn Fn() -> Result<Store, StoreError> + Send>,
@@ -40,6 +46,10 @@ pub(super) struct Writer {
     doubtful: Vec<u64>,
     next_seq: u64,
     lock: Option<DirLock>,
+    /// When something was last written.
+    written: Instant,
+    /// What was used of the file when it was last made smaller, and its length after that.
+    compacted: Option<(u64, u64)>,
 }
 
 /// A chunk that is about to be stored.
@@ -74,6 +84,8 @@ impl Writer {
             doubtful: Vec::new(),
             next_seq,
             lock,
+            written: Instant::now(),
+            compacted: None,
         }
     }
 
@@ -130,7 +142,41 @@ impl Writer {
             }
         };
         let (plan, staged) = self.plan(staged, now);
+        if plan.changes.is_empty() {
+            self.compact();
+        } else {
+            self.written = Instant::now();
+        }
         self.commit(plan, staged);
+    }
+
+    /// Gives room that is not used any more back to the file system, where that is quick.
+    fn compact(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        let len = shared.disk_bytes.load(Ordering::Relaxed);
+        if len < COMPACT_FROM || self.written.elapsed() < QUIET {
+            return;
+        }
+        let used = shared.index().used();
+        let worth = match self.compacted {
+            Some((before, after)) => used < before / 2 || len > after.saturating_mul(2),
+            None => true,
+        };
+        if !worth || used > len / 4 || used > COMPACT_MOST {
+            return;
+        }
+        let mut store = shared
+            .store
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let Some(store) = store.as_mut() else { return };
+        match store.compact() {
+            Ok(_) => {
+                self.compacted = Some((used, store.file_len()));
+                shared.disk_bytes.store(store.file_len(), Ordering::Relaxed);
+            }
+            Err(error) => self.fail(&error),
+        }
     }
 
     fn settle(&self, index: &mut Index, outcome: Outcome, now: u64) {
