@@ -19,7 +19,9 @@ mod error;
 #[cfg(test)]
 mod faults;
 mod index;
+mod load;
 mod lock;
+mod read;
 mod ready;
 mod record;
 mod records;
@@ -33,7 +35,6 @@ mod store_error;
 mod tests;
 mod writer;
 
-use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::fs::DirBuilder;
 use std::path::{Path, PathBuf};
@@ -47,22 +48,21 @@ use tokio::sync::oneshot;
 use tokio::time::{sleep, sleep_until};
 
 pub use self::error::{DiskInboxError, DiskInboxErrorKind};
-use self::index::{Index, Row};
+use self::load::load;
 use self::lock::DirLock;
+use self::read::{Fetched, fetch, read, read_again, read_from};
 use self::ready::{Again, Next};
-use self::record::Head;
 pub use self::rescue::SalvageReport;
 pub use self::settings::DiskInboxBuilder;
 use self::settings::Settings;
 use self::shared::{Begin, Command, Outcome, Shared};
-use self::store::{Loaded, Store};
+use self::store::Store;
 use self::store_error::{StoreError, StoreErrorKind};
 use self::writer::Writer;
 use super::{
-    Attempt, AttemptEnd, Begun, Durability, Entry, Inbox, InboxStats, Incoming, Jobs, Parked, Past,
-    Promises, Receipt, RecordId, Records, Settled, Taken,
+    Begun, Durability, Inbox, InboxStats, Incoming, Parked, Past, Promises, Receipt, Records,
+    Settled, Taken,
 };
-use crate::handler::HandlerName;
 
 /// The files in the directory.
 const EVENTS_FILE: &str = "events.redb";
@@ -247,109 +247,6 @@ fn create(directory: &Path) -> std::io::Result<()> {
     builder.create(directory)
 }
 
-/// Reads what the file holds into memory, the bodies aside. Tells whether something was damaged.
-fn load(shared: &Arc<Shared>) -> Result<bool, StoreError> {
-    let now = shared.now();
-    let mut lists: HashMap<Vec<HandlerName>, Jobs> = HashMap::new();
-    let mut index = shared.index();
-    let mut ready = shared.ready();
-    let mut lost = 0_usize;
-    let store = shared.store.read().unwrap_or_else(PoisonError::into_inner);
-    let Some(store) = store.as_ref() else {
-        return Ok(false);
-    };
-    let mut damaged = false;
-    store.load(|loaded| {
-        let Loaded {
-            key,
-            heads,
-            progress,
-            has_bodies,
-            damage,
-        } = loaded;
-        if damage.any() {
-            damaged = true;
-            tracing::error!(
-                row = key,
-                ?damage,
-                "the inbox's file is damaged here: where progress is lost its events are handled again"
-            );
-        }
-        let Some(heads) = heads else {
-            lost += 1;
-            return;
-        };
-        let mut jobs_of = |head: &Head| {
-            let names: Vec<HandlerName> = head
-                .jobs
-                .iter()
-                .filter_map(|place| heads.names.get(usize::from(*place)).cloned())
-                .collect();
-            lists
-                .entry(names)
-                .or_insert_with_key(|names| names.iter().cloned().collect())
-                .clone()
-        };
-        let jobs: Vec<Jobs> = heads.heads.iter().map(&mut jobs_of).collect();
-        let row = Row {
-            key,
-            heads,
-            jobs,
-            progress,
-            has_bodies,
-        };
-        index.load(row, shared.keep, |event, head| {
-            let age = Duration::from_millis(now.saturating_sub(event.kept_at));
-            let open = event.is_open();
-            if head.replay_of.is_none() {
-                if event.marks {
-                    shared.noted.restore(event.identity, age, false);
-                } else {
-                    shared.seen.restore(event.identity, age, open);
-                }
-            }
-            if !open {
-                return;
-            }
-            if ready.in_file.is_none() {
-                ready.in_file = Some(event.seq);
-            }
-            for (handler, job) in event.open_jobs() {
-                if let Some(until) = convert::is_waiting(&job) {
-                    let past = convert::past(&job);
-                    let again = Again {
-                        seq: event.seq,
-                        handler,
-                        past,
-                    };
-                    let after = overdue(until, now, event.seq, shared.settings.spread);
-                    ready.push_found(again, after);
-                }
-            }
-        });
-    })?;
-    if lost > 0 {
-        tracing::error!(
-            rows = lost,
-            "rows of the inbox's file cannot be read at all"
-        );
-    }
-    shared.publish_totals(&index);
-    Ok(damaged)
-}
-
-/// How long a job still waits that was to run at this time. What is overdue is spread over a few
-/// seconds, so that what waited while the process was down does not come all at once.
-fn overdue(until: u64, now: u64, seq: u64, spread: Duration) -> Duration {
-    let left = until.saturating_sub(now);
-    if left > 0 {
-        return Duration::from_millis(left);
-    }
-    let place = seq.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 33;
-    let spread = convert::as_millis(spread).max(1);
-    Duration::from_millis(place.checked_rem(spread).unwrap_or_default())
-}
-
 impl fmt::Debug for DiskInbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DiskInbox")
@@ -456,8 +353,8 @@ impl Inbox for DiskInbox {
             let read = tokio::task::spawn_blocking(move || fetch(&held, seq)).await;
             match read {
                 Ok(Fetched::Entry(entry)) => return Some(parked.with(Arc::new(entry))),
-                Ok(Fetched::Gone) | Err(_) => return None,
-                Ok(Fetched::Failed) => sleep(PAUSE).await,
+                Ok(Fetched::Gone) => return None,
+                Ok(Fetched::Failed) | Err(_) => sleep(PAUSE).await,
             }
         }
     }
@@ -514,175 +411,4 @@ impl Inbox for DiskInbox {
     fn records(&self) -> Option<&dyn Records> {
         Some(self)
     }
-}
-
-/// Reads where that hurts nobody. The jobs stay where they are until they are read.
-async fn read(shared: &Arc<Shared>, work: impl FnOnce(&Shared) -> bool + Send + 'static) {
-    let held = Arc::clone(shared);
-    let read = tokio::task::spawn_blocking(move || work(&held)).await;
-    if !read.unwrap_or(false) {
-        sleep(shared.settings.tick).await;
-    }
-}
-
-/// The events of one chunk, by number.
-enum Read {
-    Events(Vec<(Head, bytes::Bytes)>),
-    Damaged,
-    /// The file cannot be read now.
-    Failed,
-}
-
-fn read_chunk(shared: &Shared, key: u64) -> Read {
-    let store = shared.store.read().unwrap_or_else(PoisonError::into_inner);
-    let Some(store) = store.as_ref() else {
-        return Read::Failed;
-    };
-    match store.chunk(key) {
-        Ok(Some(chunk)) => Read::Events(chunk.events),
-        Ok(None) => Read::Damaged,
-        Err(error) if error.kind() == StoreErrorKind::Damaged => Read::Damaged,
-        Err(error) => {
-            tracing::error!(%error, "the inbox cannot read");
-            Read::Failed
-        }
-    }
-}
-
-fn entry(head: &Head, body: bytes::Bytes) -> Option<Entry> {
-    let delivery = convert::delivery(head, body)?;
-    let entry = Entry::new(head.seq, delivery, head.jobs.len())
-        .marked(head.possible_repeat)
-        .replaying(head.replay_of.map(RecordId::new));
-    Some(entry)
-}
-
-/// What came of reading one event.
-enum Fetched {
-    Entry(Entry),
-    /// It was given up, or its bytes are damaged.
-    Gone,
-    /// The file cannot be read now.
-    Failed,
-}
-
-fn fetch(shared: &Shared, seq: u64) -> Fetched {
-    let key = shared.index().key_of(seq);
-    let events = match key.map(|key| read_chunk(shared, key)) {
-        Some(Read::Failed) => return Fetched::Failed,
-        Some(Read::Events(events)) => events,
-        Some(Read::Damaged) | None => Vec::new(),
-    };
-    let found = events
-        .into_iter()
-        .find(|(head, _)| head.seq == seq)
-        .and_then(|(head, body)| entry(&head, body));
-    match found {
-        Some(entry) => Fetched::Entry(entry),
-        None => {
-            // None of its jobs is open when it was given up meanwhile: then nothing is lost.
-            give_up(shared, &[seq]);
-            Fetched::Gone
-        }
-    }
-}
-
-/// Reads the event of jobs that come again.
-fn read_again(shared: &Shared, seq: u64) -> bool {
-    let entry = match fetch(shared, seq) {
-        Fetched::Entry(entry) => Some(Arc::new(entry)),
-        Fetched::Gone => None,
-        Fetched::Failed => return false,
-    };
-    shared.ready().fill(seq, entry.as_ref());
-    true
-}
-
-/// Reads the next chunk from this number on into the line.
-fn read_from(shared: &Shared, from: u64) -> bool {
-    let next = shared.index().next_open(from);
-    let Some((key, after)) = next else {
-        let mut ready = shared.ready();
-        // Under both locks: what is kept from here on finds the line open again.
-        if ready.in_file == Some(from) && shared.index().next_open(from).is_none() {
-            ready.has_read(from, false);
-        }
-        return true;
-    };
-    let mut bodies: HashMap<u64, (Head, bytes::Bytes)> = match read_chunk(shared, key) {
-        Read::Failed => return false,
-        Read::Damaged => HashMap::new(),
-        Read::Events(events) => events
-            .into_iter()
-            .map(|event| (event.0.seq, event))
-            .collect(),
-    };
-    let mut lost = Vec::new();
-    {
-        let mut ready = shared.ready();
-        if ready.in_file != Some(from) {
-            return true;
-        }
-        let index = shared.index();
-        for event in index.events(key) {
-            if event.seq < from || !event.is_open() {
-                continue;
-            }
-            let jobs: VecDeque<(HandlerName, Past)> = event
-                .open_jobs()
-                .into_iter()
-                .filter(|(_, job)| job.stage == record::JobStage::Queued)
-                .filter(|(handler, _)| !ready.is_ahead(event.seq, handler))
-                .map(|(handler, job)| (handler, convert::past(&job)))
-                .collect();
-            let body = bodies.remove(&event.seq);
-            match body.and_then(|(head, body)| entry(&head, body)) {
-                Some(_) if jobs.is_empty() => {}
-                Some(entry) => ready.push_read(entry, jobs),
-                None => lost.push(event.seq),
-            }
-        }
-        ready.has_read(after, index.next_open(after).is_some());
-    }
-    give_up(shared, &lost);
-    true
-}
-
-/// These events cannot be read any more: nobody can handle them, and that must not go unseen.
-fn give_up(shared: &Shared, lost: &[u64]) {
-    for seq in lost {
-        let (jobs, identity) = lost_jobs(&shared.index(), *seq);
-        if jobs.is_empty() {
-            continue;
-        }
-        shared.damaged.fetch_add(1, Ordering::Relaxed);
-        tracing::error!(
-            record = seq,
-            identity = identity.map(tracing::field::display),
-            "the bytes of an event are damaged on disk: it cannot be handled"
-        );
-        for handler in jobs {
-            let failed = Attempt::new(
-                shared.settings.clock.wall(),
-                Duration::ZERO,
-                AttemptEnd::Failed("its bytes are damaged on disk".into()),
-            );
-            shared.outcome(Outcome {
-                seq: *seq,
-                handler,
-                settled: Settled::Dead {
-                    failed: Some(failed),
-                },
-            });
-        }
-    }
-}
-
-fn lost_jobs(index: &Index, seq: u64) -> (Vec<HandlerName>, Option<crate::event::EventKey>) {
-    let event = index.event(seq);
-    let jobs = event.map(|event| {
-        let jobs = event.open_jobs().into_iter();
-        jobs.map(|(handler, _)| handler).collect()
-    });
-    (jobs.unwrap_or_default(), event.map(|event| event.identity))
 }

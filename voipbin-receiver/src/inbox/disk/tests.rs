@@ -3,8 +3,10 @@
 mod failure;
 mod order;
 mod restart;
+mod room;
 mod schedule;
 
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::time::{Instant, SystemTime};
 
@@ -13,9 +15,11 @@ use futures_util::FutureExt;
 use tokio::time::timeout;
 
 use super::faults::{Disk, Fault, Target};
+use super::load::overdue;
 use super::*;
 use crate::event::{Delivery, EventKey, Proof, StoredDelivery};
-use crate::inbox::{KeepError, Kept, Repeats};
+use crate::handler::HandlerName;
+use crate::inbox::{Attempt, AttemptEnd, Jobs, KeepError, Kept, RecordId, Repeats};
 
 /// For what comes in its own time.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -28,11 +28,10 @@ pub(super) const CHUNK_EVENTS: usize = 256;
 const CLEANINGS: usize = 256;
 const NEXT_CLEANING: Duration = Duration::from_millis(20);
 
-/// The file is made smaller when nothing was written for this long, it is at least so large, less
-/// than a quarter of it is used, and so little is used that to move it takes a moment.
-const QUIET: Duration = Duration::from_secs(1);
+/// The file is made smaller when nothing came for a tick, it is at least so large, less than a
+/// quarter of it is used, and so little is used that to move it takes a moment.
 const COMPACT_FROM: u64 = 16 << 20;
-const COMPACT_MOST: u64 = 64 << 20;
+const COMPACT_MOST: u64 = 32 << 20;
 
 pub(super) struct Writer {
     shared: Arc<Shared>,
@@ -46,8 +45,8 @@ pub(super) struct Writer {
     doubtful: Vec<u64>,
     next_seq: u64,
     lock: Option<DirLock>,
-    /// When something was last written.
-    written: Instant,
+    /// When something last came.
+    busy: Instant,
     /// What was used of the file when it was last made smaller, and its length after that.
     compacted: Option<(u64, u64)>,
 }
@@ -84,7 +83,7 @@ impl Writer {
             doubtful: Vec::new(),
             next_seq,
             lock,
-            written: Instant::now(),
+            busy: Instant::now(),
             compacted: None,
         }
     }
@@ -110,6 +109,9 @@ impl Writer {
     }
 
     fn step(&mut self, work: Work) {
+        if !work.is_empty() {
+            self.busy = Instant::now();
+        }
         let Work {
             new,
             outcomes,
@@ -142,19 +144,18 @@ impl Writer {
             }
         };
         let (plan, staged) = self.plan(staged, now);
-        if plan.changes.is_empty() {
-            self.compact();
-        } else {
-            self.written = Instant::now();
-        }
+        let cleans = plan.cleanings.len() == CLEANINGS;
         self.commit(plan, staged);
+        if self.busy.elapsed() >= self.shared.settings.tick && !cleans {
+            self.compact();
+        }
     }
 
     /// Gives room that is not used any more back to the file system, where that is quick.
     fn compact(&mut self) {
         let shared = Arc::clone(&self.shared);
         let len = shared.disk_bytes.load(Ordering::Relaxed);
-        if len < COMPACT_FROM || self.written.elapsed() < QUIET {
+        if len < COMPACT_FROM || self.is_in_need() {
             return;
         }
         let used = shared.index().used();

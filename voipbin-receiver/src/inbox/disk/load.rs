@@ -1,0 +1,118 @@
+//! Opening: what the file holds is taken into memory, the bodies aside.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use super::convert;
+use super::index::Row;
+use super::ready::Again;
+use super::record::Head;
+use super::shared::Shared;
+use super::store::Loaded;
+use super::store_error::StoreError;
+use crate::handler::HandlerName;
+use crate::inbox::Jobs;
+
+/// Reads what the file holds into memory. Tells whether something was damaged.
+pub(super) fn load(shared: &Arc<Shared>) -> Result<bool, StoreError> {
+    let now = shared.now();
+    let mut lists: HashMap<Vec<HandlerName>, Jobs> = HashMap::new();
+    let mut index = shared.index();
+    let mut ready = shared.ready();
+    let mut lost = 0_usize;
+    let store = shared.store.read().unwrap_or_else(PoisonError::into_inner);
+    let Some(store) = store.as_ref() else {
+        return Ok(false);
+    };
+    let mut damaged = false;
+    store.load(|loaded| {
+        let Loaded {
+            key,
+            heads,
+            progress,
+            has_bodies,
+            damage,
+        } = loaded;
+        if damage.any() {
+            damaged = true;
+            tracing::error!(
+                row = key,
+                ?damage,
+                "the inbox's file is damaged here: where progress is lost its events are handled again"
+            );
+        }
+        let Some(heads) = heads else {
+            lost += 1;
+            return;
+        };
+        let mut jobs_of = |head: &Head| {
+            let names: Vec<HandlerName> = head
+                .jobs
+                .iter()
+                .filter_map(|place| heads.names.get(usize::from(*place)).cloned())
+                .collect();
+            lists
+                .entry(names)
+                .or_insert_with_key(|names| names.iter().cloned().collect())
+                .clone()
+        };
+        let jobs: Vec<Jobs> = heads.heads.iter().map(&mut jobs_of).collect();
+        let row = Row {
+            key,
+            heads,
+            jobs,
+            progress,
+            has_bodies,
+        };
+        index.load(row, shared.keep, |event, head| {
+            let age = Duration::from_millis(now.saturating_sub(event.kept_at));
+            let open = event.is_open();
+            if head.replay_of.is_none() {
+                if event.marks {
+                    shared.noted.restore(event.identity, age, false);
+                } else {
+                    shared.seen.restore(event.identity, age, open);
+                }
+            }
+            if !open {
+                return;
+            }
+            if ready.in_file.is_none() {
+                ready.in_file = Some(event.seq);
+            }
+            for (handler, job) in event.open_jobs() {
+                if let Some(until) = convert::is_waiting(&job) {
+                    let past = convert::past(&job);
+                    let again = Again {
+                        seq: event.seq,
+                        handler,
+                        past,
+                    };
+                    let after = overdue(until, now, event.seq, shared.settings.spread);
+                    ready.push_found(again, after);
+                }
+            }
+        });
+    })?;
+    if lost > 0 {
+        tracing::error!(
+            rows = lost,
+            "rows of the inbox's file cannot be read at all"
+        );
+    }
+    shared.publish_totals(&index);
+    Ok(damaged)
+}
+
+/// How long a job still waits that was to run at this time. What is overdue is spread over a few
+/// seconds, so that what waited while the process was down does not come all at once.
+pub(super) fn overdue(until: u64, now: u64, seq: u64, spread: Duration) -> Duration {
+    let left = until.saturating_sub(now);
+    if left > 0 {
+        return Duration::from_millis(left);
+    }
+    let place = seq.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 33;
+    let spread = convert::as_millis(spread).max(1);
+    Duration::from_millis(place.checked_rem(spread).unwrap_or_default())
+}

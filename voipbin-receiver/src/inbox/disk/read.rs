@@ -1,0 +1,192 @@
+//! Reading events back when their turn comes, off the runtime's threads.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::sleep;
+
+use super::convert;
+use super::index::Index;
+use super::record::{self, Head};
+use super::shared::{Outcome, Shared};
+use super::store_error::StoreErrorKind;
+use crate::event::{EventKey, RecordId};
+use crate::handler::HandlerName;
+use crate::inbox::{Attempt, AttemptEnd, Entry, Past, Settled};
+
+/// Reads where that hurts nobody. The jobs stay where they are until they are read.
+pub(super) async fn read(
+    shared: &Arc<Shared>,
+    work: impl FnOnce(&Shared) -> bool + Send + 'static,
+) {
+    let held = Arc::clone(shared);
+    let read = tokio::task::spawn_blocking(move || work(&held)).await;
+    if !read.unwrap_or(false) {
+        sleep(shared.settings.tick).await;
+    }
+}
+
+/// The events of one chunk, by number.
+enum Read {
+    Events(Vec<(Head, Bytes)>),
+    Damaged,
+    /// The file cannot be read now.
+    Failed,
+}
+
+fn read_chunk(shared: &Shared, key: u64) -> Read {
+    let store = shared.store.read().unwrap_or_else(PoisonError::into_inner);
+    let Some(store) = store.as_ref() else {
+        return Read::Failed;
+    };
+    match store.chunk(key) {
+        Ok(Some(chunk)) => Read::Events(chunk.events),
+        Ok(None) => Read::Damaged,
+        Err(error) if error.kind() == StoreErrorKind::Damaged => Read::Damaged,
+        Err(error) => {
+            tracing::error!(%error, "the inbox cannot read");
+            Read::Failed
+        }
+    }
+}
+
+fn entry(head: &Head, body: Bytes) -> Option<Entry> {
+    let delivery = convert::delivery(head, body)?;
+    let entry = Entry::new(head.seq, delivery, head.jobs.len())
+        .marked(head.possible_repeat)
+        .replaying(head.replay_of.map(RecordId::new));
+    Some(entry)
+}
+
+/// What came of reading one event.
+pub(super) enum Fetched {
+    Entry(Entry),
+    /// It was given up, or its bytes are damaged.
+    Gone,
+    /// The file cannot be read now.
+    Failed,
+}
+
+pub(super) fn fetch(shared: &Shared, seq: u64) -> Fetched {
+    let key = shared.index().key_of(seq);
+    let events = match key.map(|key| read_chunk(shared, key)) {
+        Some(Read::Failed) => return Fetched::Failed,
+        Some(Read::Events(events)) => events,
+        Some(Read::Damaged) | None => Vec::new(),
+    };
+    let found = events
+        .into_iter()
+        .find(|(head, _)| head.seq == seq)
+        .and_then(|(head, body)| entry(&head, body));
+    match found {
+        Some(entry) => Fetched::Entry(entry),
+        None => {
+            // None of its jobs is open when it was given up meanwhile: then nothing is lost.
+            give_up(shared, &[seq]);
+            Fetched::Gone
+        }
+    }
+}
+
+/// Reads the event of jobs that come again.
+pub(super) fn read_again(shared: &Shared, seq: u64) -> bool {
+    let entry = match fetch(shared, seq) {
+        Fetched::Entry(entry) => Some(Arc::new(entry)),
+        Fetched::Gone => None,
+        Fetched::Failed => return false,
+    };
+    shared.ready().fill(seq, entry.as_ref());
+    true
+}
+
+/// Reads the next chunk from this number on into the line.
+pub(super) fn read_from(shared: &Shared, from: u64) -> bool {
+    let next = shared.index().next_open(from);
+    let Some((key, after)) = next else {
+        let mut ready = shared.ready();
+        // Under both locks: what is kept from here on finds the line open again.
+        if ready.in_file == Some(from) && shared.index().next_open(from).is_none() {
+            ready.has_read(from, false);
+        }
+        return true;
+    };
+    let mut bodies: HashMap<u64, (Head, Bytes)> = match read_chunk(shared, key) {
+        Read::Failed => return false,
+        Read::Damaged => HashMap::new(),
+        Read::Events(events) => events
+            .into_iter()
+            .map(|event| (event.0.seq, event))
+            .collect(),
+    };
+    let mut lost = Vec::new();
+    {
+        let mut ready = shared.ready();
+        if ready.in_file != Some(from) {
+            return true;
+        }
+        let index = shared.index();
+        for event in index.events(key) {
+            if event.seq < from || !event.is_open() {
+                continue;
+            }
+            let jobs: VecDeque<(HandlerName, Past)> = event
+                .open_jobs()
+                .into_iter()
+                .filter(|(_, job)| job.stage == record::JobStage::Queued)
+                .filter(|(handler, _)| !ready.is_ahead(event.seq, handler))
+                .map(|(handler, job)| (handler, convert::past(&job)))
+                .collect();
+            let body = bodies.remove(&event.seq);
+            match body.and_then(|(head, body)| entry(&head, body)) {
+                Some(_) if jobs.is_empty() => {}
+                Some(entry) => ready.push_read(entry, jobs),
+                None => lost.push(event.seq),
+            }
+        }
+        ready.has_read(after, index.next_open(after).is_some());
+    }
+    give_up(shared, &lost);
+    true
+}
+
+/// These events cannot be read any more: nobody can handle them, and that must not go unseen.
+fn give_up(shared: &Shared, lost: &[u64]) {
+    for seq in lost {
+        let (jobs, identity) = lost_jobs(&shared.index(), *seq);
+        if jobs.is_empty() {
+            continue;
+        }
+        shared.damaged.fetch_add(1, Ordering::Relaxed);
+        tracing::error!(
+            record = seq,
+            identity = identity.map(tracing::field::display),
+            "the bytes of an event are damaged on disk: it cannot be handled"
+        );
+        for handler in jobs {
+            let failed = Attempt::new(
+                shared.settings.clock.wall(),
+                Duration::ZERO,
+                AttemptEnd::Failed("its bytes are damaged on disk".into()),
+            );
+            shared.outcome(Outcome {
+                seq: *seq,
+                handler,
+                settled: Settled::Dead {
+                    failed: Some(failed),
+                },
+            });
+        }
+    }
+}
+
+fn lost_jobs(index: &Index, seq: u64) -> (Vec<HandlerName>, Option<EventKey>) {
+    let event = index.event(seq);
+    let jobs = event.map(|event| {
+        let jobs = event.open_jobs().into_iter();
+        jobs.map(|(handler, _)| handler).collect()
+    });
+    (jobs.unwrap_or_default(), event.map(|event| event.identity))
+}
