@@ -15,7 +15,7 @@ use crate::service::ReceiverService;
 ///
 /// Cheap to clone; all clones and all services are the same receiver. When the last of them is
 /// dropped without a [`shutdown`](Self::shutdown), nothing new is taken and what was kept still
-/// runs, further attempts included, for as long as the runtime lives. Dropping it never blocks and never panics, in async code
+/// runs (with an inbox that outlives the process only what has begun), further attempts included, for as long as the runtime lives. Dropping it never blocks and never panics, in async code
 /// or out of it.
 ///
 /// ```
@@ -76,7 +76,10 @@ impl Receiver {
     /// not tried again: it is in the report as [`JobState::Failed`](crate::JobState::Failed), or with
     /// a durable inbox left to the next process.
     ///
-    /// From the call on, new events get a 503 with `Connection: close` and copies of kept ones
+    /// An inbox that outlives the process goes on keeping until its services are dropped, and what has not
+    /// begun stays there for the next process: it is not in the report.
+    ///
+    /// With the memory inbox, from the call on, new events get a 503 with `Connection: close` and copies of kept ones
     /// their 200. Async handlers that run at the deadline are dropped at their next await; blocking
     /// ones cannot be stopped, and a runtime that is dropped waits for them: end it with tokio's
     /// `shutdown_background`, or end the process. Stop the server as well; the order does not matter.

@@ -17,7 +17,8 @@ impl ShutdownReport {
         Self { unfinished }
     }
 
-    /// Whether every kept event was handled to its end.
+    /// Whether every kept event was handled to its end or, with an inbox that outlives the process, no
+    /// run was cut short.
     #[must_use]
     pub fn is_drained(&self) -> bool {
         self.unfinished.is_empty()

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 /// One process at a time uses a directory: this lock goes with the process, however it ends.
 ///
-/// The file tells who has it, and how often it was taken since something was last written to the
-/// inbox.
+/// The file tells who has it, and how many processes in a row died in their first write to the inbox.
 #[derive(Debug)]
 pub(super) struct DirLock {
     file: File,
     unclean_starts: u32,
+    tried: bool,
     proven: bool,
 }
 
@@ -51,15 +51,24 @@ impl DirLock {
         let mut lock = Self {
             file,
             unclean_starts: starts.unwrap_or(0),
+            tried: false,
             proven: false,
         };
-        lock.write(lock.unclean_starts.saturating_add(1));
+        lock.write(lock.unclean_starts);
         Ok(lock)
     }
 
-    /// How often before this one the inbox was opened, nothing was written, and it was not closed.
+    /// How many processes in a row died in their first write.
     pub(super) fn unclean_starts(&self) -> u32 {
         self.unclean_starts
+    }
+
+    /// The inbox is about to be written.
+    pub(super) fn attempt(&mut self) {
+        if !self.tried {
+            self.tried = true;
+            self.write(self.unclean_starts.saturating_add(1));
+        }
     }
 
     /// The inbox was written, or is closed.

@@ -68,7 +68,7 @@ use super::{
 const EVENTS_FILE: &str = "events.redb";
 const LOCK_FILE: &str = "inbox.lock";
 
-/// After so many starts in a row without a write, every page of the file is checked: damage may be
+/// After so many processes in a row that died in their first write, every page of the file is checked: damage may be
 /// what ends the process.
 const DOUBTFUL_STARTS: u32 = 2;
 
@@ -178,7 +178,7 @@ impl DiskInbox {
         let checked = lock.unclean_starts() >= DOUBTFUL_STARTS;
         if checked {
             tracing::warn!(
-                "the inbox was left uncleanly several times in a row: checking its file"
+                "several processes in a row died while they wrote to the inbox: checking its file"
             );
         }
         let open = move |check: bool| {

@@ -433,6 +433,11 @@ impl Writer {
 
     fn commit(&mut self, plan: Plan, staged: Vec<Staged>) {
         let shared = Arc::clone(&self.shared);
+        if !plan.changes.is_empty()
+            && let Some(lock) = &mut self.lock
+        {
+            lock.attempt();
+        }
         let begun = Instant::now();
         let committed = match &*self.store() {
             Some(store) => {
