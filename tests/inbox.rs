@@ -9,8 +9,8 @@ use support::call_hangup;
 use voipbin_receiver::async_trait;
 use voipbin_receiver::handler::HandlerName;
 use voipbin_receiver::inbox::{
-    Attempt, AttemptEnd, Begun, DiskInbox, Durability, Inbox, InboxStats, Incoming, Jobs, Kept,
-    MemoryInbox, Past, Promises, Receipt, Repeats, Settled, Taken, contract,
+    Attempt, AttemptEnd, Begun, DiskInbox, Durability, Inbox, InboxError, InboxStats, Incoming,
+    Jobs, Kept, MemoryInbox, Past, Promises, Receipt, Repeats, Settled, Taken, contract,
 };
 use voipbin_receiver::testing::delivery;
 
@@ -70,6 +70,8 @@ enum Flaw {
     NeverBegins,
     EndsBeforeTheLastJob,
     WaitsWhenClosed,
+    LetsEverybodyIn,
+    StaysClosed,
 }
 
 #[derive(Debug)]
@@ -82,6 +84,18 @@ struct Flawed {
 
 #[async_trait]
 impl Inbox for Flawed {
+    fn attach(&self) -> Result<(), InboxError> {
+        match self.flaw {
+            Flaw::LetsEverybodyIn => Ok(()),
+            Flaw::StaysClosed if self.closed.load(Ordering::SeqCst) => Ok(()),
+            _ => self.inner.attach(),
+        }
+    }
+
+    fn detach(&self) {
+        self.inner.detach();
+    }
+
     fn keep(&self, mut incoming: Incoming) -> Receipt {
         match self.flaw {
             Flaw::ForgetsCopies => incoming.repeats = Repeats::Mark,
@@ -174,6 +188,8 @@ async fn the_contract_finds_what_is_broken() {
         (Flaw::CountsReleased, "put back comes again"),
         (Flaw::EndsBeforeTheLastJob, "a closed inbox hands out"),
         (Flaw::WaitsWhenClosed, "a closed inbox lets nothing wait"),
+        (Flaw::LetsEverybodyIn, "one receiver at a time"),
+        (Flaw::StaysClosed, "the next receiver goes on"),
     ] {
         let make = || Flawed {
             inner: MemoryInbox::new(),

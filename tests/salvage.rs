@@ -105,7 +105,10 @@ async fn an_event_whose_bytes_are_damaged_is_a_dead_letter_and_takes_no_other_wi
     while inbox.stats().events > 0 {
         let jobs = tokio::select! {
             jobs = inbox.take(64) => jobs,
-            () = inbox.flush() => continue,
+            flushed = inbox.flush() => {
+                flushed.unwrap();
+                continue;
+            }
         };
         for job in jobs {
             taken += 1;

@@ -50,7 +50,7 @@ impl Keeper {
         while inbox.stats().events > 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        inbox.flush().await;
+        inbox.flush().await.unwrap();
     }
 }
 

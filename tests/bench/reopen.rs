@@ -97,7 +97,7 @@ async fn handle(inbox: &DiskInbox, events: usize) {
             handled += 1;
         }
     }
-    inbox.flush().await;
+    inbox.flush().await.unwrap();
     println!(
         "handled all in {:.1} s; resident memory {}",
         begun.elapsed().as_secs_f64(),

@@ -93,7 +93,7 @@ impl Place {
 
     /// Gives the directory back to whoever comes next, as the end of a process does.
     async fn close(&self, inbox: DiskInbox) {
-        inbox.flush().await;
+        inbox.flush().await.unwrap();
         drop(inbox);
         let lock = File::open(self.inbox().join("inbox.lock")).unwrap();
         lock.lock().unwrap();

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use futures_util::FutureExt;
 use tokio::sync::{Mutex as AsyncMutex, Notify, mpsc, watch};
 use voipbin_receiver::inbox::{
-    Begun, Durability, Inbox, InboxStats, Incoming, KeepError, KeepErrorKind, MemoryInbox, Parked,
-    Pending, Promises, Receipt, Records, Settled, Taken,
+    Begun, Durability, Inbox, InboxError, InboxStats, Incoming, KeepError, KeepErrorKind,
+    MemoryInbox, Parked, Pending, Promises, Receipt, Records, Settled, Taken,
 };
 
 /// A memory inbox that says what becomes of a delivery only when the test lets it, as one that
@@ -67,6 +67,14 @@ impl fmt::Debug for HeldInbox {
 
 #[async_trait]
 impl Inbox for HeldInbox {
+    fn attach(&self) -> Result<(), InboxError> {
+        self.0.inner.attach()
+    }
+
+    fn detach(&self) {
+        self.0.inner.detach();
+    }
+
     fn keep(&self, incoming: Incoming) -> Receipt {
         let receipt = match &mut *self.0.holding.lock().unwrap() {
             Some(holding) => {
@@ -120,6 +128,14 @@ impl RefusingInbox {
 
 #[async_trait]
 impl Inbox for RefusingInbox {
+    fn attach(&self) -> Result<(), InboxError> {
+        self.inner.attach()
+    }
+
+    fn detach(&self) {
+        self.inner.detach();
+    }
+
     fn keep(&self, incoming: Incoming) -> Receipt {
         let mut left = self.left.lock().unwrap();
         if *left > 0 {
@@ -274,6 +290,14 @@ impl<F> fmt::Debug for BeforeRetry<F> {
 
 #[async_trait]
 impl<F: Fn() + Send + Sync + 'static> Inbox for BeforeRetry<F> {
+    fn attach(&self) -> Result<(), InboxError> {
+        self.inner.attach()
+    }
+
+    fn detach(&self) {
+        self.inner.detach();
+    }
+
     fn keep(&self, incoming: Incoming) -> Receipt {
         self.inner.keep(incoming)
     }
@@ -342,6 +366,14 @@ impl<I: Inbox> Watched<I> {
 
 #[async_trait]
 impl<I: Inbox> Inbox for Watched<I> {
+    fn attach(&self) -> Result<(), InboxError> {
+        self.inner.attach()
+    }
+
+    fn detach(&self) {
+        self.inner.detach();
+    }
+
     fn keep(&self, incoming: Incoming) -> Receipt {
         self.inner.keep(incoming)
     }
@@ -380,8 +412,8 @@ impl<I: Inbox> Inbox for Watched<I> {
         self.inner.close();
     }
 
-    async fn flush(&self) {
-        self.inner.flush().await;
+    async fn flush(&self) -> Result<(), InboxError> {
+        self.inner.flush().await
     }
 
     fn promises(&self) -> Promises {

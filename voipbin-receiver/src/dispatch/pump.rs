@@ -165,7 +165,7 @@ impl Dispatch {
         }
         unfinished.extend(dispatch.take_failed());
         dispatch.release_all();
-        dispatch.inbox.flush().await;
+        let _ = dispatch.inbox.flush().await;
         abandoned.inbox = None;
         report.send_replace(Some(ShutdownReport::new(unfinished)));
     }

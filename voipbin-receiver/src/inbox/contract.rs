@@ -11,6 +11,7 @@
 //! # Ok(()) }
 //! ```
 
+mod attaching;
 mod keeping;
 mod settling;
 
@@ -116,6 +117,12 @@ where
         .await?;
     trial("a closed inbox lets nothing wait that it would lose")
         .brought_forward()
+        .await?;
+    trial("one receiver at a time takes, unless the inbox is shared")
+        .one_receiver()
+        .await?;
+    trial("the next receiver goes on where the one before ended")
+        .next_receiver()
         .await
 }
 

@@ -12,8 +12,8 @@ use tokio::time::{Instant, sleep_until};
 use self::queue::{Fresh, Queue};
 use super::seen::{Admitted, RETRY_TIME, Seen};
 use super::{
-    Durability, Inbox, InboxStats, Incoming, KeepError, KeepErrorKind, Kept, Promises, Receipt,
-    Records, Repeats, Settled, Taken,
+    Durability, Inbox, InboxError, InboxStats, Incoming, KeepError, KeepErrorKind, Kept, Promises,
+    Receipt, Records, Repeats, Settled, Taken,
 };
 use crate::clock::{Clock, SystemClock};
 
@@ -153,6 +153,20 @@ impl fmt::Debug for MemoryInbox {
 
 #[async_trait]
 impl Inbox for MemoryInbox {
+    fn attach(&self) -> Result<(), InboxError> {
+        let mut queue = self.queue();
+        if queue.attached {
+            return Err(InboxError::in_use());
+        }
+        queue.attached = true;
+        queue.closed = false;
+        Ok(())
+    }
+
+    fn detach(&self) {
+        self.queue().attached = false;
+    }
+
     fn keep(&self, incoming: Incoming) -> Receipt {
         let key = incoming.delivery.identity();
         let for_nobody = incoming.jobs.is_empty();

@@ -6,6 +6,7 @@
 pub mod contract;
 #[cfg(feature = "disk")]
 mod disk;
+mod error;
 mod memory;
 mod receipt;
 mod records;
@@ -23,6 +24,7 @@ use tracing::Span;
 pub use self::disk::{
     DiskInbox, DiskInboxBuilder, DiskInboxError, DiskInboxErrorKind, SalvageReport,
 };
+pub use self::error::{InboxError, InboxErrorKind};
 pub use self::memory::{MemoryInbox, MemoryInboxBuilder};
 pub use self::receipt::{Begun, KeepError, KeepErrorKind, Kept, Pending, Receipt, Starter};
 pub use self::records::{
@@ -75,7 +77,8 @@ impl<'a> IntoIterator for &'a Jobs {
 /// A store of events that are answered and not yet handled.
 ///
 /// The pipeline calls [`keep`](Self::keep); the dispatcher calls [`take`](Self::take),
-/// [`begin`](Self::begin) and [`settle`](Self::settle). The contract:
+/// [`begin`](Self::begin) and [`settle`](Self::settle). A receiver [attaches](Self::attach) before the
+/// first of these, and [closes](Self::close) and [detaches](Self::detach) at its end. The contract:
 ///
 /// * The jobs of an event for which `keep` gave [`Kept::New`] are handed out by `take`, in this
 ///   process or in one after it, as [`promises`](Self::promises) says, until each is done or dead.
@@ -87,6 +90,26 @@ impl<'a> IntoIterator for &'a Jobs {
 /// `contract::check`, behind the feature `testing`, tries an inbox against all of it.
 #[async_trait]
 pub trait Inbox: fmt::Debug + Send + Sync + 'static {
+    /// A receiver begins to take from this inbox. One at a time may, unless the inbox says that it is
+    /// [shared](Promises::shared).
+    ///
+    /// After the [`detach`](Self::detach) of the one before, this undoes its [`close`](Self::close):
+    /// `keep` and `take` work again, and what was released, put back or held for want of a handler is
+    /// handed out. The default lets everybody in: for an inbox that is shared and never closes for
+    /// good.
+    ///
+    /// # Errors
+    ///
+    /// [`InboxErrorKind::InUse`] while another receiver is attached, [`InboxErrorKind::Storage`] when
+    /// nothing can be written any more.
+    fn attach(&self) -> Result<(), InboxError> {
+        Ok(())
+    }
+
+    /// The receiver that was attached has ended and takes no more. What it closed stays closed until
+    /// the next one attaches. The default does nothing.
+    fn detach(&self) {}
+
     /// Takes a delivery over.
     ///
     /// The hand-over is this call and not the returned future: once it returns, the inbox brings
@@ -140,12 +163,23 @@ pub trait Inbox: fmt::Debug + Send + Sync + 'static {
     /// An inbox that loses its content with the process refuses new events from here on, goes on
     /// answering for copies of those it has, lets what waits for its time now wait no longer, and ends
     /// `take` when each job is done or dead. It may be told so again, for what has come to wait since.
-    /// A durable one goes on keeping and ends `take` at once:
-    /// what is left is for the next process.
+    /// A durable one goes on keeping and ends `take` at once: what is left is for the next receiver,
+    /// in this process or in one after it.
     fn close(&self);
 
     /// Waits until all that was settled is as safe as this inbox makes it. The default is at once.
-    async fn flush(&self) {}
+    ///
+    /// # Errors
+    ///
+    /// [`InboxErrorKind::Storage`] when some of it is not: it may be handled again by the next process.
+    /// What the store could not write now it may still write later.
+    ///
+    /// # Cancel safety
+    ///
+    /// It only waits: dropping it changes nothing.
+    async fn flush(&self) -> Result<(), InboxError> {
+        Ok(())
+    }
 
     /// What this inbox can and cannot promise.
     fn promises(&self) -> Promises;
@@ -162,6 +196,14 @@ pub trait Inbox: fmt::Debug + Send + Sync + 'static {
 /// An inbox that is shared is an inbox: keep a handle of your own to it.
 #[async_trait]
 impl<I: Inbox + ?Sized> Inbox for Arc<I> {
+    fn attach(&self) -> Result<(), InboxError> {
+        (**self).attach()
+    }
+
+    fn detach(&self) {
+        (**self).detach();
+    }
+
     fn keep(&self, incoming: Incoming) -> Receipt {
         (**self).keep(incoming)
     }
@@ -194,8 +236,8 @@ impl<I: Inbox + ?Sized> Inbox for Arc<I> {
         (**self).close();
     }
 
-    async fn flush(&self) {
-        (**self).flush().await;
+    async fn flush(&self) -> Result<(), InboxError> {
+        (**self).flush().await
     }
 
     fn promises(&self) -> Promises {
@@ -261,13 +303,28 @@ pub enum Repeats {
 pub struct Promises {
     /// What a kept event survives.
     pub durability: Durability,
+    /// Whether several receivers may take from it at once, as from one that several processes share.
+    /// Then [`attach`](Inbox::attach) refuses none.
+    pub shared: bool,
 }
 
 impl Promises {
-    /// The promises of an inbox with this durability.
+    /// The promises of an inbox with this durability, for one receiver at a time.
     #[must_use]
     pub const fn new(durability: Durability) -> Self {
-        Self { durability }
+        Self {
+            durability,
+            shared: false,
+        }
+    }
+
+    /// Says that several receivers may take from it at once.
+    #[must_use]
+    pub const fn shared(self) -> Self {
+        Self {
+            shared: true,
+            ..self
+        }
     }
 }
 

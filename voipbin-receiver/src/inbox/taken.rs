@@ -328,7 +328,7 @@ pub enum Settled {
     /// It did not run to its end, through no fault of its own, as at a shutdown. If an attempt had
     /// begun, it does not count.
     Released,
-    /// No handler of this name is registered. The job stays, and is handed out again by the next
-    /// process.
+    /// No handler of this name is registered. The job stays, and is handed out again to the next
+    /// receiver.
     Held,
 }

@@ -169,7 +169,8 @@ impl<I: Inbox> Trial<I> {
         self.expect(self.take(1).await?.is_empty(), || {
             "it handed out more than it should".into()
         })?;
-        self.inbox.flush().await;
+        let flushed = self.patiently(self.inbox.flush()).await?;
+        self.expect(flushed.is_ok(), || format!("{flushed:?}"))?;
         let events = self.inbox.stats().events;
         self.expect(events == left, || format!("{events} events are left"))
     }

@@ -576,6 +576,18 @@ impl Index {
         self.held.insert((seq, handler.clone()));
     }
 
+    /// The jobs that were held and are still to be run, each with how far it has come. They are held
+    /// no more.
+    pub(super) fn take_held(&mut self) -> Vec<(u64, HandlerName, JobProgress)> {
+        let held = std::mem::take(&mut self.held);
+        let open = |(seq, handler): (u64, HandlerName)| {
+            let mut jobs = self.event(seq)?.open_jobs().into_iter();
+            let (handler, job) = jobs.find(|(name, _)| *name == handler)?;
+            Some((seq, handler, job))
+        };
+        held.into_iter().filter_map(open).collect()
+    }
+
     /// How many jobs there are without a handler.
     pub(super) fn held(&self) -> usize {
         self.held.len()

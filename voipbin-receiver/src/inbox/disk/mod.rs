@@ -60,8 +60,8 @@ use self::store::Store;
 use self::store_error::{StoreError, StoreErrorKind};
 use self::writer::Writer;
 use super::{
-    Begun, Durability, Inbox, InboxStats, Incoming, Parked, Past, Promises, Receipt, Records,
-    Settled, Taken,
+    Begun, Durability, Inbox, InboxError, InboxStats, Incoming, Parked, Past, Promises, Receipt,
+    Records, Settled, Taken,
 };
 
 /// The files in the directory.
@@ -258,6 +258,14 @@ impl fmt::Debug for DiskInbox {
 
 #[async_trait]
 impl Inbox for DiskInbox {
+    fn attach(&self) -> Result<(), InboxError> {
+        self.shared().attach()
+    }
+
+    fn detach(&self) {
+        self.shared().ready().attached = false;
+    }
+
     fn keep(&self, incoming: Incoming) -> Receipt {
         self.shared().admit(incoming)
     }
@@ -372,13 +380,17 @@ impl Inbox for DiskInbox {
     }
 
     fn close(&self) {
-        let shared = self.shared();
-        shared.ready().closed = true;
-        shared.arrived.notify_waiters();
+        self.shared().close();
     }
 
-    async fn flush(&self) {
-        self.stored().await;
+    async fn flush(&self) -> Result<(), InboxError> {
+        match self.stored().await {
+            true => Ok(()),
+            false if self.shared().is_over() => {
+                Err(InboxError::storage("the inbox's writer has ended"))
+            }
+            false => Err(InboxError::storage("the last write failed")),
+        }
     }
 
     fn promises(&self) -> Promises {

@@ -31,6 +31,8 @@ pub(super) struct Ready {
     bytes: usize,
     max_bytes: usize,
     pub(super) closed: bool,
+    /// Whether a receiver takes from it.
+    pub(super) attached: bool,
 }
 
 /// A job that comes again.
@@ -93,6 +95,7 @@ impl Ready {
             bytes: 0,
             max_bytes,
             closed: false,
+            attached: false,
         }
     }
 

@@ -7,12 +7,12 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 use tracing::Span;
 
+use super::DiskInbox;
 use super::convert;
 use super::record::{EventProgress, Head, JobProgress, JobStage};
 use super::shared::{Command, New, Shared, Told};
 use super::store::Loaded;
 use super::store_error::StoreError;
-use super::{DiskInbox, Inbox};
 use crate::event::RecordId;
 use crate::handler::HandlerName;
 use crate::inbox::{
@@ -30,7 +30,7 @@ impl Records for DiskInbox {
         after: Option<RecordId>,
         most: usize,
     ) -> Result<RecordPage, RecordsError> {
-        self.flush().await;
+        self.stored().await;
         // One more tells whether there is a next page.
         let wanted = most.saturating_add(1);
         let mut records = Vec::new();
@@ -57,7 +57,7 @@ impl Records for DiskInbox {
     }
 
     async fn get(&self, id: RecordId) -> Result<Option<Record>, RecordsError> {
-        self.flush().await;
+        self.stored().await;
         let shared = Arc::clone(self.shared());
         let read = spawn_blocking(move || read(&shared, id.get(), 1, |record| record.id == id));
         let (found, _) = read

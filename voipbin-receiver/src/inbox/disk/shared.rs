@@ -7,16 +7,17 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, oneshot, watch};
 
-use super::convert::millis;
+use super::convert::{millis, past};
 use super::index::{Index, Keep};
-use super::ready::Ready;
+use super::ready::{Again, Ready};
 use super::settings::Settings;
 use super::store::Store;
 use crate::event::EventKey;
 use crate::handler::HandlerName;
 use crate::inbox::seen::{RETRY_TIME, Seen};
 use crate::inbox::{
-    Incoming, KeepError, KeepErrorKind, Kept, Pending, Receipt, RecordId, Repeats, Settled, Starter,
+    InboxError, Incoming, KeepError, KeepErrorKind, Kept, Pending, Receipt, RecordId, Repeats,
+    Settled, Starter,
 };
 
 pub(super) struct Shared {
@@ -455,6 +456,11 @@ impl Shared {
         }
     }
 
+    /// Whether there is a writer no more.
+    pub(super) fn is_over(&self) -> bool {
+        self.inbound().over
+    }
+
     /// There is no writer any more: whoever waits for it is told so by the end of its side.
     pub(super) fn end(&self) {
         let mut inbound = self.inbound();
@@ -463,6 +469,35 @@ impl Shared {
         let flights = std::mem::take(&mut inbound.flights);
         drop(inbound);
         drop((work, flights));
+        self.close();
+    }
+
+    /// Lets a receiver take from here, and hands it what the one before it had no handler for.
+    pub(super) fn attach(&self) -> Result<(), InboxError> {
+        if self.is_over() {
+            return Err(InboxError::storage(
+                "the inbox's writer has ended: open the inbox anew",
+            ));
+        }
+        {
+            let mut ready = self.ready();
+            if ready.attached {
+                return Err(InboxError::in_use());
+            }
+            ready.attached = true;
+            ready.closed = false;
+            for (seq, handler, job) in self.index().take_held() {
+                let past = past(&job);
+                let again = Again { seq, handler, past };
+                ready.push_again(again, Duration::ZERO);
+            }
+        }
+        self.arrived.notify_waiters();
+        Ok(())
+    }
+
+    /// Ends `take`, until a receiver is attached.
+    pub(super) fn close(&self) {
         self.ready().closed = true;
         self.arrived.notify_waiters();
     }
@@ -476,7 +511,7 @@ impl Shared {
     }
 
     /// Puts a job back in line.
-    pub(super) fn again(&self, again: super::ready::Again, after: Duration) {
+    pub(super) fn again(&self, again: Again, after: Duration) {
         self.ready().push_again(again, after);
         self.arrived.notify_one();
     }

@@ -96,11 +96,9 @@ async fn take_one(inbox: &DiskInbox) -> Taken {
     patiently(inbox.take(1)).await.remove(0)
 }
 
-/// Whether everything that came before is stored, as [`Inbox::flush`] does not tell.
+/// Whether everything that came before is stored.
 async fn flushed(inbox: &DiskInbox) -> bool {
-    let (told, done) = oneshot::channel();
-    inbox.shared().command(Command::Flush(told));
-    patiently(done).await.is_ok()
+    patiently(inbox.flush()).await.is_ok()
 }
 
 /// For what the writer does by itself.

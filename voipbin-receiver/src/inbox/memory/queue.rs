@@ -25,6 +25,8 @@ pub(super) struct Queue {
     pub(super) dead: DeadLetters,
     pub(super) next_id: u64,
     pub(super) closed: bool,
+    /// Whether a receiver takes from it.
+    pub(super) attached: bool,
 }
 
 pub(super) struct Fresh {
