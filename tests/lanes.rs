@@ -546,7 +546,7 @@ async fn a_run_that_takes_too_long_is_a_failed_attempt_and_frees_its_lane() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_blocking_run_that_takes_too_long_goes_on_beside_the_next() {
+async fn a_blocking_run_that_takes_too_long_keeps_its_slot_and_its_lane_until_it_returns() {
     let begun = Recorder::new();
     let (release, released) = mpsc::channel::<()>();
     let (seen, released) = (begun.clone(), Mutex::new(released));
@@ -570,16 +570,21 @@ async fn a_blocking_run_that_takes_too_long_goes_on_beside_the_next() {
     assert_eq!(begun.next().await.attempt(), 1);
     // The clock does not move by itself while a thread is blocked.
     tokio::time::advance(3 * SECOND).await;
-    let second = async {
-        while receiver.stats().handled == 0 {
+    let failed = async {
+        while receiver.stats().failed == 0 {
             tokio::time::advance(Duration::from_millis(1)).await;
         }
-        begun.next().await
     };
-    assert_eq!(within(second).await.attempt(), 2);
-    assert_eq!((receiver.stats().failed, receiver.stats().running), (1, 0));
+    within(failed).await;
+    tokio::time::advance(60 * SECOND).await;
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!((receiver.stats().handled, receiver.stats().running), (0, 1));
     release.send(()).unwrap();
+    assert_eq!(within(begun.next()).await.attempt(), 2);
     drain(&receiver).await;
+    assert_eq!((receiver.stats().handled, receiver.stats().running), (1, 0));
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@
 )]
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt;
 use http::StatusCode;
@@ -20,7 +20,7 @@ use tracing::{Event as LogEvent, Level, Subscriber};
 use tracing_subscriber::layer::{Context as LogContext, Layer, SubscriberExt};
 use voipbin_receiver::catalog::{Any, named};
 use voipbin_receiver::handler::HandlerName;
-use voipbin_receiver::inbox::{AttemptEnd, Entry, MemoryInbox, Past, Settled, Taken};
+use voipbin_receiver::inbox::{Attempt, AttemptEnd, Entry, MemoryInbox, Past, Settled, Taken};
 use voipbin_receiver::testing::delivery;
 use voipbin_receiver::{
     BuildErrorKind, Context, Event, EventHandler, HandlerError, JobState, Receiver,
@@ -458,6 +458,14 @@ fn found(id: u64, handler: &str, attempts: u32, interrupted: bool) -> Taken {
     let mut past = Past::default();
     past.attempts = attempts;
     past.interrupted = interrupted;
+    for _ in 0..if interrupted { attempts.min(2) } else { 0 } {
+        let began_at = SystemTime::UNIX_EPOCH;
+        past.add(Attempt::new(
+            began_at,
+            Duration::ZERO,
+            AttemptEnd::Interrupted,
+        ));
+    }
     Taken::new(Arc::new(entry), HandlerName::new(handler)).after(past)
 }
 
@@ -467,12 +475,12 @@ async fn slow(_: Context) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn jobs_during_which_the_process_died_run_one_at_a_time_and_hold_up_no_other() {
+async fn jobs_during_which_the_process_died_twice_run_one_at_a_time_and_hold_up_no_other() {
     let jobs = [
-        found(1, "slow", 1, true),
+        found(1, "slow", 2, true),
         found(2, "slow", 3, true),
-        found(3, "slow", 1, true),
-        found(4, "slow", 1, false),
+        found(3, "slow", 2, true),
+        found(4, "slow", 1, true),
         found(5, "slow", 0, false),
     ];
     let inbox = PreparedInbox::new(jobs, 0);
@@ -500,7 +508,7 @@ async fn suspects_run_also_where_all_other_slots_are_taken() {
     for hanging in [0, 1, 2] {
         let valve = Valve::new();
         let hang = (0..hanging).map(|id| found(id, "hangs", 0, false));
-        let suspects = (10..14).map(|id| found(id, "slow", 1, true));
+        let suspects = (10..14).map(|id| found(id, "slow", 2, true));
         let inbox = PreparedInbox::new(hang.chain(suspects), 0);
         let receiver = here()
             .concurrency(1 + usize::try_from(hanging).unwrap())
@@ -521,8 +529,8 @@ async fn suspects_run_also_where_all_other_slots_are_taken() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn suspects_that_were_taken_before_a_shutdown_still_run_in_it() {
-    let inbox = PreparedInbox::new((0..3).map(|id| found(id, "slow", 1, true)), 0);
+async fn a_shutdown_leaves_what_has_not_begun_to_the_next_process_where_there_is_one() {
+    let inbox = PreparedInbox::new((0..3).map(|id| found(id, "slow", 2, true)), 0);
     let receiver = here()
         .concurrency(3)
         .inbox(inbox.clone())
@@ -531,7 +539,35 @@ async fn suspects_that_were_taken_before_a_shutdown_still_run_in_it() {
         .unwrap();
     until(|| receiver.stats().running == 1).await;
     assert!(receiver.shutdown(HOUR).await.is_drained());
-    assert_eq!(inbox.rest().await.len(), 3);
+    let mut left = inbox.rest().await;
+    left.sort_by_key(|(job, _)| job.id());
+    let outcomes: Vec<Settled> = left.into_iter().map(|(_, outcome)| outcome).collect();
+    assert_eq!(
+        outcomes,
+        [Settled::Done, Settled::Released, Settled::Released]
+    );
+}
+
+/// One that hangs keeps the others from it, for a while and no longer.
+#[tokio::test(start_paused = true)]
+async fn a_suspect_that_hangs_does_not_stop_the_others() {
+    let valve = Valve::new();
+    let jobs = [found(1, "hangs", 2, true), found(2, "slow", 2, true)];
+    let inbox = PreparedInbox::new(jobs, 0);
+    let receiver = here()
+        .inbox(inbox.clone())
+        .handlers([
+            Registration::new(Any, valve.clone()).name("hangs"),
+            Registration::new(Any, slow).name("slow"),
+        ])
+        .build()
+        .unwrap();
+    let start = Instant::now();
+    let (job, outcome) = within_hours(inbox.settled()).await;
+    assert_eq!((job.id(), outcome), (2, Settled::Done));
+    assert_eq!(start.elapsed().as_secs(), 31);
+    valve.open();
+    assert!(receiver.shutdown(HOUR).await.is_drained());
 }
 
 #[tokio::test(start_paused = true)]

@@ -69,6 +69,8 @@ pub(crate) struct Options {
     pub(crate) attempts: Option<LitInt>,
     pub(crate) timeout: Option<LitStr>,
     pub(crate) concurrency: Option<LitInt>,
+    pub(crate) strict: Option<Span>,
+    pub(crate) skip_stale: Option<Span>,
 }
 
 /// One option: a new one is a row in [`OPTIONS`] and a field in [`Options`].
@@ -103,6 +105,16 @@ const OPTIONS: &[OptionSpec] = &[
         name: "concurrency",
         usage: "concurrency = 4",
         set: |options, given| given.number(&mut options.concurrency),
+    },
+    OptionSpec {
+        name: "strict",
+        usage: "strict",
+        set: |options, given| given.flag(&mut options.strict),
+    },
+    OptionSpec {
+        name: "skip_stale",
+        usage: "skip_stale",
+        set: |options, given| given.flag(&mut options.skip_stale),
     },
 ];
 

@@ -114,6 +114,8 @@ fn limits(limits: &Limits) -> TokenStream {
         attempts,
         timeout,
         concurrency,
+        strict,
+        skip_stale,
     } = limits;
     let attempts = attempts.iter().map(|attempts| quote!(.attempts(#attempts)));
     let timeout = timeout.iter().map(|timeout| {
@@ -125,7 +127,9 @@ fn limits(limits: &Limits) -> TokenStream {
         let runs = Literal::u32_unsuffixed(*runs);
         quote!(.concurrency(#runs))
     });
-    quote!(#(#attempts)* #(#timeout)* #(#concurrency)*)
+    let strict = strict.then(|| quote!(.strict()));
+    let skip_stale = skip_stale.then(|| quote!(.skip_stale()));
+    quote!(#(#attempts)* #(#timeout)* #(#concurrency)* #strict #skip_stale)
 }
 
 /// A call of one of the receiver's functions, spanned so that an error in any part of it underlines

@@ -31,6 +31,8 @@ pub(crate) struct Limits {
     pub(crate) attempts: Option<u32>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) concurrency: Option<u32>,
+    pub(crate) strict: bool,
+    pub(crate) skip_stale: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -266,6 +268,8 @@ fn check_limits(options: &Options, errors: &mut Errors) -> Limits {
         attempts: check(options.attempts.as_ref(), "attempts", count, errors),
         timeout: check(options.timeout.as_ref(), "timeout", time, errors),
         concurrency: check(options.concurrency.as_ref(), "concurrency", count, errors),
+        strict: options.strict.is_some(),
+        skip_stale: options.skip_stale.is_some(),
     }
 }
 

@@ -1,12 +1,15 @@
+use std::error::Error;
 use std::fmt;
 use std::io;
+
+use crate::inbox::{InboxError, InboxErrorKind};
 
 /// Why a receiver cannot be built.
 #[derive(Debug)]
 pub struct BuildError {
     kind: BuildErrorKind,
     message: String,
-    source: Option<io::Error>,
+    source: Option<Box<dyn Error + Send + Sync>>,
 }
 
 /// What is wrong with the settings.
@@ -35,6 +38,8 @@ pub enum BuildErrorKind {
     BadSetting,
     /// The handlers' runtime could not be started.
     Runtime,
+    /// The inbox is another receiver's, or cannot be written any more.
+    Inbox,
 }
 
 impl BuildError {
@@ -57,7 +62,22 @@ impl BuildError {
         Self {
             kind: BuildErrorKind::Runtime,
             message: "the handlers' runtime could not be started".into(),
-            source: Some(source),
+            source: Some(source.into()),
+        }
+    }
+
+    pub(crate) fn inbox(source: InboxError) -> Self {
+        Self {
+            kind: BuildErrorKind::Inbox,
+            message: match source.kind() {
+                InboxErrorKind::InUse => {
+                    "the inbox is used by another receiver of this process: shut that one down first and wait for the end, or give this one an inbox of its own".into()
+                }
+                InboxErrorKind::Storage => {
+                    "the inbox cannot be written any more: open it anew".into()
+                }
+            },
+            source: Some(source.into()),
         }
     }
 
@@ -74,8 +94,9 @@ impl fmt::Display for BuildError {
     }
 }
 
-impl std::error::Error for BuildError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source.as_ref().map(|source| source as _)
+impl Error for BuildError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        let source = self.source.as_ref();
+        source.map(|source| &**source as &(dyn Error + 'static))
     }
 }

@@ -1,6 +1,7 @@
 //! Every setting of a receiver.
 
 use std::fmt;
+use std::future::Future;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +9,8 @@ use std::time::Duration;
 use http::HeaderName;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
+use tower_layer::Layer;
+use tower_service::Service;
 
 use crate::build_error::{BuildError, BuildErrorKind};
 use crate::catalog::EventSet;
@@ -15,12 +18,15 @@ use crate::clock::{Clock, SystemClock};
 use crate::dispatch::{Control, Dispatch, Home, LaneKey, Lanes, Parts, start};
 use crate::event::Delivery;
 use crate::gate::{SIGNATURE_HEADER, Secret, SecretFault, Verifier};
-use crate::handler::{IntoHandler, Registration, RetryPolicy, States};
+use crate::handler::{
+    Context, HandlerError, HandlerService, IntoHandler, Registration, RetryPolicy, States, Wrap,
+    wrap,
+};
 use crate::inbox::{Inbox, MemoryInbox, Repeats};
-use crate::observe::Counters;
+use crate::observe::{Counters, DeadLetter, Hooks, Observer};
 use crate::pipeline::{IdentityFn, Pipeline, Seldom};
 use crate::receiver::{Drain, Receiver};
-use crate::router::Router;
+use crate::router::{Defaults, Router};
 use crate::service::{Edge, ReceiverService};
 
 /// The settings of a [`Receiver`], each with a default.
@@ -42,6 +48,9 @@ pub struct ReceiverBuilder {
     retry: RetryPolicy,
     timeout: Option<Duration>,
     lanes: LaneKey,
+    strict: bool,
+    layers: Vec<Wrap>,
+    hooks: Hooks,
     home: Home,
     clock: Arc<dyn Clock>,
 }
@@ -79,6 +88,9 @@ impl ReceiverBuilder {
             retry: RetryPolicy::default(),
             timeout: None,
             lanes: LaneKey::default(),
+            strict: false,
+            layers: Vec::new(),
+            hooks: Hooks::default(),
             home: Home::Auto,
             clock: Arc::new(SystemClock::new()),
         }
@@ -274,7 +286,10 @@ impl ReceiverBuilder {
     ///
     /// By default that is [`Delivery::lane_id`]: the events of one call, message or recording do not
     /// overlap, and different ones run side by side. Each handler has lanes of its own. A further
-    /// attempt at an event may run after later events of its lane.
+    /// attempt at an event may run after later events of its lane, unless the handler is
+    /// [strict](Registration::strict).
+    ///
+    /// It is called for each event, one after the other, before its handlers run: it must be quick.
     ///
     /// ```
     /// use voipbin_receiver::{Delivery, Receiver};
@@ -306,6 +321,78 @@ impl ReceiverBuilder {
     /// Lets all events run side by side, also those of one resource.
     pub fn without_lanes(mut self) -> Self {
         self.lanes = LaneKey::Off;
+        self
+    }
+
+    /// Makes all handlers [strict](Registration::strict): later events of a lane wait until a handler is
+    /// done with the earlier one, further attempts included.
+    pub fn strict_lanes(mut self) -> Self {
+        self.strict = true;
+        self
+    }
+
+    /// Wraps all handlers in a layer of tower's, around the layers that were given before; see
+    /// [`Registration::layer`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use voipbin_receiver::Receiver;
+    /// use voipbin_receiver::catalog::Any;
+    ///
+    /// # fn main() -> Result<(), voipbin_receiver::BuildError> {
+    /// let receiver = Receiver::builder()
+    ///     .secret("a secret of the customer")
+    ///     .on(Any, || async {})
+    ///     .layer(tower::limit::GlobalConcurrencyLimitLayer::new(4))
+    ///     .build()?;
+    /// # Ok(()) }
+    /// ```
+    pub fn layer<L>(mut self, layer: L) -> Self
+    where
+        L: Layer<HandlerService> + Send + Sync + 'static,
+        L::Service: Service<Context, Response = (), Error: Into<HandlerError>, Future: Send>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+    {
+        self.layers.push(wrap(layer));
+        self
+    }
+
+    /// Has something see everything that happens; see [`Observer`]. May be given several.
+    pub fn observe(mut self, observer: impl Observer) -> Self {
+        self.hooks.add(observer);
+        self
+    }
+
+    /// Calls this when an event has become a dead letter for a handler, at once and once. One hook; a later
+    /// one replaces an earlier one.
+    ///
+    /// It runs after the inbox was told, in the handler's slot, for at most 30 seconds; a panic is logged.
+    /// When the process dies just then it is not called again: what counts is in the
+    /// [records](Receiver::records).
+    ///
+    /// ```
+    /// use voipbin_receiver::Receiver;
+    /// use voipbin_receiver::catalog::Any;
+    ///
+    /// # fn main() -> Result<(), voipbin_receiver::BuildError> {
+    /// let receiver = Receiver::builder()
+    ///     .secret("a secret of the customer")
+    ///     .on(Any, || async {})
+    ///     .on_dead_letter(|letter| async move {
+    ///         eprintln!("{} gave up after {}: {}", letter.handler, letter.attempts, letter.reason);
+    ///     })
+    ///     .build()?;
+    /// # Ok(()) }
+    /// ```
+    pub fn on_dead_letter<F, Fut>(mut self, hook: F) -> Self
+    where
+        F: Fn(DeadLetter) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.hooks.on_dead_letter(hook);
         self
     }
 
@@ -345,9 +432,16 @@ impl ReceiverBuilder {
     /// When settings are missing or contradict each other; [`BuildError`] says which and what to do.
     pub fn build(self) -> Result<Receiver, BuildError> {
         self.check()?;
-        let (router, handlers) =
-            Router::build(self.registrations, &self.states, &self.retry, self.timeout)?;
+        let states = Arc::new(self.states);
+        let defaults = Defaults {
+            retry: self.retry,
+            timeout: self.timeout,
+            strict: self.strict,
+            layers: self.layers,
+        };
+        let (router, handlers) = Router::build(self.registrations, &states, &defaults)?;
         let counters = Arc::new(Counters::default());
+        let hooks = Arc::new(self.hooks);
         let inbox = match self.inbox {
             Some(inbox) => inbox,
             None => Arc::new(
@@ -356,13 +450,13 @@ impl ReceiverBuilder {
                     .build(),
             ),
         };
+        inbox.attach().map_err(BuildError::inbox)?;
         let lanes = Lanes::new(self.lanes, &handlers);
         let dispatch = Arc::new(Dispatch::new(Parts {
             inbox: Arc::clone(&inbox),
             handlers,
-            states: self.states,
             counters: Arc::clone(&counters),
-            retry: self.retry,
+            hooks: Arc::clone(&hooks),
             clock: Arc::clone(&self.clock),
             concurrency: self.concurrency,
             lanes,
@@ -385,6 +479,8 @@ impl ReceiverBuilder {
             body_limit: self.body_limit,
             clock: self.clock,
             counters,
+            hooks,
+            dispatch: Arc::clone(&dispatch),
             refusals: Seldom::default(),
         };
         let service = ReceiverService::new(Edge {

@@ -71,10 +71,11 @@
 //!    [`allow_unsigned`](ReceiverBuilder::allow_unsigned) says so.
 //! 7. **Statuses speak the sender's language.** Overload, storage trouble, shutdown: 503. Forged: 401.
 //!    Not JSON: 400. Unknown type with a valid signature: 200, and counted.
-//! 7. **A failure is not the end.** A handler that fails or panics is tried again, alone, as
-//!    [`RetryPolicy`] says, and after its last attempt the event is a dead letter for it: logged and
-//!    counted. A shutdown waits for none of it.
-//! 8. **Secrets, signatures and personal data stay out of errors, logs and `Debug`.**
+//! 8. **A failure is not the end.** A handler that fails or panics is tried again, alone, as
+//!    [`RetryPolicy`] says, and after its last attempt the event is a dead letter for it: logged,
+//!    counted, told to [`on_dead_letter`](ReceiverBuilder::on_dead_letter), and kept to be looked at and
+//!    handled again. A shutdown waits for none of it.
+//! 9. **Secrets, signatures and personal data stay out of errors, logs and `Debug`.**
 //!
 //! # Writing handlers
 //!
@@ -111,6 +112,7 @@ pub mod event;
 pub mod gate;
 pub mod handler;
 pub mod inbox;
+pub mod observe;
 pub mod resource;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -118,7 +120,6 @@ pub mod testing;
 mod build_error;
 mod builder;
 mod dispatch;
-mod observe;
 mod pipeline;
 mod receiver;
 mod router;
@@ -133,11 +134,13 @@ pub use dispatch::{JobState, ShutdownReport, Unfinished};
 pub use event::{Delivery, EventKey};
 #[doc(inline)]
 pub use handler::{
-    Context, Event, EventHandler, HandlerError, Registration, RetryPolicy, State, blocking,
+    Context, Event, EventHandler, HandlerError, HandlerService, Registration, RetryPolicy, State,
+    blocking,
 };
 #[doc(inline)]
 pub use inbox::Repeats;
-pub use observe::{Health, Problem, Stats};
+#[doc(inline)]
+pub use observe::{DeadLetter, Health, Problem, Stats};
 pub use receiver::Receiver;
 pub use service::{ReceiverService, ResponseBody, ResponseFuture};
 
@@ -186,6 +189,8 @@ pub use async_trait::async_trait;
 /// | `attempts = 5` | how many attempts there are in all: [`Registration::attempts`] | as [`ReceiverBuilder::retry`] says |
 /// | `timeout = "30s"` | how long one run may take, in `ms`, `s`, `m` or `h`: [`Registration::timeout`] | as [`ReceiverBuilder::timeout`] says |
 /// | `concurrency = 4` | how many runs there may be at once: [`Registration::concurrency`] | all slots that it can get |
+/// | `strict` | later events of a lane wait for its further attempts: [`Registration::strict`] | as [`ReceiverBuilder::strict_lanes`] says |
+/// | `skip_stale` | leaves out [stale](Context::is_stale) events: [`Registration::skip_stale`] | they are handled |
 ///
 /// ```
 /// use voipbin_receiver::resource::Call;

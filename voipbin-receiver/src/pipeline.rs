@@ -7,7 +7,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -16,10 +16,11 @@ use tracing::Span;
 
 use crate::catalog::EventType;
 use crate::clock::Clock;
-use crate::event::{BodyError, Delivery, EventKey, classify};
+use crate::dispatch::Dispatch;
+use crate::event::{BodyError, Content, Delivery, EventKey, classify};
 use crate::gate::{SignatureError, Verifier};
-use crate::inbox::{Inbox, Incoming, KeepError, Kept, Receipt, Repeats};
-use crate::observe::Counters;
+use crate::inbox::{Inbox, Incoming, KeepError, KeepErrorKind, Kept, Receipt, Repeats};
+use crate::observe::{Counters, Hooks, Outcome, RefusalReason, Transition};
 use crate::router::Router;
 
 /// A user's choice of what the identity of a delivery is. `None` leaves it as it is.
@@ -36,6 +37,9 @@ pub(crate) struct Pipeline {
     pub(crate) body_limit: usize,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) hooks: Arc<Hooks>,
+    /// Only to tell it that nothing new can come.
+    pub(crate) dispatch: Arc<Dispatch>,
     pub(crate) refusals: Seldom,
 }
 
@@ -56,9 +60,9 @@ impl Seldom {
 /// Where a delivery stands when its body has been looked at.
 pub(crate) enum Step {
     /// Answered without an inbox: no handler wants it.
-    Unmatched,
+    Unmatched(Option<EventType>),
     /// Handed to the inbox; with the delivery's span.
-    Keeping(Receipt, Span),
+    Keeping(Receipt, Span, Option<EventType>),
 }
 
 /// A delivery that is refused, by the room that refuses it.
@@ -108,8 +112,9 @@ impl Pipeline {
         if jobs.is_empty() && !self.keep_unmatched {
             let event = content.event_type().map(EventType::loggable);
             tracing::debug!(event, "no handler is registered for this delivery");
-            return Ok(Step::Unmatched);
+            return Ok(Step::Unmatched(self.observed_type(&content)));
         }
+        let event_type = self.observed_type(&content);
         let delivery = Delivery::new(body, content, self.clock.wall(), content_type(headers));
         let (delivery, repeats) = self.identify(delivery)?;
         let span = span(&delivery);
@@ -117,7 +122,17 @@ impl Pipeline {
         Ok(Step::Keeping(
             span.in_scope(|| self.inbox.keep(incoming)),
             span,
+            event_type,
         ))
+    }
+
+    /// The type of an event, where somebody wants to know.
+    fn observed_type(&self, content: &Content) -> Option<EventType> {
+        let wanted = self.hooks.observe();
+        content
+            .event_type()
+            .filter(|_| wanted)
+            .map(EventType::canonical)
     }
 
     /// Who the delivery is, and what that is worth.
@@ -140,7 +155,17 @@ impl Pipeline {
     }
 
     /// Counts and logs how a delivery came out.
-    pub(crate) fn record(&self, outcome: &Result<Answer, Refusal>) {
+    pub(crate) fn record(&self, answered: &Answered) {
+        let Answered {
+            outcome,
+            event_type,
+            began,
+        } = answered;
+        self.hooks.tell(|| Transition::Answered {
+            outcome: transition(outcome),
+            event_type: event_type.as_ref(),
+            took: began.map(|began| began.elapsed()).unwrap_or_default(),
+        });
         let counters = &self.counters;
         match outcome {
             Ok(Answer::Kept(Kept::New)) => counters.accepted.add(),
@@ -188,11 +213,39 @@ impl Pipeline {
     }
 }
 
+/// A delivery that is about to be answered.
+pub(crate) struct Answered {
+    pub(crate) outcome: Result<Answer, Refusal>,
+    pub(crate) event_type: Option<EventType>,
+    /// When its head came, where somebody wants to know.
+    pub(crate) began: Option<Instant>,
+}
+
+fn transition(outcome: &Result<Answer, Refusal>) -> Outcome {
+    Outcome::Refused(match outcome {
+        Ok(Answer::Kept(Kept::New)) => return Outcome::Accepted,
+        Ok(Answer::Kept(Kept::Duplicate)) => return Outcome::Duplicate,
+        Ok(Answer::Unmatched) => return Outcome::Unmatched,
+        Err(Refusal::Method) => RefusalReason::Method,
+        Err(Refusal::TooLarge) => RefusalReason::TooLarge,
+        Err(Refusal::TooSlow) => RefusalReason::TooSlow,
+        Err(Refusal::Broken) => RefusalReason::Broken,
+        Err(Refusal::Signature(_)) => RefusalReason::Signature,
+        Err(Refusal::Body(_)) => RefusalReason::Body,
+        Err(Refusal::Identity) => RefusalReason::Identity,
+        Err(Refusal::Keep(error)) => match error.kind() {
+            KeepErrorKind::Full => RefusalReason::InboxFull,
+            KeepErrorKind::Draining => RefusalReason::ShuttingDown,
+            KeepErrorKind::Storage => RefusalReason::Storage,
+        },
+    })
+}
+
 /// With the last receiver and the last service: nothing new can come, so whoever takes events may end
 /// when none is left.
 impl Drop for Pipeline {
     fn drop(&mut self) {
-        self.inbox.close();
+        self.dispatch.close();
     }
 }
 

@@ -72,16 +72,16 @@ impl Receiver {
     /// Takes nothing new, lets what is kept run to its end for up to `deadline`, and tells what was
     /// left then.
     ///
-    /// Handlers that failed and wait for their next attempt get it at once. What fails from here on is
-    /// not tried again: it is in the report as [`JobState::Failed`](crate::JobState::Failed), or with
-    /// a durable inbox left to the next process.
+    /// An inbox that outlives the process goes on keeping until its services are dropped. What runs is let
+    /// run to its end; what has not begun, or waits for its next attempt, stays there for the next receiver
+    /// and is not in the report.
     ///
-    /// An inbox that outlives the process goes on keeping until its services are dropped, and what has not
-    /// begun stays there for the next process: it is not in the report.
+    /// With the memory inbox everything that is kept is run. Handlers that failed and wait for their next
+    /// attempt get it at once. What fails from here on is not tried again: it is in the report as
+    /// [`JobState::Failed`](crate::JobState::Failed). From the call on new events get a 503 with
+    /// `Connection: close` and copies of kept ones their 200.
     ///
-    /// With the memory inbox, from the call on, new events get a 503 with `Connection: close` and copies of kept ones
-    /// their 200. Async handlers that run at the deadline are dropped at their next await; blocking
-    /// ones cannot be stopped, and a runtime that is dropped waits for them: end it with tokio's
+    /// Async handlers that run at the deadline are dropped at their next await; blocking ones cannot be stopped, and a runtime that is dropped waits for them: end it with tokio's
     /// `shutdown_background`, or end the process. Stop the server as well; the order does not matter.
     /// It returns within about a second of the deadline whatever handlers do.
     ///
@@ -113,10 +113,7 @@ impl Receiver {
             () = overdue(deadline) => {}
         }
         // The runtime of the handlers is gone, and the pump with it; or it is blocked.
-        let mut unfinished = dispatch.unsettled();
-        unfinished.extend(dispatch.left_behind());
-        unfinished.extend(dispatch.take_failed());
-        ShutdownReport::new(unfinished)
+        ShutdownReport::new(dispatch.unfinished(), !dispatch.is_durable())
     }
 
     /// The inbox as something to look into, where it is one: to list events, and to have them handled

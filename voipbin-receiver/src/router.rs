@@ -1,6 +1,7 @@
 //! Which handlers a delivery is for.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
@@ -8,7 +9,9 @@ use foldhash::fast::RandomState;
 use crate::build_error::{BuildError, BuildErrorKind};
 use crate::catalog::{CATALOG, Condition, EventType, Select, Selector};
 use crate::event::Content;
-use crate::handler::{Call, HandlerName, Registration, RetryPolicy, SourceLocation, States};
+use crate::handler::{
+    HandlerName, HandlerService, Registration, RetryPolicy, SourceLocation, States, Wrap,
+};
 use crate::inbox::Jobs;
 
 /// From the type of an event to the handlers it is for, worked out when the receiver is built: a
@@ -25,7 +28,7 @@ pub(crate) type Handlers = HashMap<HandlerName, Handler, RandomState>;
 
 /// A registered handler as the dispatcher runs it.
 pub(crate) struct Handler {
-    pub(crate) call: Call,
+    pub(crate) service: HandlerService,
     pub(crate) retry: RetryPolicy,
     /// How long one of its runs may take.
     pub(crate) timeout: Option<Duration>,
@@ -33,6 +36,17 @@ pub(crate) struct Handler {
     pub(crate) concurrency: Option<usize>,
     /// Whether it leaves out events that are stale.
     pub(crate) skip_stale: bool,
+    /// Whether later events of a lane wait until an earlier one is done or dead.
+    pub(crate) strict: bool,
+}
+
+/// What holds for handlers that do not say otherwise.
+pub(crate) struct Defaults {
+    pub(crate) retry: RetryPolicy,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) strict: bool,
+    /// Around each handler, the first one inside.
+    pub(crate) layers: Vec<Wrap>,
 }
 
 /// The handlers of one type of event, in the order in which they were registered.
@@ -60,9 +74,8 @@ impl Router {
     /// never run.
     pub(crate) fn build(
         registrations: Vec<Registration>,
-        states: &States,
-        retry: &RetryPolicy,
-        timeout: Option<Duration>,
+        states: &Arc<States>,
+        defaults: &Defaults,
     ) -> Result<(Self, Handlers), BuildError> {
         check_events(&registrations)?;
         check_names(&registrations)?;
@@ -97,16 +110,19 @@ impl Router {
         };
         let names = rows.into_iter().map(|row| row.name);
         let handlers = registrations.into_iter().map(|registration| {
-            let retry = registration.retry.unwrap_or_else(|| retry.clone());
+            let retry = registration.retry.unwrap_or_else(|| defaults.retry.clone());
+            let service = HandlerService::new(registration.call, Arc::clone(states));
+            let layers = registration.layers.iter().chain(&defaults.layers);
             Handler {
-                call: registration.call,
+                service: layers.fold(service, |service, wrap| wrap(service)),
                 retry: match registration.attempts {
                     Some(attempts) => retry.attempts(attempts),
                     None => retry,
                 },
-                timeout: registration.timeout.or(timeout),
+                timeout: registration.timeout.or(defaults.timeout),
                 concurrency: registration.concurrency,
                 skip_stale: registration.skip_stale,
+                strict: registration.strict || defaults.strict,
             }
         });
         Ok((router, names.zip(handlers).collect()))

@@ -73,7 +73,7 @@ fn blocks(call: Event<Call>) -> io::Result<()> {
 #[on(blocking, CallHangup)]
 fn blocks_and_returns_nothing() {}
 
-#[on(CallHangup, attempts = 5, timeout = "30s", concurrency = 4)]
+#[on(CallHangup, attempts = 5, timeout = "30s", concurrency = 4, strict, skip_stale)]
 async fn limited(call: Event<Call>) {
     drop(call);
 }

@@ -26,6 +26,12 @@ fn parse(args: &str) -> std::result::Result<String, Vec<String>> {
     if let Some(concurrency) = args.options.concurrency {
         parts.push(format!("concurrency {concurrency}"));
     }
+    if args.options.strict.is_some() {
+        parts.push("strict".into());
+    }
+    if args.options.skip_stale.is_some() {
+        parts.push("skip_stale".into());
+    }
     Ok(parts.join(", "))
 }
 
@@ -65,6 +71,10 @@ fn every_form_is_understood() {
         (
             "CallHangup, attempts = 5, timeout = \"30s\", concurrency = 4",
             "event CallHangup, attempts 5, timeout 30s, concurrency 4",
+        ),
+        (
+            "strict, CallHangup, skip_stale",
+            "event CallHangup, strict, skip_stale",
         ),
     ] {
         assert_eq!(parse(args).as_deref(), Ok(meaning), "{args}");
@@ -110,11 +120,11 @@ fn every_mistake_is_answered_with_the_fix() {
         ),
         (
             "colour = 1",
-            "unknown option `colour`: the options are `blocking`, `name = \"…\"`, `attempts = 5`, `timeout = \"30s\"`, `concurrency = 4`",
+            "unknown option `colour`: the options are `blocking`, `name = \"…\"`, `attempts = 5`, `timeout = \"30s\"`, `concurrency = 4`, `strict`, `skip_stale`",
         ),
         (
             "type = 1",
-            "unknown option `type`: the options are `blocking`, `name = \"…\"`, `attempts = 5`, `timeout = \"30s\"`, `concurrency = 4`",
+            "unknown option `type`: the options are `blocking`, `name = \"…\"`, `attempts = 5`, `timeout = \"30s\"`, `concurrency = 4`, `strict`, `skip_stale`",
         ),
         (
             "name = 5",

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use foldhash::fast::RandomState;
 
-use super::schedule::Flow;
+use super::schedule::{Flow, Place};
 use crate::event::Delivery;
 use crate::handler::HandlerName;
 use crate::inbox::Taken;
@@ -57,14 +57,15 @@ impl Lanes {
         limits
     }
 
-    /// The flow and the lane of a job. A lane is told apart by a hash: that two of them share one is
-    /// rare and costs nothing but the one waiting for the other.
-    pub(super) fn place(&self, taken: &Taken) -> (Flow, Option<u64>) {
+    /// Where a job belongs. A lane is told apart by a hash: that two of them share one is rare and costs
+    /// nothing but the one waiting for the other.
+    pub(super) fn place(&self, taken: &Taken) -> Place {
         let delivery = taken.delivery();
         let handler = self.handlers.get(taken.handler());
         let flow = Flow {
             handler: handler.map_or(self.handlers.len(), |(place, _)| *place),
             kind: self.hasher.hash_one(delivery.event_type()),
+            again: taken.attempts() > 0,
         };
         let hash = |key: &str| self.hasher.hash_one((taken.handler(), key));
         let lane = match &self.key {
@@ -76,7 +77,11 @@ impl Lanes {
             }
             LaneKey::Off => None,
         };
-        (flow, lane)
+        Place {
+            flow,
+            lane,
+            suspect: taken.is_suspect(),
+        }
     }
 }
 

@@ -7,24 +7,31 @@ use foldhash::fast::RandomState;
 /// Jobs that were taken and wait, and how many run.
 ///
 /// A *lane* is what must not overlap: the jobs of one resource for one handler. It takes room only
-/// while one of its jobs runs or waits. A *flow* is a handler and a type of event; flows take turns.
-/// A handler may use all slots but those that are set aside for the others.
+/// while one of its jobs runs, waits or is delayed. A *flow* is a handler, a type of event, and whether
+/// it is a first attempt; flows take turns. A handler may use all slots but those that are set aside for
+/// others.
 pub(super) struct Schedule<J> {
     slots: usize,
     running: usize,
-    handlers: Vec<Limit>,
+    handlers: Vec<Share>,
+    /// How many slots each handler gets whatever the others do, as far as a quarter of all slots goes.
+    assured: usize,
+    /// How many of those are not in use.
+    owed: usize,
     lanes: HashMap<u64, VecDeque<Waiting<J>>, RandomState>,
     flows: HashMap<Flow, VecDeque<Waiting<J>>, RandomState>,
     /// The flows that have jobs which only wait for a slot, the next one first.
     turns: VecDeque<Flow>,
-    /// Jobs that may be what killed the process: one of them runs at a time.
+    /// Jobs that may be what killed the process: one of them is on trial at a time.
     suspects: VecDeque<Waiting<J>>,
-    suspect_runs: bool,
+    trial: Option<Trial>,
+    trials: u64,
     waiting: usize,
 }
 
-struct Limit {
-    most: usize,
+/// What one handler may use and uses.
+struct Share {
+    limit: usize,
     running: usize,
 }
 
@@ -33,61 +40,84 @@ struct Limit {
 pub(super) struct Flow {
     pub(super) handler: usize,
     pub(super) kind: u64,
+    /// Whether it ran before: further attempts do not stand behind a flood of first ones.
+    pub(super) again: bool,
 }
 
 /// A job and where it belongs.
 struct Waiting<J> {
     job: J,
-    flow: Flow,
-    lane: Option<u64>,
-    suspect: bool,
+    place: Place,
 }
+
+/// Where a job belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) flow: Flow,
+    pub(super) lane: Option<u64>,
+    /// Whether it may be what killed the process.
+    pub(super) suspect: bool,
+}
+
+/// The run of a suspect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Trial(u64);
 
 /// What a running job takes up; to be given back when it has ended.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "its lane and its slot are taken until it is given back"]
 pub(super) struct Ticket {
-    handler: usize,
-    lane: Option<u64>,
-    suspect: bool,
+    place: Place,
+    trial: Option<Trial>,
+}
+
+/// The lane of a job that waits for its next attempt, with all that is behind it.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "its lane is taken until it is resumed"]
+pub(super) struct Delayed(Place);
+
+impl Ticket {
+    pub(super) fn has_lane(&self) -> bool {
+        self.place.lane.is_some()
+    }
+
+    pub(super) fn trial(&self) -> Option<Trial> {
+        self.trial
+    }
 }
 
 impl<J> Schedule<J> {
     /// For this many slots, and handlers each with a limit of its own, if it has one.
     pub(super) fn new(slots: usize, limits: &[Option<usize>]) -> Self {
-        let aside = set_aside(slots, limits.len());
-        let others = limits.len().saturating_sub(1);
-        let most = slots.saturating_sub(aside * others).max(1);
-        let handlers = limits
+        let assured = (slots / 4 / limits.len().max(1)).max(1);
+        let handlers: Vec<Share> = limits
             .iter()
-            .map(|limit| Limit {
-                most: limit.unwrap_or(most).clamp(1, most),
+            .map(|limit| Share {
+                limit: limit.unwrap_or(slots).clamp(1, slots),
                 running: 0,
             })
             .collect();
         Self {
             slots,
             running: 0,
+            assured,
+            owed: handlers.iter().map(|share| share.owed(assured)).sum(),
             handlers,
             lanes: HashMap::default(),
             flows: HashMap::default(),
             turns: VecDeque::new(),
             suspects: VecDeque::new(),
-            suspect_runs: false,
+            trial: None,
+            trials: 0,
             waiting: 0,
         }
     }
 
     /// Takes a job in. Those of one lane run in the order in which they come here.
-    pub(super) fn admit(&mut self, job: J, flow: Flow, lane: Option<u64>, suspect: bool) {
+    pub(super) fn admit(&mut self, job: J, place: Place) {
         self.waiting += 1;
-        let waiting = Waiting {
-            job,
-            flow,
-            lane,
-            suspect,
-        };
-        if let Some(lane) = lane {
+        let waiting = Waiting { job, place };
+        if let Some(lane) = place.lane {
             if let Some(others) = self.lanes.get_mut(&lane) {
                 return others.push_back(waiting);
             }
@@ -101,17 +131,16 @@ impl<J> Schedule<J> {
         if self.running >= self.slots {
             return None;
         }
-        if !self.suspect_runs
-            && let Some(place) = self
+        if self.trial.is_none()
+            && let Some(at) = self
                 .suspects
                 .iter()
-                .position(|waiting| self.has_room(waiting.flow.handler))
-            && let Some(waiting) = self.suspects.remove(place)
+                .position(|waiting| self.has_room(waiting.place.flow.handler))
+            && let Some(waiting) = self.suspects.remove(at)
         {
-            self.suspect_runs = true;
             return Some(self.run(waiting));
         }
-        // Ends when all flows in turn are those of handlers that are at their limit.
+        // Ends when all flows in turn are those of handlers that may not use another slot.
         let mut passed_over = 0;
         while passed_over < self.turns.len() {
             let flow = self.turns.pop_front()?;
@@ -130,14 +159,11 @@ impl<J> Schedule<J> {
                 self.turns.push_back(flow);
             }
             let Some(waiting) = next else { continue };
-            if waiting.suspect {
-                if self.suspect_runs {
-                    self.suspects.push_back(waiting);
-                    // Its flow has come to something else: the others are to be looked at anew.
-                    passed_over = 0;
-                    continue;
-                }
-                self.suspect_runs = true;
+            if waiting.place.suspect && self.trial.is_some() {
+                self.suspects.push_back(waiting);
+                // Its flow has come to something else: the others are to be looked at anew.
+                passed_over = 0;
+                continue;
             }
             return Some(self.run(waiting));
         }
@@ -146,19 +172,8 @@ impl<J> Schedule<J> {
 
     /// A job has ended.
     pub(super) fn ended(&mut self, ticket: Ticket) {
-        let Ticket {
-            handler,
-            lane,
-            suspect,
-        } = ticket;
-        self.running = self.running.saturating_sub(1);
-        if let Some(limit) = self.handlers.get_mut(handler) {
-            limit.running = limit.running.saturating_sub(1);
-        }
-        if suspect {
-            self.suspect_runs = false;
-        }
-        let Some(lane) = lane else { return };
+        let Delayed(place) = self.delayed(ticket);
+        let Some(lane) = place.lane else { return };
         let next = self.lanes.get_mut(&lane).and_then(VecDeque::pop_front);
         match next {
             Some(waiting) => self.line_up(waiting),
@@ -168,6 +183,35 @@ impl<J> Schedule<J> {
                     self.lanes = HashMap::default();
                 }
             }
+        }
+    }
+
+    /// A job has given its slot back and keeps its lane, until it is [resumed](Self::resume).
+    pub(super) fn delayed(&mut self, ticket: Ticket) -> Delayed {
+        let Ticket { place, trial } = ticket;
+        if let Some(trial) = trial {
+            self.acquit(trial);
+        }
+        self.running = self.running.saturating_sub(1);
+        if let Some(share) = self.handlers.get_mut(place.flow.handler) {
+            let owed = share.owed(self.assured);
+            share.running = share.running.saturating_sub(1);
+            self.owed = self.owed + share.owed(self.assured) - owed;
+        }
+        Delayed(place)
+    }
+
+    /// A delayed job waits for a slot again, before all that is behind it in its lane.
+    pub(super) fn resume(&mut self, job: J, delayed: Delayed) {
+        let Delayed(place) = delayed;
+        self.waiting += 1;
+        self.line_up(Waiting { job, place });
+    }
+
+    /// The process has outlived this run, so far: the next suspect may begin.
+    pub(super) fn acquit(&mut self, trial: Trial) {
+        if self.trial == Some(trial) {
+            self.trial = None;
         }
     }
 
@@ -186,14 +230,19 @@ impl<J> Schedule<J> {
         self.waiting
     }
 
+    /// Whether a handler may use another slot: always while it has fewer than it is assured of, and
+    /// otherwise those that are not set aside for others.
     fn has_room(&self, handler: usize) -> bool {
-        let limit = self.handlers.get(handler);
-        limit.is_none_or(|limit| limit.running < limit.most)
+        let Some(share) = self.handlers.get(handler) else {
+            return true;
+        };
+        let aside = self.owed.min(self.slots / 4);
+        share.running < share.limit && (share.owed(self.assured) > 0 || self.free() > aside)
     }
 
     /// Puts a job whose lane is its own where it waits for a slot alone.
     fn line_up(&mut self, waiting: Waiting<J>) {
-        let flow = waiting.flow;
+        let flow = waiting.place.flow;
         let queue = self.flows.entry(flow).or_default();
         if queue.is_empty() {
             self.turns.push_back(flow);
@@ -202,30 +251,30 @@ impl<J> Schedule<J> {
     }
 
     fn run(&mut self, waiting: Waiting<J>) -> (J, Ticket) {
-        let Waiting {
-            job,
-            flow,
-            lane,
-            suspect,
-        } = waiting;
+        let Waiting { job, place } = waiting;
         self.waiting = self.waiting.saturating_sub(1);
         self.running += 1;
-        if let Some(limit) = self.handlers.get_mut(flow.handler) {
-            limit.running += 1;
+        if let Some(share) = self.handlers.get_mut(place.flow.handler) {
+            let owed = share.owed(self.assured);
+            share.running += 1;
+            self.owed = self.owed + share.owed(self.assured) - owed;
         }
-        let ticket = Ticket {
-            handler: flow.handler,
-            lane,
-            suspect,
-        };
-        (job, ticket)
+        let trial = place.suspect.then(|| {
+            self.trials += 1;
+            Trial(self.trials)
+        });
+        if trial.is_some() {
+            self.trial = trial;
+        }
+        (job, Ticket { place, trial })
     }
 }
 
-/// How many slots no other handler may take from one: a quarter of them, shared out. So a handler
-/// that hangs in all it can get still leaves room for each of the others.
-fn set_aside(slots: usize, handlers: usize) -> usize {
-    (slots / 4 / handlers.max(1)).max(1)
+impl Share {
+    /// How many of the slots that it is assured of it does not use.
+    fn owed(&self, assured: usize) -> usize {
+        assured.min(self.limit).saturating_sub(self.running)
+    }
 }
 
 #[cfg(test)]

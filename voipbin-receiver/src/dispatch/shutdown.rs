@@ -9,19 +9,23 @@ use crate::inbox::Taken;
 pub struct ShutdownReport {
     /// The handlers that did not end well, those that ran first. Empty when everything was drained.
     pub unfinished: Vec<Unfinished>,
+    /// Whether the inbox has stored how far everything has come. When it has not, because its disk is full
+    /// or fails, handlers that ended well may run again in the next process.
+    pub stored: bool,
 }
 
 impl ShutdownReport {
-    pub(crate) fn new(mut unfinished: Vec<Unfinished>) -> Self {
+    pub(crate) fn new(mut unfinished: Vec<Unfinished>, stored: bool) -> Self {
         unfinished.sort_by_key(|left| left.state == JobState::Queued);
-        Self { unfinished }
+        Self { unfinished, stored }
     }
 
-    /// Whether every kept event was handled to its end or, with an inbox that outlives the process, no
-    /// run was cut short.
+    /// Whether nothing is lost and nothing need be done again: with the memory inbox, every kept event was
+    /// handled to its end; with one that outlives the process, no run was cut short and all that ended is
+    /// stored. What such an inbox still holds is for the next process.
     #[must_use]
     pub fn is_drained(&self) -> bool {
-        self.unfinished.is_empty()
+        self.unfinished.is_empty() && self.stored
     }
 }
 

@@ -6,6 +6,7 @@ mod context;
 mod error;
 mod registration;
 mod retry;
+mod service;
 mod signature;
 mod wiring;
 
@@ -16,6 +17,7 @@ mod tests;
 pub use self::argument::StateNeed;
 pub(crate) use self::argument::States;
 pub use self::argument::{Argument, Event, State};
+#[cfg(all(test, feature = "macros"))]
 pub(crate) use self::call::Call;
 pub use self::call::{Blocking, EventHandler, HandlerResult, IntoHandler, blocking};
 pub use self::context::{Context, HandlerName};
@@ -23,5 +25,7 @@ pub use self::error::HandlerError;
 pub(crate) use self::error::Next;
 pub use self::registration::{Annotated, Registration, SourceLocation};
 pub use self::retry::RetryPolicy;
+pub use self::service::HandlerService;
+pub(crate) use self::service::{Wrap, with_seat, wrap};
 #[doc(hidden)]
 pub use self::wiring::{NotAnnotated, Wiring, argument_of, outcome_of};

@@ -2,9 +2,15 @@ use std::fmt;
 use std::panic::Location;
 use std::time::Duration;
 
+use tower_layer::Layer;
+use tower_service::Service;
+
 use super::argument::StateNeed;
 use super::call::{Call, IntoHandler};
+use super::context::Context;
+use super::error::HandlerError;
 use super::retry::RetryPolicy;
+use super::service::{HandlerService, Wrap, wrap};
 use crate::catalog::{EventSet, Selector};
 
 /// Where a handler was registered or written, for errors.
@@ -66,6 +72,8 @@ pub struct Registration {
     pub(crate) timeout: Option<Duration>,
     pub(crate) concurrency: Option<usize>,
     pub(crate) skip_stale: bool,
+    pub(crate) strict: bool,
+    pub(crate) layers: Vec<Wrap>,
     pub(crate) location: SourceLocation,
 }
 
@@ -91,6 +99,8 @@ impl Registration {
             timeout: None,
             concurrency: None,
             skip_stale: false,
+            strict: false,
+            layers: Vec::new(),
             location: SourceLocation::new(caller.file(), caller.line()),
         }
     }
@@ -118,18 +128,55 @@ impl Registration {
 
     /// How long one run of this handler may take, rather than as
     /// [`ReceiverBuilder::timeout`](crate::ReceiverBuilder::timeout) says. A run that takes longer is
-    /// dropped at its next await and counts as a failed attempt; a blocking one cannot be stopped and
-    /// goes on beside the next.
+    /// dropped at its next await and counts as a failed attempt; a blocking one cannot be stopped: it keeps
+    /// its slot and its lane until it returns, and the next attempt waits for that.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
     }
 
-    /// How many runs of this handler there may be at once. By default as many as the
-    /// [receiver](crate::ReceiverBuilder::concurrency) has slots, less those that are set aside for
-    /// the other handlers.
+    /// How many runs of this handler there may be at once; by default as many as the
+    /// [receiver](crate::ReceiverBuilder::concurrency) has slots. A quarter of those is set aside for
+    /// handlers that do not run at the time.
     pub fn concurrency(mut self, runs: usize) -> Self {
         self.concurrency = Some(runs);
+        self
+    }
+
+    /// Holds later events of a lane back until this handler is done with the earlier one or has given it
+    /// up, further attempts included: for work that is wrong in any other order. A lane that waits holds
+    /// up no other.
+    ///
+    /// Without it a further attempt may run after later events of its lane. The platform promises no
+    /// order either: the order here is that in which events were kept.
+    pub fn strict(mut self) -> Self {
+        self.strict = true;
+        self
+    }
+
+    /// Wraps this handler in a layer of tower's, around those that it was given before and inside of the
+    /// ones that [`ReceiverBuilder::layer`](crate::ReceiverBuilder::layer) gives to all handlers. The
+    /// layer sees each attempt, within its [`timeout`](Self::timeout).
+    ///
+    /// ```
+    /// use tower::util::MapErrLayer;
+    /// use voipbin_receiver::events::CallHangup;
+    /// use voipbin_receiver::{HandlerError, Registration};
+    ///
+    /// // The vendor's errors show phone numbers.
+    /// let quiet = MapErrLayer::new(|_: HandlerError| HandlerError::new("the CRM failed"));
+    /// let registration = Registration::new(CallHangup, || async {}).layer(quiet);
+    /// ```
+    pub fn layer<L>(mut self, layer: L) -> Self
+    where
+        L: Layer<HandlerService> + Send + Sync + 'static,
+        L::Service: Service<Context, Response = (), Error: Into<HandlerError>, Future: Send>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+    {
+        self.layers.push(wrap(layer));
         self
     }
 

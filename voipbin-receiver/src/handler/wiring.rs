@@ -69,6 +69,8 @@ impl<E> Wiring<E> {
             timeout: None,
             concurrency: None,
             skip_stale: false,
+            strict: false,
+            layers: Vec::new(),
             location,
         }
     }

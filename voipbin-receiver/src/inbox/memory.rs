@@ -224,12 +224,12 @@ impl Inbox for MemoryInbox {
         match outcome {
             Settled::Retry { failed, after } => {
                 let mut past = job.past().cloned().unwrap_or_default();
-                past.attempts += 1;
-                past.interrupted = false;
-                past.add(failed);
+                past.fail(failed);
                 self.wait(job.clone().after(past), after);
                 return;
             }
+            // Whoever took it has it.
+            Settled::Delayed { .. } => return,
             Settled::Released => {
                 self.wait(job.clone(), Duration::ZERO);
                 return;

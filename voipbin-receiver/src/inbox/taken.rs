@@ -107,9 +107,20 @@ pub struct Past {
     pub interrupted: bool,
     /// The attempts whose end is known, the latest last. An inbox may keep only so many of them.
     pub history: Vec<Attempt>,
+    /// How long the next attempt is still to wait, of a job that was [delayed](Settled::Delayed) in its
+    /// lane.
+    pub wait: Option<Duration>,
 }
 
 impl Past {
+    /// An attempt has failed.
+    pub fn fail(&mut self, attempt: Attempt) {
+        self.attempts = self.attempts.saturating_add(1);
+        self.interrupted = false;
+        self.wait = None;
+        self.add(attempt);
+    }
+
     /// Adds an attempt that has ended. Of more than 16 the earliest are forgotten; they still count.
     pub fn add(&mut self, attempt: Attempt) {
         const MOST: usize = 16;
@@ -223,10 +234,23 @@ impl Taken {
         self.past.as_ref().map_or(0, |past| past.attempts)
     }
 
-    /// Whether the process died during the last attempt, and perhaps of it.
+    /// Whether the process died during each of the last two attempts, and perhaps of them. Once can be
+    /// chance.
     #[must_use]
     pub fn is_suspect(&self) -> bool {
-        self.past.as_ref().is_some_and(|past| past.interrupted)
+        self.past().is_some_and(|past| {
+            let mut last = past.history.iter().rev();
+            let mut died = || {
+                let attempt = last.next();
+                attempt.is_some_and(|attempt| attempt.ended == AttemptEnd::Interrupted)
+            };
+            past.interrupted && died() && died()
+        })
+    }
+
+    /// How long it is still to wait, with its lane.
+    pub(crate) fn wait(&self) -> Option<Duration> {
+        self.past().and_then(|past| past.wait)
     }
 
     /// Whether the event may be a repeat; see [`Repeats::Mark`](super::Repeats::Mark).
@@ -315,6 +339,15 @@ pub enum Settled {
     Done,
     /// The attempt ended badly; the job is to be handed out again after this time.
     Retry {
+        /// The attempt.
+        failed: Attempt,
+        /// How long to wait.
+        after: Duration,
+    },
+    /// The attempt ended badly, and whoever took the job makes the next one after this time: it is not
+    /// handed out again before it is [released](Self::Released) or put back. The next process gets it in
+    /// its place in the order, before later events, with the [time that is left](Past::wait).
+    Delayed {
         /// The attempt.
         failed: Attempt,
         /// How long to wait.

@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use http::header::CONTENT_LENGTH;
 use http::request::Parts;
@@ -16,8 +17,9 @@ use tracing::Span;
 use super::Edge;
 use super::answer::{self, ResponseBody};
 use super::body::{Fault, Gathered};
+use crate::catalog::EventType;
 use crate::inbox::Receipt;
-use crate::pipeline::{Answer, Refusal, Step};
+use crate::pipeline::{Answer, Answered, Refusal, Step};
 
 pin_project! {
     /// The answer to one request.
@@ -27,6 +29,8 @@ pin_project! {
         edge: Arc<Edge>,
         headers: HeaderMap,
         version: Version,
+        // Only where somebody wants to know.
+        began: Option<Instant>,
         #[pin]
         state: State<B>,
     }
@@ -47,7 +51,7 @@ pin_project! {
             deadline: Option<Sleep>,
         },
         /// The inbox has the delivery; only its word is missing.
-        Keeping { receipt: Receipt, span: Span },
+        Keeping { receipt: Receipt, span: Span, event_type: Option<EventType> },
     }
 }
 
@@ -73,8 +77,10 @@ impl<B: Body> ResponseFuture<B> {
                 refusal: Some(refusal),
             },
         };
+        let began = edge.pipeline.hooks.observe().then(Instant::now);
         Self {
             edge,
+            began,
             headers,
             version,
             state,
@@ -97,6 +103,7 @@ impl<B: Body> Future for ResponseFuture<B> {
         let mut this = self.project();
         let pipeline = &this.edge.pipeline;
         let mut delivery = Span::none();
+        let mut observed = None;
         let outcome = loop {
             match this.state.as_mut().project() {
                 StateProjection::Refused { refusal } => {
@@ -126,15 +133,27 @@ impl<B: Body> Future for ResponseFuture<B> {
                     }
                     let (bytes, owned) = gathered.finish();
                     match pipeline.after_body(this.headers, bytes, owned) {
-                        Ok(Step::Keeping(receipt, span)) => {
-                            this.state.set(State::Keeping { receipt, span });
+                        Ok(Step::Keeping(receipt, span, event_type)) => {
+                            this.state.set(State::Keeping {
+                                receipt,
+                                span,
+                                event_type,
+                            });
                         }
-                        Ok(Step::Unmatched) => break Ok(Answer::Unmatched),
+                        Ok(Step::Unmatched(event_type)) => {
+                            observed = event_type;
+                            break Ok(Answer::Unmatched);
+                        }
                         Err(refusal) => break Err(refusal),
                     }
                 }
-                StateProjection::Keeping { receipt, span } => {
+                StateProjection::Keeping {
+                    receipt,
+                    span,
+                    event_type,
+                } => {
                     let kept = ready!(Pin::new(receipt).poll(cx));
+                    observed = event_type.take();
                     delivery = std::mem::replace(span, Span::none());
                     break kept.map(Answer::Kept).map_err(Refusal::Keep);
                 }
@@ -142,11 +161,16 @@ impl<B: Body> Future for ResponseFuture<B> {
         };
         // So that a refusal by the inbox tells which event it is about.
         // A subscriber that panics, as one does that cannot write, must not eat the answer.
-        let record = AssertUnwindSafe(|| delivery.in_scope(|| pipeline.record(&outcome)));
+        let answered = Answered {
+            outcome,
+            event_type: observed,
+            began: *this.began,
+        };
+        let record = AssertUnwindSafe(|| delivery.in_scope(|| pipeline.record(&answered)));
         if let Err(payload) = catch_unwind(record) {
             std::mem::forget(payload);
         }
-        Poll::Ready(Ok(answer::respond(&outcome, *this.version)))
+        Poll::Ready(Ok(answer::respond(&answered.outcome, *this.version)))
     }
 }
 

@@ -29,6 +29,7 @@ pub(super) fn past(job: &JobProgress) -> Past {
         attempts: job.attempts,
         interrupted: last.is_some_and(|last| last.ended == StoredEnd::Interrupted),
         history: job.history.iter().map(attempt).collect(),
+        wait: None,
     }
 }
 

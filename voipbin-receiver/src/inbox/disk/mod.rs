@@ -88,7 +88,8 @@ const CACHE_BYTES: usize = 16 << 20;
 /// with others or with the next beginning. So when a process is killed, what is handled again are the
 /// runs that had begun and whose end was not written: never more than there are handlers at once,
 /// [`ReceiverBuilder::concurrency`](crate::ReceiverBuilder::concurrency). Each of them has a higher
-/// number of the attempt then, and they run one at a time.
+/// number of the attempt then; those during which it happened twice run one at a time, so that the one
+/// that kills the process takes no other along.
 ///
 /// It is cheap to clone; keep a clone to look into it while a receiver uses it.
 ///
@@ -320,9 +321,7 @@ impl Inbox for DiskInbox {
         let then = match &outcome {
             Settled::Retry { failed, after } => {
                 let mut past = job.past().cloned().unwrap_or_default();
-                past.attempts = past.attempts.saturating_add(1);
-                past.interrupted = false;
-                past.add(failed.clone());
+                past.fail(failed.clone());
                 Some((again(past), *after))
             }
             Settled::Released => {
@@ -333,7 +332,7 @@ impl Inbox for DiskInbox {
                 shared.index().hold(job.id(), job.handler());
                 None
             }
-            Settled::Done | Settled::Dead { .. } => None,
+            Settled::Done | Settled::Dead { .. } | Settled::Delayed { .. } => None,
         };
         // First the outcome, so that a next attempt cannot be written before it.
         shared.outcome(Outcome {

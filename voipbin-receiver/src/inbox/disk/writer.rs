@@ -188,7 +188,7 @@ impl Writer {
         } = outcome;
         let change = index.change(seq, &handler, self.shared.keep, |job| match settled {
             Settled::Done => job.stage = JobStage::Done { at: now },
-            Settled::Retry { failed, after } => {
+            Settled::Retry { failed, after } | Settled::Delayed { failed, after } => {
                 add(job, failed);
                 let after = super::convert::as_millis(after);
                 job.stage = JobStage::Waiting {

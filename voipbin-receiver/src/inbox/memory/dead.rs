@@ -80,8 +80,7 @@ impl MemoryInbox {
     pub(super) fn bury(&self, job: &Taken, failed: Option<Attempt>) {
         let mut past = job.past().cloned().unwrap_or_default();
         if let Some(failed) = failed {
-            past.attempts = past.attempts.saturating_add(1);
-            past.add(failed);
+            past.fail(failed);
         }
         let at: SystemTime = self.clock.wall();
         let mut record = JobRecord::new(job.handler().clone(), Stage::Dead { at });

@@ -1,0 +1,134 @@
+//! Layers of tower's around handlers.
+#![allow(clippy::unwrap_used, reason = "this is test code")]
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use support::{Recorder, TokioClock, builder, call_hangup, deliver, within};
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+use tower::limit::GlobalConcurrencyLimitLayer;
+use tower::util::{MapErrLayer, MapRequestLayer};
+use voipbin_receiver::catalog::Any;
+use voipbin_receiver::inbox::AttemptEnd;
+use voipbin_receiver::{
+    Context, EventHandler, HandlerError, ReceiverBuilder, Registration, RetryPolicy, blocking,
+};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn here() -> ReceiverBuilder {
+    builder()
+        .runtime(Handle::current())
+        .clock(Arc::new(TokioClock::new()))
+}
+
+fn writes(
+    log: &Arc<Mutex<Vec<&'static str>>>,
+    line: &'static str,
+) -> MapRequestLayer<impl Fn(Context) -> Context + Clone + Send + Sync + use<>> {
+    let log = Arc::clone(log);
+    MapRequestLayer::new(move |context| {
+        log.lock().unwrap().push(line);
+        context
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn layers_wrap_in_the_order_in_which_they_are_given_and_see_each_attempt() {
+    let log = Arc::default();
+    let receiver = here()
+        .layer(writes(&log, "all"))
+        .layer(writes(&log, "outermost"))
+        .handlers([Registration::new(Any, |context: Context| async move {
+            match context.attempt() {
+                1 => Err(HandlerError::new("not yet")),
+                _ => Ok(()),
+            }
+        })
+        .layer(writes(&log, "innermost"))
+        .layer(writes(&log, "own"))])
+        .build()
+        .unwrap();
+    deliver(&receiver.service(), call_hangup(1)).await;
+    within(async {
+        while receiver.stats().handled == 0 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    })
+    .await;
+    let once = ["outermost", "all", "own", "innermost"];
+    assert_eq!(*log.lock().unwrap(), [once, once].concat());
+    assert!(receiver.shutdown(HOUR).await.is_drained());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_layer_can_change_the_error() {
+    let (told, mut letters) = tokio::sync::mpsc::unbounded_channel();
+    let receiver = here()
+        .layer(MapErrLayer::new(|_: HandlerError| {
+            HandlerError::permanent("the CRM failed")
+        }))
+        .on_dead_letter(move |letter| {
+            let told = told.clone();
+            async move { told.send(letter).unwrap() }
+        })
+        .on(Any, || async {
+            Err::<(), _>(HandlerError::new("+15551234567 is busy"))
+        })
+        .build()
+        .unwrap();
+    deliver(&receiver.service(), call_hangup(1)).await;
+    let letter = within(letters.recv()).await.unwrap();
+    let ends: Vec<AttemptEnd> = letter.history.into_iter().map(|one| one.ended).collect();
+    assert_eq!(ends, [AttemptEnd::Failed("the CRM failed".into())]);
+    assert!(receiver.shutdown(HOUR).await.is_drained());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_two_handlers_share_holds_for_both_together() {
+    let limit = GlobalConcurrencyLimitLayer::new(1);
+    let slow = || async { tokio::time::sleep(Duration::from_secs(1)).await };
+    let receiver = here()
+        .handlers([
+            Registration::new(Any, slow).name("a").layer(limit.clone()),
+            Registration::new(Any, slow).name("b").layer(limit),
+            Registration::new(Any, slow).name("c"),
+        ])
+        .build()
+        .unwrap();
+    let start = Instant::now();
+    deliver(&receiver.service(), call_hangup(1)).await;
+    deliver(&receiver.service(), call_hangup(2)).await;
+    assert!(receiver.shutdown(HOUR).await.is_drained());
+    assert_eq!(start.elapsed(), Duration::from_secs(4));
+}
+
+#[tokio::test]
+async fn a_blocking_handler_can_be_wrapped_and_its_panic_is_an_attempt() {
+    let log = Arc::default();
+    let recorder = Recorder::new();
+    let runs = recorder.clone();
+    let receiver = builder()
+        .runtime(Handle::current())
+        .retry(RetryPolicy::default().initial(Duration::ZERO))
+        .layer(writes(&log, "seen"))
+        .on(
+            Any,
+            blocking(move |context: Context| {
+                let first = context.attempt() == 1;
+                let run = runs.handle(context);
+                futures_util::FutureExt::now_or_never(run).unwrap().unwrap();
+                assert!(!first, "the first attempt panics");
+            }),
+        )
+        .build()
+        .unwrap();
+    deliver(&receiver.service(), call_hangup(1)).await;
+    for attempt in [1, 2] {
+        assert_eq!(within(recorder.next()).await.attempt(), attempt);
+    }
+    assert!(receiver.shutdown(HOUR).await.is_drained());
+    assert_eq!(*log.lock().unwrap(), ["seen", "seen"]);
+    assert_eq!((receiver.stats().failed, receiver.stats().handled), (1, 1));
+}

@@ -1,0 +1,90 @@
+//! The jobs that were taken out of the inbox and are not settled.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use dashmap::DashMap;
+
+use super::shutdown::{JobState, Unfinished};
+use crate::inbox::{Inbox, Parked, Settled, Taken};
+
+/// Open jobs, by numbers of their own. They do not live in the pump, which can go away with its
+/// runtime.
+#[derive(Default)]
+pub(super) struct OpenJobs {
+    jobs: DashMap<u64, Open>,
+    next: AtomicU64,
+}
+
+struct Open {
+    job: Held,
+    state: JobState,
+}
+
+/// A job with the bytes of its event, or one that the inbox can find again.
+#[derive(Clone)]
+pub(super) enum Held {
+    Here(Taken),
+    Parked(Parked),
+}
+
+impl Held {
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Here(taken) => taken.delivery().body().len(),
+            Self::Parked(_) => 0,
+        }
+    }
+}
+
+impl OpenJobs {
+    pub(super) fn add(&self, job: Held, state: JobState) -> u64 {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        self.jobs.insert(id, Open { job, state });
+        id
+    }
+
+    /// Says how far a job has come.
+    pub(super) fn update(&self, id: u64, job: Held, state: JobState) {
+        if let Some(mut open) = self.jobs.get_mut(&id) {
+            *open = Open { job, state };
+        }
+    }
+
+    /// Whether it was open: whoever closes a job settles it, and nobody else.
+    pub(super) fn close(&self, id: u64) -> bool {
+        self.jobs.remove(&id).is_some()
+    }
+
+    pub(super) fn contains(&self, id: u64) -> bool {
+        self.jobs.contains_key(&id)
+    }
+
+    /// Puts all of them back into the inbox.
+    pub(super) fn release_all(&self, inbox: &dyn Inbox) {
+        let ids: Vec<u64> = self.jobs.iter().map(|open| *open.key()).collect();
+        for id in ids {
+            match self.jobs.remove(&id).map(|(_, open)| open.job) {
+                Some(Held::Here(taken)) => inbox.settle(&taken, Settled::Released),
+                Some(Held::Parked(parked)) => inbox.put_back(&parked),
+                None => {}
+            }
+        }
+    }
+
+    /// First those that run, each in the order in which they were taken. `all` of them, or only those
+    /// that run.
+    pub(super) fn unfinished(&self, all: bool) -> Vec<Unfinished> {
+        let mut open: Vec<(u64, Unfinished)> = self
+            .jobs
+            .iter()
+            .filter_map(|entry| {
+                let Open { job, state } = entry.value();
+                let Held::Here(taken) = job else { return None };
+                let counts = all || *state == JobState::Running;
+                counts.then(|| (*entry.key(), Unfinished::new(taken.clone(), *state)))
+            })
+            .collect();
+        open.sort_by_key(|(id, job)| (job.state != JobState::Running, *id));
+        open.into_iter().map(|(_, job)| job).collect()
+    }
+}

@@ -1,0 +1,128 @@
+//! A handler as a tower service, so that layers fit around it.
+
+use std::any::Any;
+use std::fmt;
+use std::future::{Future, pending, poll_fn};
+use std::panic::resume_unwind;
+use std::sync::Arc;
+use std::task::{self, Poll};
+
+use futures_util::future::BoxFuture;
+use tokio::task::spawn_blocking;
+use tower_layer::Layer;
+use tower_service::Service;
+use tracing::Span;
+
+use super::argument::States;
+use super::call::{Call, Outcome};
+use super::context::Context;
+use super::error::HandlerError;
+
+/// A handler, as a service of one run: what a layer that is given to
+/// [`Registration::layer`](crate::Registration::layer) wraps.
+///
+/// It is always ready; how many runs there are at once is the receiver's concern. Cheap to clone.
+#[derive(Clone)]
+pub struct HandlerService(Arc<dyn Fn(Context) -> BoxFuture<'static, Outcome> + Send + Sync>);
+
+/// What wraps a handler.
+pub(crate) type Wrap = Box<dyn Fn(HandlerService) -> HandlerService + Send + Sync>;
+
+/// What a run holds for as long as it uses a thread.
+type Kept = Arc<dyn Any + Send + Sync>;
+
+tokio::task_local! {
+    static SEAT: Kept;
+}
+
+/// Runs a handler. A blocking one takes a clone of the seat into its thread, where it goes on for as
+/// long as it likes.
+pub(crate) async fn with_seat<T>(seat: Kept, run: impl Future<Output = T>) -> T {
+    SEAT.scope(seat, run).await
+}
+
+impl HandlerService {
+    pub(crate) fn new(call: Call, states: Arc<States>) -> Self {
+        match call {
+            Call::Async(call) => Self(Arc::new(move |context| call(context, Arc::clone(&states)))),
+            Call::Blocking(call) => Self(Arc::new(move |context| {
+                let (call, states) = (Arc::clone(&call), Arc::clone(&states));
+                Box::pin(run_blocking(move || call(context, states)))
+            })),
+        }
+    }
+
+    /// Runs the handler once.
+    pub(crate) fn run(&self, context: Context) -> BoxFuture<'static, Outcome> {
+        (self.0)(context)
+    }
+
+    fn of<S>(service: S) -> Self
+    where
+        S: Service<Context, Response = (), Error: Into<HandlerError>, Future: Send>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+    {
+        Self(Arc::new(move |context| {
+            let mut service = service.clone();
+            Box::pin(async move {
+                let ready = poll_fn(|cx| service.poll_ready(cx)).await;
+                ready.map_err(Into::into)?;
+                service.call(context).await.map_err(Into::into)
+            })
+        }))
+    }
+}
+
+async fn run_blocking(call: impl FnOnce() -> Outcome + Send + 'static) -> Outcome {
+    let seat = SEAT.try_with(Arc::clone).ok();
+    let span = Span::current();
+    let run = move || {
+        let outcome = span.in_scope(call);
+        drop(seat);
+        outcome
+    };
+    match spawn_blocking(run).await {
+        Ok(outcome) => outcome,
+        Err(error) => match error.try_into_panic() {
+            Ok(payload) => resume_unwind(payload),
+            // The runtime is going away, and this future with it.
+            Err(_) => pending().await,
+        },
+    }
+}
+
+/// A layer, as it wraps whatever handler.
+pub(crate) fn wrap<L>(layer: L) -> Wrap
+where
+    L: Layer<HandlerService> + Send + Sync + 'static,
+    L::Service: Service<Context, Response = (), Error: Into<HandlerError>, Future: Send>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+{
+    Box::new(move |handler| HandlerService::of(layer.layer(handler)))
+}
+
+impl Service<Context> for HandlerService {
+    type Response = ();
+    type Error = HandlerError;
+    type Future = BoxFuture<'static, Result<(), HandlerError>>;
+
+    fn poll_ready(&mut self, _: &mut task::Context<'_>) -> Poll<Result<(), HandlerError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, context: Context) -> Self::Future {
+        self.run(context)
+    }
+}
+
+impl fmt::Debug for HandlerService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HandlerService").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,371 @@
+use std::fmt;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::time::timeout;
+
+use crate::catalog::EventType;
+use crate::dispatch::{JobState, Unfinished};
+use crate::event::{Delivery, RecordId};
+use crate::handler::HandlerName;
+use crate::inbox::{Attempt, Taken};
+
+/// How long the hook for a dead letter may take: it has a handler's slot.
+const HOOK_TIME: Duration = Duration::from_secs(30);
+
+/// Sees everything that happens to deliveries and their handlers, as it happens.
+///
+/// Given to [`ReceiverBuilder::observe`](crate::ReceiverBuilder::observe). A closure is one:
+///
+/// ```
+/// use voipbin_receiver::Receiver;
+/// use voipbin_receiver::catalog::Any;
+/// use voipbin_receiver::observe::Transition;
+///
+/// # fn main() -> Result<(), voipbin_receiver::BuildError> {
+/// let receiver = Receiver::builder()
+///     .secret("a secret of the customer")
+///     .observe(|transition: &Transition<'_>| {
+///         if let Transition::Skipped { run } = transition {
+///             println!("{} left out a stale event", run.handler());
+///         }
+///     })
+///     .on(Any, || async {})
+///     .build()?;
+/// # Ok(()) }
+/// ```
+pub trait Observer: Send + Sync + 'static {
+    /// Called on the path of the answer and of the handlers: it must not block. A panic is caught and
+    /// changes nothing.
+    fn observe(&self, transition: &Transition<'_>);
+}
+
+impl<F: Fn(&Transition<'_>) + Send + Sync + 'static> Observer for F {
+    fn observe(&self, transition: &Transition<'_>) {
+        self(transition);
+    }
+}
+
+/// Something that happened.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Transition<'a> {
+    /// A delivery was answered.
+    Answered {
+        /// How.
+        outcome: Outcome,
+        /// The type of the event, where it came to be known.
+        event_type: Option<&'a EventType>,
+        /// From the head of the request to the answer.
+        took: Duration,
+    },
+    /// A run of a handler begins.
+    Started {
+        /// The run.
+        run: Run<'a>,
+        /// From the receipt of the event to its first run; `None` for further attempts and replays.
+        waited: Option<Duration>,
+    },
+    /// A handler ended well.
+    Finished {
+        /// The run.
+        run: Run<'a>,
+        /// How long it took.
+        took: Duration,
+        /// From the receipt of the event to now.
+        age: Duration,
+    },
+    /// A handler ended with an error, panicked, or took too long.
+    Failed {
+        /// The run.
+        run: Run<'a>,
+        /// How it ended.
+        attempt: &'a Attempt,
+        /// When the next attempt follows; `None` when none does.
+        retry_after: Option<Duration>,
+    },
+    /// The event is a dead letter for the handler.
+    Dead {
+        /// The last run.
+        run: Run<'a>,
+        /// Why.
+        reason: DeadLetterReason,
+    },
+    /// The event was stale, and the handler asked to leave those out.
+    Skipped {
+        /// The run that was left out.
+        run: Run<'a>,
+    },
+    /// No handler of this name is registered: the event is held until there is one.
+    Held {
+        /// The run that cannot be.
+        run: Run<'a>,
+    },
+    /// A shutdown left this undone; see [`ShutdownReport`](crate::ShutdownReport).
+    Dropped {
+        /// The run.
+        run: Run<'a>,
+        /// How far it had come.
+        state: JobState,
+    },
+}
+
+impl<'a> Transition<'a> {
+    pub(crate) fn dropped(left: &'a Unfinished) -> Self {
+        Self::Dropped {
+            run: Run {
+                delivery: &left.delivery,
+                handler: &left.handler,
+                attempt: 0,
+                replay_of: None,
+            },
+            state: left.state,
+        }
+    }
+}
+
+/// One handler for one event.
+#[derive(Clone, Copy, Debug)]
+pub struct Run<'a> {
+    delivery: &'a Delivery,
+    handler: &'a HandlerName,
+    attempt: u32,
+    replay_of: Option<RecordId>,
+}
+
+impl<'a> Run<'a> {
+    pub(crate) fn of(job: &'a Taken) -> Self {
+        Self {
+            delivery: job.delivery(),
+            handler: job.handler(),
+            attempt: job.attempts().saturating_add(1),
+            replay_of: job.replay_of(),
+        }
+    }
+
+    /// The event.
+    #[must_use]
+    pub fn delivery(&self) -> &'a Delivery {
+        self.delivery
+    }
+
+    /// The handler.
+    #[must_use]
+    pub fn handler(&self) -> &'a HandlerName {
+        self.handler
+    }
+
+    /// Which attempt it is, from 1; 0 where it is not known.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// The record that the event is a replay of.
+    #[must_use]
+    pub fn replay_of(&self) -> Option<RecordId> {
+        self.replay_of
+    }
+}
+
+/// How a delivery was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// 200: it is new and kept.
+    Accepted,
+    /// 200: it is a copy of one that is kept.
+    Duplicate,
+    /// 200: no handler is registered for it.
+    Unmatched,
+    /// It was refused.
+    Refused(RefusalReason),
+}
+
+impl Outcome {
+    /// The outcome in a word, as metrics show it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Duplicate => "duplicate",
+            Self::Unmatched => "unmatched",
+            Self::Refused(reason) => reason.as_str(),
+        }
+    }
+}
+
+/// Why a delivery was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RefusalReason {
+    /// 405: not a method that the platform sends with.
+    Method,
+    /// 413: the body is over the limit.
+    TooLarge,
+    /// 503: the body did not come in time.
+    TooSlow,
+    /// 503: the body broke off.
+    Broken,
+    /// 401: the signature is missing or wrong.
+    Signature,
+    /// 400: the body is not JSON.
+    Body,
+    /// 503: the identity function panicked.
+    Identity,
+    /// 503: the inbox is full.
+    InboxFull,
+    /// 503: the receiver is shutting down.
+    ShuttingDown,
+    /// 503: the inbox cannot store it.
+    Storage,
+}
+
+impl RefusalReason {
+    /// The reason in a word, as metrics show it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Method => "method",
+            Self::TooLarge => "too_large",
+            Self::TooSlow => "too_slow",
+            Self::Broken => "broken",
+            Self::Signature => "signature",
+            Self::Body => "body",
+            Self::Identity => "identity",
+            Self::InboxFull => "inbox_full",
+            Self::ShuttingDown => "shutting_down",
+            Self::Storage => "storage",
+        }
+    }
+}
+
+/// An event that a handler will not get again, unless somebody asks for it; see
+/// [`ReceiverBuilder::on_dead_letter`](crate::ReceiverBuilder::on_dead_letter).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct DeadLetter {
+    /// The event.
+    pub delivery: Delivery,
+    /// The handler.
+    pub handler: HandlerName,
+    /// The record that the event is a replay of.
+    pub replay_of: Option<RecordId>,
+    /// How many attempts there were.
+    pub attempts: u32,
+    /// The attempts that ended badly, the latest last; an inbox may keep only so many of them.
+    pub history: Vec<Attempt>,
+    /// Why there is no other.
+    pub reason: DeadLetterReason,
+}
+
+/// Why no further attempt is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DeadLetterReason {
+    /// As many were made as the [`RetryPolicy`](crate::RetryPolicy) allows.
+    AttemptsExhausted,
+    /// The handler said that another one would fail as well, or the payload did not fit its type.
+    Permanent,
+    /// The next one would come when the event is older than the [`RetryPolicy`](crate::RetryPolicy)
+    /// allows.
+    TooOld,
+    /// The receiver is shutting down and the inbox does not outlive it.
+    ShutDown,
+}
+
+impl DeadLetterReason {
+    /// The reason in a word, as metrics show it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AttemptsExhausted => "attempts_exhausted",
+            Self::Permanent => "permanent",
+            Self::TooOld => "too_old",
+            Self::ShutDown => "shut_down",
+        }
+    }
+}
+
+impl fmt::Display for DeadLetterReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AttemptsExhausted => "no attempt is left",
+            Self::Permanent => "the handler says that another attempt would fail as well",
+            Self::TooOld => "it would be too old at its next attempt",
+            Self::ShutDown => "the receiver is shutting down",
+        })
+    }
+}
+
+type DeadLetterHook = dyn Fn(DeadLetter) -> BoxFuture<'static, ()> + Send + Sync;
+
+/// Whoever wants to know what happens.
+#[derive(Default)]
+pub(crate) struct Hooks {
+    observers: Vec<Box<dyn Observer>>,
+    dead_letter: Option<Box<DeadLetterHook>>,
+}
+
+impl Hooks {
+    pub(crate) fn add(&mut self, observer: impl Observer) {
+        self.observers.push(Box::new(observer));
+    }
+
+    pub(crate) fn on_dead_letter<F, Fut>(&mut self, hook: F)
+    where
+        F: Fn(DeadLetter) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.dead_letter = Some(Box::new(move |letter| hook(letter).boxed()));
+    }
+
+    /// Whether anybody wants to know.
+    pub(crate) fn observe(&self) -> bool {
+        !self.observers.is_empty()
+    }
+
+    pub(crate) fn tell<'a>(&self, transition: impl FnOnce() -> Transition<'a>) {
+        if self.observers.is_empty() {
+            return;
+        }
+        let transition = transition();
+        for observer in &self.observers {
+            let observe = AssertUnwindSafe(|| observer.observe(&transition));
+            if let Err(payload) = catch_unwind(observe) {
+                std::mem::forget(payload);
+            }
+        }
+    }
+
+    pub(crate) async fn dead_letter(&self, letter: impl FnOnce() -> DeadLetter) {
+        let Some(hook) = &self.dead_letter else {
+            return;
+        };
+        let letter = letter();
+        let handler = letter.handler.clone();
+        // Inside the future, so that a panic before the first await is caught as well.
+        let call = AssertUnwindSafe(async { hook(letter).await }).catch_unwind();
+        let problem = match timeout(HOOK_TIME, call).await {
+            Ok(Ok(())) => return,
+            Ok(Err(payload)) => {
+                std::mem::forget(payload);
+                "it panicked"
+            }
+            Err(_) => "it took too long",
+        };
+        tracing::error!(%handler, problem, "the hook for dead letters failed");
+    }
+}
+
+impl fmt::Debug for Hooks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hooks")
+            .field("observers", &self.observers.len())
+            .field("dead_letter", &self.dead_letter.is_some())
+            .finish()
+    }
+}
