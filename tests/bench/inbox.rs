@@ -28,6 +28,7 @@ mod events;
 mod figures;
 mod http;
 mod keep;
+#[allow(dead_code, reason = "shared with the other benchmark")]
 mod process;
 mod reopen;
 mod server;

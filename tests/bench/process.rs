@@ -40,7 +40,7 @@ pub(crate) struct Other {
     child: Child,
     lines: BufReader<std::process::ChildStdout>,
     /// It ends when this is closed, or is killed.
-    _input: Option<ChildStdin>,
+    input: Option<ChildStdin>,
 }
 
 impl Other {
@@ -53,7 +53,7 @@ impl Other {
             .unwrap();
         Self {
             lines: BufReader::new(child.stdout.take().unwrap()),
-            _input: child.stdin.take(),
+            input: child.stdin.take(),
             child,
         }
     }
@@ -63,6 +63,11 @@ impl Other {
         let mut line = String::new();
         assert!(self.lines.read_line(&mut line).unwrap() > 0, "it ended");
         line.trim_end().to_owned()
+    }
+
+    /// Tells it to end.
+    pub(crate) fn close_input(&mut self) {
+        self.input = None;
     }
 
     /// Kills it at once: no destructor runs in it.
