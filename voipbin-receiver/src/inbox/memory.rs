@@ -105,14 +105,11 @@ impl MemoryInbox {
         if jobs.is_empty() {
             return Ok(());
         }
-        let bytes = queue.bytes.saturating_add(delivery.body().len());
-        // One event always fits, whatever its size: refused, it would be refused each time.
-        let full = queue.events >= self.max_events || bytes > self.max_bytes;
-        if full && queue.events > 0 {
+        if self.is_full(&queue) {
             return Err(KeepError::new(KeepErrorKind::Full));
         }
         queue.events += 1;
-        queue.bytes = bytes;
+        queue.bytes = queue.bytes.saturating_add(delivery.body().len());
         queue.next_id += 1;
         let id = queue.next_id;
         queue.fresh.push_back(Fresh {
@@ -123,6 +120,12 @@ impl MemoryInbox {
             span,
         });
         Ok(())
+    }
+
+    /// Whatever the size of what comes next: an event that is larger than the limit must be able to
+    /// come in, as refused it would be refused each time.
+    fn is_full(&self, queue: &Queue) -> bool {
+        queue.events >= self.max_events.max(1) || queue.bytes >= self.max_bytes.max(1)
     }
 
     /// Puts a job back, to be handed out after this time. Everyone who takes learns of it, so that
@@ -278,7 +281,7 @@ impl Inbox for MemoryInbox {
             waiting: queue.waiting.len(),
             held: 0,
             dead: queue.dead.jobs(),
-            full: queue.events >= self.max_events || queue.bytes >= self.max_bytes,
+            full: self.is_full(&queue),
             ..InboxStats::default()
         }
     }
@@ -292,8 +295,8 @@ impl MemoryInboxBuilder {
         self
     }
 
-    /// How many bytes the bodies of unfinished events may have together; 64 MiB by default. A single
-    /// event may be larger.
+    /// How many bytes the bodies of unfinished events may have together; 64 MiB by default. The last
+    /// one that comes in may go beyond it: new ones are refused from this number on.
     pub fn max_bytes(mut self, bytes: usize) -> Self {
         self.max_bytes = bytes;
         self

@@ -362,7 +362,8 @@ pub struct InboxStats {
     pub damaged: usize,
     /// Whether it holds as many events or bytes as it may: new events are refused.
     pub full: bool,
-    /// Whether the store cannot be written at present: new events are refused until it can.
+    /// Whether the store cannot be written, at present or for good: new events are refused until it
+    /// can.
     pub failing: bool,
     /// What the store takes on disk, in bytes.
     pub disk_bytes: u64,

@@ -16,8 +16,12 @@ pub(super) struct Index {
     chunks: BTreeMap<u64, Chunk>,
     /// Chunks whose progress is not as it is stored.
     dirty: BTreeSet<u64>,
-    /// When to look at a chunk again, to remove what is not wanted any more.
+    /// When to look at a chunk again, to remove bodies that are not wanted any more.
     due: BTreeSet<(u64, u64)>,
+    /// When to forget the identities of one without bodies.
+    forget: BTreeSet<(u64, u64)>,
+    /// Where to look on for bodies that may go before their time.
+    early_from: (u64, u64),
     next_seq: u64,
     /// Jobs for which there is no handler in this process.
     held: BTreeSet<(u64, HandlerName)>,
@@ -552,23 +556,60 @@ impl Index {
         self.dirty.extend(keys);
     }
 
-    /// The next chunk to clean whose time has come. With `early`, the one that is finished longest.
-    pub(super) fn next_cleaning(&mut self, now: u64, early: bool) -> Option<u64> {
-        let mut due = self.due.iter();
-        let first = if early {
-            due.find(|(_, key)| {
-                let chunk = self.chunks.get(key);
-                chunk.is_some_and(|chunk| chunk.has_bodies && chunk.events.is_empty())
-            })
-        } else {
-            due.next().filter(|(at, _)| *at <= now)
-        };
-        let (at, key) = *first?;
-        self.due.remove(&(at, key));
-        if let Some(chunk) = self.chunks.get_mut(&key) {
-            chunk.due = None;
-        }
+    /// The next chunk to clean whose time has come.
+    pub(super) fn next_due(&mut self, now: u64) -> Option<u64> {
+        let due = [&self.due, &self.forget]
+            .into_iter()
+            .filter_map(|due| due.first().copied());
+        let (_, key) = due.min().filter(|(at, _)| *at <= now)?;
+        self.unschedule(key);
         Some(key)
+    }
+
+    /// The chunk with bodies that were to go first of those that may go before their time, and what
+    /// may be removed of it. To write a row anew must be worth it: a quarter of it goes at least.
+    ///
+    /// It looks at so many of them, and goes on from there the next time.
+    pub(super) fn next_early(&mut self) -> Option<(u64, Cleaning)> {
+        const LOOKS: usize = 1000;
+        let mut looks = 0;
+        let early = self
+            .due
+            .range(self.early_from..)
+            .take(LOOKS)
+            .find_map(|place| {
+                looks += 1;
+                self.early_from = *place;
+                let (_, key) = place;
+                let chunk = self.chunks.get(key)?;
+                if self.dirty.contains(key) {
+                    return None;
+                }
+                let bodies = chunk.events.iter().filter(|event| event.has_body);
+                let (over, wanted): (Vec<_>, Vec<_>) = bodies.partition(|event| event.is_over());
+                if wanted.is_empty() {
+                    return Some((*key, Cleaning::Bodies));
+                }
+                let gone: u64 = over.iter().map(|event| u64::from(event.body_len)).sum();
+                let wanted = || wanted.iter().map(|event| event.seq).collect();
+                (gone > 0 && gone >= chunk.stored / 4)
+                    .then(|| (*key, Cleaning::BodiesBut(wanted())))
+            });
+        match &early {
+            Some((key, _)) => self.unschedule(*key),
+            None if looks < LOOKS => self.early_from = (0, 0),
+            None => {}
+        }
+        early
+    }
+
+    fn unschedule(&mut self, key: u64) {
+        if let Some(chunk) = self.chunks.get_mut(&key)
+            && let Some(at) = chunk.due.take()
+        {
+            self.due.remove(&(at, key));
+            self.forget.remove(&(at, key));
+        }
     }
 
     /// There is no handler for this job.
@@ -630,6 +671,7 @@ impl Index {
 
     /// The chunk was cleaned. `left` tells the bytes of the bodies that are left.
     pub(super) fn cleaned(&mut self, key: u64, cleaning: &Cleaning, left: u64, keep: Keep) {
+        self.unschedule(key);
         let Some(chunk) = self.chunks.get_mut(&key) else {
             return;
         };
@@ -714,18 +756,22 @@ impl Index {
 
     /// Looks at a chunk at this time, unless it is looked at before.
     pub(super) fn schedule(&mut self, key: u64, at: Option<u64>) {
-        let (Some(at), Some(chunk)) = (at, self.chunks.get_mut(&key)) else {
+        let (Some(at), Some(chunk)) = (at, self.chunks.get(&key)) else {
             return;
         };
-        match chunk.due {
-            Some(before) if before <= at => return,
-            Some(before) => {
-                self.due.remove(&(before, key));
-            }
-            None => {}
+        if chunk.due.is_some_and(|before| before <= at) {
+            return;
         }
+        self.unschedule(key);
+        let Some(chunk) = self.chunks.get_mut(&key) else {
+            return;
+        };
         chunk.due = Some(at);
-        self.due.insert((at, key));
+        let due = match chunk.has_bodies {
+            true => &mut self.due,
+            false => &mut self.forget,
+        };
+        due.insert((at, key));
     }
 }
 

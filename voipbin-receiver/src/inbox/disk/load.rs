@@ -101,7 +101,7 @@ pub(super) fn load(shared: &Arc<Shared>) -> Result<bool, StoreError> {
             "rows of the inbox's file cannot be read at all"
         );
     }
-    shared.publish_totals(&index);
+    shared.publish(index.totals);
     Ok(damaged)
 }
 

@@ -412,9 +412,8 @@ impl Inbox for DiskInbox {
             held,
             dead: totals.dead,
             damaged: shared.damaged.load(Ordering::Relaxed),
-            full: totals.events >= shared.settings.max_events
-                || totals.bytes + totals.dead_bytes >= shared.settings.max_bytes,
-            failing: shared.failing.load(Ordering::Relaxed),
+            full: shared.is_full(),
+            failing: shared.is_failing(),
             disk_bytes: shared.disk_bytes.load(Ordering::Relaxed),
         }
     }

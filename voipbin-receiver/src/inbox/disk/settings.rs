@@ -68,8 +68,10 @@ impl DiskInboxBuilder {
     /// How many bytes the bodies may have together, those of finished events that are retained
     /// included; 8 GiB by default.
     ///
-    /// Finished events give way first, those that finished longest ago; when unfinished and dead
-    /// ones alone reach the limit, new events are refused with a 503.
+    /// Finished events give way first, those that finished longest ago; a few of them stay where they
+    /// share a row with many that are not finished. When unfinished and dead ones alone have reached
+    /// the limit, new events are refused with a 503; the last one that came in may go beyond it, so one
+    /// that is larger than the limit can come in too.
     pub fn max_bytes(mut self, bytes: u64) -> Self {
         self.0.max_bytes = bytes;
         self

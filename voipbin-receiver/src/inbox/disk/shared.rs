@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, oneshot, watch};
 
 use super::convert::{millis, past};
-use super::index::{Index, Keep};
+use super::index::{Index, Keep, Totals};
 use super::ready::{Again, Ready};
 use super::settings::Settings;
 use super::store::Store;
@@ -224,11 +224,7 @@ impl Shared {
         if self.failing.load(Ordering::Relaxed) {
             return refuse(KeepError::storage("the last write failed"));
         }
-        let events = self.events.load(Ordering::Relaxed) + inbound.events;
-        let stored = self.bytes.load(Ordering::Relaxed) + inbound.bytes;
-        let full = events >= self.settings.max_events
-            || stored.saturating_add(bytes) > self.settings.max_bytes;
-        if full && events > 0 {
+        if self.fills(&inbound) {
             return refuse(KeepError::new(KeepErrorKind::Full));
         }
         let possible_repeat = if drops {
@@ -249,6 +245,24 @@ impl Shared {
         });
         self.wake(inbound);
         receipt
+    }
+
+    /// Whether there is no room for another event, of whatever size: what is larger than the limit
+    /// would else be refused for ever.
+    fn fills(&self, inbound: &Inbound) -> bool {
+        let events = self.events.load(Ordering::Relaxed) + inbound.events;
+        let bytes = self.bytes.load(Ordering::Relaxed) + inbound.bytes;
+        events >= self.settings.max_events.max(1) || bytes >= self.settings.max_bytes.max(1)
+    }
+
+    /// Whether new events are refused for want of room.
+    pub(super) fn is_full(&self) -> bool {
+        self.fills(&self.inbound())
+    }
+
+    /// Whether new events are refused because they cannot be written.
+    pub(super) fn is_failing(&self) -> bool {
+        self.failing.load(Ordering::Relaxed) || self.is_over()
     }
 
     pub(super) fn outcome(&self, outcome: Outcome) {
@@ -386,11 +400,20 @@ impl Shared {
     }
 
     /// Tells the senders of new events, and of their copies, what came of them. None of them is on
-    /// its way any more: from here on those that were kept are remembered.
-    pub(super) fn landed(&self, landed: Vec<(New, Option<RecordId>)>, refused: KeepErrorKind) {
+    /// its way any more: from here on those that were kept are remembered, and count in these totals.
+    pub(super) fn landed(
+        &self,
+        landed: Vec<(New, Option<RecordId>)>,
+        totals: Option<Totals>,
+        refused: KeepErrorKind,
+    ) {
         let mut copies = Vec::new();
         {
+            // Counted once at each moment: on its way or in the file.
             let mut inbound = self.inbound();
+            if let Some(totals) = totals {
+                self.publish(totals);
+            }
             for (new, kept) in &landed {
                 let Incoming {
                     delivery,
@@ -503,8 +526,7 @@ impl Shared {
     }
 
     /// Publishes what the limits are checked against.
-    pub(super) fn publish_totals(&self, index: &Index) {
-        let totals = index.totals;
+    pub(super) fn publish(&self, totals: Totals) {
         self.events.store(totals.events, Ordering::Relaxed);
         self.bytes
             .store(totals.bytes + totals.dead_bytes, Ordering::Relaxed);

@@ -268,7 +268,7 @@ impl Writer {
             if !marks {
                 self.shared.seen.finish(identity);
             }
-            self.shared.publish_totals(index);
+            self.shared.publish(index.totals);
         }
     }
 
@@ -382,13 +382,16 @@ impl Writer {
         let most = self.shared.settings.max_bytes;
         let keep = self.shared.keep;
         let mut stored = index.totals.stored;
+        let mut early = true;
         for _ in 0..CLEANINGS {
-            let early = stored > most;
-            let due = index
-                .next_cleaning(now, false)
-                .or_else(|| early.then(|| index.next_cleaning(now, true)).flatten());
-            let Some(key) = due else { return false };
-            let cleaning = index.cleaning(key, now, keep);
+            let due = match index.next_due(now) {
+                Some(key) => Some((key, index.cleaning(key, now, keep))),
+                None if stored > most && early => index.next_early(),
+                None => None,
+            };
+            let Some((key, cleaning)) = due else {
+                return false;
+            };
             let changes = &mut plan.changes;
             let mut left = 0;
             match &cleaning {
@@ -408,6 +411,7 @@ impl Writer {
                         left = bytes;
                     }
                     None => {
+                        early = false;
                         index.postpone(key, now.saturating_add(60_000), keep);
                         continue;
                     }
@@ -476,7 +480,7 @@ impl Writer {
                 for (key, cleaning, left) in plan.cleanings {
                     index.cleaned(key, &cleaning, left, keep);
                 }
-                shared.publish_totals(&index);
+                let totals = index.totals;
                 drop(index);
                 let some_ready = !ready.is_empty();
                 {
@@ -486,7 +490,7 @@ impl Writer {
                     }
                 }
                 let answered = landed.len();
-                shared.landed(landed, KeepErrorKind::Storage);
+                shared.landed(landed, Some(totals), KeepErrorKind::Storage);
                 if some_ready {
                     shared.arrived.notify_one();
                 }
@@ -579,7 +583,8 @@ impl Writer {
 }
 
 fn refuse(shared: &Shared, new: Vec<New>, kind: KeepErrorKind) {
-    shared.landed(new.into_iter().map(|new| (new, None)).collect(), kind);
+    let landed = new.into_iter().map(|new| (new, None)).collect();
+    shared.landed(landed, None, kind);
 }
 
 fn entry(seq: u64, new: &New) -> Entry {

@@ -66,9 +66,9 @@ fn commit(index: &mut Index) -> Vec<(u64, Progress)> {
 
 /// The first time, to the millisecond, at which there is something to clean, and what.
 fn first_cleaning(index: &mut Index) -> Option<(u64, u64, Cleaning)> {
-    while let Some(&(at, _)) = index.due.iter().next() {
-        assert!(at == 0 || index.next_cleaning(at - 1, false).is_none());
-        let key = index.next_cleaning(at, false).unwrap();
+    while let Some(&(at, _)) = index.due.iter().chain(&index.forget).min() {
+        assert!(at == 0 || index.next_due(at - 1).is_none());
+        let key = index.next_due(at).unwrap();
         let cleaning = index.cleaning(key, at, KEEP);
         if cleaning != Cleaning::Nothing {
             return Some((at, key, cleaning));
@@ -163,7 +163,7 @@ fn an_event_that_is_not_finished_keeps_its_body_and_its_identity_for_ever() {
     assert_eq!(change, Change::Open);
     commit(&mut index);
     assert_eq!(first_cleaning(&mut index), None);
-    assert_eq!(index.next_cleaning(u64::MAX, true), None);
+    assert_eq!(index.next_early(), None);
     assert!(index.wants(1, &handler()));
 }
 
@@ -171,7 +171,7 @@ fn an_event_that_is_not_finished_keeps_its_body_and_its_identity_for_ever() {
 fn what_is_not_stored_is_not_cleaned_and_comes_again_when_it_is() {
     let mut index = index(&[(1, 2)]);
     done(&mut index, 1, 10);
-    assert_eq!(index.next_cleaning(1_010, false), Some(1));
+    assert_eq!(index.next_due(1_010), Some(1));
     assert_eq!(index.cleaning(1, 1_010, KEEP), Cleaning::Nothing);
     index.postpone(1, 1_010, KEEP);
     let rows = index.take_dirty();
@@ -198,14 +198,40 @@ fn over_the_limit_the_chunks_that_finished_first_give_way_and_no_others() {
     commit(&mut index);
     done(&mut index, 5, 1);
     for key in [3, 1] {
-        assert_eq!(index.next_cleaning(30, false), None);
-        assert_eq!(index.next_cleaning(30, true), Some(key));
-        assert_eq!(index.cleaning(key, 30, KEEP), Cleaning::Bodies);
+        assert_eq!(index.next_due(30), None);
+        assert_eq!(index.next_early(), Some((key, Cleaning::Bodies)));
         index.cleaned(key, &Cleaning::Bodies, 0, KEEP);
     }
     // Not finished, dead, not stored.
-    assert_eq!(index.next_cleaning(30, true), None);
+    assert_eq!(index.next_early(), None);
     assert_eq!(index.totals.stored, 300);
+}
+
+#[test]
+fn over_the_limit_finished_events_give_way_too_that_share_a_row_with_others() {
+    // As these ends are more than a minute apart, the row is not sealed.
+    let mut index = index(&[(1, 3), (11, 15), (21, 26)]);
+    done(&mut index, 1, 10);
+    done(&mut index, 2, 100_000);
+    done(&mut index, 11, 20);
+    done(&mut index, 21, 30);
+    commit(&mut index);
+    assert!(!index.is_sealed(1));
+    let mut early = Vec::new();
+    while let Some((key, cleaning)) = index.next_early() {
+        let left = match &cleaning {
+            Cleaning::BodiesBut(wanted) => wanted.len() as u64 * 100,
+            _ => 0,
+        };
+        index.cleaned(key, &cleaning, left, KEEP);
+        early.push((key, cleaning));
+    }
+    // Of the last row it is a fifth.
+    early.sort_by_key(|(key, _)| *key);
+    let but = Cleaning::BodiesBut(vec![12, 13, 14]);
+    assert_eq!(early, [(1, Cleaning::Bodies), (11, but)]);
+    assert_eq!(index.totals.stored, 300 + 500);
+    assert_eq!(index.totals.events, 3 + 4);
 }
 
 #[test]
