@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::record::{AttemptEnd as StoredEnd, AttemptRecord, Head, JobProgress, JobStage};
+use super::record::{AttemptEnd as StoredEnd, AttemptRecord, Head, JobProgress};
 use crate::event::{Delivery, Proof, StoredDelivery};
 use crate::inbox::{Attempt, AttemptEnd, Past, RecordId};
 use bytes::Bytes;
@@ -114,11 +114,4 @@ pub(super) fn delivery(head: &Head, body: Bytes) -> Option<Delivery> {
     let mut stored = StoredDelivery::new(body, head.identity, proof, time(head.kept_at));
     stored.content_type = head.content_type.as_deref().map(str::to_owned);
     stored.restore().ok()
-}
-
-pub(super) fn is_waiting(job: &JobProgress) -> Option<u64> {
-    match job.stage {
-        JobStage::Waiting { until } => Some(until),
-        _ => None,
-    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::convert;
 use super::index::Row;
 use super::ready::Again;
-use super::record::Head;
+use super::record::{Head, JobStage};
 use super::shared::Shared;
 use super::store::Loaded;
 use super::store_error::StoreError;
@@ -82,14 +82,14 @@ pub(super) fn load(shared: &Arc<Shared>) -> Result<bool, StoreError> {
                 ready.in_file = Some(event.seq);
             }
             for (handler, job) in event.open_jobs() {
-                if let Some(until) = convert::is_waiting(&job) {
+                if let JobStage::Waiting { since, millis } = job.stage {
                     let past = convert::past(&job);
                     let again = Again {
                         seq: event.seq,
                         handler,
                         past,
                     };
-                    let after = overdue(until, now, event.seq, shared.settings.spread);
+                    let after = still_waits(since, millis, now, event.seq, shared.settings.spread);
                     ready.push_found(again, after);
                 }
             }
@@ -105,10 +105,17 @@ pub(super) fn load(shared: &Arc<Shared>) -> Result<bool, StoreError> {
     Ok(damaged)
 }
 
-/// How long a job still waits that was to run at this time. What is overdue is spread over a few
-/// seconds, so that what waited while the process was down does not come all at once.
-pub(super) fn overdue(until: u64, now: u64, seq: u64, spread: Duration) -> Duration {
-    let left = until.saturating_sub(now);
+/// How long a job still waits: never longer than it was to, whatever became of the clock. What is
+/// overdue is spread over a few seconds, so that what waited while the process was down does not come
+/// all at once.
+pub(super) fn still_waits(
+    since: u64,
+    millis: u64,
+    now: u64,
+    seq: u64,
+    spread: Duration,
+) -> Duration {
+    let left = millis.saturating_sub(now.saturating_sub(since));
     if left > 0 {
         return Duration::from_millis(left);
     }

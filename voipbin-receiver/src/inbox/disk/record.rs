@@ -88,8 +88,11 @@ pub(crate) enum JobStage {
     Begun {
         at: u64,
     },
+    /// Both are kept, not the moment when they are over: a clock that was set back must not make
+    /// anything wait for longer.
     Waiting {
-        until: u64,
+        since: u64,
+        millis: u64,
     },
     Done {
         at: u64,

@@ -209,8 +209,8 @@ fn jobs(
                     JobStage::Begun { at } => Stage::Running {
                         since: convert::time(at),
                     },
-                    JobStage::Waiting { until } => Stage::Waiting {
-                        until: convert::time(until),
+                    JobStage::Waiting { since, millis } => Stage::Waiting {
+                        until: convert::time(since.saturating_add(millis)),
                     },
                     JobStage::Done { at } => Stage::Done {
                         at: convert::time(at),

@@ -15,7 +15,7 @@ use futures_util::FutureExt;
 use tokio::time::timeout;
 
 use super::faults::{Disk, Fault, Target};
-use super::load::overdue;
+use super::load::still_waits;
 use super::*;
 use crate::event::{Delivery, EventKey, Proof, StoredDelivery};
 use crate::handler::HandlerName;

@@ -190,9 +190,9 @@ impl Writer {
             Settled::Done => job.stage = JobStage::Done { at: now },
             Settled::Retry { failed, after } | Settled::Delayed { failed, after } => {
                 add(job, failed);
-                let after = super::convert::as_millis(after);
                 job.stage = JobStage::Waiting {
-                    until: now.saturating_add(after),
+                    since: now,
+                    millis: super::convert::as_millis(after),
                 };
             }
             Settled::Dead { failed } => {

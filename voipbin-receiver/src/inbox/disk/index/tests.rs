@@ -158,7 +158,10 @@ fn an_event_that_is_not_finished_keeps_its_body_and_its_identity_for_ever() {
     let mut index = index(&[(1, 2)]);
     assert_eq!(first_cleaning(&mut index), None);
     assert_eq!(index.cleaning(1, u64::MAX, KEEP), Cleaning::Nothing);
-    let waits = JobStage::Waiting { until: 7 };
+    let waits = JobStage::Waiting {
+        since: 5,
+        millis: 2,
+    };
     let change = index.change(1, &handler(), KEEP, |job| job.stage = waits);
     assert_eq!(change, Change::Open);
     commit(&mut index);

@@ -168,7 +168,7 @@ fn put_event(row: Vec<u8>, seq: u64, event: &EventProgress) -> Result<Vec<u8>, R
         let stage = match job.stage {
             JobStage::Queued => StageV1::Queued,
             JobStage::Begun { at } => StageV1::Begun { at },
-            JobStage::Waiting { until } => StageV1::Waiting { until },
+            JobStage::Waiting { since, millis } => StageV1::Waiting { since, millis },
             JobStage::Done { at } => StageV1::Done { at },
             JobStage::Dead { at } => StageV1::Dead { at },
         };
@@ -326,7 +326,7 @@ impl<'a> Reader<'a> {
             stage: match job.stage {
                 StageV1::Queued => JobStage::Queued,
                 StageV1::Begun { at } => JobStage::Begun { at },
-                StageV1::Waiting { until } => JobStage::Waiting { until },
+                StageV1::Waiting { since, millis } => JobStage::Waiting { since, millis },
                 StageV1::Done { at } => JobStage::Done { at },
                 StageV1::Dead { at } => JobStage::Dead { at },
             },

@@ -39,7 +39,10 @@ fn progress() -> Progress {
     let stages = [
         JobStage::Queued,
         JobStage::Begun { at: 1 },
-        JobStage::Waiting { until: u64::MAX },
+        JobStage::Waiting {
+            since: 2,
+            millis: u64::MAX,
+        },
         JobStage::Done { at: 3 },
         JobStage::Dead { at: 4 },
     ];
@@ -93,7 +96,7 @@ fn the_bytes_of_version_1_are_fixed() {
     assert_eq!(rows.each_ref().map(|row| crc32fast::hash(row)), FIXED);
 }
 
-const FIXED: [u32; 3] = [2_946_729_071, 813_163_681, 1_987_702_402];
+const FIXED: [u32; 3] = [2_946_729_071, 813_163_681, 3_557_511_229];
 
 #[test]
 fn the_length_of_a_body_is_taken_from_the_body() {

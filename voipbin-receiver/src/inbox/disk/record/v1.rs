@@ -54,7 +54,7 @@ pub(super) struct JobV1 {
 pub(super) enum StageV1 {
     Queued,
     Begun { at: u64 },
-    Waiting { until: u64 },
+    Waiting { since: u64, millis: u64 },
     Done { at: u64 },
     Dead { at: u64 },
 }

@@ -106,15 +106,41 @@ async fn a_job_that_waits_is_taken_up_with_its_time_and_what_came_of_it() {
 #[tokio::test]
 async fn what_should_have_run_while_there_was_no_process_is_spread_over_some_seconds() {
     let spread = Duration::from_secs(5);
-    let waits: Vec<Duration> = (1..=1000).map(|seq| overdue(10, 20, seq, spread)).collect();
+    let waits: Vec<Duration> = (1..=1000)
+        .map(|seq| still_waits(5, 5, 20, seq, spread))
+        .collect();
     assert!(waits.iter().all(|wait| *wait < spread));
     for second in 0..5 {
         let of_it = |wait: &&Duration| wait.as_secs() == second;
         let count = waits.iter().filter(of_it).count();
         assert!((100..300).contains(&count), "{count} in second {second}");
     }
-    assert_eq!(overdue(20, 10, 1, spread), Duration::from_millis(10));
-    assert_eq!(overdue(10, 20, 1, Duration::ZERO), Duration::ZERO);
+    assert_eq!(still_waits(5, 15, 10, 1, spread), Duration::from_millis(10));
+    assert_eq!(still_waits(5, 5, 20, 1, Duration::ZERO), Duration::ZERO);
+}
+
+#[tokio::test]
+async fn a_clock_that_was_years_ahead_makes_no_job_wait_longer_than_it_was_to() {
+    let clock = Arc::<Manual>::default();
+    let mut settings = settings();
+    settings.clock = Arc::<Manual>::clone(&clock);
+    let disk = Disk::new();
+    let inbox = open(&disk, settings.clone());
+    clock.advance(24 * 3650 * HOUR);
+    assert_eq!(keep(&inbox, 1).await.unwrap(), Kept::New);
+    let (failed, after) = (failed(), 2 * HOUR);
+    inbox.settle(&take_one(&inbox).await, Settled::Retry { failed, after });
+    assert!(flushed(&inbox).await);
+    // The clock is right again.
+    settings.clock = Arc::new(Manual::default());
+    let inbox = open(&disk.crash(0), settings);
+    let taken = timeout(Duration::from_millis(5), inbox.take(1)).await;
+    assert!(taken.is_err());
+    let Next::Wait(Some(due)) = inbox.shared().ready().next(1) else {
+        panic!("it does not wait")
+    };
+    let left = due.duration_since(tokio::time::Instant::now());
+    assert!(left <= 2 * HOUR && left > HOUR, "{left:?}");
 }
 
 #[tokio::test]
