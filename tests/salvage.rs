@@ -135,7 +135,7 @@ async fn salvage_overwrites_nothing() {
     let directory = tempfile::tempdir().unwrap();
     fill(directory.path()).await;
     let error = DiskInbox::salvage(directory.path(), directory.path()).unwrap_err();
-    assert_eq!(error.kind(), DiskInboxErrorKind::Io);
+    assert_eq!(error.kind(), DiskInboxErrorKind::AlreadyExists);
     assert_eq!(
         DiskInbox::open(directory.path()).unwrap().stats().events,
         400

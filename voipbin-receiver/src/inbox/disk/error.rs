@@ -20,17 +20,26 @@ pub struct DiskInboxError {
 pub enum DiskInboxErrorKind {
     /// The directory or a file in it cannot be created, read or written.
     Io,
+    /// The path is empty, or names a file.
+    NotADirectory,
+    /// There is no inbox to bring back.
+    NotFound,
+    /// There is an inbox where one was to be brought back to.
+    AlreadyExists,
     /// There is no room left on the file system or within a quota.
     NoSpace,
     /// The file is not as it was written.
     Damaged,
     /// A later release wrote it.
     NewerFormat,
-    /// Another inbox uses the directory.
+    /// Another process uses the directory.
     Locked {
-        /// The process it belongs to, where that is known.
+        /// Which one, where that is known.
         holder: Option<u32>,
     },
+    /// This process uses the directory: there is a handle to its inbox, a receiver has one, or it is
+    /// being closed.
+    AlreadyOpen,
 }
 
 impl DiskInboxError {
@@ -48,14 +57,19 @@ impl DiskInboxError {
         }
     }
 
+    pub(super) fn new(directory: &Path, kind: DiskInboxErrorKind) -> Self {
+        Self {
+            kind,
+            directory: directory.to_owned(),
+            source: None,
+        }
+    }
+
     pub(super) fn locked(directory: &Path, error: LockError) -> Self {
         match error {
             LockError::Io(error) => Self::io(directory, error),
-            LockError::Held(holder) => Self {
-                kind: DiskInboxErrorKind::Locked { holder },
-                directory: directory.to_owned(),
-                source: None,
-            },
+            LockError::Held(holder) => Self::new(directory, DiskInboxErrorKind::Locked { holder }),
+            LockError::Here => Self::new(directory, DiskInboxErrorKind::AlreadyOpen),
         }
     }
 
@@ -85,9 +99,25 @@ impl fmt::Display for DiskInboxError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let directory = self.directory.display();
         match self.kind {
-            DiskInboxErrorKind::Io => {
-                write!(f, "the inbox in {directory} cannot be read or written")
+            DiskInboxErrorKind::Io => write!(
+                f,
+                "the inbox in {directory} cannot be read or written: check the path, its permissions and the disk"
+            ),
+            DiskInboxErrorKind::NotADirectory if self.directory.as_os_str().is_empty() => {
+                f.write_str("an inbox on disk needs a directory and the path is empty: name one")
             }
+            DiskInboxErrorKind::NotADirectory => write!(
+                f,
+                "an inbox on disk needs a directory and {directory} is none: name another path"
+            ),
+            DiskInboxErrorKind::NotFound => write!(
+                f,
+                "there is no inbox in {directory}: name the directory that holds the file events.redb"
+            ),
+            DiskInboxErrorKind::AlreadyExists => write!(
+                f,
+                "there is an inbox in {directory} already: name an empty directory, or one that is not there"
+            ),
             DiskInboxErrorKind::NoSpace => {
                 write!(f, "there is no room left for the inbox in {directory}")
             }
@@ -107,7 +137,11 @@ impl fmt::Display for DiskInboxError {
             ),
             DiskInboxErrorKind::Locked { holder: None } => write!(
                 f,
-                "the inbox in {directory} is in use: stop the other one, or give this one a directory of its own"
+                "the inbox in {directory} is in use by another process: stop it, or give this one a directory of its own"
+            ),
+            DiskInboxErrorKind::AlreadyOpen => write!(
+                f,
+                "this process has the inbox in {directory} open: use a clone of that one, or shut its receiver down and wait for `closed().await` first"
             ),
         }
     }

@@ -49,7 +49,7 @@ use tokio::time::{sleep, sleep_until};
 
 pub use self::error::{DiskInboxError, DiskInboxErrorKind};
 use self::load::load;
-use self::lock::DirLock;
+use self::lock::{DirLock, User};
 use self::read::{Fetched, fetch, read, read_again, read_from};
 use self::ready::{Again, Next};
 pub use self::rescue::SalvageReport;
@@ -116,6 +116,7 @@ pub struct DiskInbox(Arc<Handle>);
 /// The writer ends with the last of these.
 struct Handle {
     shared: Arc<Shared>,
+    _user: Option<User>,
 }
 
 impl Drop for Handle {
@@ -172,9 +173,10 @@ impl DiskInbox {
 
     fn with(settings: Settings) -> Result<Self, DiskInboxError> {
         let directory = settings.directory.clone();
-        create(&directory).map_err(|error| DiskInboxError::io(&directory, error))?;
-        let lock = DirLock::acquire(&directory.join(LOCK_FILE))
+        create(&directory)?;
+        let lock = DirLock::acquire(&directory, LOCK_FILE)
             .map_err(|error| DiskInboxError::locked(&directory, error))?;
+        warn_if_others_may(&directory);
         let path = directory.join(EVENTS_FILE);
         let checked = lock.unclean_starts() >= DOUBTFUL_STARTS;
         if checked {
@@ -212,6 +214,7 @@ impl DiskInbox {
             *store = Some(open(true)?);
         }
         let open = Box::new(move || open(false));
+        let user = lock.as_ref().map(DirLock::user);
         let writer = Writer::new(Arc::clone(&shared), open, lock);
         let held = Arc::clone(&shared);
         let run = move || {
@@ -225,7 +228,10 @@ impl DiskInbox {
             .name("voipbin-inbox".into())
             .spawn(run)
             .map_err(|error| StoreError::caused(StoreErrorKind::Io, error))?;
-        Ok(Self(Arc::new(Handle { shared })))
+        Ok(Self(Arc::new(Handle {
+            shared,
+            _user: user,
+        })))
     }
 
     fn shared(&self) -> &Arc<Shared> {
@@ -240,12 +246,42 @@ impl DiskInbox {
     }
 }
 
-fn create(directory: &Path) -> std::io::Result<()> {
+fn create(directory: &Path) -> Result<(), DiskInboxError> {
+    let none = || DiskInboxError::new(directory, DiskInboxErrorKind::NotADirectory);
+    if directory.as_os_str().is_empty() {
+        return Err(none());
+    }
     let mut builder = DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(directory)
+    let created = builder.create(directory);
+    created.map_err(|error| match directory.ancestors().any(Path::is_file) {
+        true => none(),
+        false => DiskInboxError::io(directory, error),
+    })
+}
+
+/// Bodies are personal data. A directory that somebody made may be for others too, so its mode is left
+/// as it is; the file in it is for its owner alone.
+fn warn_if_others_may(directory: &Path) {
+    #[cfg(unix)]
+    for path in [directory.to_owned(), directory.join(EVENTS_FILE)] {
+        let mode = std::fs::metadata(&path)
+            .map(|metadata| std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()));
+        if let Ok(mode) = mode
+            && mode & 0o077 != 0
+        {
+            tracing::warn!(
+                path = %path.display(),
+                mode = format_args!("{:o}", mode & 0o777),
+                "others than the owner may use this part of the inbox, which holds personal data: \
+                 take the permission away with `chmod go=`"
+            );
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = directory;
 }
 
 impl fmt::Debug for DiskInbox {

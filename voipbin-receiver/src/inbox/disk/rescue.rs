@@ -2,13 +2,13 @@
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::io;
+use std::io::ErrorKind;
 use std::mem;
 use std::path::Path;
 
 use bytes::Bytes;
 
-use super::error::DiskInboxError;
+use super::error::{DiskInboxError, DiskInboxErrorKind};
 use super::lock::DirLock;
 use super::record::{Chunk, EventProgress, Head, JobStage, Progress};
 use super::salvage::{SalvagedEvent, salvage};
@@ -68,17 +68,24 @@ impl DiskInbox {
     ) -> Result<SalvageReport, DiskInboxError> {
         let (from, to) = (damaged.as_ref(), new.as_ref());
         let failed = |error| DiskInboxError::io(from, error);
-        let file = File::open(from.join(EVENTS_FILE)).map_err(failed)?;
-        let _old = DirLock::acquire(&from.join(LOCK_FILE))
-            .map_err(|error| DiskInboxError::locked(from, error))?;
-        create(to).map_err(|error| DiskInboxError::io(to, error))?;
+        let file = File::open(from.join(EVENTS_FILE)).map_err(|error| match error.kind() {
+            ErrorKind::NotFound | ErrorKind::NotADirectory => {
+                DiskInboxError::new(from, DiskInboxErrorKind::NotFound)
+            }
+            _ => failed(error),
+        })?;
         let path = to.join(EVENTS_FILE);
         if path.exists() {
-            let exists = io::Error::from(io::ErrorKind::AlreadyExists);
-            return Err(DiskInboxError::io(to, exists));
+            return Err(DiskInboxError::new(to, DiskInboxErrorKind::AlreadyExists));
         }
-        let _new = DirLock::acquire(&to.join(LOCK_FILE))
-            .map_err(|error| DiskInboxError::locked(to, error))?;
+        let _old = DirLock::acquire(from, LOCK_FILE)
+            .map_err(|error| DiskInboxError::locked(from, error))?;
+        create(to)?;
+        let _new =
+            DirLock::acquire(to, LOCK_FILE).map_err(|error| DiskInboxError::locked(to, error))?;
+        if path.exists() {
+            return Err(DiskInboxError::new(to, DiskInboxErrorKind::AlreadyExists));
+        }
         let store =
             Store::open(&path, CACHE_BYTES).map_err(|error| DiskInboxError::store(to, error))?;
         let mut rescue = Rescue::new(&store);

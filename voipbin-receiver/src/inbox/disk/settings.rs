@@ -129,13 +129,15 @@ impl DiskInboxBuilder {
         self
     }
 
-    /// Opens the inbox, and creates its directory when there is none.
+    /// Opens the inbox, and creates its directory when there is none, for its owner alone. The mode of
+    /// one that is there stays as it is; where others may use it, that is logged as a warning.
     ///
     /// It blocks: a moment for an empty one, a second or two for a million unfinished events.
     ///
     /// # Errors
     ///
-    /// When the directory cannot be used, is in use, or holds a file that cannot be read;
+    /// When the path is no directory, or one that cannot be used, is in use by another process or by
+    /// this one, or holds a file that cannot be read;
     /// [`DiskInboxError`] says which and what to do. Nothing is changed then.
     pub fn open(self) -> Result<DiskInbox, DiskInboxError> {
         DiskInbox::with(self.0)

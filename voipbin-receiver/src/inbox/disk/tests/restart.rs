@@ -304,16 +304,51 @@ async fn an_open_event_whose_bytes_are_gone_is_a_dead_letter_and_told() {
 }
 
 #[tokio::test]
-async fn one_process_at_a_time_uses_a_directory_and_the_next_one_is_told_which() {
+async fn a_directory_that_this_process_has_open_is_refused_at_once_and_free_when_it_is_closed() {
     let directory = tempfile::tempdir().unwrap();
     let inbox = DiskInbox::open(directory.path()).unwrap();
-    let path = directory.path().to_owned();
-    let second = tokio::task::spawn_blocking(move || DiskInbox::open(path));
-    let error = second.await.unwrap().unwrap_err();
-    let holder = Some(std::process::id());
-    assert_eq!(error.kind(), DiskInboxErrorKind::Locked { holder });
+    let again = || DiskInbox::open(directory.path().join(".")).map_err(|error| error.kind());
+    assert_eq!(again().unwrap_err(), DiskInboxErrorKind::AlreadyOpen);
     assert_eq!(keep(&inbox, 1).await.unwrap(), Kept::New);
-    closed(inbox).await;
-    let inbox = DiskInbox::open(directory.path()).unwrap();
-    assert_eq!(inbox.stats().events, 1);
+    let handle = inbox.clone();
+    drop(inbox);
+    assert_eq!(again().unwrap_err(), DiskInboxErrorKind::AlreadyOpen);
+    closed(handle).await;
+    // While it is being closed the next one waits.
+    for _ in 0..3 {
+        assert_eq!(again().unwrap().stats().events, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_directory_of_another_process_is_refused_with_its_number() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut other = std::fs::File::create(directory.path().join(LOCK_FILE)).unwrap();
+    // As in another container, it may have the same.
+    let holder = std::process::id();
+    io::Write::write_all(&mut other, format!("{holder} 0\n").as_bytes()).unwrap();
+    other.lock().unwrap();
+    let error = DiskInbox::open(directory.path()).unwrap_err();
+    let holder = Some(holder);
+    assert_eq!(error.kind(), DiskInboxErrorKind::Locked { holder });
+    drop(other);
+    DiskInbox::open(directory.path()).unwrap();
+}
+
+#[tokio::test]
+async fn a_path_that_is_no_directory_is_told_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    for path in [Path::new(""), &file, &file.join("within")] {
+        let kind = DiskInbox::open(path).map_err(|error| error.kind());
+        assert_eq!(kind.unwrap_err(), DiskInboxErrorKind::NotADirectory);
+    }
+    let empty = directory.path().join("empty");
+    for nothing in [&empty, &file] {
+        let kind = DiskInbox::salvage(nothing, directory.path().join("new"));
+        let kind = kind.map_err(|error| error.kind());
+        assert_eq!(kind, Err(DiskInboxErrorKind::NotFound));
+    }
+    assert!(!directory.path().join("new").exists());
 }
