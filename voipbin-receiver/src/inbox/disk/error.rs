@@ -79,7 +79,9 @@ impl DiskInboxError {
             StoreErrorKind::Damaged => DiskInboxErrorKind::Damaged,
             StoreErrorKind::NewerFormat { .. } => DiskInboxErrorKind::NewerFormat,
             StoreErrorKind::Locked => DiskInboxErrorKind::Locked { holder: None },
-            StoreErrorKind::Io | StoreErrorKind::Closed => DiskInboxErrorKind::Io,
+            StoreErrorKind::Io | StoreErrorKind::Moved | StoreErrorKind::Closed => {
+                DiskInboxErrorKind::Io
+            }
         };
         Self {
             kind,

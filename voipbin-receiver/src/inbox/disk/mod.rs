@@ -21,6 +21,7 @@ mod faults;
 mod index;
 mod load;
 mod lock;
+mod place;
 mod read;
 mod ready;
 mod record;
@@ -50,13 +51,13 @@ use tokio::time::{sleep, sleep_until};
 pub use self::error::{DiskInboxError, DiskInboxErrorKind};
 use self::load::load;
 use self::lock::{DirLock, User};
+use self::place::{FilePlace, Place};
 use self::read::{Fetched, fetch, read, read_again, read_from};
 use self::ready::{Again, Next};
 pub use self::rescue::SalvageReport;
 pub use self::settings::DiskInboxBuilder;
 use self::settings::Settings;
 use self::shared::{Begin, Command, Outcome, Shared};
-use self::store::Store;
 use self::store_error::{StoreError, StoreErrorKind};
 use self::writer::Writer;
 use super::{
@@ -184,26 +185,18 @@ impl DiskInbox {
                 "several processes in a row died while they wrote to the inbox: checking its file"
             );
         }
-        let open = move |check: bool| {
-            if check {
-                Store::open_checked(&path, CACHE_BYTES)
-            } else {
-                Store::open(&path, CACHE_BYTES)
-            }
-        };
-        Self::on(settings, open, checked, Some(lock))
+        Self::on(settings, FilePlace::new(path), checked, Some(lock))
             .map_err(|error| DiskInboxError::store(&directory, error))
     }
 
-    /// An inbox on whatever `open` opens, now and again after a failure; with a check of all of it
-    /// where that is asked for.
+    /// An inbox on whatever this opens; with a check of all of it where that is asked for.
     fn on(
         settings: Settings,
-        open: impl Fn(bool) -> Result<Store, StoreError> + Send + 'static,
+        place: impl Place,
         check: bool,
         lock: Option<DirLock>,
     ) -> Result<Self, StoreError> {
-        let shared = Arc::new(Shared::new(settings, open(check)?));
+        let shared = Arc::new(Shared::new(settings, place.open(check)?));
         let damaged = load(&shared)?;
         if damaged && !check {
             // Where rows are damaged the tables may be: nothing is written before that is known.
@@ -211,11 +204,10 @@ impl DiskInbox {
             if let Some(store) = store.take() {
                 store.abandon();
             }
-            *store = Some(open(true)?);
+            *store = Some(place.open(true)?);
         }
-        let open = Box::new(move || open(false));
         let user = lock.as_ref().map(DirLock::user);
-        let writer = Writer::new(Arc::clone(&shared), open, lock);
+        let writer = Writer::new(Arc::clone(&shared), Box::new(place), lock);
         let held = Arc::clone(&shared);
         let run = move || {
             let lock = writer.run();

@@ -9,6 +9,7 @@ mod backend;
 mod load;
 
 use std::fmt;
+use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -20,7 +21,8 @@ use redb::{
     StorageBackend, Table, TableDefinition, TableError, WriteTransaction,
 };
 
-use self::backend::{Measured, open_file};
+use self::backend::Measured;
+pub(crate) use self::backend::open_file;
 #[cfg(test)]
 pub(crate) use self::load::Damage;
 pub(crate) use self::load::Loaded;
@@ -99,13 +101,18 @@ impl Store {
     /// Opens a file, or creates it, readable by its owner alone. `cache_bytes` bounds the memory
     /// that pages are kept in.
     pub(crate) fn open(path: &Path, cache_bytes: usize) -> Result<Self, StoreError> {
-        Self::open_on(file(path)?, cache_bytes)
+        Self::open_file(open_file(path)?, cache_bytes)
+    }
+
+    /// Opens a file, which may be empty.
+    pub(crate) fn open_file(file: File, cache_bytes: usize) -> Result<Self, StoreError> {
+        Self::open_on(backend(file)?, cache_bytes)
     }
 
     /// The same, and reads every page and checks it. To be used when there is reason to doubt the
     /// file: [`load`](Self::load) told of damage, or the process was aborted.
-    pub(crate) fn open_checked(path: &Path, cache_bytes: usize) -> Result<Self, StoreError> {
-        Self::open_checked_on(file(path)?, cache_bytes)
+    pub(crate) fn open_checked(file: File, cache_bytes: usize) -> Result<Self, StoreError> {
+        Self::open_checked_on(backend(file)?, cache_bytes)
     }
 
     /// Opens anything that can store bytes.
@@ -265,8 +272,8 @@ impl Drop for Store {
     }
 }
 
-fn file(path: &Path) -> Result<FileBackend, StoreError> {
-    Ok(FileBackend::new(open_file(path)?).map_err(redb::Error::from)?)
+fn backend(file: File) -> Result<FileBackend, StoreError> {
+    Ok(FileBackend::new(file).map_err(redb::Error::from)?)
 }
 
 /// Turns a panic into an error.

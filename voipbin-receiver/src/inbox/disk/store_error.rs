@@ -28,6 +28,8 @@ pub(crate) enum StoreErrorKind {
     },
     /// Another process, or another inbox of this one, has it open.
     Locked,
+    /// It is not where it was, or another one is.
+    Moved,
     /// It failed before. It must be opened anew.
     Closed,
 }
@@ -82,6 +84,10 @@ impl fmt::Display for StoreError {
             ),
             StoreErrorKind::Locked => f.write_str(
                 "the inbox's file is open already: stop the other receiver or give it another file",
+            ),
+            StoreErrorKind::Moved => f.write_str(
+                "the inbox's file was moved, replaced or removed: put back the one that was there, or \
+                 start the process anew to go on with what is there now",
             ),
             StoreErrorKind::Closed => {
                 f.write_str("the inbox's file failed before: it must be opened anew")

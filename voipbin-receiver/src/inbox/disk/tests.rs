@@ -1,6 +1,7 @@
 //! The whole inbox, on a disk that loses power, runs full and fails.
 
 mod failure;
+mod moved;
 mod order;
 mod restart;
 mod room;
@@ -16,6 +17,7 @@ use tokio::time::timeout;
 
 use super::faults::{Disk, Fault, Target};
 use super::load::still_waits;
+use super::store::Store;
 use super::*;
 use crate::event::{Delivery, EventKey, Proof, StoredDelivery};
 use crate::handler::HandlerName;

@@ -12,10 +12,11 @@ use tokio::sync::oneshot;
 use super::convert::{add, head};
 use super::index::{Change, Cleaning, Event, Index};
 use super::lock::DirLock;
+use super::place::Place;
 use super::record::{Chunk, JobStage, Progress, RecordError};
 use super::shared::{Begin, Command, New, Outcome, Shared, Told, Work};
 use super::store::{Changes, Loaded, Store};
-use super::store_error::StoreError;
+use super::store_error::{StoreError, StoreErrorKind};
 use crate::handler::HandlerName;
 use crate::inbox::{Entry, Incoming, Jobs, KeepErrorKind, RecordId, Repeats, Settled, Starter};
 
@@ -35,7 +36,11 @@ const COMPACT_MOST: u64 = 32 << 20;
 
 pub(super) struct Writer {
     shared: Arc<Shared>,
-    open: Box<dyn Fn() -> Result<Store, StoreError> + Send>,
+    place: Box<dyn Place>,
+    /// Whether the file is not where it was. It stays open then: what is in it may be nowhere else.
+    moved: bool,
+    /// What was last told of, and when.
+    told: Option<(StoreErrorKind, Instant)>,
     next_tick: Instant,
     /// Attempts that wait for their record to be stored.
     starters: Vec<Starter>,
@@ -68,15 +73,13 @@ struct Plan {
 }
 
 impl Writer {
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        open: Box<dyn Fn() -> Result<Store, StoreError> + Send>,
-        lock: Option<DirLock>,
-    ) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, place: Box<dyn Place>, lock: Option<DirLock>) -> Self {
         let next_seq = shared.index().next_seq();
         Self {
             shared,
-            open,
+            place,
+            moved: false,
+            told: None,
             next_tick: Instant::now(),
             starters: Vec::new(),
             flushes: Vec::new(),
@@ -132,7 +135,8 @@ impl Writer {
                 self.obey(&mut index, command, now);
             }
         }
-        if self.is_in_need() && !self.reopen() {
+        self.look();
+        if self.moved || (self.is_in_need() && !self.reopen()) {
             // Whoever waits for what cannot be stored now waits in vain.
             self.flushes.clear();
             return refuse(&shared, new, KeepErrorKind::Storage);
@@ -522,15 +526,47 @@ impl Writer {
     }
 
     fn fail(&mut self, error: &StoreError) {
+        /// What lasts is told of now and then.
+        const QUIET: Duration = Duration::from_secs(60);
         self.shared.failing.store(true, Ordering::Relaxed);
         self.flushes.clear();
-        self.next_tick = Instant::now() + self.shared.settings.tick;
+        let now = Instant::now();
+        self.next_tick = now + self.shared.settings.tick;
+        if let Some((kind, at)) = self.told
+            && kind == error.kind()
+            && now.duration_since(at) < QUIET
+        {
+            return;
+        }
+        self.told = Some((error.kind(), now));
         let cause = std::error::Error::source(error).map(ToString::to_string);
         tracing::error!(
             %error,
             cause,
             "the inbox cannot write: new events are refused until it can"
         );
+    }
+
+    /// Looks whether the file is where it was. What is written into one that is not would be lost.
+    fn look(&mut self) {
+        match self.place.look() {
+            Err(error) => {
+                self.moved = true;
+                self.fail(&error);
+            }
+            Ok(()) if self.moved => {
+                self.moved = false;
+                self.recovered();
+            }
+            Ok(()) => {}
+        }
+    }
+
+    fn recovered(&mut self) {
+        tracing::info!("the inbox's file can be written again");
+        self.told = None;
+        self.shared.failing.store(false, Ordering::Relaxed);
+        self.shared.arrived.notify_waiters();
     }
 
     /// Whether a write failed, or somebody's read.
@@ -550,13 +586,11 @@ impl Writer {
             .write()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         *store = None;
-        match (self.open)() {
+        match self.place.open(false) {
             Ok(opened) => {
                 *store = Some(opened);
                 drop(store);
-                tracing::info!("the inbox's file is open again");
-                self.shared.failing.store(false, Ordering::Relaxed);
-                self.shared.arrived.notify_waiters();
+                self.recovered();
                 true
             }
             Err(error) => {
