@@ -1,10 +1,17 @@
 //! Which events the file holds and how far each of them has come: in memory, as of the last commit
 //! and all that was said since.
 
+mod chunk;
+mod cleaning;
+mod event;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::convert::add_record;
-use super::record::{AttemptRecord, EventProgress, Head, Heads, JobProgress, JobStage, Progress};
+use self::chunk::Chunk;
+pub(super) use self::cleaning::Cleaning;
+pub(super) use self::event::{Event, fresh};
+use self::event::{Stage, begun, resumed};
+use super::record::{Head, Heads, JobProgress, Progress};
 use crate::event::EventKey;
 use crate::handler::HandlerName;
 use crate::inbox::Jobs;
@@ -41,48 +48,6 @@ pub(super) struct Totals {
     pub(super) stored: u64,
 }
 
-struct Chunk {
-    /// In order of their numbers. Empty once all of them are finished and none is dead.
-    events: Vec<Event>,
-    last_seq: u64,
-    generation: u64,
-    /// Bytes of the bodies in the file.
-    stored: u64,
-    has_bodies: bool,
-    /// When the last of them was kept: Unix time in milliseconds, as all times here.
-    newest: u64,
-    due: Option<u64>,
-}
-
-pub(super) struct Event {
-    pub(super) seq: u64,
-    pub(super) identity: EventKey,
-    pub(super) kept_at: u64,
-    pub(super) body_len: u32,
-    pub(super) marks: bool,
-    /// Whether its body is still in the file.
-    has_body: bool,
-    pub(super) jobs: Jobs,
-    stage: Stage,
-}
-
-enum Stage {
-    Fresh,
-    /// One for each job.
-    Open(Box<[JobProgress]>),
-    /// As [`Stage::Open`]; each is done or dead, and at least one is dead.
-    Dead {
-        jobs: Box<[JobProgress]>,
-        at: u64,
-    },
-    Finished {
-        at: u64,
-    },
-    Discarded {
-        at: u64,
-    },
-}
-
 /// What the file holds of a chunk, the bodies aside.
 pub(super) struct Row {
     pub(super) key: u64,
@@ -110,206 +75,6 @@ pub(super) struct Keep {
     pub(super) done: u64,
     pub(super) dead: u64,
     pub(super) identities: u64,
-}
-
-/// What may be removed of a chunk.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Cleaning {
-    /// Nothing as yet.
-    Nothing,
-    /// All bodies, while the identities are still remembered.
-    Bodies,
-    /// The bodies of all events but these.
-    BodiesBut(Vec<u64>),
-    /// Everything.
-    All,
-}
-
-impl Event {
-    pub(super) fn new(head: &Head, jobs: Jobs) -> Self {
-        Self {
-            seq: head.seq,
-            identity: head.identity,
-            kept_at: head.kept_at,
-            body_len: head.body_len,
-            marks: head.marks,
-            has_body: true,
-            // An event for nobody is finished as it comes: its identity is all that is kept.
-            stage: if jobs.is_empty() {
-                Stage::Finished { at: head.kept_at }
-            } else {
-                Stage::Fresh
-            },
-            jobs,
-        }
-    }
-
-    /// Takes what is stored over. An attempt without an end was cut short by the death of the
-    /// process.
-    fn resume(&mut self, progress: EventProgress) {
-        self.stage = match progress {
-            EventProgress::Finished { at } => Stage::Finished { at },
-            EventProgress::Discarded { at } => Stage::Discarded { at },
-            EventProgress::Jobs(_) if self.jobs.is_empty() => return,
-            EventProgress::Jobs(mut jobs) => {
-                jobs.resize_with(self.jobs.len(), fresh);
-                for job in &mut jobs {
-                    if let JobStage::Begun { at } = job.stage {
-                        job.stage = JobStage::Queued;
-                        let interrupted = AttemptRecord {
-                            at,
-                            millis: 0,
-                            ended: super::record::AttemptEnd::Interrupted,
-                        };
-                        add_record(job, interrupted);
-                    }
-                }
-                Stage::of(jobs.into_boxed_slice())
-            }
-        };
-    }
-
-    pub(super) fn is_open(&self) -> bool {
-        matches!(self.stage, Stage::Fresh | Stage::Open(_))
-    }
-
-    /// Its jobs that are not done or dead, with how far each has come.
-    pub(super) fn open_jobs(&self) -> Vec<(HandlerName, JobProgress)> {
-        let names = self.jobs.iter().cloned();
-        match &self.stage {
-            Stage::Fresh => names.map(|name| (name, fresh())).collect(),
-            Stage::Open(jobs) => names
-                .zip(jobs.iter().cloned())
-                .filter(|(_, job)| !job.has_ended())
-                .collect(),
-            Stage::Dead { .. } | Stage::Finished { .. } | Stage::Discarded { .. } => Vec::new(),
-        }
-    }
-
-    fn dead_jobs(&self) -> usize {
-        match &self.stage {
-            Stage::Open(jobs) | Stage::Dead { jobs, .. } => {
-                jobs.iter().filter(|job| job.is_dead()).count()
-            }
-            _ => 0,
-        }
-    }
-
-    fn progress(&self) -> Option<EventProgress> {
-        match &self.stage {
-            Stage::Fresh => None,
-            Stage::Open(jobs) | Stage::Dead { jobs, .. } => {
-                Some(EventProgress::Jobs(jobs.to_vec()))
-            }
-            Stage::Finished { at } => Some(EventProgress::Finished { at: *at }),
-            Stage::Discarded { at } => Some(EventProgress::Discarded { at: *at }),
-        }
-    }
-
-    /// Until when its body is wanted; `None` while it is not finished.
-    fn wanted_until(&self, keep: Keep) -> Option<u64> {
-        match self.stage {
-            Stage::Fresh | Stage::Open(_) => None,
-            Stage::Dead { at, .. } => Some(at.saturating_add(keep.dead)),
-            Stage::Finished { at } => Some(at.saturating_add(keep.done)),
-            Stage::Discarded { at } => Some(at),
-        }
-    }
-
-    /// Its body is removed. What is left is that it is finished.
-    fn forget_body(&mut self) {
-        self.has_body = false;
-        if let Stage::Dead { at, .. } = self.stage {
-            self.stage = Stage::Finished { at };
-        }
-    }
-
-    fn is_over(&self) -> bool {
-        matches!(self.stage, Stage::Finished { .. } | Stage::Discarded { .. })
-    }
-}
-
-impl Stage {
-    fn of(jobs: Box<[JobProgress]>) -> Self {
-        if jobs.iter().any(|job| !job.has_ended()) {
-            return Self::Open(jobs);
-        }
-        let at = jobs.iter().filter_map(JobProgress::ended_at).max();
-        let at = at.unwrap_or_default();
-        if jobs.iter().any(JobProgress::is_dead) {
-            Self::Dead { jobs, at }
-        } else {
-            Self::Finished { at }
-        }
-    }
-}
-
-pub(super) fn fresh() -> JobProgress {
-    JobProgress {
-        attempts: 0,
-        stage: JobStage::Queued,
-        history: Vec::new(),
-    }
-}
-
-impl JobProgress {
-    pub(super) fn has_ended(&self) -> bool {
-        self.ended_at().is_some()
-    }
-
-    fn is_dead(&self) -> bool {
-        matches!(self.stage, JobStage::Dead { .. })
-    }
-
-    fn ended_at(&self) -> Option<u64> {
-        match self.stage {
-            JobStage::Done { at } | JobStage::Dead { at } => Some(at),
-            _ => None,
-        }
-    }
-}
-
-impl Chunk {
-    /// When the first and the last of its bodies are over, and whether each of them ever will be.
-    fn span(&self, keep: Keep) -> Option<(u64, u64)> {
-        let bodies = self.events.iter().filter(|event| event.has_body);
-        let mut span: Option<(u64, u64)> = None;
-        for event in bodies {
-            let until = event.wanted_until(keep).unwrap_or(u64::MAX);
-            let (first, last) = span.unwrap_or((until, until));
-            span = Some((first.min(until), last.max(until)));
-        }
-        span
-    }
-
-    /// Lets go of events that are over and go together.
-    fn seal(&mut self, keep: Keep) {
-        let together = self
-            .span(keep)
-            .is_none_or(|(first, last)| last - first <= TOGETHER);
-        if together && self.events.iter().all(Event::is_over) {
-            self.events = Vec::new();
-        }
-    }
-
-    /// When something of it may be removed.
-    fn next_due(&self, keep: Keep) -> Option<u64> {
-        if !self.has_bodies {
-            return Some(self.newest.saturating_add(keep.identities));
-        }
-        let (first, last) = self.span(keep)?;
-        let due = if last - first <= TOGETHER {
-            last
-        } else {
-            first.saturating_add(TOGETHER)
-        };
-        (due < u64::MAX).then_some(due)
-    }
-
-    fn event(&mut self, seq: u64) -> Option<&mut Event> {
-        let place = self.events.binary_search_by_key(&seq, |event| event.seq);
-        self.events.get_mut(place.ok()?)
-    }
 }
 
 impl Index {
@@ -556,62 +321,6 @@ impl Index {
         self.dirty.extend(keys);
     }
 
-    /// The next chunk to clean whose time has come.
-    pub(super) fn next_due(&mut self, now: u64) -> Option<u64> {
-        let due = [&self.due, &self.forget]
-            .into_iter()
-            .filter_map(|due| due.first().copied());
-        let (_, key) = due.min().filter(|(at, _)| *at <= now)?;
-        self.unschedule(key);
-        Some(key)
-    }
-
-    /// The chunk with bodies that were to go first of those that may go before their time, and what
-    /// may be removed of it. To write a row anew must be worth it: a quarter of it goes at least.
-    ///
-    /// It looks at so many of them, and goes on from there the next time.
-    pub(super) fn next_early(&mut self) -> Option<(u64, Cleaning)> {
-        const LOOKS: usize = 1000;
-        let mut looks = 0;
-        let early = self
-            .due
-            .range(self.early_from..)
-            .take(LOOKS)
-            .find_map(|place| {
-                looks += 1;
-                self.early_from = *place;
-                let (_, key) = place;
-                let chunk = self.chunks.get(key)?;
-                if self.dirty.contains(key) {
-                    return None;
-                }
-                let bodies = chunk.events.iter().filter(|event| event.has_body);
-                let (over, wanted): (Vec<_>, Vec<_>) = bodies.partition(|event| event.is_over());
-                if wanted.is_empty() {
-                    return Some((*key, Cleaning::Bodies));
-                }
-                let gone: u64 = over.iter().map(|event| u64::from(event.body_len)).sum();
-                let wanted = || wanted.iter().map(|event| event.seq).collect();
-                (gone > 0 && gone >= chunk.stored / 4)
-                    .then(|| (*key, Cleaning::BodiesBut(wanted())))
-            });
-        match &early {
-            Some((key, _)) => self.unschedule(*key),
-            None if looks < LOOKS => self.early_from = (0, 0),
-            None => {}
-        }
-        early
-    }
-
-    fn unschedule(&mut self, key: u64) {
-        if let Some(chunk) = self.chunks.get_mut(&key)
-            && let Some(at) = chunk.due.take()
-        {
-            self.due.remove(&(at, key));
-            self.forget.remove(&(at, key));
-        }
-    }
-
     /// There is no handler for this job.
     pub(super) fn hold(&mut self, seq: u64, handler: &HandlerName) {
         self.held.insert((seq, handler.clone()));
@@ -642,82 +351,6 @@ impl Index {
         event.is_some_and(|event| event.open_jobs().iter().any(|(name, _)| name == handler))
     }
 
-    /// What may be removed of a chunk now.
-    pub(super) fn cleaning(&self, key: u64, now: u64, keep: Keep) -> Cleaning {
-        let Some(chunk) = self.chunks.get(&key) else {
-            return Cleaning::Nothing;
-        };
-        if self.dirty.contains(&key) {
-            return Cleaning::Nothing;
-        }
-        let forgotten = chunk.newest.saturating_add(keep.identities) <= now;
-        if !chunk.has_bodies {
-            return if forgotten {
-                Cleaning::All
-            } else {
-                Cleaning::Nothing
-            };
-        }
-        let bodies = chunk.events.iter().filter(|event| event.has_body);
-        let (wanted, over): (Vec<_>, Vec<_>) =
-            bodies.partition(|event| event.wanted_until(keep).is_none_or(|until| until > now));
-        match (wanted.is_empty(), over.is_empty()) {
-            (true, _) if forgotten => Cleaning::All,
-            (true, _) => Cleaning::Bodies,
-            (false, false) => Cleaning::BodiesBut(wanted.iter().map(|event| event.seq).collect()),
-            (false, true) => Cleaning::Nothing,
-        }
-    }
-
-    /// The chunk was cleaned. `left` tells the bytes of the bodies that are left.
-    pub(super) fn cleaned(&mut self, key: u64, cleaning: &Cleaning, left: u64, keep: Keep) {
-        self.unschedule(key);
-        let Some(chunk) = self.chunks.get_mut(&key) else {
-            return;
-        };
-        self.totals.stored = self.totals.stored.saturating_sub(chunk.stored) + left;
-        chunk.stored = left;
-        let mut dead_gone = |event: &Event| {
-            let dead = event.dead_jobs();
-            if dead > 0 {
-                let bytes = u64::from(event.body_len);
-                self.totals.dead = self.totals.dead.saturating_sub(dead);
-                self.totals.dead_bytes = self.totals.dead_bytes.saturating_sub(bytes);
-            }
-        };
-        match cleaning {
-            Cleaning::Nothing => {}
-            Cleaning::BodiesBut(wanted) => {
-                for event in &mut chunk.events {
-                    if event.has_body && !wanted.contains(&event.seq) {
-                        dead_gone(event);
-                        event.forget_body();
-                    }
-                }
-            }
-            Cleaning::Bodies | Cleaning::All => {
-                chunk.has_bodies = false;
-                std::mem::take(&mut chunk.events)
-                    .iter()
-                    .filter(|event| event.has_body)
-                    .for_each(&mut dead_gone);
-            }
-        }
-        if *cleaning == Cleaning::All {
-            self.chunks.remove(&key);
-        } else {
-            let due = chunk.next_due(keep);
-            self.schedule(key, due);
-        }
-    }
-
-    /// Looks at a chunk that could not be cleaned as yet again.
-    pub(super) fn postpone(&mut self, key: u64, now: u64, keep: Keep) {
-        let due = self.chunks.get(&key).and_then(|chunk| chunk.next_due(keep));
-        let soonest = now.saturating_add(1000);
-        self.schedule(key, Some(due.unwrap_or(soonest).max(soonest)));
-    }
-
     /// Whether all events of this chunk are finished and it is not known any more which they are.
     pub(super) fn is_sealed(&self, key: u64) -> bool {
         let chunk = self.chunks.get(&key);
@@ -737,72 +370,6 @@ impl Index {
         {
             chunk.events = resumed(heads, jobs, progress);
         }
-    }
-
-    /// The bytes of the bodies of a chunk.
-    pub(super) fn stored_in(&self, key: u64) -> u64 {
-        self.chunks.get(&key).map_or(0, |chunk| chunk.stored)
-    }
-
-    /// About how many bytes of the file are used.
-    pub(super) fn used(&self) -> u64 {
-        /// Of what is stored of an event beside its body, and of the rows of a chunk.
-        const EVENT: u64 = 80;
-        const ROWS: u64 = 512;
-        let chunks = self.chunks.iter();
-        let heads = chunks.map(|(key, chunk)| ROWS + (chunk.last_seq - key + 1) * EVENT);
-        self.totals.stored + heads.sum::<u64>()
-    }
-
-    /// Looks at a chunk at this time, unless it is looked at before.
-    pub(super) fn schedule(&mut self, key: u64, at: Option<u64>) {
-        let (Some(at), Some(chunk)) = (at, self.chunks.get(&key)) else {
-            return;
-        };
-        if chunk.due.is_some_and(|before| before <= at) {
-            return;
-        }
-        self.unschedule(key);
-        let Some(chunk) = self.chunks.get_mut(&key) else {
-            return;
-        };
-        chunk.due = Some(at);
-        let due = match chunk.has_bodies {
-            true => &mut self.due,
-            false => &mut self.forget,
-        };
-        due.insert((at, key));
-    }
-}
-
-/// Bodies that are over share their row with some that are not. They go together, or at the latest
-/// after this time.
-const TOGETHER: u64 = 60_000;
-
-/// The events of a chunk as they are stored.
-pub(super) fn resumed(heads: &Heads, jobs: Vec<Jobs>, progress: Option<Progress>) -> Vec<Event> {
-    let progress = progress.map(|progress| progress.events).unwrap_or_default();
-    let mut stored = progress.into_iter().peekable();
-    let mut events = Vec::with_capacity(heads.heads.len());
-    for (head, jobs) in heads.heads.iter().zip(jobs) {
-        let mut event = Event::new(head, jobs);
-        while stored.next_if(|(seq, _)| *seq < head.seq).is_some() {}
-        match stored.next_if(|(seq, _)| *seq == head.seq) {
-            Some((_, progress)) => event.resume(progress),
-            None => event.resume(EventProgress::Jobs(Vec::new())),
-        }
-        events.push(event);
-    }
-    events
-}
-
-fn begun(progress: &EventProgress) -> bool {
-    match progress {
-        EventProgress::Jobs(jobs) => {
-            let mut jobs = jobs.iter();
-            jobs.any(|job| matches!(job.stage, JobStage::Begun { .. }))
-        }
-        _ => false,
     }
 }
 

@@ -32,6 +32,7 @@ mod settings;
 mod shared;
 mod store;
 mod store_error;
+mod taking;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -39,31 +40,23 @@ mod writer;
 use std::fmt;
 use std::fs::DirBuilder;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use tokio::sync::oneshot;
-use tokio::time::{sleep, sleep_until};
 
 pub use self::error::{DiskInboxError, DiskInboxErrorKind};
 use self::load::load;
 use self::lock::{DirLock, User};
 use self::place::{FilePlace, Place};
-use self::read::{Fetched, fetch, read, read_again, read_from};
-use self::ready::{Again, Next};
 pub use self::rescue::SalvageReport;
 pub use self::settings::DiskInboxBuilder;
 use self::settings::Settings;
-use self::shared::{Begin, Command, Outcome, Shared};
+use self::shared::{Command, Shared};
 use self::store_error::{StoreError, StoreErrorKind};
 use self::writer::Writer;
-use super::{
-    Begun, Durability, Inbox, InboxError, InboxStats, Incoming, Parked, Past, Promises, Receipt,
-    Records, Settled, Taken,
-};
+use super::Inbox;
 
 /// The files in the directory.
 const EVENTS_FILE: &str = "events.redb";
@@ -72,9 +65,6 @@ const LOCK_FILE: &str = "inbox.lock";
 /// After so many processes in a row that died in their first write, every page of the file is checked: damage may be
 /// what ends the process.
 const DOUBTFUL_STARTS: u32 = 2;
-
-/// Between two tries at a file that cannot be read.
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// Memory of the engine for pages of the file.
 const CACHE_BYTES: usize = 16 << 20;
@@ -282,171 +272,5 @@ impl fmt::Debug for DiskInbox {
             .field("directory", &self.shared().settings.directory)
             .field("stats", &self.stats())
             .finish_non_exhaustive()
-    }
-}
-
-#[async_trait]
-impl Inbox for DiskInbox {
-    fn attach(&self) -> Result<(), InboxError> {
-        self.shared().attach()
-    }
-
-    fn detach(&self) {
-        self.shared().ready().attached = false;
-    }
-
-    fn keep(&self, incoming: Incoming) -> Receipt {
-        self.shared().admit(incoming)
-    }
-
-    async fn take(&self, max: usize) -> Vec<Taken> {
-        let shared = self.shared();
-        if max == 0 {
-            return Vec::new();
-        }
-        loop {
-            // Before the look, so that nothing that comes between is missed.
-            let arrived = shared.arrived.notified();
-            let next = {
-                let mut ready = shared.ready();
-                let next = ready.next(max);
-                if matches!(next, Next::Jobs(_)) && ready.has_more() {
-                    shared.arrived.notify_one();
-                }
-                next
-            };
-            match next {
-                Next::Jobs(jobs) => return jobs,
-                Next::Closed => return Vec::new(),
-                Next::Wait(None) => arrived.await,
-                Next::Wait(Some(due)) => tokio::select! {
-                    () = arrived => {}
-                    () = sleep_until(due) => {}
-                },
-                Next::Read(seq) => read(shared, move |shared| read_again(shared, seq)).await,
-                Next::ReadFrom(seq) => read(shared, move |shared| read_from(shared, seq)).await,
-            }
-        }
-    }
-
-    fn begin(&self, job: &Taken) -> Begun {
-        let (starter, begun) = Begun::pending();
-        self.shared().begin(Begin {
-            seq: job.id(),
-            handler: job.handler().clone(),
-            starter,
-        });
-        begun
-    }
-
-    fn settle(&self, job: &Taken, outcome: Settled) {
-        let shared = self.shared();
-        let again = |past: Past| Again {
-            seq: job.id(),
-            handler: job.handler().clone(),
-            past,
-        };
-        let then = match &outcome {
-            Settled::Retry { failed, after } => {
-                let mut past = job.past().cloned().unwrap_or_default();
-                past.fail(failed.clone());
-                Some((again(past), *after))
-            }
-            Settled::Released => {
-                let past = job.past().cloned().unwrap_or_default();
-                Some((again(past), Duration::ZERO))
-            }
-            Settled::Held => {
-                shared.index().hold(job.id(), job.handler());
-                None
-            }
-            Settled::Done | Settled::Dead { .. } | Settled::Delayed { .. } => None,
-        };
-        // First the outcome, so that a next attempt cannot be written before it.
-        shared.outcome(Outcome {
-            seq: job.id(),
-            handler: job.handler().clone(),
-            settled: outcome,
-        });
-        // It may have been given up meanwhile.
-        if let Some((again, after)) = then
-            && shared.index().wants(job.id(), job.handler())
-        {
-            shared.again(again, after);
-        }
-    }
-
-    fn park(&self, job: &Taken) -> Option<Parked> {
-        Some(Parked::new(job))
-    }
-
-    async fn unpark(&self, parked: &Parked) -> Option<Taken> {
-        let shared = self.shared();
-        let seq = parked.id();
-        loop {
-            let held = Arc::clone(shared);
-            let read = tokio::task::spawn_blocking(move || fetch(&held, seq)).await;
-            match read {
-                Ok(Fetched::Entry(entry)) => return Some(parked.with(Arc::new(entry))),
-                Ok(Fetched::Gone) => return None,
-                Ok(Fetched::Failed) | Err(_) => sleep(PAUSE).await,
-            }
-        }
-    }
-
-    fn put_back(&self, parked: &Parked) {
-        let shared = self.shared();
-        if shared.index().wants(parked.id(), parked.handler()) {
-            let again = Again {
-                seq: parked.id(),
-                handler: parked.handler().clone(),
-                past: parked.past().cloned().unwrap_or_default(),
-            };
-            shared.again(again, Duration::ZERO);
-        }
-    }
-
-    fn close(&self) {
-        self.shared().close();
-    }
-
-    async fn flush(&self) -> Result<(), InboxError> {
-        match self.stored().await {
-            true => Ok(()),
-            false if self.shared().is_over() => {
-                Err(InboxError::storage("the inbox's writer has ended"))
-            }
-            false => Err(InboxError::storage("the last write failed")),
-        }
-    }
-
-    fn promises(&self) -> Promises {
-        Promises::new(Durability::Machine)
-    }
-
-    fn stats(&self) -> InboxStats {
-        let shared = self.shared();
-        let waiting = shared.ready().waiting();
-        let (totals, held) = {
-            let index = shared.index();
-            (index.totals, index.held())
-        };
-        InboxStats {
-            events: totals.events,
-            bytes: usize::try_from(totals.bytes).unwrap_or(usize::MAX),
-            identities: shared.seen.len() + shared.noted.len(),
-            evicted: shared.seen.evicted() + shared.noted.evicted(),
-            waiting,
-            held,
-            dead: totals.dead,
-            damaged: shared.damaged.load(Ordering::Relaxed),
-            full: shared.is_full(),
-            failing: shared.is_failing(),
-            disk_bytes: shared.disk_bytes.load(Ordering::Relaxed),
-        }
-    }
-
-    fn records(&self) -> Option<&dyn Records> {
-        Some(self)
     }
 }

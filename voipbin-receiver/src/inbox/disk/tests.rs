@@ -9,19 +9,24 @@ mod schedule;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
+use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::faults::{Disk, Fault, Target};
 use super::load::still_waits;
+use super::ready::Next;
 use super::store::Store;
 use super::*;
 use crate::event::{Delivery, EventKey, Proof, StoredDelivery};
 use crate::handler::HandlerName;
-use crate::inbox::{Attempt, AttemptEnd, Jobs, KeepError, Kept, RecordId, Repeats};
+use crate::inbox::{
+    Attempt, AttemptEnd, Begun, Incoming, Jobs, KeepError, Kept, Receipt, RecordId, Records,
+    Repeats, Settled, Taken,
+};
 
 /// For what comes in its own time.
 const PATIENCE: Duration = Duration::from_secs(30);

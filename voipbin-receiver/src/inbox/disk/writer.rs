@@ -1,38 +1,32 @@
 //! The one thread that writes: it gathers what came meanwhile and commits it together.
 
-use std::collections::HashMap;
+mod cleaning;
+mod recovery;
+mod staging;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::convert::{add, head};
-use super::index::{Change, Cleaning, Event, Index};
+use self::cleaning::{CLEANINGS, NEXT_CLEANING};
+use self::staging::{Staged, entry};
+use super::convert::add;
+use super::index::{Change, Cleaning, Index};
 use super::lock::DirLock;
 use super::place::Place;
-use super::record::{Chunk, JobStage, Progress, RecordError};
-use super::shared::{Begin, Command, New, Outcome, Shared, Told, Work};
+use super::record::{JobStage, Progress};
+use super::shared::{Begin, Command, New, Outcome, Shared, Work};
 use super::store::{Changes, Loaded, Store};
 use super::store_error::{StoreError, StoreErrorKind};
-use crate::handler::HandlerName;
-use crate::inbox::{Entry, Incoming, Jobs, KeepErrorKind, RecordId, Repeats, Settled, Starter};
+use crate::inbox::{Jobs, KeepErrorKind, RecordId, Settled, Starter};
 
 /// How much of bodies goes into one row. With 1.5 KB events that is 40 of them; rows of one event
 /// each reach a third of the throughput, larger ones hold more that is finished.
 pub(super) const CHUNK_BYTES: usize = 60_000;
 pub(super) const CHUNK_EVENTS: usize = 256;
-
-/// How many rows one commit cleans, and how soon the next one goes on where there are more.
-const CLEANINGS: usize = 256;
-const NEXT_CLEANING: Duration = Duration::from_millis(20);
-
-/// The file is made smaller when nothing came for a tick, it is at least so large, less than a
-/// quarter of it is used, and so little is used that to move it takes a moment.
-const COMPACT_FROM: u64 = 16 << 20;
-const COMPACT_MOST: u64 = 32 << 20;
 
 pub(super) struct Writer {
     shared: Arc<Shared>,
@@ -54,14 +48,6 @@ pub(super) struct Writer {
     busy: Instant,
     /// What was used of the file when it was last made smaller, and its length after that.
     compacted: Option<(u64, u64)>,
-}
-
-/// A chunk that is about to be stored.
-struct Staged {
-    key: u64,
-    chunk: Chunk,
-    events: Vec<(Event, New)>,
-    bytes: usize,
 }
 
 /// What one commit is made of, beside what is in the index.
@@ -152,35 +138,6 @@ impl Writer {
         self.commit(plan, staged);
         if self.busy.elapsed() >= self.shared.settings.tick && !cleans {
             self.compact();
-        }
-    }
-
-    /// Gives room that is not used any more back to the file system, where that is quick.
-    fn compact(&mut self) {
-        let shared = Arc::clone(&self.shared);
-        let len = shared.disk_bytes.load(Ordering::Relaxed);
-        if len < COMPACT_FROM || self.is_in_need() {
-            return;
-        }
-        let used = shared.index().used();
-        let worth = match self.compacted {
-            Some((before, after)) => used < before / 2 || len > after.saturating_mul(2),
-            None => true,
-        };
-        if !worth || used > len / 4 || used > COMPACT_MOST {
-            return;
-        }
-        let mut store = shared
-            .store
-            .write()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let Some(store) = store.as_mut() else { return };
-        match store.compact() {
-            Ok(_) => {
-                self.compacted = Some((used, store.file_len()));
-                shared.disk_bytes.store(store.file_len(), Ordering::Relaxed);
-            }
-            Err(error) => self.fail(&error),
         }
     }
 
@@ -276,67 +233,6 @@ impl Writer {
         }
     }
 
-    /// Puts new events into chunks. Gives them back when they do not fit the format.
-    fn stage(&mut self, new: Vec<New>) -> Result<Vec<Staged>, Vec<New>> {
-        let mut staged: Vec<Staged> = Vec::new();
-        // The events of one receiver share a few lists of handlers.
-        let mut places: HashMap<*const HandlerName, Vec<u16>> = HashMap::new();
-        for new in new {
-            let Incoming {
-                delivery,
-                jobs,
-                repeats,
-                ..
-            } = &new.incoming;
-            let body = if jobs.is_empty() {
-                Bytes::new()
-            } else {
-                delivery.body().clone()
-            };
-            let full = staged.last().is_none_or(|last| {
-                last.bytes + body.len() > CHUNK_BYTES || last.events.len() >= CHUNK_EVENTS
-            });
-            let seq = self.next_seq;
-            self.next_seq += 1;
-            if full {
-                places.clear();
-                staged.push(Staged {
-                    key: seq,
-                    chunk: Chunk::default(),
-                    events: Vec::new(),
-                    bytes: 0,
-                });
-            }
-            let Some(last) = staged.last_mut() else {
-                continue;
-            };
-            let list = places
-                .entry(jobs.iter().as_slice().as_ptr())
-                .or_insert_with(|| places_of(jobs, &mut last.chunk.names));
-            let replay_of = match &new.told {
-                Told::Replay { original, .. } => Some(*original),
-                Told::Sender(_) => None,
-            };
-            let marks = *repeats == Repeats::Mark || replay_of.is_some();
-            let kept_at = super::convert::millis(delivery.received_at());
-            let mut head = head(
-                seq,
-                kept_at,
-                delivery,
-                marks,
-                new.possible_repeat,
-                replay_of,
-                list.clone(),
-            );
-            head.body_len = u32::try_from(body.len()).unwrap_or(u32::MAX);
-            last.bytes += body.len();
-            let event = Event::new(&head, jobs.clone());
-            last.chunk.events.push((head, body));
-            last.events.push((event, new));
-        }
-        Ok(staged)
-    }
-
     /// Everything that the next commit writes. Gives back the chunks that it cannot.
     fn plan(&mut self, staged: Vec<Staged>, now: u64) -> (Plan, Vec<Staged>) {
         let mut plan = Plan::default();
@@ -379,64 +275,6 @@ impl Writer {
             Ok(row) => changes.progress.push((key, row)),
             Err(error) => tracing::error!(%error, "how far events have come cannot be stored"),
         }
-    }
-
-    /// Finds what is over, and takes it out of the file. Tells whether there may be more.
-    fn clean(&self, index: &mut Index, plan: &mut Plan, now: u64) -> bool {
-        let most = self.shared.settings.max_bytes;
-        let keep = self.shared.keep;
-        let mut stored = index.totals.stored;
-        let mut early = true;
-        for _ in 0..CLEANINGS {
-            let due = match index.next_due(now) {
-                Some(key) => Some((key, index.cleaning(key, now, keep))),
-                None if stored > most && early => index.next_early(),
-                None => None,
-            };
-            let Some((key, cleaning)) = due else {
-                return false;
-            };
-            let changes = &mut plan.changes;
-            let mut left = 0;
-            match &cleaning {
-                Cleaning::Nothing => {
-                    index.postpone(key, now, keep);
-                    continue;
-                }
-                Cleaning::Bodies => changes.drop_chunks.push(key),
-                Cleaning::All => {
-                    changes.drop_chunks.push(key);
-                    changes.drop_heads.push(key);
-                    changes.drop_progress.push(key);
-                }
-                Cleaning::BodiesBut(wanted) => match self.without(key, wanted) {
-                    Some((row, bytes)) => {
-                        changes.chunks.push((key, row));
-                        left = bytes;
-                    }
-                    None => {
-                        early = false;
-                        index.postpone(key, now.saturating_add(60_000), keep);
-                        continue;
-                    }
-                },
-            }
-            stored = stored.saturating_sub(index.stored_in(key)) + left;
-            plan.cleanings.push((key, cleaning, left));
-        }
-        true
-    }
-
-    /// A chunk with these events alone, and the bytes of their bodies.
-    fn without(&self, key: u64, wanted: &[u64]) -> Option<(Vec<u8>, u64)> {
-        let store = self.store();
-        let mut chunk = store.as_ref()?.chunk(key).ok().flatten()?;
-        drop(store);
-        chunk
-            .events
-            .retain(|(head, _)| wanted.binary_search(&head.seq).is_ok());
-        let bytes = chunk.events.iter().map(|(_, body)| body.len() as u64).sum();
-        Some((chunk.encode(key).ok()?, bytes))
     }
 
     fn commit(&mut self, plan: Plan, staged: Vec<Staged>) {
@@ -525,89 +363,6 @@ impl Writer {
         }
     }
 
-    fn fail(&mut self, error: &StoreError) {
-        /// What lasts is told of now and then.
-        const QUIET: Duration = Duration::from_secs(60);
-        self.shared.failing.store(true, Ordering::Relaxed);
-        self.flushes.clear();
-        let now = Instant::now();
-        self.next_tick = now + self.shared.settings.tick;
-        if let Some((kind, at)) = self.told
-            && kind == error.kind()
-            && now.duration_since(at) < QUIET
-        {
-            return;
-        }
-        self.told = Some((error.kind(), now));
-        let cause = std::error::Error::source(error).map(ToString::to_string);
-        tracing::error!(
-            %error,
-            cause,
-            "the inbox cannot write: new events are refused until it can"
-        );
-    }
-
-    /// Looks whether the file is where it was. What is written into one that is not would be lost.
-    fn look(&mut self) {
-        match self.place.look() {
-            Err(error) => {
-                self.moved = true;
-                self.fail(&error);
-            }
-            Ok(()) if self.moved => {
-                self.moved = false;
-                self.recovered();
-            }
-            Ok(()) => {}
-        }
-    }
-
-    fn recovered(&mut self) {
-        tracing::info!("the inbox's file can be written again");
-        self.told = None;
-        self.shared.failing.store(false, Ordering::Relaxed);
-        self.shared.arrived.notify_waiters();
-    }
-
-    /// Whether a write failed, or somebody's read.
-    fn is_in_need(&self) -> bool {
-        self.shared.failing.load(Ordering::Relaxed)
-            || self.store().as_ref().is_none_or(Store::is_broken)
-    }
-
-    /// Opens the file anew, which drops whatever the failed write left in memory.
-    fn reopen(&mut self) -> bool {
-        if self.shared.failing.load(Ordering::Relaxed) && Instant::now() < self.next_tick {
-            return false;
-        }
-        let mut store = self
-            .shared
-            .store
-            .write()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        *store = None;
-        match self.place.open(false) {
-            Ok(opened) => {
-                *store = Some(opened);
-                drop(store);
-                self.recovered();
-                true
-            }
-            Err(error) => {
-                drop(store);
-                self.fail(&error);
-                false
-            }
-        }
-    }
-
-    /// Events that the format has no room for: more than four billion bytes, or handlers.
-    fn unfit(&self, staged: Staged, error: RecordError) {
-        tracing::error!(%error, "events cannot be stored");
-        let new = staged.events.into_iter().map(|(_, new)| new).collect();
-        refuse(&self.shared, new, KeepErrorKind::Storage);
-    }
-
     fn store(&self) -> std::sync::RwLockReadGuard<'_, Option<Store>> {
         self.shared
             .store
@@ -619,35 +374,4 @@ impl Writer {
 fn refuse(shared: &Shared, new: Vec<New>, kind: KeepErrorKind) {
     let landed = new.into_iter().map(|new| (new, None)).collect();
     shared.landed(landed, None, kind);
-}
-
-fn entry(seq: u64, new: &New) -> Entry {
-    let Incoming {
-        delivery,
-        jobs,
-        span,
-        ..
-    } = &new.incoming;
-    let replay_of = match &new.told {
-        Told::Replay { original, .. } => Some(*original),
-        Told::Sender(_) => None,
-    };
-    Entry::new(seq, delivery.clone(), jobs.len())
-        .marked(new.possible_repeat)
-        .replaying(replay_of)
-        .within(span.clone())
-}
-
-/// Where the names of these handlers are among the names of a chunk.
-fn places_of(jobs: &Jobs, names: &mut Vec<HandlerName>) -> Vec<u16> {
-    jobs.iter()
-        .map(|name| {
-            let place = names.iter().position(|known| known == name);
-            let place = place.unwrap_or_else(|| {
-                names.push(name.clone());
-                names.len() - 1
-            });
-            u16::try_from(place).unwrap_or(u16::MAX)
-        })
-        .collect()
 }

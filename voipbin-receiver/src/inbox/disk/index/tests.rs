@@ -1,4 +1,5 @@
 use super::*;
+use crate::inbox::disk::record::{EventProgress, JobStage};
 
 const KEEP: Keep = Keep {
     done: 1_000,

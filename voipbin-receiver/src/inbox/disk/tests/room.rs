@@ -1,7 +1,7 @@
 //! What becomes of the file when its events are handled.
 
 use super::*;
-use crate::inbox::{InboxErrorKind, KeepErrorKind, Records};
+use crate::inbox::{InboxErrorKind, KeepErrorKind};
 
 #[tokio::test]
 async fn the_room_of_handled_events_goes_back_to_the_file_system_and_the_others_stay() {

@@ -1,0 +1,122 @@
+//! From new events to the rows that they are stored in.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+
+use super::{CHUNK_BYTES, CHUNK_EVENTS, Writer, refuse};
+use crate::handler::HandlerName;
+use crate::inbox::disk::convert::{head, millis};
+use crate::inbox::disk::index::Event;
+use crate::inbox::disk::record::{Chunk, RecordError};
+use crate::inbox::disk::shared::{New, Told};
+use crate::inbox::{Entry, Incoming, Jobs, KeepErrorKind, Repeats};
+
+/// A chunk that is about to be stored.
+pub(super) struct Staged {
+    pub(super) key: u64,
+    pub(super) chunk: Chunk,
+    pub(super) events: Vec<(Event, New)>,
+    pub(super) bytes: usize,
+}
+
+impl Writer {
+    /// Puts new events into chunks. Gives them back when they do not fit the format.
+    pub(super) fn stage(&mut self, new: Vec<New>) -> Result<Vec<Staged>, Vec<New>> {
+        let mut staged: Vec<Staged> = Vec::new();
+        // The events of one receiver share a few lists of handlers.
+        let mut places: HashMap<*const HandlerName, Vec<u16>> = HashMap::new();
+        for new in new {
+            let Incoming {
+                delivery,
+                jobs,
+                repeats,
+                ..
+            } = &new.incoming;
+            let body = if jobs.is_empty() {
+                Bytes::new()
+            } else {
+                delivery.body().clone()
+            };
+            let full = staged.last().is_none_or(|last| {
+                last.bytes + body.len() > CHUNK_BYTES || last.events.len() >= CHUNK_EVENTS
+            });
+            let seq = self.next_seq;
+            self.next_seq += 1;
+            if full {
+                places.clear();
+                staged.push(Staged {
+                    key: seq,
+                    chunk: Chunk::default(),
+                    events: Vec::new(),
+                    bytes: 0,
+                });
+            }
+            let Some(last) = staged.last_mut() else {
+                continue;
+            };
+            let list = places
+                .entry(jobs.iter().as_slice().as_ptr())
+                .or_insert_with(|| places_of(jobs, &mut last.chunk.names));
+            let replay_of = match &new.told {
+                Told::Replay { original, .. } => Some(*original),
+                Told::Sender(_) => None,
+            };
+            let marks = *repeats == Repeats::Mark || replay_of.is_some();
+            let kept_at = millis(delivery.received_at());
+            let mut head = head(
+                seq,
+                kept_at,
+                delivery,
+                marks,
+                new.possible_repeat,
+                replay_of,
+                list.clone(),
+            );
+            head.body_len = u32::try_from(body.len()).unwrap_or(u32::MAX);
+            last.bytes += body.len();
+            let event = Event::new(&head, jobs.clone());
+            last.chunk.events.push((head, body));
+            last.events.push((event, new));
+        }
+        Ok(staged)
+    }
+
+    /// Events that the format has no room for: more than four billion bytes, or handlers.
+    pub(super) fn unfit(&self, staged: Staged, error: RecordError) {
+        tracing::error!(%error, "events cannot be stored");
+        let new = staged.events.into_iter().map(|(_, new)| new).collect();
+        refuse(&self.shared, new, KeepErrorKind::Storage);
+    }
+}
+
+pub(super) fn entry(seq: u64, new: &New) -> Entry {
+    let Incoming {
+        delivery,
+        jobs,
+        span,
+        ..
+    } = &new.incoming;
+    let replay_of = match &new.told {
+        Told::Replay { original, .. } => Some(*original),
+        Told::Sender(_) => None,
+    };
+    Entry::new(seq, delivery.clone(), jobs.len())
+        .marked(new.possible_repeat)
+        .replaying(replay_of)
+        .within(span.clone())
+}
+
+/// Where the names of these handlers are among the names of a chunk.
+fn places_of(jobs: &Jobs, names: &mut Vec<HandlerName>) -> Vec<u16> {
+    jobs.iter()
+        .map(|name| {
+            let place = names.iter().position(|known| known == name);
+            let place = place.unwrap_or_else(|| {
+                names.push(name.clone());
+                names.len() - 1
+            });
+            u16::try_from(place).unwrap_or(u16::MAX)
+        })
+        .collect()
+}
