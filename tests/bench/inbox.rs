@@ -14,6 +14,7 @@
 //! * `--dir DIR`: where the files go, instead of the build's own folder. It must be on a real disk.
 //! * `--reopen [EVENTS]`: instead, how long an inbox takes to open after a kill, and what its file
 //!   shrinks to.
+//! * `--failing [EVENTS]`: instead, what is written for a handler that always fails.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -25,6 +26,7 @@
 mod appended;
 mod client;
 mod events;
+mod failing;
 mod figures;
 mod http;
 mod keep;
@@ -61,6 +63,9 @@ const QUICK: Effort = Effort {
 /// How many events are left behind by the process that is killed.
 const LEFT_BEHIND: usize = 1_000_000;
 
+/// How many events fail.
+const FAILING: usize = 5_000;
+
 fn main() {
     let arguments: Vec<String> = std::env::args()
         .skip(1)
@@ -84,6 +89,7 @@ fn main() {
     let mut effort = FULL;
     let mut place = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
     let mut left_behind = None;
+    let mut failing = None;
     let mut only = None;
     let mut arguments = arguments.into_iter().peekable();
     while let Some(argument) = arguments.next() {
@@ -95,13 +101,18 @@ fn main() {
                 let events = arguments.next_if(|next| !next.starts_with('-'));
                 left_behind = Some(events.map_or(LEFT_BEHIND, |events| events.parse().unwrap()));
             }
+            "--failing" => {
+                let events = arguments.next_if(|next| !next.starts_with('-'));
+                failing = Some(events.map_or(FAILING, |events| events.parse().unwrap()));
+            }
             other => panic!("unknown argument: {other}"),
         }
     }
     let place = tempfile::tempdir_in(place).unwrap();
-    match left_behind {
-        Some(events) => reopen::measure(place.path(), events),
-        None => {
+    match (left_behind, failing) {
+        (Some(events), _) => reopen::measure(place.path(), events),
+        (None, Some(events)) => failing::measure(place.path(), events),
+        (None, None) => {
             if only != Some("http") {
                 keep::measure(place.path(), effort);
             }

@@ -91,8 +91,7 @@ pub struct Record {
     pub replay_of: Option<RecordId>,
     /// How far it has come.
     pub state: RecordState,
-    /// The handlers that it was kept for. Those of a finished event are not all known any more: then
-    /// there are names without history.
+    /// The handlers that it was kept for.
     pub jobs: Vec<JobRecord>,
 }
 
@@ -161,7 +160,7 @@ pub struct JobRecord {
     pub handler: HandlerName,
     /// Where it stands.
     pub stage: Stage,
-    /// How many attempts have begun and are over.
+    /// How many attempts ended badly.
     pub attempts: u32,
     /// The attempts that ended badly, the latest last; an inbox may keep only so many of them.
     pub history: Vec<Attempt>,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::record::{AttemptEnd as StoredEnd, AttemptRecord, Head, JobProgress};
+use super::record::{AttemptEnd as StoredEnd, AttemptRecord, Attempts, Head, JobProgress};
 use crate::event::{Delivery, Proof, StoredDelivery};
 use crate::inbox::{Attempt, AttemptEnd, Past, RecordId};
 use bytes::Bytes;
@@ -23,14 +23,19 @@ pub(super) fn time(millis: u64) -> SystemTime {
         .unwrap_or(UNIX_EPOCH)
 }
 
-pub(super) fn past(job: &JobProgress) -> Past {
-    let last = job.history.last();
+/// What came of a job, with what is known of its attempts.
+pub(super) fn past(job: &JobProgress, place: u16, attempts: Option<&Attempts>) -> Past {
     Past {
         attempts: job.attempts,
-        interrupted: last.is_some_and(|last| last.ended == StoredEnd::Interrupted),
-        history: job.history.iter().map(attempt).collect(),
+        interrupted: job.interrupted,
+        history: history(place, attempts),
         wait: None,
     }
+}
+
+pub(super) fn history(place: u16, attempts: Option<&Attempts>) -> Vec<Attempt> {
+    let known = attempts.into_iter().flat_map(|attempts| attempts.of(place));
+    known.map(|(_, record)| attempt(record)).collect()
 }
 
 pub(super) fn attempt(record: &AttemptRecord) -> Attempt {
@@ -46,9 +51,9 @@ pub(super) fn attempt(record: &AttemptRecord) -> Attempt {
     )
 }
 
-/// Adds an attempt that ended badly.
-pub(super) fn add(job: &mut JobProgress, attempt: Attempt) {
-    let record = AttemptRecord {
+/// What is stored of an attempt that ended badly.
+pub(super) fn record(attempt: Attempt) -> AttemptRecord {
+    AttemptRecord {
         at: millis(attempt.began_at),
         millis: as_millis(attempt.took),
         ended: match attempt.ended {
@@ -57,18 +62,7 @@ pub(super) fn add(job: &mut JobProgress, attempt: Attempt) {
             AttemptEnd::TimedOut => StoredEnd::TimedOut,
             AttemptEnd::Interrupted => StoredEnd::Interrupted,
         },
-    };
-    add_record(job, record);
-}
-
-/// Of more than 16 the earliest are forgotten; they still count.
-pub(super) fn add_record(job: &mut JobProgress, record: AttemptRecord) {
-    const MOST: usize = 16;
-    job.attempts = job.attempts.saturating_add(1);
-    if job.history.len() >= MOST {
-        job.history.drain(..=job.history.len() - MOST);
     }
-    job.history.push(record);
 }
 
 /// As much of a text as is stored.

@@ -4,6 +4,7 @@
 mod chunk;
 mod cleaning;
 mod event;
+mod notes;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,6 +12,7 @@ use self::chunk::Chunk;
 pub(super) use self::cleaning::Cleaning;
 pub(super) use self::event::{Event, fresh};
 use self::event::{Stage, begun, resumed};
+use self::notes::Notes;
 use super::record::{Head, Heads, JobProgress, Progress};
 use crate::event::EventKey;
 use crate::handler::HandlerName;
@@ -32,6 +34,8 @@ pub(super) struct Index {
     next_seq: u64,
     /// Jobs for which there is no handler in this process.
     held: BTreeSet<(u64, HandlerName)>,
+    /// Attempts that are not stored as yet.
+    notes: Notes,
     pub(super) totals: Totals,
 }
 
@@ -93,10 +97,13 @@ impl Index {
             has_bodies,
         } = row;
         let generation = progress.as_ref().map_or(0, |progress| progress.generation);
-        let interrupted = progress.as_ref().is_some_and(|progress| {
-            let mut events = progress.events.iter();
-            events.any(|(_, progress)| begun(progress))
-        });
+        let mut interrupted = false;
+        for (seq, progress) in progress.iter().flat_map(|progress| &progress.events) {
+            for (job, attempts, at) in begun(progress) {
+                interrupted = true;
+                self.note_interrupted(*seq, job, attempts.saturating_add(1), at);
+            }
+        }
         let events = resumed(&heads, jobs, progress);
         for (event, head) in events.iter().zip(&heads.heads) {
             visit(event, head);
@@ -279,6 +286,7 @@ impl Index {
         self.held.retain(|(held, _)| *held != seq);
         self.dirty.insert(key);
         let due = chunk.next_due(keep);
+        self.forget_attempts(seq);
         self.schedule(key, due);
         change
     }
@@ -332,7 +340,7 @@ impl Index {
         let held = std::mem::take(&mut self.held);
         let open = |(seq, handler): (u64, HandlerName)| {
             let mut jobs = self.event(seq)?.open_jobs().into_iter();
-            let (handler, job) = jobs.find(|(name, _)| *name == handler)?;
+            let (_, handler, job) = jobs.find(|(_, name, _)| *name == handler)?;
             Some((seq, handler, job))
         };
         held.into_iter().filter_map(open).collect()
@@ -348,7 +356,7 @@ impl Index {
         let key = self.key_of(seq);
         let events = key.map_or(&[][..], |key| self.events(key));
         let event = events.iter().find(|event| event.seq == seq);
-        event.is_some_and(|event| event.open_jobs().iter().any(|(name, _)| name == handler))
+        event.is_some_and(|event| event.open_jobs().iter().any(|(_, name, _)| name == handler))
     }
 
     /// Whether all events of this chunk are finished and it is not known any more which they are.

@@ -81,14 +81,9 @@ pub(super) fn load(shared: &Arc<Shared>) -> Result<bool, StoreError> {
             if ready.in_file.is_none() {
                 ready.in_file = Some(event.seq);
             }
-            for (handler, job) in event.open_jobs() {
+            for (_, handler, job) in event.open_jobs() {
                 if let JobStage::Waiting { since, millis } = job.stage {
-                    let past = convert::past(&job);
-                    let again = Again {
-                        seq: event.seq,
-                        handler,
-                        past,
-                    };
+                    let again = Again::of(event.seq, handler, &job);
                     let after = still_waits(since, millis, now, event.seq, shared.settings.spread);
                     ready.push_found(again, after);
                 }

@@ -1,6 +1,7 @@
 //! Reading events back when their turn comes, off the runtime's threads.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::ops::RangeInclusive;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -9,13 +10,14 @@ use bytes::Bytes;
 use tokio::time::sleep;
 
 use super::convert;
-use super::index::Index;
-use super::record::{self, Head};
-use super::shared::{Outcome, Shared};
+use super::index::{Event, Index};
+use super::ready::Histories;
+use super::record::{self, Attempts, Head};
+use super::shared::{Ended, Outcome, Shared};
 use super::store_error::StoreErrorKind;
 use crate::event::{EventKey, RecordId};
 use crate::handler::HandlerName;
-use crate::inbox::{Attempt, AttemptEnd, Entry, Past, Settled};
+use crate::inbox::{Attempt, AttemptEnd, Entry, Past};
 
 /// Reads where that hurts nobody. The jobs stay where they are until they are read.
 pub(super) async fn read(
@@ -63,7 +65,7 @@ fn entry(head: &Head, body: Bytes) -> Option<Entry> {
 
 /// What came of reading one event.
 pub(super) enum Fetched {
-    Entry(Entry),
+    Event(Arc<Entry>, Histories),
     /// It was given up, or its bytes are damaged.
     Gone,
     /// The file cannot be read now.
@@ -82,7 +84,10 @@ pub(super) fn fetch(shared: &Shared, seq: u64) -> Fetched {
         .find(|(head, _)| head.seq == seq)
         .and_then(|(head, body)| entry(&head, body));
     match found {
-        Some(entry) => Fetched::Entry(entry),
+        Some(entry) => match histories(shared, seq) {
+            Some(histories) => Fetched::Event(Arc::new(entry), histories),
+            None => Fetched::Failed,
+        },
         None => {
             // None of its jobs is open when it was given up meanwhile: then nothing is lost.
             give_up(shared, &[seq]);
@@ -91,14 +96,38 @@ pub(super) fn fetch(shared: &Shared, seq: u64) -> Fetched {
     }
 }
 
+/// What is known of the attempts at the jobs of an event. `None` when the file cannot be read now.
+fn histories(shared: &Shared, seq: u64) -> Option<Histories> {
+    let attempts = read_attempts(shared, seq..=seq)?;
+    let index = shared.index();
+    let jobs = index.event(seq).map(|event| &event.jobs);
+    let places = (0..).zip(jobs.into_iter().flatten());
+    let attempts = attempts.get(&seq);
+    let history = |(place, handler): (u16, &HandlerName)| {
+        (handler.clone(), convert::history(place, attempts))
+    };
+    Some(places.map(history).collect())
+}
+
+/// What is stored and noted of the attempts at these events.
+fn read_attempts(shared: &Shared, seqs: RangeInclusive<u64>) -> Option<BTreeMap<u64, Attempts>> {
+    // What is noted first: what is stored meanwhile would be missed the other way.
+    let noted = shared.index().noted(seqs.clone());
+    let store = shared.store.read().unwrap_or_else(PoisonError::into_inner);
+    let mut attempts = store.as_ref()?.attempts(seqs).ok()?;
+    for (seq, id, record) in noted {
+        attempts.entry(seq).or_default().add(id, record);
+    }
+    Some(attempts)
+}
+
 /// Reads the event of jobs that come again.
 pub(super) fn read_again(shared: &Shared, seq: u64) -> bool {
-    let entry = match fetch(shared, seq) {
-        Fetched::Entry(entry) => Some(Arc::new(entry)),
-        Fetched::Gone => None,
+    match fetch(shared, seq) {
+        Fetched::Event(entry, histories) => shared.ready().fill(seq, Some((&entry, &histories))),
+        Fetched::Gone => shared.ready().fill(seq, None),
         Fetched::Failed => return false,
-    };
-    shared.ready().fill(seq, entry.as_ref());
+    }
     true
 }
 
@@ -121,6 +150,17 @@ pub(super) fn read_from(shared: &Shared, from: u64) -> bool {
             .map(|event| (event.0.seq, event))
             .collect(),
     };
+    let tried = {
+        let index = shared.index();
+        index.events(key).iter().any(Event::has_tried)
+    };
+    let attempts = match tried {
+        true => match read_attempts(shared, key..=after.saturating_sub(1)) {
+            Some(attempts) => attempts,
+            None => return false,
+        },
+        false => BTreeMap::new(),
+    };
     let mut lost = Vec::new();
     {
         let mut ready = shared.ready();
@@ -135,9 +175,13 @@ pub(super) fn read_from(shared: &Shared, from: u64) -> bool {
             let jobs: VecDeque<(HandlerName, Past)> = event
                 .open_jobs()
                 .into_iter()
-                .filter(|(_, job)| job.stage == record::JobStage::Queued)
-                .filter(|(handler, _)| !ready.is_ahead(event.seq, handler))
-                .map(|(handler, job)| (handler, convert::past(&job)))
+                .filter(|(_, handler, job)| {
+                    job.stage == record::JobStage::Queued && !ready.is_ahead(event.seq, handler)
+                })
+                .map(|(place, handler, job)| {
+                    let attempts = attempts.get(&event.seq).filter(|_| job.attempts > 0);
+                    (handler, convert::past(&job, place, attempts))
+                })
                 .collect();
             let body = bodies.remove(&event.seq);
             match body.and_then(|(head, body)| entry(&head, body)) {
@@ -165,28 +209,33 @@ fn give_up(shared: &Shared, lost: &[u64]) {
             identity = identity.map(tracing::field::display),
             "the bytes of an event are damaged on disk: it cannot be handled"
         );
-        for handler in jobs {
+        for (handler, attempts) in jobs {
             let failed = Attempt::new(
                 shared.settings.clock.wall(),
                 Duration::ZERO,
                 AttemptEnd::Failed("its bytes are damaged on disk".into()),
             );
+            let number = attempts.saturating_add(1);
+            shared
+                .index()
+                .note(*seq, &handler, number, convert::record(failed));
+            let number = Some(number);
             shared.outcome(Outcome {
                 seq: *seq,
                 handler,
-                settled: Settled::Dead {
-                    failed: Some(failed),
-                },
+                ended: Ended::Dead { number },
             });
         }
     }
 }
 
-fn lost_jobs(index: &Index, seq: u64) -> (Vec<HandlerName>, Option<EventKey>) {
+/// The jobs that are lost with an event, each with the number of its attempts.
+fn lost_jobs(index: &Index, seq: u64) -> (Vec<(HandlerName, u32)>, Option<EventKey>) {
     let event = index.event(seq);
     let jobs = event.map(|event| {
         let jobs = event.open_jobs().into_iter();
-        jobs.map(|(handler, _)| handler).collect()
+        jobs.map(|(_, handler, job)| (handler, job.attempts))
+            .collect()
     });
     (jobs.unwrap_or_default(), event.map(|event| event.identity))
 }

@@ -1,14 +1,15 @@
 //! What waits to be handed out.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::record::JobProgress;
 use crate::handler::HandlerName;
 use crate::inbox::waiting::Waiting;
-use crate::inbox::{Entry, Jobs, Past, Taken};
+use crate::inbox::{Attempt, Entry, Jobs, Past, Taken};
 
 /// Jobs in the order in which they are handed out.
 ///
@@ -35,13 +36,28 @@ pub(super) struct Ready {
     pub(super) attached: bool,
 }
 
-/// A job that comes again.
+/// A job that comes again. What is known of its attempts is read back with its event.
 #[derive(Clone, Debug)]
 pub(super) struct Again {
     pub(super) seq: u64,
     pub(super) handler: HandlerName,
-    pub(super) past: Past,
+    pub(super) attempts: u32,
+    pub(super) interrupted: bool,
 }
+
+impl Again {
+    pub(super) fn of(seq: u64, handler: HandlerName, job: &JobProgress) -> Self {
+        Self {
+            seq,
+            handler,
+            attempts: job.attempts,
+            interrupted: job.interrupted,
+        }
+    }
+}
+
+/// What is known of the attempts at each job of an event.
+pub(super) type Histories = HashMap<HandlerName, Vec<Attempt>>;
 
 /// Jobs of one event.
 struct Slot {
@@ -153,17 +169,19 @@ impl Ready {
         }
     }
 
-    /// The event of jobs that come again was read; `None` when it is gone.
-    pub(super) fn fill(&mut self, seq: u64, entry: Option<&Arc<Entry>>) {
-        match entry {
-            Some(entry) => {
-                for slot in &mut self.again {
-                    if slot.seq == seq {
-                        slot.entry = Some(Arc::clone(entry));
-                    }
+    /// The event of jobs that come again was read, with what is known of their attempts; `None` when
+    /// it is gone.
+    pub(super) fn fill(&mut self, seq: u64, read: Option<(&Arc<Entry>, &Histories)>) {
+        let Some((entry, histories)) = read else {
+            return self.again.retain(|slot| slot.seq != seq);
+        };
+        for slot in self.again.iter_mut().filter(|slot| slot.seq == seq) {
+            slot.entry = Some(Arc::clone(entry));
+            if let SlotJobs::Listed(jobs) = &mut slot.jobs {
+                for (handler, past) in jobs {
+                    past.history = histories.get(handler).cloned().unwrap_or_default();
                 }
             }
-            None => self.again.retain(|slot| slot.seq != seq),
         }
     }
 
@@ -176,7 +194,19 @@ impl Ready {
             return Next::Closed;
         }
         let now = Instant::now();
-        while let Some(Again { seq, handler, past }) = self.waiting.pop_due(now) {
+        while let Some(again) = self.waiting.pop_due(now) {
+            let Again {
+                seq,
+                handler,
+                attempts,
+                interrupted,
+            } = again;
+            let past = Past {
+                attempts,
+                interrupted,
+                history: Vec::new(),
+                wait: None,
+            };
             self.again.push_back(Slot {
                 seq,
                 entry: None,

@@ -4,6 +4,7 @@ mod codec;
 mod row;
 mod v1;
 
+use std::collections::BTreeMap;
 use std::error::Error as StdError;
 use std::fmt;
 
@@ -71,13 +72,13 @@ pub(crate) enum EventProgress {
 }
 
 /// How far a job has come.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct JobProgress {
-    /// Attempts that began.
+    /// Attempts that ended badly. What is known of each of them is in [`Attempts`].
     pub(crate) attempts: u32,
+    /// Whether the process died during the last of them.
+    pub(crate) interrupted: bool,
     pub(crate) stage: JobStage,
-    /// The attempts that ended badly, the oldest first.
-    pub(crate) history: Vec<AttemptRecord>,
 }
 
 /// Where a job stands. Times are Unix times in milliseconds.
@@ -101,6 +102,23 @@ pub(crate) enum JobStage {
     Dead {
         at: u64,
     },
+}
+
+/// The attempts at an event that ended badly. One row for each event that has any, under its number;
+/// it goes with the body.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Attempts {
+    /// By job and number. Of one job no more than [`Attempts::MOST`], the latest.
+    made: BTreeMap<AttemptId, AttemptRecord>,
+}
+
+/// Which attempt of an event is meant: the same one whoever writes it down, and however often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct AttemptId {
+    /// The place of the job among those of the event.
+    pub(crate) job: u16,
+    /// From 1.
+    pub(crate) number: u32,
 }
 
 /// An attempt that ended badly.
@@ -179,6 +197,60 @@ impl Progress {
 
     pub(crate) fn decode(key: u64, row: &[u8]) -> Result<Self, RecordError> {
         codec::decode_progress(row::open(Kind::Progress, key, row)?)
+    }
+}
+
+impl Attempts {
+    /// How many of a job are kept. The others still count.
+    pub(crate) const MOST: usize = 16;
+
+    /// Adds one, or puts it in the place of what is known of it.
+    pub(crate) fn add(&mut self, id: AttemptId, record: AttemptRecord) {
+        self.made.insert(id, record);
+        let all = |number| AttemptId {
+            job: id.job,
+            number,
+        };
+        let of_job = || self.made.range(all(0)..=all(u32::MAX));
+        if of_job().count() > Self::MOST
+            && let Some((first, _)) = of_job().next()
+        {
+            let first = *first;
+            self.made.remove(&first);
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (AttemptId, &AttemptRecord)> {
+        self.made.iter().map(|(id, record)| (*id, record))
+    }
+
+    /// Those of one job with their numbers, the oldest first.
+    pub(crate) fn of(&self, job: u16) -> impl DoubleEndedIterator<Item = (u32, &AttemptRecord)> {
+        let all = |number| AttemptId { job, number };
+        let range = self.made.range(all(0)..=all(u32::MAX));
+        range.map(|(id, record)| (id.number, record))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.made.is_empty()
+    }
+
+    /// The row under the number of the event.
+    pub(crate) fn encode(&self, seq: u64) -> Result<Vec<u8>, RecordError> {
+        codec::encode_attempts(seq, self)
+    }
+
+    pub(crate) fn decode(seq: u64, row: &[u8]) -> Result<Self, RecordError> {
+        codec::decode_attempts(row::open(Kind::Attempts, seq, row)?)
+    }
+}
+
+impl FromIterator<(AttemptId, AttemptRecord)> for Attempts {
+    fn from_iter<I: IntoIterator<Item = (AttemptId, AttemptRecord)>>(made: I) -> Self {
+        let mut attempts = Self::default();
+        made.into_iter()
+            .for_each(|(id, record)| attempts.add(id, record));
+        attempts
     }
 }
 

@@ -9,7 +9,7 @@ use tracing::Span;
 
 use super::DiskInbox;
 use super::convert;
-use super::record::{EventProgress, Head, JobProgress, JobStage};
+use super::record::{Attempts, EventProgress, Head, JobStage};
 use super::shared::{Command, New, Shared, Told};
 use super::store::Loaded;
 use super::store_error::StoreError;
@@ -144,6 +144,11 @@ fn read(
         let Ok(Some(chunk)) = store.chunk(key) else {
             continue;
         };
+        let numbers = chunk.events.first().zip(chunk.events.last());
+        let attempts = match numbers {
+            Some(((first, _), (last, _))) => store.attempts(first.seq..=last.seq)?,
+            None => continue,
+        };
         let mut progress = progress
             .map(|progress| progress.events)
             .unwrap_or_default()
@@ -155,8 +160,9 @@ fn read(
             if head.seq < from || head.jobs.is_empty() {
                 continue;
             }
-            let Some(jobs) = jobs(&head, &chunk.names, progress.map(|(_, progress)| progress))
-            else {
+            let progress = progress.map(|(_, progress)| progress);
+            let attempts = attempts.get(&head.seq);
+            let Some(jobs) = jobs(&head, &chunk.names, progress, attempts) else {
                 continue;
             };
             let Some(delivery) = convert::delivery(&head, body) else {
@@ -180,6 +186,7 @@ fn jobs(
     head: &Head,
     names: &[HandlerName],
     progress: Option<EventProgress>,
+    attempts: Option<&Attempts>,
 ) -> Option<Vec<JobRecord>> {
     let mut jobs: Vec<JobRecord> = head
         .jobs
@@ -192,19 +199,20 @@ fn jobs(
         Some(EventProgress::Discarded { .. }) => return None,
         Some(EventProgress::Finished { at }) => {
             let at = convert::time(at);
-            jobs.iter_mut()
-                .for_each(|job| job.stage = Stage::Done { at });
+            for (place, job) in (0..).zip(&mut jobs) {
+                let last = attempts.and_then(|attempts| attempts.of(place).next_back());
+                job.attempts = last.map_or(0, |(number, _)| number);
+                job.history = convert::history(place, attempts);
+                job.stage = Stage::Done { at };
+            }
         }
         Some(EventProgress::Jobs(stored)) => {
-            for (job, stored) in jobs.iter_mut().zip(stored) {
-                let JobProgress {
-                    attempts,
-                    stage,
-                    history,
-                } = stored;
-                job.attempts = attempts;
-                job.history = history.iter().map(convert::attempt).collect();
-                job.stage = match stage {
+            for ((place, job), stored) in (0..).zip(&mut jobs).zip(stored) {
+                job.attempts = stored.attempts;
+                if stored.attempts > 0 {
+                    job.history = convert::history(place, attempts);
+                }
+                job.stage = match stored.stage {
                     JobStage::Queued => Stage::Queued,
                     JobStage::Begun { at } => Stage::Running {
                         since: convert::time(at),

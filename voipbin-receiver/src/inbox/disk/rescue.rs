@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::error::{DiskInboxError, DiskInboxErrorKind};
 use super::lock::DirLock;
-use super::record::{Chunk, EventProgress, Head, JobStage, Progress};
+use super::record::{Attempts, Chunk, EventProgress, Head, JobStage, Progress};
 use super::salvage::{SalvagedEvent, salvage};
 use super::store::{Changes, Store};
 use super::store_error::StoreError;
@@ -105,6 +105,7 @@ struct Rescue<'a> {
     next_seq: u64,
     chunk: Chunk,
     progress: Vec<(u64, EventProgress)>,
+    attempts: Vec<(u64, Attempts)>,
     bytes: usize,
     has_bodies: bool,
     changes: Changes,
@@ -121,6 +122,7 @@ impl<'a> Rescue<'a> {
             next_seq: 1,
             chunk: Chunk::default(),
             progress: Vec::new(),
+            attempts: Vec::new(),
             bytes: 0,
             has_bodies: true,
             changes: Changes::default(),
@@ -135,6 +137,7 @@ impl<'a> Rescue<'a> {
             jobs,
             body,
             progress,
+            attempts,
         } = event;
         let finished = jobs.is_empty() || progress.as_ref().is_some_and(is_finished);
         // A copy that was kept after its first was refused, or a row that was moved. One that
@@ -175,6 +178,9 @@ impl<'a> Rescue<'a> {
         if let Some(progress) = progress {
             self.progress.push((seq, progress));
         }
+        if has_body && !attempts.is_empty() {
+            self.attempts.push((seq, attempts));
+        }
         self.bytes += body.len();
         // The number of the original is not the same any more.
         let head = Head {
@@ -189,6 +195,7 @@ impl<'a> Rescue<'a> {
     fn close_chunk(&mut self) {
         let chunk = mem::take(&mut self.chunk);
         let events = mem::take(&mut self.progress);
+        let attempts = mem::take(&mut self.attempts);
         self.bytes = 0;
         let Some((first, _)) = chunk.events.first() else {
             return;
@@ -199,15 +206,23 @@ impl<'a> Rescue<'a> {
                 generation: 1,
                 events,
             };
+            let attempts = attempts
+                .iter()
+                .map(|(seq, attempts)| Ok((*seq, attempts.encode(*seq)?)));
             Ok::<_, super::record::RecordError>((
                 chunk.encode(key)?,
                 chunk.encode_heads(key)?,
                 progress.encode(key)?,
+                attempts.collect::<Result<Vec<_>, _>>()?,
             ))
         };
         match rows() {
-            Ok((bodies, heads, progress)) => {
+            Ok((bodies, heads, progress, attempts)) => {
                 self.pending_bytes += bodies.len();
+                for row in attempts {
+                    self.pending_bytes += row.1.len();
+                    self.changes.attempts.push(row);
+                }
                 if self.has_bodies {
                     self.changes.chunks.push((key, bodies));
                 }

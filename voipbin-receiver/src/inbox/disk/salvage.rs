@@ -13,7 +13,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 use bytes::Bytes;
 
-use super::record::{Chunk, EventProgress, Head, Header, Heads, Kind, Progress};
+use super::record::{Attempts, Chunk, EventProgress, Head, Header, Heads, Kind, Progress};
 use crate::handler::HandlerName;
 
 /// An event that was found.
@@ -27,6 +27,8 @@ pub(crate) struct SalvagedEvent {
     pub(crate) body: Option<Bytes>,
     /// The latest that was found; `None` for a fresh event.
     pub(crate) progress: Option<EventProgress>,
+    /// All that was found.
+    pub(crate) attempts: Attempts,
 }
 
 /// What was found.
@@ -72,7 +74,8 @@ pub(crate) fn salvage(
             if seen.insert((head.seq, head.identity)) {
                 salvaged.events += 1;
                 let progress = latest.progress(file, head.seq)?;
-                found(event(head, &chunk.names, Some(body), progress));
+                let attempts = rows.attempts_at(file, head.seq)?;
+                found(event(head, &chunk.names, Some(body), progress, attempts));
             }
         }
     }
@@ -84,7 +87,8 @@ pub(crate) fn salvage(
             if seen.insert((head.seq, head.identity)) {
                 salvaged.bodiless += 1;
                 let progress = latest.progress(file, head.seq)?;
-                found(event(head, &heads.names, None, progress));
+                let attempts = Attempts::default();
+                found(event(head, &heads.names, None, progress, attempts));
             }
         }
     }
@@ -96,6 +100,7 @@ fn event(
     names: &[HandlerName],
     body: Option<Bytes>,
     progress: Option<EventProgress>,
+    attempts: Attempts,
 ) -> SalvagedEvent {
     let name = |job: &u16| names.get(usize::from(*job)).cloned();
     SalvagedEvent {
@@ -103,6 +108,7 @@ fn event(
         head,
         body,
         progress,
+        attempts,
     }
 }
 
@@ -135,6 +141,8 @@ struct Rows {
     heads: BTreeMap<u64, Vec<Place>>,
     /// The row that counts of each chunk.
     progress: BTreeMap<u64, Written>,
+    /// By the number of the event.
+    attempts: BTreeMap<u64, Vec<Place>>,
     damaged: u64,
 }
 
@@ -211,12 +219,26 @@ impl Rows {
         let copies = match place.header.kind {
             Kind::Chunk => self.chunks.entry(place.key).or_default(),
             Kind::Heads => self.heads.entry(place.key).or_default(),
+            Kind::Attempts => self.attempts.entry(place.key).or_default(),
             Kind::Progress => return self.add_progress(place, row),
         };
         // A row that was moved left a copy behind.
         if !copies.iter().any(|copy| copy.header == place.header) {
             copies.push(place);
         }
+    }
+
+    /// Of all rows of an event together: each attempt has its number.
+    fn attempts_at(&self, file: &mut (impl Read + Seek), seq: u64) -> io::Result<Attempts> {
+        let mut attempts = Attempts::default();
+        for place in self.attempts.get(&seq).into_iter().flatten() {
+            let row = place.read(file)?;
+            let found = Attempts::decode(seq, &row).unwrap_or_default();
+            for (id, record) in found.iter() {
+                attempts.add(id, record.clone());
+            }
+        }
+        Ok(attempts)
     }
 
     fn add_progress(&mut self, place: Place, row: &[u8]) {

@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
 use self::inbound::Inbound;
-pub(super) use self::inbound::{Begin, Command, New, Outcome, Told, Work};
-use super::convert::{millis, past};
+pub(super) use self::inbound::{Begin, Command, Ended, New, Outcome, Told, Work};
+use super::convert::millis;
 use super::index::{Index, Keep, Totals};
 use super::ready::{Again, Ready};
 use super::settings::Settings;
@@ -262,9 +262,7 @@ impl Shared {
             ready.attached = true;
             ready.closed = false;
             for (seq, handler, job) in self.index().take_held() {
-                let past = past(&job);
-                let again = Again { seq, handler, past };
-                ready.push_again(again, Duration::ZERO);
+                ready.push_again(Again::of(seq, handler, &job), Duration::ZERO);
             }
         }
         self.arrived.notify_waiters();

@@ -8,8 +8,10 @@
 mod backend;
 mod load;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
+use std::ops::RangeInclusive;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -26,13 +28,15 @@ pub(crate) use self::backend::open_file;
 #[cfg(test)]
 pub(crate) use self::load::Damage;
 pub(crate) use self::load::Loaded;
-use super::record::Chunk;
+use super::record::{Attempts, Chunk};
 use super::store_error::{StoreError, StoreErrorKind};
 
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const CHUNKS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("chunks");
 const HEADS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("heads");
 const PROGRESS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("progress");
+/// By the number of the event.
+const ATTEMPTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("attempts");
 /// The keys whose heads stay while their chunk is gone, each with itself as the value. It tells at
 /// opening which chunks to expect, without a look at the chunks.
 const BODILESS: TableDefinition<'_, u64, u64> = TableDefinition::new("bodiless");
@@ -57,9 +61,13 @@ pub(crate) struct Changes {
     pub(crate) chunks: Vec<(u64, Vec<u8>)>,
     pub(crate) heads: Vec<(u64, Vec<u8>)>,
     pub(crate) progress: Vec<(u64, Vec<u8>)>,
+    /// By the number of the event.
+    pub(crate) attempts: Vec<(u64, Vec<u8>)>,
     pub(crate) drop_chunks: Vec<u64>,
     pub(crate) drop_heads: Vec<u64>,
     pub(crate) drop_progress: Vec<u64>,
+    /// Those of all events with these numbers.
+    pub(crate) drop_attempts: Vec<RangeInclusive<u64>>,
 }
 
 impl Changes {
@@ -67,9 +75,11 @@ impl Changes {
         self.chunks.is_empty()
             && self.heads.is_empty()
             && self.progress.is_empty()
+            && self.attempts.is_empty()
             && self.drop_chunks.is_empty()
             && self.drop_heads.is_empty()
             && self.drop_progress.is_empty()
+            && self.drop_attempts.is_empty()
     }
 }
 
@@ -81,9 +91,11 @@ impl fmt::Debug for Changes {
             .field("chunks", &keys(&self.chunks))
             .field("heads", &keys(&self.heads))
             .field("progress", &keys(&self.progress))
+            .field("attempts", &keys(&self.attempts))
             .field("drop_chunks", &self.drop_chunks)
             .field("drop_heads", &self.drop_heads)
             .field("drop_progress", &self.drop_progress)
+            .field("drop_attempts", &self.drop_attempts)
             .finish()
     }
 }
@@ -198,6 +210,18 @@ impl Store {
             Ok(row.map(|row| Chunk::decode(key, row.value())))
         })?;
         read.transpose().map_err(StoreError::damaged)
+    }
+
+    /// What is known of the attempts at the events with these numbers, of those that have any. A
+    /// damaged row is left out, and the store goes on.
+    pub(crate) fn attempts(
+        &self,
+        seqs: RangeInclusive<u64>,
+    ) -> Result<BTreeMap<u64, Attempts>, StoreError> {
+        self.call(|database| {
+            let transaction = database.begin_read().map_err(redb::Error::from)?;
+            load::attempts(&transaction, seqs)
+        })
     }
 
     /// Moves everything to the front of the file and cuts it. Returns the bytes that the file system
@@ -338,7 +362,7 @@ fn create_tables(database: &Database) -> Result<(), StoreError> {
         let mut meta = transaction.open_table(META).map_err(redb::Error::from)?;
         meta.insert(FORMAT_KEY, FORMAT).map_err(redb::Error::from)?;
     }
-    for rows in [CHUNKS, HEADS, PROGRESS] {
+    for rows in [CHUNKS, HEADS, PROGRESS, ATTEMPTS] {
         transaction.open_table(rows).map_err(redb::Error::from)?;
     }
     transaction
@@ -378,7 +402,18 @@ fn apply(transaction: &WriteTransaction, changes: &Changes) -> Result<(), StoreE
 
     let mut progress = open(PROGRESS)?;
     remove_all(&mut progress, &changes.drop_progress)?;
-    insert_all(&mut progress, &changes.progress)
+    insert_all(&mut progress, &changes.progress)?;
+
+    let mut attempts = open(ATTEMPTS)?;
+    if !attempts.is_empty().map_err(redb::Error::from)? {
+        for seqs in &changes.drop_attempts {
+            let none = |_, _: &[u8]| false;
+            attempts
+                .retain_in(seqs.clone(), none)
+                .map_err(redb::Error::from)?;
+        }
+    }
+    insert_all(&mut attempts, &changes.attempts)
 }
 
 type RowTable<'a> = Table<'a, u64, &'static [u8]>;

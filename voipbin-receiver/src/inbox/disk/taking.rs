@@ -7,10 +7,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::{sleep, sleep_until};
 
-use super::DiskInbox;
 use super::read::{Fetched, fetch, read, read_again, read_from};
 use super::ready::{Again, Next};
-use super::shared::{Begin, Outcome};
+use super::shared::{Begin, Ended, Outcome};
+use super::{DiskInbox, convert};
 use crate::inbox::{
     Begun, Durability, Inbox, InboxError, InboxStats, Incoming, Parked, Past, Promises, Receipt,
     Records, Settled, Taken,
@@ -75,43 +75,62 @@ impl Inbox for DiskInbox {
 
     fn settle(&self, job: &Taken, outcome: Settled) {
         let shared = self.shared();
-        let again = |past: Past| Again {
-            seq: job.id(),
-            handler: job.handler().clone(),
-            past,
+        let (seq, handler) = (job.id(), job.handler());
+        let again = |attempts, interrupted| Again {
+            seq,
+            handler: handler.clone(),
+            attempts,
+            interrupted,
         };
-        let then = match &outcome {
+        let number = job.attempts().saturating_add(1);
+        let note = |failed| {
+            let record = convert::record(failed);
+            shared.index().note(seq, handler, number, record);
+        };
+        let (ended, then) = match outcome {
+            Settled::Done => (Ended::Done, None),
             Settled::Retry { failed, after } => {
-                let mut past = job.past().cloned().unwrap_or_default();
-                past.fail(failed.clone());
-                Some((again(past), *after))
+                note(failed);
+                let then = (again(number, false), after);
+                (Ended::Retry { number, after }, Some(then))
+            }
+            // Whoever took it has it.
+            Settled::Delayed { failed, after } => {
+                note(failed);
+                (Ended::Retry { number, after }, None)
+            }
+            Settled::Dead { failed } => {
+                let number = failed.map(note).map(|()| number);
+                (Ended::Dead { number }, None)
             }
             Settled::Released => {
-                let past = job.past().cloned().unwrap_or_default();
-                Some((again(past), Duration::ZERO))
+                let interrupted = job.past().is_some_and(|past| past.interrupted);
+                let then = (again(job.attempts(), interrupted), Duration::ZERO);
+                (Ended::Released, Some(then))
             }
-            Settled::Held => {
-                shared.index().hold(job.id(), job.handler());
-                None
-            }
-            Settled::Done | Settled::Dead { .. } | Settled::Delayed { .. } => None,
+            Settled::Held => return shared.index().hold(seq, handler),
         };
         // First the outcome, so that a next attempt cannot be written before it.
         shared.outcome(Outcome {
-            seq: job.id(),
-            handler: job.handler().clone(),
-            settled: outcome,
+            seq,
+            handler: handler.clone(),
+            ended,
         });
         // It may have been given up meanwhile.
         if let Some((again, after)) = then
-            && shared.index().wants(job.id(), job.handler())
+            && shared.index().wants(seq, handler)
         {
             shared.again(again, after);
         }
     }
 
     fn park(&self, job: &Taken) -> Option<Parked> {
-        Some(Parked::new(job))
+        // What is known of its attempts is read back with its bytes.
+        let light = Past {
+            history: Vec::new(),
+            ..job.past().cloned().unwrap_or_default()
+        };
+        Some(Parked::new(&job.clone().after(light)))
     }
 
     async fn unpark(&self, parked: &Parked) -> Option<Taken> {
@@ -121,7 +140,16 @@ impl Inbox for DiskInbox {
             let held = Arc::clone(shared);
             let read = tokio::task::spawn_blocking(move || fetch(&held, seq)).await;
             match read {
-                Ok(Fetched::Entry(entry)) => return Some(parked.with(Arc::new(entry))),
+                Ok(Fetched::Event(entry, mut histories)) => {
+                    let taken = parked.with(entry);
+                    return Some(match parked.past().cloned() {
+                        None => taken,
+                        Some(past) => taken.after(Past {
+                            history: histories.remove(parked.handler()).unwrap_or_default(),
+                            ..past
+                        }),
+                    });
+                }
                 Ok(Fetched::Gone) => return None,
                 Ok(Fetched::Failed) | Err(_) => sleep(PAUSE).await,
             }
@@ -134,7 +162,8 @@ impl Inbox for DiskInbox {
             let again = Again {
                 seq: parked.id(),
                 handler: parked.handler().clone(),
-                past: parked.past().cloned().unwrap_or_default(),
+                attempts: parked.past().map_or(0, |past| past.attempts),
+                interrupted: parked.past().is_some_and(|past| past.interrupted),
             };
             shared.again(again, Duration::ZERO);
         }

@@ -1,5 +1,6 @@
 //! The whole inbox, on a disk that loses power, runs full and fails.
 
+mod attempts;
 mod failure;
 mod moved;
 mod order;

@@ -4,6 +4,7 @@ mod cleaning;
 mod recovery;
 mod staging;
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,15 +14,15 @@ use tokio::sync::oneshot;
 
 use self::cleaning::{CLEANINGS, NEXT_CLEANING};
 use self::staging::{Staged, entry};
-use super::convert::add;
+use super::convert::as_millis;
 use super::index::{Change, Cleaning, Index};
 use super::lock::DirLock;
 use super::place::Place;
-use super::record::{JobStage, Progress};
-use super::shared::{Begin, Command, New, Outcome, Shared, Work};
+use super::record::{AttemptId, AttemptRecord, Attempts, JobStage, Progress};
+use super::shared::{Begin, Command, Ended, New, Outcome, Shared, Work};
 use super::store::{Changes, Loaded, Store};
 use super::store_error::{StoreError, StoreErrorKind};
-use crate::inbox::{Jobs, KeepErrorKind, RecordId, Settled, Starter};
+use crate::inbox::{Jobs, KeepErrorKind, RecordId, Starter};
 
 /// How much of bodies goes into one row. With 1.5 KB events that is 40 of them; rows of one event
 /// each reach a third of the throughput, larger ones hold more that is finished.
@@ -56,6 +57,7 @@ struct Plan {
     changes: Changes,
     cleanings: Vec<(u64, Cleaning, u64)>,
     dirty: Vec<u64>,
+    attempts: Vec<(u64, AttemptId)>,
 }
 
 impl Writer {
@@ -145,26 +147,26 @@ impl Writer {
         let Outcome {
             seq,
             handler,
-            settled,
+            ended,
         } = outcome;
-        let change = index.change(seq, &handler, self.shared.keep, |job| match settled {
-            Settled::Done => job.stage = JobStage::Done { at: now },
-            Settled::Retry { failed, after } | Settled::Delayed { failed, after } => {
-                add(job, failed);
-                job.stage = JobStage::Waiting {
+        let change = index.change(seq, &handler, self.shared.keep, |job| {
+            if let Some(number) = ended.number() {
+                job.attempts = number;
+                job.interrupted = false;
+            }
+            job.stage = match ended {
+                Ended::Done => JobStage::Done { at: now },
+                Ended::Retry { after, .. } => JobStage::Waiting {
                     since: now,
-                    millis: super::convert::as_millis(after),
-                };
-            }
-            Settled::Dead { failed } => {
-                if let Some(failed) = failed {
-                    add(job, failed);
-                }
-                job.stage = JobStage::Dead { at: now };
-            }
-            Settled::Released => job.stage = JobStage::Queued,
-            Settled::Held => {}
+                    millis: as_millis(after),
+                },
+                Ended::Dead { .. } => JobStage::Dead { at: now },
+                Ended::Released => JobStage::Queued,
+            };
         });
+        if let Some(number) = ended.number() {
+            index.count(seq, &handler, number, change != Change::None);
+        }
         self.finished(index, change);
     }
 
@@ -267,7 +269,30 @@ impl Writer {
             plan.dirty.push(key);
             self.store_progress(&mut plan.changes, key, &progress);
         }
+        let counted = index.counted();
+        drop(index);
+        for (seq, counted) in counted {
+            self.store_attempts(&mut plan, seq, counted);
+        }
         (plan, kept)
+    }
+
+    /// Adds attempts to those that are stored of an event. Where those cannot be read, neither can
+    /// the commit be made.
+    fn store_attempts(&self, plan: &mut Plan, seq: u64, counted: Vec<(AttemptId, AttemptRecord)>) {
+        let stored = match &*self.store() {
+            Some(store) => store.attempts(seq..=seq).unwrap_or_default(),
+            None => BTreeMap::new(),
+        };
+        let mut attempts: Attempts = stored.into_values().next().unwrap_or_default();
+        for (id, record) in counted {
+            attempts.add(id, record);
+            plan.attempts.push((seq, id));
+        }
+        match attempts.encode(seq) {
+            Ok(row) => plan.changes.attempts.push((seq, row)),
+            Err(error) => tracing::error!(%error, "how attempts ended cannot be stored"),
+        }
     }
 
     fn store_progress(&self, changes: &mut Changes, key: u64, progress: &Progress) {
@@ -319,6 +344,7 @@ impl Writer {
                     landed.extend(new.into_iter().zip(kept));
                 }
                 index.stored(plan.dirty.into_iter(), keep);
+                index.attempts_stored(&plan.attempts);
                 for (key, cleaning, left) in plan.cleanings {
                     index.cleaned(key, &cleaning, left, keep);
                 }

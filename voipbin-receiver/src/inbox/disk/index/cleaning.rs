@@ -1,5 +1,7 @@
 //! What may be removed, and when.
 
+use std::ops::RangeInclusive;
+
 use super::event::Event;
 use super::{Index, Keep};
 
@@ -147,6 +149,23 @@ impl Index {
         let due = self.chunks.get(&key).and_then(|chunk| chunk.next_due(keep));
         let soonest = now.saturating_add(1000);
         self.schedule(key, Some(due.unwrap_or(soonest).max(soonest)));
+    }
+
+    /// The numbers that the events of a chunk may have.
+    pub(crate) fn numbers(&self, key: u64) -> RangeInclusive<u64> {
+        key..=self.chunks.get(&key).map_or(key, |chunk| chunk.last_seq)
+    }
+
+    /// The numbers of the events whose bodies go while these stay.
+    pub(crate) fn unwanted(
+        &self,
+        key: u64,
+        wanted: &[u64],
+    ) -> impl Iterator<Item = RangeInclusive<u64>> {
+        let bodies = self.events(key).iter().filter(|event| event.has_body);
+        bodies
+            .filter(|event| wanted.binary_search(&event.seq).is_err())
+            .map(|event| event.seq..=event.seq)
     }
 
     /// The bytes of the bodies of a chunk.

@@ -3,11 +3,8 @@
 use crate::event::EventKey;
 use crate::handler::HandlerName;
 use crate::inbox::Jobs;
-use crate::inbox::disk::convert::add_record;
 use crate::inbox::disk::index::Keep;
-use crate::inbox::disk::record::{
-    AttemptEnd, AttemptRecord, EventProgress, Head, Heads, JobProgress, JobStage, Progress,
-};
+use crate::inbox::disk::record::{EventProgress, Head, Heads, JobProgress, JobStage, Progress};
 
 pub(crate) struct Event {
     pub(crate) seq: u64,
@@ -67,14 +64,10 @@ impl Event {
             EventProgress::Jobs(mut jobs) => {
                 jobs.resize_with(self.jobs.len(), fresh);
                 for job in &mut jobs {
-                    if let JobStage::Begun { at } = job.stage {
+                    if matches!(job.stage, JobStage::Begun { .. }) {
                         job.stage = JobStage::Queued;
-                        let interrupted = AttemptRecord {
-                            at,
-                            millis: 0,
-                            ended: AttemptEnd::Interrupted,
-                        };
-                        add_record(job, interrupted);
+                        job.attempts = job.attempts.saturating_add(1);
+                        job.interrupted = true;
                     }
                 }
                 Stage::of(jobs.into_boxed_slice())
@@ -86,17 +79,32 @@ impl Event {
         matches!(self.stage, Stage::Fresh | Stage::Open(_))
     }
 
-    /// Its jobs that are not done or dead, with how far each has come.
-    pub(crate) fn open_jobs(&self) -> Vec<(HandlerName, JobProgress)> {
-        let names = self.jobs.iter().cloned();
+    /// Its jobs that have not ended, by place, with how far each has come.
+    pub(crate) fn open_jobs(&self) -> Vec<(u16, HandlerName, JobProgress)> {
+        let names = (0..).zip(self.jobs.iter().cloned());
         match &self.stage {
-            Stage::Fresh => names.map(|name| (name, fresh())).collect(),
+            Stage::Fresh => names.map(|(at, name)| (at, name, fresh())).collect(),
             Stage::Open(jobs) => names
-                .zip(jobs.iter().cloned())
-                .filter(|(_, job)| !job.has_ended())
+                .zip(jobs.iter().copied())
+                .map(|((at, name), job)| (at, name, job))
+                .filter(|(_, _, job)| !job.has_ended())
                 .collect(),
             Stage::Dead { .. } | Stage::Finished { .. } | Stage::Discarded { .. } => Vec::new(),
         }
+    }
+
+    /// Whether a job of it ran before and is to run again.
+    pub(crate) fn has_tried(&self) -> bool {
+        match &self.stage {
+            Stage::Open(jobs) => jobs.iter().any(|job| job.attempts > 0 && !job.has_ended()),
+            _ => false,
+        }
+    }
+
+    /// The place of a job.
+    pub(crate) fn place_of(&self, handler: &HandlerName) -> Option<u16> {
+        let place = self.jobs.iter().position(|name| name == handler)?;
+        u16::try_from(place).ok()
     }
 
     pub(super) fn dead_jobs(&self) -> usize {
@@ -160,8 +168,8 @@ impl Stage {
 pub(crate) fn fresh() -> JobProgress {
     JobProgress {
         attempts: 0,
+        interrupted: false,
         stage: JobStage::Queued,
-        history: Vec::new(),
     }
 }
 
@@ -199,12 +207,15 @@ pub(crate) fn resumed(heads: &Heads, jobs: Vec<Jobs>, progress: Option<Progress>
     events
 }
 
-pub(super) fn begun(progress: &EventProgress) -> bool {
-    match progress {
-        EventProgress::Jobs(jobs) => {
-            let mut jobs = jobs.iter();
-            jobs.any(|job| matches!(job.stage, JobStage::Begun { .. }))
-        }
-        _ => false,
-    }
+/// The jobs whose attempts were cut short: the place of each, how many attempts had ended before, and
+/// when the last one began.
+pub(super) fn begun(progress: &EventProgress) -> impl Iterator<Item = (u16, u32, u64)> {
+    let jobs = match progress {
+        EventProgress::Jobs(jobs) => jobs.as_slice(),
+        _ => &[],
+    };
+    (0..).zip(jobs).filter_map(|(place, job)| match job.stage {
+        JobStage::Begun { at } => Some((place, job.attempts, at)),
+        _ => None,
+    })
 }

@@ -9,10 +9,12 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::row::{Kind, seal};
-use super::v1::{AttemptV1, CountsV1, EndV1, EventV1, HeadV1, JobV1, ProgressV1, StageV1};
+use super::v1::{
+    AttemptV1, AttemptsV1, CountsV1, EndV1, EventV1, HeadV1, JobV1, ProgressV1, StageV1,
+};
 use super::{
-    AttemptEnd, AttemptRecord, Chunk, EventProgress, Head, Heads, JobProgress, JobStage, Progress,
-    RecordError, RecordErrorKind,
+    AttemptEnd, AttemptId, AttemptRecord, Attempts, Chunk, EventProgress, Head, Heads, JobProgress,
+    JobStage, Progress, RecordError, RecordErrorKind,
 };
 use crate::event::EventKey;
 use crate::handler::HandlerName;
@@ -21,11 +23,14 @@ use crate::handler::HandlerName;
 const NAME_LEN: usize = 5;
 const HEAD_LEN: usize = 64;
 const EVENT_LEN: usize = 32;
+const ATTEMPT_LEN: usize = 32;
 
 /// The least that an item takes up, in bytes. Nothing is allocated for a count that the bytes at hand
 /// cannot hold.
 const LEAST_HEAD: usize = 23;
 const LEAST_EVENT: usize = 2;
+const LEAST_JOB: usize = 3;
+const LEAST_ATTEMPT: usize = 5;
 const LEAST_ITEM: usize = 1;
 
 pub(super) fn encode_chunk(
@@ -71,6 +76,22 @@ pub(super) fn encode_progress(key: u64, progress: &Progress) -> Result<Vec<u8>, 
     })
 }
 
+pub(super) fn encode_attempts(seq: u64, attempts: &Attempts) -> Result<Vec<u8>, RecordError> {
+    let lens = attempts.iter().map(|(_, attempt)| match &attempt.ended {
+        AttemptEnd::Failed(error) => ATTEMPT_LEN + error.len().min(AttemptEnd::MAX_TEXT),
+        _ => ATTEMPT_LEN,
+    });
+    seal(Kind::Attempts, seq, lens.sum(), |row| {
+        let head = AttemptsV1 {
+            count: count(attempts.iter().count())?,
+        };
+        let mut attempts = attempts.iter();
+        attempts.try_fold(put(row, &head)?, |row, (id, attempt)| {
+            put_attempt(row, id, attempt)
+        })
+    })
+}
+
 pub(super) fn decode_chunk(payload: &[u8]) -> Result<Chunk, RecordError> {
     let mut reader = Reader(payload);
     let Heads { names, heads } = reader.heads()?;
@@ -100,6 +121,14 @@ pub(super) fn decode_progress(payload: &[u8]) -> Result<Progress, RecordError> {
     };
     reader.end()?;
     Ok(progress)
+}
+
+pub(super) fn decode_attempts(payload: &[u8]) -> Result<Attempts, RecordError> {
+    let mut reader = Reader(payload);
+    let head: AttemptsV1 = reader.take()?;
+    let made = reader.list(head.count, LEAST_ATTEMPT, Reader::attempt)?;
+    reader.end()?;
+    Ok(made.into_iter().collect())
 }
 
 pub(super) fn body_len(body: &Bytes) -> Result<u32, RecordError> {
@@ -174,18 +203,19 @@ fn put_event(row: Vec<u8>, seq: u64, event: &EventProgress) -> Result<Vec<u8>, R
         };
         let encoded = JobV1 {
             attempts: job.attempts,
+            interrupted: job.interrupted,
             stage,
-            history: count(job.history.len())?,
         };
         row = put(row, &encoded)?;
-        for attempt in &job.history {
-            row = put_attempt(row, attempt)?;
-        }
     }
     Ok(row)
 }
 
-fn put_attempt(row: Vec<u8>, attempt: &AttemptRecord) -> Result<Vec<u8>, RecordError> {
+fn put_attempt(
+    row: Vec<u8>,
+    id: AttemptId,
+    attempt: &AttemptRecord,
+) -> Result<Vec<u8>, RecordError> {
     let text;
     let ended = match &attempt.ended {
         AttemptEnd::Failed(error) => {
@@ -197,6 +227,8 @@ fn put_attempt(row: Vec<u8>, attempt: &AttemptRecord) -> Result<Vec<u8>, RecordE
         AttemptEnd::Interrupted => EndV1::Interrupted,
     };
     let encoded = AttemptV1 {
+        job: id.job,
+        number: id.number,
         at: attempt.at,
         millis: attempt.millis,
         ended,
@@ -313,7 +345,7 @@ impl<'a> Reader<'a> {
             EventV1::Finished { seq, at } => (seq, EventProgress::Finished { at }),
             EventV1::Discarded { seq, at } => (seq, EventProgress::Discarded { at }),
             EventV1::Jobs { seq, count } => {
-                let jobs = self.list(count, LEAST_EVENT, Self::job)?;
+                let jobs = self.list(count, LEAST_JOB, Self::job)?;
                 (seq, EventProgress::Jobs(jobs))
             }
         })
@@ -323,6 +355,7 @@ impl<'a> Reader<'a> {
         let job: JobV1 = self.take()?;
         Ok(JobProgress {
             attempts: job.attempts,
+            interrupted: job.interrupted,
             stage: match job.stage {
                 StageV1::Queued => JobStage::Queued,
                 StageV1::Begun { at } => JobStage::Begun { at },
@@ -330,13 +363,16 @@ impl<'a> Reader<'a> {
                 StageV1::Done { at } => JobStage::Done { at },
                 StageV1::Dead { at } => JobStage::Dead { at },
             },
-            history: self.list(job.history, LEAST_EVENT, Self::attempt)?,
         })
     }
 
-    fn attempt(&mut self) -> Result<AttemptRecord, RecordError> {
+    fn attempt(&mut self) -> Result<(AttemptId, AttemptRecord), RecordError> {
         let attempt: AttemptV1<'a> = self.take()?;
-        Ok(AttemptRecord {
+        let id = AttemptId {
+            job: attempt.job,
+            number: attempt.number,
+        };
+        let record = AttemptRecord {
             at: attempt.at,
             millis: attempt.millis,
             ended: match attempt.ended {
@@ -345,7 +381,8 @@ impl<'a> Reader<'a> {
                 EndV1::TimedOut => AttemptEnd::TimedOut,
                 EndV1::Interrupted => AttemptEnd::Interrupted,
             },
-        })
+        };
+        Ok((id, record))
     }
 }
 

@@ -24,10 +24,11 @@ pub(crate) enum Kind {
     Chunk,
     Heads,
     Progress,
+    Attempts,
 }
 
 impl Kind {
-    const ALL: [Self; 3] = [Self::Chunk, Self::Heads, Self::Progress];
+    const ALL: [Self; 4] = [Self::Chunk, Self::Heads, Self::Progress, Self::Attempts];
 
     /// Six bytes of the kind and two of the version. A new version gets a magic of its own and new
     /// structs in the codec; those of version 1 stay as they are for as long as it is read.
@@ -36,6 +37,7 @@ impl Kind {
             Self::Chunk => *b"vbrevt\x00\x01",
             Self::Heads => *b"vbrhed\x00\x01",
             Self::Progress => *b"vbrprg\x00\x01",
+            Self::Attempts => *b"vbratt\x00\x01",
         }
     }
 }

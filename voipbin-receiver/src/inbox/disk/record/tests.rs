@@ -30,12 +30,6 @@ fn chunk(first: u64, count: u64) -> Chunk {
 }
 
 fn progress() -> Progress {
-    let ends = [
-        AttemptEnd::Failed("no such customer".into()),
-        AttemptEnd::Panicked,
-        AttemptEnd::TimedOut,
-        AttemptEnd::Interrupted,
-    ];
     let stages = [
         JobStage::Queued,
         JobStage::Begun { at: 1 },
@@ -46,15 +40,10 @@ fn progress() -> Progress {
         JobStage::Done { at: 3 },
         JobStage::Dead { at: 4 },
     ];
-    let history = ends.map(|ended| AttemptRecord {
-        at: 5,
-        millis: 6,
-        ended,
-    });
     let jobs = stages.map(|stage| JobProgress {
         attempts: 3,
+        interrupted: stage == JobStage::Queued,
         stage,
-        history: history.to_vec(),
     });
     Progress {
         generation: 9,
@@ -65,6 +54,31 @@ fn progress() -> Progress {
             (6, EventProgress::Jobs(Vec::new())),
         ],
     }
+}
+
+fn attempt(job: u16, number: u32, ended: AttemptEnd) -> (AttemptId, AttemptRecord) {
+    let record = AttemptRecord {
+        at: 5,
+        millis: 6,
+        ended,
+    };
+    (AttemptId { job, number }, record)
+}
+
+fn attempts() -> Attempts {
+    let ends = [
+        AttemptEnd::Failed("no such customer".into()),
+        AttemptEnd::Panicked,
+        AttemptEnd::TimedOut,
+        AttemptEnd::Interrupted,
+    ];
+    let of = |job: u16| {
+        let ends = ends.iter().cloned();
+        (1..)
+            .zip(ends)
+            .map(move |(number, end)| attempt(job, number, end))
+    };
+    of(3).chain(of(0)).collect()
 }
 
 #[test]
@@ -83,6 +97,29 @@ fn what_is_encoded_is_decoded() {
     let progress = progress();
     let row = progress.encode(7).unwrap();
     assert_eq!(Progress::decode(7, &row), Ok(progress));
+    for attempts in [attempts(), Attempts::default()] {
+        let row = attempts.encode(7).unwrap();
+        assert_eq!(Attempts::decode(7, &row), Ok(attempts));
+    }
+}
+
+#[test]
+fn an_attempt_is_known_once_however_often_it_is_added_and_of_many_the_latest_stay() {
+    let once = attempts();
+    let twice: Attempts = [&once, &once]
+        .iter()
+        .flat_map(|attempts| attempts.iter())
+        .map(|(id, record)| (id, record.clone()))
+        .collect();
+    assert_eq!(twice, once);
+    assert_eq!(once.of(3).count(), 4);
+    let many: Attempts = (1..=40)
+        .map(|number| attempt(1, number, AttemptEnd::Panicked))
+        .chain(once.iter().map(|(id, record)| (id, record.clone())))
+        .collect();
+    let numbers: Vec<u32> = many.of(1).map(|(number, _)| number).collect();
+    assert_eq!(numbers, Vec::from_iter(25..=40));
+    assert_eq!((many.of(0).count(), many.of(3).count()), (4, 4));
 }
 
 /// The bytes of version 1 must not change: files hold them.
@@ -92,11 +129,12 @@ fn the_bytes_of_version_1_are_fixed() {
         chunk(1, 3).encode(1).unwrap(),
         chunk(1, 3).encode_heads(1).unwrap(),
         progress().encode(1).unwrap(),
+        attempts().encode(1).unwrap(),
     ];
     assert_eq!(rows.each_ref().map(|row| crc32fast::hash(row)), FIXED);
 }
 
-const FIXED: [u32; 3] = [2_946_729_071, 813_163_681, 3_557_511_229];
+const FIXED: [u32; 4] = [2_946_729_071, 813_163_681, 2_560_400_552, 3_091_935_468];
 
 #[test]
 fn the_length_of_a_body_is_taken_from_the_body() {
@@ -134,26 +172,12 @@ fn events_out_of_order_and_unknown_handlers_are_not_written() {
 #[test]
 fn a_long_error_is_cut_between_characters_and_loses_its_nuls() {
     let failed = |text: &str| {
-        let history = vec![AttemptRecord {
-            at: 0,
-            millis: 0,
-            ended: AttemptEnd::Failed(text.into()),
-        }];
-        let job = JobProgress {
-            attempts: 1,
-            stage: JobStage::Queued,
-            history,
-        };
-        let progress = Progress {
-            generation: 1,
-            events: vec![(1, EventProgress::Jobs(vec![job]))],
-        };
-        let row = progress.encode(1).unwrap();
-        match Progress::decode(1, &row).unwrap().events.remove(0).1 {
-            EventProgress::Jobs(mut jobs) => match jobs.remove(0).history.remove(0).ended {
-                AttemptEnd::Failed(text) => text,
-                other => panic!("{other:?}"),
-            },
+        let failed = attempt(0, 1, AttemptEnd::Failed(text.into()));
+        let row = Attempts::from_iter([failed]).encode(1).unwrap();
+        let attempts = Attempts::decode(1, &row).unwrap();
+        let (_, attempt) = attempts.of(0).next().unwrap();
+        match &attempt.ended {
+            AttemptEnd::Failed(text) => text.clone(),
             other => panic!("{other:?}"),
         }
     };
@@ -189,11 +213,13 @@ fn every_flipped_bit_and_every_cut_is_noticed() {
         chunk(1, 3).encode(1).unwrap(),
         chunk(1, 3).encode_heads(1).unwrap(),
         progress().encode(1).unwrap(),
+        attempts().encode(1).unwrap(),
     ];
     let none_reads = |row: &[u8]| {
         Chunk::decode(1, row).is_err()
             && Heads::decode(1, row).is_err()
             && Progress::decode(1, row).is_err()
+            && Attempts::decode(1, row).is_err()
     };
     for row in rows {
         for at in 0..row.len() {
@@ -217,6 +243,7 @@ fn no_payload_makes_the_decoder_panic_or_allocate_much() {
         (Kind::Chunk, chunk(1, 5).encode(1).unwrap()),
         (Kind::Heads, chunk(1, 5).encode_heads(1).unwrap()),
         (Kind::Progress, progress().encode(1).unwrap()),
+        (Kind::Attempts, attempts().encode(1).unwrap()),
     ];
     let mut random = 1_u64;
     let mut next = |below: usize| {
@@ -245,6 +272,7 @@ fn no_payload_makes_the_decoder_panic_or_allocate_much() {
             let _ = Chunk::decode(1, &row);
             let _ = Heads::decode(1, &row);
             let _ = Progress::decode(1, &row);
+            let _ = Attempts::decode(1, &row);
         }
     }
 }

@@ -42,12 +42,11 @@ pub(super) enum EventV1 {
     Jobs { seq: u64, count: u32 },
 }
 
-/// As many attempts follow as `history` says.
 #[derive(Serialize, Deserialize)]
 pub(super) struct JobV1 {
     pub(super) attempts: u32,
+    pub(super) interrupted: bool,
     pub(super) stage: StageV1,
-    pub(super) history: u32,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -59,8 +58,16 @@ pub(super) enum StageV1 {
     Dead { at: u64 },
 }
 
+/// The attempts follow.
+#[derive(Serialize, Deserialize)]
+pub(super) struct AttemptsV1 {
+    pub(super) count: u32,
+}
+
 #[derive(Serialize, Deserialize)]
 pub(super) struct AttemptV1<'a> {
+    pub(super) job: u16,
+    pub(super) number: u32,
     pub(super) at: u64,
     pub(super) millis: u64,
     #[serde(borrow)]

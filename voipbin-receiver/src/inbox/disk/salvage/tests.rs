@@ -4,6 +4,7 @@ use std::io::Cursor;
 use super::*;
 use crate::event::EventKey;
 use crate::inbox::disk::faults::{Disk, Random};
+use crate::inbox::disk::record::{AttemptEnd, AttemptId, AttemptRecord};
 use crate::inbox::disk::store::{Changes, Store};
 
 const PAGE: usize = 4096;
@@ -224,4 +225,39 @@ fn of_two_progresses_of_one_generation_the_one_with_more_to_do_counts() {
     assert_eq!(ended([row(1, &[0, 1]), row(1, &[0])]), 1);
     assert_eq!(ended([row(1, &[0, 1]), row(2, &[0])]), 1);
     assert_eq!(ended([row(2, &[0, 1]), row(1, &[0])]), 2);
+}
+
+fn failed(number: u32, text: &str) -> (AttemptId, AttemptRecord) {
+    let record = AttemptRecord {
+        at: u64::from(number),
+        millis: 1,
+        ended: AttemptEnd::Failed(text.into()),
+    };
+    (AttemptId { job: 0, number }, record)
+}
+
+#[test]
+fn attempts_are_found_in_all_rows_of_an_event_and_each_of_them_once() {
+    let mut random = Random::new(7);
+    let chunk = chunk(0, 3, &mut random).encode(0).unwrap();
+    let row = |made: &[(AttemptId, AttemptRecord)], seq| {
+        let attempts: Attempts = made.iter().cloned().collect();
+        attempts.encode(seq).unwrap()
+    };
+    let (one, two, three) = (failed(1, "one"), failed(2, "two"), failed(3, "three"));
+    let file = [
+        &*chunk,
+        &row(&[one.clone(), two.clone()], 1),
+        &row(&[one.clone(), two.clone(), three.clone()], 1),
+        &row(std::slice::from_ref(&one), 1),
+        &row(std::slice::from_ref(&two), 2),
+    ];
+    let (events, counts) = salvaged(&file.concat());
+    assert_eq!(counts.damaged, 0);
+    assert!(events[&0].attempts.is_empty());
+    assert_eq!(
+        events[&1].attempts,
+        Attempts::from_iter([one, two.clone(), three])
+    );
+    assert_eq!(events[&2].attempts, Attempts::from_iter([two]));
 }

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use super::Shared;
 use crate::event::EventKey;
 use crate::handler::HandlerName;
-use crate::inbox::{Incoming, Pending, RecordId, Settled, Starter};
+use crate::inbox::{Incoming, Pending, RecordId, Starter};
 
 /// What waits for the writer.
 #[derive(Default)]
@@ -91,7 +91,26 @@ pub(crate) enum Told {
 pub(crate) struct Outcome {
     pub(crate) seq: u64,
     pub(crate) handler: HandlerName,
-    pub(crate) settled: Settled,
+    pub(crate) ended: Ended,
+}
+
+/// What became of a job. A number is that of an attempt that ended badly, which the index knows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Ended {
+    Done,
+    Retry { number: u32, after: Duration },
+    Dead { number: Option<u32> },
+    Released,
+}
+
+impl Ended {
+    pub(crate) fn number(self) -> Option<u32> {
+        match self {
+            Self::Retry { number, .. } => Some(number),
+            Self::Dead { number } => number,
+            Self::Done | Self::Released => None,
+        }
+    }
 }
 
 pub(crate) struct Begin {

@@ -1,9 +1,12 @@
 //! Reading all of a store but the bodies.
 
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
 use redb::{AccessGuard, ReadOnlyTable, ReadTransaction, ReadableTableMetadata};
 
-use super::{BODILESS, CHUNKS, HEADS, PROGRESS};
-use crate::inbox::disk::record::{Chunk, Heads, Progress};
+use super::{ATTEMPTS, BODILESS, CHUNKS, HEADS, PROGRESS};
+use crate::inbox::disk::record::{Attempts, Chunk, Heads, Progress};
 use crate::inbox::disk::store_error::StoreError;
 
 /// What a store holds under one key, the bodies aside.
@@ -92,6 +95,32 @@ pub(super) fn rows(
         loaded.push(rows.load());
     }
     Ok(loaded)
+}
+
+/// What is known of the attempts at these events.
+pub(super) fn attempts(
+    transaction: &ReadTransaction,
+    seqs: RangeInclusive<u64>,
+) -> Result<BTreeMap<u64, Attempts>, StoreError> {
+    let table = transaction
+        .open_table(ATTEMPTS)
+        .map_err(redb::Error::from)?;
+    let mut attempts = BTreeMap::new();
+    for row in table.range(seqs).map_err(redb::Error::from)? {
+        let (seq, row) = row.map_err(redb::Error::from)?;
+        let seq = seq.value();
+        match Attempts::decode(seq, row.value()) {
+            Ok(found) => {
+                attempts.insert(seq, found);
+            }
+            Err(error) => tracing::error!(
+                record = seq,
+                %error,
+                "what is known of the attempts at an event is damaged on disk"
+            ),
+        }
+    }
+    Ok(attempts)
 }
 
 type RowTable = ReadOnlyTable<u64, &'static [u8]>;

@@ -10,7 +10,9 @@ use super::*;
 use crate::event::EventKey;
 use crate::handler::HandlerName;
 use crate::inbox::disk::faults::{Disk, Random};
-use crate::inbox::disk::record::{EventProgress, Head, Heads, Progress};
+use crate::inbox::disk::record::{
+    AttemptEnd, AttemptId, AttemptRecord, EventProgress, Head, Heads, Progress,
+};
 
 const CACHE: usize = 1 << 20;
 
@@ -20,6 +22,7 @@ pub(super) struct Model {
     chunks: BTreeMap<u64, Chunk>,
     heads: BTreeMap<u64, Heads>,
     progress: BTreeMap<u64, Progress>,
+    attempts: BTreeMap<u64, Attempts>,
 }
 
 fn head(seq: u64, random: &mut Random) -> Head {
@@ -65,6 +68,14 @@ pub(super) struct Commit {
 }
 
 impl Commit {
+    /// Up to the next chunk, whichever numbers are in use.
+    fn drop_attempts(&self, key: u64, changes: &mut Changes, model: &mut Model) {
+        let keys = model.heads.range(key + 1..).next();
+        let next = keys.map_or(self.next_seq, |(next, _)| *next);
+        changes.drop_attempts.push(key..=next - 1);
+        model.attempts.retain(|seq, _| !(key..next).contains(seq));
+    }
+
     pub(super) fn random(&mut self, model: &mut Model, random: &mut Random) -> Changes {
         let mut changes = Changes::default();
         for key in model.heads.keys().copied().collect::<Vec<_>>() {
@@ -72,9 +83,11 @@ impl Commit {
                 0 => {
                     changes.drop_chunks.push(key);
                     model.chunks.remove(&key);
+                    self.drop_attempts(key, &mut changes, model);
                 }
                 1 => {
                     changes.drop_chunks.push(key);
+                    self.drop_attempts(key, &mut changes, model);
                     changes.drop_heads.push(key);
                     changes.drop_progress.push(key);
                     model.chunks.remove(&key);
@@ -90,6 +103,13 @@ impl Commit {
                     changes.progress.push((key, progress.encode(key).unwrap()));
                     model.progress.insert(key, progress);
                 }
+                6..9 => {
+                    let seq = key;
+                    let attempts = model.attempts.entry(seq).or_default();
+                    let number = attempts.iter().count() as u32 + 1;
+                    attempts.add(AttemptId { job: 0, number }, attempt(random));
+                    changes.attempts.push((seq, attempts.encode(seq).unwrap()));
+                }
                 _ => {}
             }
         }
@@ -104,6 +124,18 @@ impl Commit {
             model.chunks.insert(key, chunk);
         }
         changes
+    }
+}
+
+fn attempt(random: &mut Random) -> AttemptRecord {
+    let len = match random.below(8) {
+        0 => 1000,
+        _ => random.below(100),
+    };
+    AttemptRecord {
+        at: random.next() >> 20,
+        millis: 1,
+        ended: AttemptEnd::Failed("x".repeat(len).into()),
     }
 }
 
@@ -126,6 +158,7 @@ pub(super) fn content(store: &Store) -> Model {
             chunk.map(|chunk| model.chunks.insert(key, chunk));
         })
         .unwrap();
+    model.attempts = store.attempts(0..=u64::MAX).unwrap();
     model
 }
 

@@ -106,6 +106,9 @@ fn after_death(state: State) -> State {
 
 fn found(job: &JobRecord) -> State {
     let last = job.history.last();
+    if !matches!(job.stage, JobIs::Done { .. }) {
+        assert_eq!(job.history.len(), job.attempts.min(16) as usize, "{job:?}");
+    }
     State {
         attempts: job.attempts,
         interrupted: last.is_some_and(|last| last.ended == AttemptEnd::Interrupted),
@@ -304,6 +307,13 @@ impl Schedule {
             (job.now.attempts, job.now.interrupted),
             "{told:?}"
         );
+        let last = past.history.last();
+        let told_of = (
+            past.history.len(),
+            last.is_some_and(|last| last.ended == AttemptEnd::Interrupted),
+        );
+        let known = past.attempts.min(16) as usize;
+        assert_eq!(told_of, (known, past.interrupted), "{told:?}");
         if !job.out_of_line {
             let in_line = (taken.id(), place);
             assert!(self.line < in_line, "{:?} before {in_line:?}", self.line);

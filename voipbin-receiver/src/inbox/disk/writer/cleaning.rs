@@ -65,15 +65,20 @@ impl Writer {
                     index.postpone(key, now, keep);
                     continue;
                 }
-                Cleaning::Bodies => changes.drop_chunks.push(key),
+                Cleaning::Bodies => {
+                    changes.drop_chunks.push(key);
+                    changes.drop_attempts.push(index.numbers(key));
+                }
                 Cleaning::All => {
                     changes.drop_chunks.push(key);
+                    changes.drop_attempts.push(index.numbers(key));
                     changes.drop_heads.push(key);
                     changes.drop_progress.push(key);
                 }
                 Cleaning::BodiesBut(wanted) => match self.without(key, wanted) {
                     Some((row, bytes)) => {
                         changes.chunks.push((key, row));
+                        changes.drop_attempts.extend(index.unwanted(key, wanted));
                         left = bytes;
                     }
                     None => {
