@@ -14,7 +14,7 @@ use support::{TokioClock, builder, deliver, within};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 use voipbin_receiver::catalog::Any;
-use voipbin_receiver::inbox::MemoryInbox;
+use voipbin_receiver::inbox::{DiskInbox, MemoryInbox};
 use voipbin_receiver::{
     Context, EventHandler, HandlerError, JobState, Receiver, ReceiverBuilder, Registration,
     RetryPolicy, async_trait, on,
@@ -199,4 +199,33 @@ async fn a_shutdown_runs_what_waits_in_a_lane_at_once_where_it_would_be_lost() {
             "fails1/1", "fails1/2", "fails2/1", "fails2/2", "fourth/1", "second/1"
         ]
     );
+}
+#[tokio::test]
+async fn the_order_of_a_lane_holds_across_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let journal = Journal::new();
+    let start = |journal: &Journal| {
+        builder()
+            .retry(RetryPolicy::default().initial(Duration::from_millis(300)))
+            .strict_lanes()
+            .inbox(DiskInbox::open(directory.path()).unwrap())
+            .on(Any, journal.clone())
+            .runtime(Handle::current())
+            .build()
+            .unwrap()
+    };
+    let first = start(&journal);
+    send(&first, &[("a", "fails2"), ("a", "second"), ("b", "other")]).await;
+    until(|| first.stats().failed == 1 && first.stats().handled == 1).await;
+    assert!(first.shutdown(HOUR).await.is_drained());
+    drop(first);
+    let second = start(&journal);
+    until(|| second.stats().handled == 2).await;
+    assert!(second.shutdown(HOUR).await.is_drained());
+    let lane: Vec<String> = journal
+        .runs()
+        .into_iter()
+        .filter(|run| !run.starts_with("other"))
+        .collect();
+    assert_eq!(lane, ["fails2/1", "fails2/2", "fails2/3", "second/1"]);
 }

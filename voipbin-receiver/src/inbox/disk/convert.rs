@@ -2,7 +2,10 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::record::{AttemptEnd as StoredEnd, AttemptRecord, Attempts, Head, JobProgress};
+use super::load::left;
+use super::record::{
+    AttemptEnd as StoredEnd, AttemptRecord, Attempts, Head, JobProgress, JobStage,
+};
 use crate::event::{Delivery, Proof, StoredDelivery};
 use crate::inbox::{Attempt, AttemptEnd, Past, RecordId};
 use bytes::Bytes;
@@ -24,12 +27,16 @@ pub(super) fn time(millis: u64) -> SystemTime {
 }
 
 /// What came of a job, with what is known of its attempts.
-pub(super) fn past(job: &JobProgress, place: u16, attempts: Option<&Attempts>) -> Past {
+pub(super) fn past(job: &JobProgress, place: u16, attempts: Option<&Attempts>, now: u64) -> Past {
+    let wait = match job.stage {
+        JobStage::Waiting { since, millis, .. } => Some(left(since, millis, now)),
+        _ => None,
+    };
     Past {
         attempts: job.attempts,
         interrupted: job.interrupted,
         history: history(place, attempts),
-        wait: None,
+        wait,
     }
 }
 

@@ -82,9 +82,16 @@ pub(super) fn load(shared: &Arc<Shared>) -> Result<bool, StoreError> {
                 ready.in_file = Some(event.seq);
             }
             for (_, handler, job) in event.open_jobs() {
-                if let JobStage::Waiting { since, millis } = job.stage {
+                // Those that hold their lane up are handed out in their place, to wait there.
+                if let JobStage::Waiting {
+                    since,
+                    millis,
+                    in_lane: false,
+                } = job.stage
+                {
                     let again = Again::of(event.seq, handler, &job);
-                    let after = still_waits(since, millis, now, event.seq, shared.settings.spread);
+                    let left = left(since, millis, now);
+                    let after = spread(left, event.seq, shared.settings.spread);
                     ready.push_found(again, after);
                 }
             }
@@ -100,21 +107,17 @@ pub(super) fn load(shared: &Arc<Shared>) -> Result<bool, StoreError> {
     Ok(damaged)
 }
 
-/// How long a job still waits: never longer than it was to, whatever became of the clock. What is
-/// overdue is spread over a few seconds, so that what waited while the process was down does not come
-/// all at once.
-pub(super) fn still_waits(
-    since: u64,
-    millis: u64,
-    now: u64,
-    seq: u64,
-    spread: Duration,
-) -> Duration {
-    let left = millis.saturating_sub(now.saturating_sub(since));
-    if left > 0 {
-        return Duration::from_millis(left);
+/// How long a job still waits: never longer than it was to, whatever became of the clock.
+pub(super) fn left(since: u64, millis: u64, now: u64) -> Duration {
+    Duration::from_millis(millis.saturating_sub(now.saturating_sub(since)))
+}
+
+/// What is overdue comes within a few seconds and not all at once, after a time without a process.
+pub(super) fn spread(left: Duration, seq: u64, over: Duration) -> Duration {
+    if !left.is_zero() {
+        return left;
     }
     let place = seq.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 33;
-    let spread = convert::as_millis(spread).max(1);
-    Duration::from_millis(place.checked_rem(spread).unwrap_or_default())
+    let over = convert::as_millis(over).max(1);
+    Duration::from_millis(place.checked_rem(over).unwrap_or_default())
 }

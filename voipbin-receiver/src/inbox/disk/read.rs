@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use super::convert;
 use super::index::{Event, Index};
 use super::ready::Histories;
-use super::record::{self, Attempts, Head};
+use super::record::{Attempts, Head, JobStage};
 use super::shared::{Ended, Outcome, Shared};
 use super::store_error::StoreErrorKind;
 use crate::event::{EventKey, RecordId};
@@ -167,6 +167,7 @@ pub(super) fn read_from(shared: &Shared, from: u64) -> bool {
         if ready.in_file != Some(from) {
             return true;
         }
+        let now = shared.now();
         let index = shared.index();
         for event in index.events(key) {
             if event.seq < from || !event.is_open() {
@@ -176,11 +177,15 @@ pub(super) fn read_from(shared: &Shared, from: u64) -> bool {
                 .open_jobs()
                 .into_iter()
                 .filter(|(_, handler, job)| {
-                    job.stage == record::JobStage::Queued && !ready.is_ahead(event.seq, handler)
+                    let in_line = matches!(
+                        job.stage,
+                        JobStage::Queued | JobStage::Waiting { in_lane: true, .. }
+                    );
+                    in_line && !ready.is_ahead(event.seq, handler)
                 })
                 .map(|(place, handler, job)| {
                     let attempts = attempts.get(&event.seq).filter(|_| job.attempts > 0);
-                    (handler, convert::past(&job, place, attempts))
+                    (handler, convert::past(&job, place, attempts, now))
                 })
                 .collect();
             let body = bodies.remove(&event.seq);

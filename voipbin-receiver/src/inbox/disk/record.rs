@@ -94,6 +94,8 @@ pub(crate) enum JobStage {
     Waiting {
         since: u64,
         millis: u64,
+        /// Whether nothing else of its lane may run before it.
+        in_lane: bool,
     },
     Done {
         at: u64,

@@ -217,7 +217,7 @@ fn jobs(
                     JobStage::Begun { at } => Stage::Running {
                         since: convert::time(at),
                     },
-                    JobStage::Waiting { since, millis } => Stage::Waiting {
+                    JobStage::Waiting { since, millis, .. } => Stage::Waiting {
                         until: convert::time(since.saturating_add(millis)),
                     },
                     JobStage::Done { at } => Stage::Done {

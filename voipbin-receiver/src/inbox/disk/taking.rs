@@ -92,12 +92,28 @@ impl Inbox for DiskInbox {
             Settled::Retry { failed, after } => {
                 note(failed);
                 let then = (again(number, false), after);
-                (Ended::Retry { number, after }, Some(then))
+                let in_lane = false;
+                (
+                    Ended::Retry {
+                        number,
+                        after,
+                        in_lane,
+                    },
+                    Some(then),
+                )
             }
             // Whoever took it has it.
             Settled::Delayed { failed, after } => {
                 note(failed);
-                (Ended::Retry { number, after }, None)
+                let in_lane = true;
+                (
+                    Ended::Retry {
+                        number,
+                        after,
+                        in_lane,
+                    },
+                    None,
+                )
             }
             Settled::Dead { failed } => {
                 let number = failed.map(note).map(|()| number);

@@ -18,7 +18,7 @@ use futures_util::FutureExt;
 use tokio::time::{sleep, timeout};
 
 use super::faults::{Disk, Fault, Target};
-use super::load::still_waits;
+use super::load::{left, spread};
 use super::ready::Next;
 use super::store::Store;
 use super::*;

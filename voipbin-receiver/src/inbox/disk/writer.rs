@@ -156,9 +156,10 @@ impl Writer {
             }
             job.stage = match ended {
                 Ended::Done => JobStage::Done { at: now },
-                Ended::Retry { after, .. } => JobStage::Waiting {
+                Ended::Retry { after, in_lane, .. } => JobStage::Waiting {
                     since: now,
                     millis: as_millis(after),
+                    in_lane,
                 },
                 Ended::Dead { .. } => JobStage::Dead { at: now },
                 Ended::Released => JobStage::Queued,

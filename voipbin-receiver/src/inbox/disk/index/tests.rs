@@ -162,6 +162,7 @@ fn an_event_that_is_not_finished_keeps_its_body_and_its_identity_for_ever() {
     let waits = JobStage::Waiting {
         since: 5,
         millis: 2,
+        in_lane: false,
     };
     let change = index.change(1, &handler(), KEEP, |job| job.stage = waits);
     assert_eq!(change, Change::Open);

@@ -197,7 +197,15 @@ fn put_event(row: Vec<u8>, seq: u64, event: &EventProgress) -> Result<Vec<u8>, R
         let stage = match job.stage {
             JobStage::Queued => StageV1::Queued,
             JobStage::Begun { at } => StageV1::Begun { at },
-            JobStage::Waiting { since, millis } => StageV1::Waiting { since, millis },
+            JobStage::Waiting {
+                since,
+                millis,
+                in_lane,
+            } => StageV1::Waiting {
+                since,
+                millis,
+                in_lane,
+            },
             JobStage::Done { at } => StageV1::Done { at },
             JobStage::Dead { at } => StageV1::Dead { at },
         };
@@ -359,7 +367,15 @@ impl<'a> Reader<'a> {
             stage: match job.stage {
                 StageV1::Queued => JobStage::Queued,
                 StageV1::Begun { at } => JobStage::Begun { at },
-                StageV1::Waiting { since, millis } => JobStage::Waiting { since, millis },
+                StageV1::Waiting {
+                    since,
+                    millis,
+                    in_lane,
+                } => JobStage::Waiting {
+                    since,
+                    millis,
+                    in_lane,
+                },
                 StageV1::Done { at } => JobStage::Done { at },
                 StageV1::Dead { at } => JobStage::Dead { at },
             },

@@ -52,10 +52,20 @@ pub(super) struct JobV1 {
 #[derive(Serialize, Deserialize)]
 pub(super) enum StageV1 {
     Queued,
-    Begun { at: u64 },
-    Waiting { since: u64, millis: u64 },
-    Done { at: u64 },
-    Dead { at: u64 },
+    Begun {
+        at: u64,
+    },
+    Waiting {
+        since: u64,
+        millis: u64,
+        in_lane: bool,
+    },
+    Done {
+        at: u64,
+    },
+    Dead {
+        at: u64,
+    },
 }
 
 /// The attempts follow.

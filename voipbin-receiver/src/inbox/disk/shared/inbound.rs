@@ -98,8 +98,14 @@ pub(crate) struct Outcome {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Ended {
     Done,
-    Retry { number: u32, after: Duration },
-    Dead { number: Option<u32> },
+    Retry {
+        number: u32,
+        after: Duration,
+        in_lane: bool,
+    },
+    Dead {
+        number: Option<u32>,
+    },
     Released,
 }
 

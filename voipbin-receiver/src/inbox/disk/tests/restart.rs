@@ -105,18 +105,19 @@ async fn a_job_that_waits_is_taken_up_with_its_time_and_what_came_of_it() {
 
 #[tokio::test]
 async fn what_should_have_run_while_there_was_no_process_is_spread_over_some_seconds() {
-    let spread = Duration::from_secs(5);
+    let seconds = Duration::from_secs(5);
     let waits: Vec<Duration> = (1..=1000)
-        .map(|seq| still_waits(5, 5, 20, seq, spread))
+        .map(|seq| spread(left(5, 5, 20), seq, seconds))
         .collect();
-    assert!(waits.iter().all(|wait| *wait < spread));
+    assert!(waits.iter().all(|wait| *wait < seconds));
     for second in 0..5 {
         let of_it = |wait: &&Duration| wait.as_secs() == second;
         let count = waits.iter().filter(of_it).count();
         assert!((100..300).contains(&count), "{count} in second {second}");
     }
-    assert_eq!(still_waits(5, 15, 10, 1, spread), Duration::from_millis(10));
-    assert_eq!(still_waits(5, 5, 20, 1, Duration::ZERO), Duration::ZERO);
+    let waits = spread(left(5, 15, 10), 1, seconds);
+    assert_eq!(waits, Duration::from_millis(10));
+    assert_eq!(spread(left(5, 5, 20), 1, Duration::ZERO), Duration::ZERO);
 }
 
 #[tokio::test]
