@@ -17,11 +17,12 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use serde_json::json;
-use support::{TokioClock, Watched, builder, deliver};
+use support::{Watched, builder, deliver};
 use tokio::runtime::{Builder, Handle};
 use tokio::time::{Instant, sleep};
 use voipbin_receiver::catalog::{Any, Custom, named};
 use voipbin_receiver::inbox::{InboxStats, MemoryInbox, Settled};
+use voipbin_receiver::testing::TokioClock;
 use voipbin_receiver::{
     Context, Delivery, EventHandler, HandlerError, JobState, Registration, RetryPolicy,
     async_trait, blocking,

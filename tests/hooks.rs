@@ -10,14 +10,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::StatusCode;
-use support::{
-    Recorder, TokioClock, Valve, builder, call_hangup, deliver, send, signed, unsigned, within,
-};
+use support::{Recorder, Valve, builder, call_hangup, deliver, send, signed, unsigned, within};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use voipbin_receiver::catalog::Any;
 use voipbin_receiver::inbox::{AttemptEnd, MemoryInbox};
 use voipbin_receiver::observe::{DeadLetterReason, Outcome, RefusalReason, Transition};
+use voipbin_receiver::testing::TokioClock;
 use voipbin_receiver::{
     Context, HandlerError, JobState, ReceiverBuilder, Registration, RetryPolicy,
 };

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use support::{Recorder, TokioClock, Valve, Watched, builder, deliver, within};
+use support::{Recorder, Valve, Watched, builder, deliver, within};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 use voipbin_receiver::catalog::{Any, Custom, named};
@@ -21,6 +21,7 @@ use voipbin_receiver::handler::HandlerName;
 use voipbin_receiver::inbox::{
     AttemptEnd, DiskInbox, MemoryInbox, RecordFilter, RecordState, Settled,
 };
+use voipbin_receiver::testing::TokioClock;
 use voipbin_receiver::{
     Context, Delivery, EventHandler, HandlerError, Receiver, ReceiverBuilder, Registration,
     RetryPolicy, async_trait, blocking, handlers, on,

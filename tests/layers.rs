@@ -4,13 +4,14 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use support::{Recorder, TokioClock, builder, call_hangup, deliver, within};
+use support::{Recorder, builder, call_hangup, deliver, within};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tower::limit::GlobalConcurrencyLimitLayer;
 use tower::util::{MapErrLayer, MapRequestLayer};
 use voipbin_receiver::catalog::Any;
 use voipbin_receiver::inbox::AttemptEnd;
+use voipbin_receiver::testing::TokioClock;
 use voipbin_receiver::{
     Context, EventHandler, HandlerError, ReceiverBuilder, Registration, RetryPolicy, blocking,
 };

@@ -11,9 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt;
 use http::StatusCode;
-use support::{
-    BeforeRetry, PreparedInbox, Recorder, TokioClock, Valve, builder, call_hangup, deliver, within,
-};
+use support::{BeforeRetry, PreparedInbox, Recorder, Valve, builder, call_hangup, deliver, within};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tracing::{Event as LogEvent, Level, Subscriber};
@@ -21,7 +19,7 @@ use tracing_subscriber::layer::{Context as LogContext, Layer, SubscriberExt};
 use voipbin_receiver::catalog::{Any, named};
 use voipbin_receiver::handler::HandlerName;
 use voipbin_receiver::inbox::{Attempt, AttemptEnd, Entry, MemoryInbox, Past, Settled, Taken};
-use voipbin_receiver::testing::delivery;
+use voipbin_receiver::testing::{TokioClock, delivery};
 use voipbin_receiver::{
     BuildErrorKind, Context, Event, EventHandler, HandlerError, JobState, Receiver,
     ReceiverBuilder, Registration, RetryPolicy, ShutdownReport, async_trait, blocking, handlers,

@@ -10,11 +10,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
-use support::{TokioClock, builder, deliver, within};
+use support::{builder, deliver, within};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 use voipbin_receiver::catalog::Any;
 use voipbin_receiver::inbox::{DiskInbox, MemoryInbox};
+use voipbin_receiver::testing::TokioClock;
 use voipbin_receiver::{
     Context, EventHandler, HandlerError, JobState, Receiver, ReceiverBuilder, Registration,
     RetryPolicy, async_trait, on,

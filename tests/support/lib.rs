@@ -28,7 +28,7 @@ use voipbin_receiver::testing::Signer;
 use voipbin_receiver::{Receiver, ReceiverBuilder, ReceiverService, ResponseBody};
 
 pub use self::body::Frames;
-pub use self::clock::{ManualClock, TokioClock};
+pub use self::clock::ManualClock;
 pub use self::guard::within;
 pub use self::handlers::{Recorder, Valve};
 pub use self::inbox::{BeforeRetry, HeldInbox, PreparedInbox, RefusingInbox, Watched};

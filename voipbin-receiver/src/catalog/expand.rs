@@ -117,6 +117,12 @@ macro_rules! catalog {
                     pub const NAME: &'static str = $name;
                 }
 
+                impl From<$variant> for EventType {
+                    fn from(_: $variant) -> Self {
+                        Self::$variant
+                    }
+                }
+
                 impl EventSet for $variant {
                     fn selectors(&self) -> Vec<Selector> {
                         vec![EventType::$variant.selector()]

@@ -29,6 +29,16 @@ macro_rules! kinds {
                     $(Self::$kind => resource::$kind::FIELDS,)+
                 }
             }
+
+            /// The kind's payload with nothing set, in today's form.
+            #[cfg(feature = "testing")]
+            pub(crate) fn blank(self) -> serde_json::Value {
+                match self {
+                    $(Self::$kind => {
+                        serde_json::to_value(resource::$kind::default()).unwrap_or_default()
+                    })+
+                }
+            }
         }
     };
 }

@@ -73,6 +73,13 @@ impl fmt::Display for EventType {
     }
 }
 
+/// Reads a name, as [`EventType::parse`] does.
+impl From<&str> for EventType {
+    fn from(name: &str) -> Self {
+        Self::parse(name)
+    }
+}
+
 impl EventType {
     /// The name as logs may show it: one that the catalogue does not hold, which whoever writes a flow
     /// can choose, only when it looks like a name.

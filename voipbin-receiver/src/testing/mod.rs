@@ -26,15 +26,19 @@
 //! # }
 //! ```
 
+mod clock;
 mod delivery;
 mod report;
 mod request;
+mod sample;
 mod sender;
 mod signer;
 mod transport;
 
+pub use self::clock::TokioClock;
 pub use self::delivery::{context, delivery};
 pub use self::report::{Answer, AttemptError, AttemptErrorKind, Report};
+pub use self::sample::{SampleEvent, event};
 pub use self::sender::Sender;
 pub use self::signer::Signer;
 pub use self::transport::{Transport, TransportBody, TransportError, TransportErrorKind, connect};
