@@ -28,6 +28,7 @@
 
 mod clock;
 mod delivery;
+mod recorder;
 mod report;
 mod request;
 mod sample;
@@ -37,6 +38,7 @@ mod transport;
 
 pub use self::clock::TokioClock;
 pub use self::delivery::{context, delivery};
+pub use self::recorder::{Act, Recorder, Run};
 pub use self::report::{Answer, AttemptError, AttemptErrorKind, Report};
 pub use self::sample::{SampleEvent, event};
 pub use self::sender::Sender;
