@@ -425,6 +425,18 @@ impl ReceiverBuilder {
         self
     }
 
+    /// Puts something before the inbox, whichever it is.
+    #[cfg(feature = "testing")]
+    pub(crate) fn before_inbox<I: Inbox>(
+        mut self,
+        place: impl FnOnce(Arc<dyn Inbox>) -> I,
+    ) -> Self {
+        let inbox = self.inbox.take();
+        let inbox = inbox.unwrap_or_else(|| default_inbox(&self.clock));
+        self.inbox = Some(Arc::new(place(inbox)));
+        self
+    }
+
     /// The receiver, running.
     ///
     /// # Errors
@@ -444,11 +456,7 @@ impl ReceiverBuilder {
         let hooks = Arc::new(self.hooks);
         let inbox = match self.inbox {
             Some(inbox) => inbox,
-            None => Arc::new(
-                MemoryInbox::builder()
-                    .clock(Arc::clone(&self.clock))
-                    .build(),
-            ),
+            None => default_inbox(&self.clock),
         };
         inbox.attach().map_err(BuildError::inbox)?;
         let lanes = Lanes::new(self.lanes, &handlers);
@@ -545,6 +553,10 @@ impl ReceiverBuilder {
         }
         Ok(())
     }
+}
+
+fn default_inbox(clock: &Arc<dyn Clock>) -> Arc<dyn Inbox> {
+    Arc::new(MemoryInbox::builder().clock(Arc::clone(clock)).build())
 }
 
 impl fmt::Debug for ReceiverBuilder {

@@ -28,6 +28,7 @@
 
 mod clock;
 mod delivery;
+mod receiver;
 mod recorder;
 mod report;
 mod request;
@@ -38,6 +39,7 @@ mod transport;
 
 pub use self::clock::TokioClock;
 pub use self::delivery::{context, delivery};
+pub use self::receiver::{Step, StepEnd, TestReceiver};
 pub use self::recorder::{Act, Recorder, Run};
 pub use self::report::{Answer, AttemptError, AttemptErrorKind, Report};
 pub use self::sample::{SampleEvent, event};
