@@ -94,7 +94,7 @@
 //! | --- | --- | --- |
 //! | `macros` | yes | the attribute `#[on(…)]` and the list `handlers![…]` |
 //! | `disk` | | [`inbox`]`::DiskInbox`: events survive the process and a power cut |
-//! | `testing` | | the module `testing`: a signer and a stand-in for the platform's sender |
+//! | `testing` | | the module `testing`: bodies of events, a receiver that runs step by step, a stand-in for the platform |
 //!
 //! # Rooms
 //!

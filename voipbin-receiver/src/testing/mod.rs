@@ -1,8 +1,40 @@
-//! A stand-in for the platform's sender, to test handlers and whole applications with.
+//! The test kit: handlers and whole applications are tested without a port and without a sleep.
 //!
-//! Behind the feature `testing`. [`Signer`] signs bodies as the platform does. [`Sender`] delivers
-//! them as the platform does: with its headers, its three attempts and its limits. It posts to any
-//! tower service in the same process, or with [`connect`] to a real server over TCP.
+//! Behind the feature `testing`; give it to the crate in `[dev-dependencies]`.
+//!
+//! | to test | there is |
+//! | --- | --- |
+//! | a handler alone | [`event`], [`delivery`] and [`context`]: what it is called with |
+//! | an app or a service | [`Signer::request`]: a signed request with any body |
+//! | what follows an answer | [`TestReceiver`]: lets handlers run one at a time, and moves a paused clock |
+//! | what a handler is given | [`Recorder`]: records its runs, and misbehaves as it is told |
+//! | copies, disorder and losses | [`Chaos`]: delivers as badly as the platform may, by a seed |
+//! | a server | [`Sender`]: delivers as the platform does, and [`connect`] does so over TCP |
+//!
+//! A test of what follows a failure, from one end to the other:
+//!
+//! ```
+//! use voipbin_receiver::events::CallHangup;
+//! use voipbin_receiver::testing::{Act, Recorder, TestReceiver, event};
+//!
+//! // In a test: #[tokio::test(start_paused = true)]
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let crm = Recorder::acting(|_| Act::fail());
+//! let mut receiver = TestReceiver::build(|builder| builder.on(CallHangup, crm.clone()))?;
+//! assert_eq!(receiver.deliver(event(CallHangup).id("c-1")).await?.status(), 200);
+//!
+//! let failed = receiver.step().await.ok_or("nothing is due")?;
+//! assert!(failed.retry_after().is_some());
+//!
+//! // It works again, and hours later everything is handled.
+//! crm.act(|_| Act::succeed());
+//! let steps = receiver.run_until_done().await;
+//! assert!(steps.len() == 1 && steps[0].is_done());
+//! # Ok(()) }
+//! ```
+//!
+//! A stand-in for the platform posts to any tower service:
 //!
 //! ```
 //! use bytes::Bytes;
@@ -26,6 +58,7 @@
 //! # }
 //! ```
 
+mod chaos;
 mod clock;
 mod delivery;
 mod receiver;
@@ -37,6 +70,7 @@ mod sender;
 mod signer;
 mod transport;
 
+pub use self::chaos::{Arrival, Chaos, ChaosDelivery, ChaosReport};
 pub use self::clock::TokioClock;
 pub use self::delivery::{context, delivery};
 pub use self::receiver::{Step, StepEnd, TestReceiver};

@@ -115,6 +115,19 @@ impl<S> Sender<S> {
         }
     }
 
+    /// The same sender with something before its service.
+    pub(super) fn through<T>(&self, before: impl FnOnce(S) -> T) -> Sender<T>
+    where
+        S: Clone,
+    {
+        Sender {
+            service: before(self.service.clone()),
+            signer: self.signer.clone(),
+            message: self.message.clone(),
+            schedule: self.schedule,
+        }
+    }
+
     /// The address to deliver to. Default: `/voipbin/webhook` on the host `localhost`.
     ///
     /// Its path and query become the target and its host the header `Host`; where the bytes go is

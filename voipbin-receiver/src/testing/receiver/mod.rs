@@ -25,7 +25,7 @@ use crate::service::ReceiverService;
 ///
 /// It is the real receiver with all its parts: signatures, inbox, lanes, attempts, dead letters. Only
 /// two things differ. Its inbox hands a job out when the test says [`step`](Self::step), one at a time,
-/// so nothing happens behind the test's back. And time is tokio's [paused](tokio::time::pause) clock,
+/// so nothing happens behind the test's back. And time is tokio's paused clock,
 /// so a wait of hours takes none: `#[tokio::test(start_paused = true)]`.
 ///
 /// ```
