@@ -8,9 +8,12 @@
     reason = "a test may fail loudly, and one of these prints the catalogue's size"
 )]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value;
+use voipbin_receiver::Delivery;
 use voipbin_receiver::catalog::{CATALOG, EventType, ResourceKind, Status, counts, reference};
+use voipbin_receiver::testing::{delivery, event};
 
 #[test]
 fn the_catalogue_has_the_names_that_the_platform_and_its_documents_know() {
@@ -116,4 +119,38 @@ fn the_page_in_the_repository_is_what_the_catalogue_makes() {
         std::fs::read_to_string(path).unwrap() == reference(),
         "EVENTS.md is out of date"
     );
+}
+
+/// Of each kind, with all the fields that any of its bodies has.
+#[test]
+fn a_sample_has_the_fields_that_the_platform_always_writes_and_no_others() {
+    let mut written: BTreeMap<&str, Vec<BTreeSet<String>>> = BTreeMap::new();
+    for (path, body) in support::fixtures() {
+        if path.contains("/today/") {
+            let body = delivery(body).unwrap();
+            let kind = body.resource_kind().unwrap().as_str();
+            written.entry(kind).or_default().push(fields(&body));
+        }
+    }
+    for entry in CATALOG.iter().filter(|entry| entry.status == Status::Sent) {
+        let kind = entry.resource.unwrap().as_str();
+        let sample = fields(&delivery(event(entry.name)).unwrap());
+        let written = &written[kind];
+        let any: BTreeSet<_> = written.iter().flatten().cloned().collect();
+        let always = written[0].iter();
+        let always = always.filter(|field| written.iter().all(|fields| fields.contains(*field)));
+        let always: BTreeSet<_> = always.cloned().collect();
+        assert!(sample.is_subset(&any), "{}: {sample:?}", entry.name);
+        // One body alone does not tell what is in it always.
+        assert!(
+            written.len() < 2 || always.is_subset(&sample),
+            "{}: {sample:?}",
+            entry.name
+        );
+    }
+}
+
+fn fields(body: &Delivery) -> BTreeSet<String> {
+    let data: serde_json::Map<String, Value> = serde_json::from_str(body.payload_json()).unwrap();
+    data.keys().cloned().collect()
 }
