@@ -138,7 +138,7 @@ async fn an_annotated_function_is_still_a_function() {
     deliver(&receiver.service(), call_hangup(1)).await;
     let context = recorder.next().await;
     let call = Event::read(context.delivery()).unwrap();
-    hangup(tell, context, call).await.unwrap();
+    hangup(tell, context.context().clone(), call).await.unwrap();
     assert_eq!(told.recv().await.as_deref(), Some("hangup 1 normal"));
 }
 

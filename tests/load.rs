@@ -52,7 +52,7 @@ async fn ten_thousand_events() {
     valve.open();
     let mut handled = HashSet::new();
     for _ in 0..EVENTS {
-        assert!(handled.insert(valve.ended().next().await.identity()));
+        assert!(handled.insert(valve.ended().next().await.context().identity()));
     }
 
     // And so are those of events that are long done.

@@ -277,7 +277,7 @@ async fn the_identity_in_a_span_is_the_one_that_handlers_see() {
         let (_, span) = delivery_span("identified");
         assert_eq!(
             span.field("identity"),
-            recorder.next().await.identity().to_string()
+            recorder.next().await.context().identity().to_string()
         );
 
         let chosen = builder()
@@ -289,7 +289,7 @@ async fn the_identity_in_a_span_is_the_one_that_handlers_see() {
         let (_, span) = delivery_span("chosen");
         assert_eq!(
             span.field("identity"),
-            recorder.next().await.identity().to_string()
+            recorder.next().await.context().identity().to_string()
         );
         assert_logs_are_private(&[]);
     })

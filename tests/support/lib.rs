@@ -25,13 +25,14 @@ use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use serde_json::Value;
 use tower::ServiceExt;
+pub use voipbin_receiver::testing::Recorder;
 use voipbin_receiver::testing::Signer;
 use voipbin_receiver::{Receiver, ReceiverBuilder, ReceiverService, ResponseBody};
 
 pub use self::body::Frames;
 pub use self::clock::ManualClock;
 pub use self::guard::within;
-pub use self::handlers::{Recorder, Valve};
+pub use self::handlers::Valve;
 pub use self::inbox::{BeforeRetry, HeldInbox, PreparedInbox, RefusingInbox, Watched};
 pub use self::labels::{assert_apart, begins, label, labelled, labelled_call, labels, slow};
 pub use self::records::{Record, logged, record_logs};

@@ -163,7 +163,7 @@ impl Recorder {
     ///
     /// Nothing is lost when the future is dropped.
     pub async fn wait_for(&self, runs: usize) -> Vec<Run> {
-        self.wait(|begun| begun.len() >= runs).await
+        self.wait(|begun| begun.len() >= runs, Clone::clone).await
     }
 
     /// Waits until at least this many runs have ended, however they did, and gives all that have
@@ -174,7 +174,7 @@ impl Recorder {
     /// Nothing is lost when the future is dropped.
     pub async fn wait_for_ends(&self, runs: usize) -> Vec<Run> {
         let ended = |begun: &Vec<Run>| begun.iter().filter(|run| run.ended.is_some()).count();
-        self.wait(|begun| ended(begun) >= runs).await
+        self.wait(|begun| ended(begun) >= runs, Clone::clone).await
     }
 
     /// Waits for the first run that neither this nor [`rest`](Self::rest) has given yet.
@@ -185,8 +185,8 @@ impl Recorder {
     pub async fn next(&self) -> Run {
         let mut seen = self.0.seen.lock().await;
         loop {
-            let runs = self.wait_for(*seen + 1).await;
-            if let Some(run) = runs.into_iter().nth(*seen) {
+            let next = self.wait(|runs| runs.len() > *seen, |runs| runs.get(*seen).cloned());
+            if let Some(run) = next.await {
                 *seen += 1;
                 return run;
             }
@@ -200,17 +200,21 @@ impl Recorder {
     /// Nothing is lost when the future is dropped.
     pub async fn rest(&self) -> Vec<Run> {
         let mut seen = self.0.seen.lock().await;
-        let rest: Vec<_> = self.runs().into_iter().skip(*seen).collect();
+        let rest: Vec<_> = self.0.runs.borrow().iter().skip(*seen).cloned().collect();
         *seen += rest.len();
         rest
     }
 
-    async fn wait(&self, enough: impl Fn(&Vec<Run>) -> bool) -> Vec<Run> {
+    async fn wait<T>(
+        &self,
+        enough: impl Fn(&Vec<Run>) -> bool,
+        read: impl FnOnce(&Vec<Run>) -> T,
+    ) -> T {
         let mut runs = self.0.runs.subscribe();
         match runs.wait_for(|runs| enough(runs)).await {
-            Ok(runs) => runs.clone(),
+            Ok(runs) => read(&runs),
             // Its other end is in this recorder.
-            Err(_) => self.runs(),
+            Err(_) => read(&self.0.runs.borrow()),
         }
     }
 
