@@ -114,6 +114,8 @@ struct Ledger {
     /// How many runs there may be at once, in all and by handler.
     slots: usize,
     limits: [Option<usize>; 3],
+    /// For which of them a failed attempt holds its lane back.
+    strict: [bool; 3],
     pages: Mutex<Pages>,
 }
 
@@ -123,6 +125,8 @@ struct Pages {
     lanes: HashSet<(usize, String)>,
     /// First attempts in the order in which they began.
     first: [Vec<u64>; 3],
+    /// The events of each lane in the order in which their attempts began.
+    runs: HashMap<(usize, String), Vec<u64>>,
     begun: [u64; 3],
     /// What must not be. A run cannot tell by a panic, which is one of its ways to fail.
     faults: Vec<String>,
@@ -151,6 +155,10 @@ impl Ledger {
         {
             let fault = format!("too many runs: {:?}", pages.running);
             pages.faults.push(fault);
+        }
+        if let Some(lane) = &lane {
+            let runs = pages.runs.entry((handler, lane.clone()));
+            runs.or_default().push(event);
         }
         if let Some(lane) = &lane
             && !pages.lanes.insert((handler, lane.clone()))
@@ -301,7 +309,7 @@ struct Fate {
 fn whatever_happens_each_accepted_event_comes_to_one_end_for_each_of_its_handlers() {
     let setting = |name: &str| std::env::var(name).ok().map(|text| text.parse().unwrap());
     let first: u64 = setting("CHAOS_FIRST").unwrap_or(0);
-    let seeds: u64 = setting("CHAOS_SEEDS").unwrap_or(300);
+    let seeds: u64 = setting("CHAOS_SEEDS").unwrap_or(2_000);
     for seed in first..first + seeds {
         // The last of them is the one that failed.
         println!("CHAOS_FIRST={seed} CHAOS_SEEDS=1");
@@ -315,10 +323,12 @@ fn whatever_happens_each_accepted_event_comes_to_one_end_for_each_of_its_handler
 async fn one_life(seed: u64) {
     let mut dice = Dice(seed);
     let limit = |dice: &mut Dice| dice.one_in(2).then(|| dice.size(1, 6));
+    let strict = [dice.one_in(3), dice.one_in(3), false];
     let ledger = Arc::new(Ledger {
         seed,
         slots: dice.size(1, 12),
         limits: [limit(&mut dice), limit(&mut dice), limit(&mut dice)],
+        strict,
         pages: Mutex::default(),
     });
     let (max_events, max_bytes) = (dice.size(1, 60), dice.size(500, 8_000));
@@ -352,8 +362,14 @@ async fn one_life(seed: u64) {
         .into_iter()
         .zip(HANDLERS)
         .zip(ledger.limits)
-        .map(|((registration, (name, _)), limit)| {
+        .zip(strict)
+        .map(|(((registration, (name, _)), limit), strict)| {
             let registration = registration.name(name);
+            let registration = if strict {
+                registration.strict()
+            } else {
+                registration
+            };
             match limit {
                 Some(limit) => registration.concurrency(limit),
                 None => registration,
@@ -457,7 +473,7 @@ async fn one_life(seed: u64) {
                 assert!(failed.is_some());
                 fate.dead += 1;
             }
-            Settled::Retry { .. } => fate.retries += 1,
+            Settled::Retry { .. } | Settled::Delayed { .. } => fate.retries += 1,
             Settled::Released => {}
             other => panic!("{other:?}"),
         }
@@ -515,6 +531,13 @@ async fn one_life(seed: u64) {
     assert!(pages.lanes.is_empty());
     for handler in (0..HANDLERS.len()).filter(|handler| *handler != BLOCKING) {
         assert_eq!(pages.begun[handler], ended[handler] + running[handler]);
+    }
+    for ((handler, lane), runs) in &pages.runs {
+        let mut events = runs.clone();
+        events.dedup();
+        let contiguous = events.iter().collect::<HashSet<_>>().len() == events.len();
+        let strict = ledger.strict[*handler];
+        assert!(contiguous || !strict, "{lane} of {handler}: {runs:?}");
     }
     let mut lanes: HashMap<&str, Vec<u64>> = HashMap::new();
     for one in &accepted {
