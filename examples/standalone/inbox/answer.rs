@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 use voipbin_receiver::event::Time;
 use voipbin_receiver::handler::HandlerName;
 use voipbin_receiver::inbox::{
-    Record, RecordFilter, RecordId, RecordState, Records, RecordsError, RecordsErrorKind, Stage,
+    Record, RecordFilter, RecordId, RecordState, Records, RecordsError, RecordsErrorKind,
 };
 
 use super::protocol::{Answer, Ask, Detail, Event, Page, Which};
@@ -162,23 +162,30 @@ async fn replay(
     to: &Answers,
 ) -> Result<(), Over> {
     // All of them first: what is handled again comes at the end, and would be found again.
-    for id in numbers(records, which).await? {
-        let replayed = if dry_run {
-            let found = records.get(id).await?;
-            found.map(|_| None).ok_or_else(RecordsError::not_found)
+    for ids in numbers(records, which).await?.chunks(AT_ONCE) {
+        let mut replays = Vec::with_capacity(ids.len());
+        if dry_run {
+            for id in ids {
+                let found = records.get(*id).await?;
+                replays.push(found.map(|_| None).ok_or_else(RecordsError::not_found));
+            }
         } else {
-            records.replay(id, by.as_deref()).await.map(Some)
-        };
-        let id = id.get();
-        to.give(match replayed {
-            Ok(replay) => Answer::Replayed {
-                id,
-                replay: replay.map(RecordId::get),
-            },
-            Err(error) if error.kind() == RecordsErrorKind::NotFound => Answer::NotFound { id },
-            Err(error) => return Err(error.into()),
-        })
-        .await?;
+            let replayed = records.replay_many(ids, by.as_deref()).await;
+            replays.extend(replayed.into_iter().map(|replay| replay.map(Some)));
+        }
+        for (id, replayed) in ids.iter().zip(replays) {
+            let id = id.get();
+            to.give(match replayed.map_err(|error| (error.kind(), error)) {
+                Ok(replay) => Answer::Replayed {
+                    id,
+                    replay: replay.map(RecordId::get),
+                },
+                Err((RecordsErrorKind::NotFound, _)) => Answer::NotFound { id },
+                Err((RecordsErrorKind::Replayed, _)) => Answer::ReplayedBefore { id },
+                Err((_, error)) => return Err(error.into()),
+            })
+            .await?;
+        }
     }
     Ok(())
 }
@@ -189,6 +196,14 @@ async fn discard(
     dry_run: bool,
     to: &Answers,
 ) -> Result<(), Over> {
+    if let Which::Matching(page) = &which
+        && !dry_run
+        && page.after.is_none()
+        && page.most.is_none()
+    {
+        let events = records.discard_all(&page.filter.build()).await?;
+        return to.give(Answer::Discarded { events }).await;
+    }
     let named = matches!(which, Which::Ids(_));
     let mut ids = numbers(records, which).await?;
     if named {
@@ -235,11 +250,7 @@ async fn purge(
 /// When the last handler ended with it.
 fn ended_at(record: &Record) -> Option<SystemTime> {
     let jobs = record.jobs.iter();
-    jobs.filter_map(|job| match job.stage {
-        Stage::Done { at } | Stage::Dead { at } => Some(at),
-        _ => None,
-    })
-    .max()
+    jobs.filter_map(|job| job.stage.ended_at()).max()
 }
 
 async fn numbers(records: &dyn Records, which: Which) -> Result<Vec<RecordId>, RecordsError> {

@@ -9,7 +9,7 @@ use voipbin_receiver::inbox::{RecordFilter, RecordState};
 use crate::print::resource_id;
 
 /// Changes with whatever one side would misread of the other.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Request {
@@ -112,6 +112,10 @@ pub(crate) enum Answer {
         events: usize,
     },
     NotFound {
+        id: u64,
+    },
+    /// Its dead letters were replayed before.
+    ReplayedBefore {
         id: u64,
     },
     /// There are more after this one.
@@ -234,16 +238,13 @@ impl Event {
 impl Job {
     fn of(job: &JobRecord, detail: Detail) -> Self {
         let at = match job.stage {
-            Stage::Running { since: at }
-            | Stage::Waiting { until: at }
-            | Stage::Done { at }
-            | Stage::Dead { at } => Time::try_from(at).ok(),
-            _ => None,
+            Stage::Running { since: at } | Stage::Waiting { until: at } => Some(at),
+            stage => stage.ended_at(),
         };
         Self {
             handler: job.handler.to_string(),
             stage: job.stage.as_str().to_owned(),
-            at,
+            at: at.and_then(|at| Time::try_from(at).ok()),
             failed_attempts: job.attempts,
             history: (detail >= Detail::Attempts)
                 .then(|| job.history.iter().map(Try::of).collect()),

@@ -202,6 +202,12 @@ async fn report(mut replies: Replies, style: Style, served: bool) -> Result<bool
                     "error: there is no event {id} in the inbox, or its body is gone; `standalone inbox list` shows what is there"
                 );
             }
+            Answer::ReplayedBefore { id } => {
+                all_there = false;
+                eprintln!(
+                    "error: event {id} was replayed already; --by says which handlers run once more"
+                );
+            }
             Answer::More { after } => {
                 if matches!(style, Style::Table) {
                     output.print(Some(table.take()))?;

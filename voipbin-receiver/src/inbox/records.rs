@@ -19,18 +19,7 @@ use crate::handler::HandlerName;
 /// /// Has all dead letters handled again.
 /// async fn replay_dead(records: &dyn Records) -> Result<usize, RecordsError> {
 ///     let dead = RecordFilter::new().state(RecordState::Dead);
-///     let (mut after, mut replayed) = (None, 0);
-///     loop {
-///         let page = records.list(&dead, after, 100).await?;
-///         for record in &page.records {
-///             records.replay(record.id, None).await?;
-///             replayed += 1;
-///         }
-///         after = page.next;
-///         if after.is_none() {
-///             return Ok(replayed);
-///         }
-///     }
+///     records.replay_all(&dead, None).await
 /// }
 /// ```
 #[async_trait]
@@ -57,16 +46,44 @@ pub trait Records: Send + Sync {
 
     /// Has an event handled again, from the bytes that were received: as a new event, linked to this
     /// one, whose attempts begin anew. It runs by these handlers; with `None`, by those for which it
-    /// is a dead letter or, if there are none, by all that it was kept for.
+    /// is a dead letter or, if it never was one, by all that it was kept for.
+    ///
+    /// For these handlers the event is no dead letter any more from then on: [`Stage::Replayed`], or
+    /// gone where an inbox keeps nothing but dead letters. If the replay fails too it is a dead letter
+    /// of its own.
     ///
     /// # Errors
     ///
-    /// When there is no such event or it cannot be stored.
+    /// When there is no such event, its dead letters were replayed before and no handlers are named, or
+    /// it cannot be stored.
+    ///
+    /// # Cancel safety
+    ///
+    /// When the future is dropped the event may or may not be handled again.
     async fn replay(
         &self,
         id: RecordId,
         handlers: Option<&[HandlerName]>,
     ) -> Result<RecordId, RecordsError>;
+
+    /// Has these events handled again, in this order, as [`replay`](Self::replay) does each. What came
+    /// of each of them, in the same order. An inbox may store them together; the default is one after
+    /// the other.
+    ///
+    /// # Cancel safety
+    ///
+    /// When the future is dropped, some of the events are handled again and others are not.
+    async fn replay_many(
+        &self,
+        ids: &[RecordId],
+        handlers: Option<&[HandlerName]>,
+    ) -> Vec<Result<RecordId, RecordsError>> {
+        let mut replays = Vec::with_capacity(ids.len());
+        for id in ids {
+            replays.push(self.replay(*id, handlers).await);
+        }
+        replays
+    }
 
     /// Gives events up: their open jobs are not run any more, and their bytes are removed. A run
     /// that has begun goes on. Returns how many of them there were.
@@ -77,7 +94,85 @@ pub trait Records: Send + Sync {
     ///
     /// When this cannot be stored.
     async fn discard(&self, ids: &[RecordId]) -> Result<usize, RecordsError>;
+
+    /// Has all events handled again that the filter takes, in the order in which they were kept, as
+    /// [`replay`](Self::replay) does each. Returns how many of them there were. What is kept while this runs is left out, so that it ends
+    /// even if the replays fail at once.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read or written. What was replayed before stays so: with a filter for
+    /// dead letters, a next call goes on with the others.
+    ///
+    /// # Cancel safety
+    ///
+    /// When the future is dropped, some of the events are handled again and others are not.
+    async fn replay_all(
+        &self,
+        filter: &RecordFilter,
+        handlers: Option<&[HandlerName]>,
+    ) -> Result<usize, RecordsError> {
+        let (mut after, mut replayed) = (None, 0);
+        let mut first_new: Option<RecordId> = None;
+        loop {
+            let page = self.list(filter, after, AT_ONCE).await?;
+            let found = page.records.iter().map(|record| record.id);
+            let old: Vec<RecordId> = found
+                .take_while(|id| first_new.is_none_or(|new| *id < new))
+                .collect();
+            let ends = old.len() < page.records.len();
+            drop(page.records);
+            let mut failed = None;
+            for replay in self.replay_many(&old, handlers).await {
+                match replay {
+                    Ok(new) => {
+                        replayed += 1;
+                        first_new = Some(first_new.map_or(new, |first| first.min(new)));
+                    }
+                    Err(error) if error.kind() == RecordsErrorKind::Storage => failed = Some(error),
+                    // Somebody else was faster.
+                    Err(_) => {}
+                }
+            }
+            if let Some(error) = failed {
+                return Err(error);
+            }
+            after = page.next;
+            if ends || after.is_none() {
+                return Ok(replayed);
+            }
+        }
+    }
+
+    /// Gives all events up that the filter takes, as [`discard`](Self::discard) does. Returns how many
+    /// of them there were.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read or written. What was given up before stays so.
+    ///
+    /// # Cancel safety
+    ///
+    /// When the future is dropped, some of the events are given up and others are not.
+    async fn discard_all(&self, filter: &RecordFilter) -> Result<usize, RecordsError> {
+        let (mut after, mut discarded) = (None, 0);
+        loop {
+            let page = self.list(filter, after, AT_ONCE).await?;
+            let ids: Vec<RecordId> = page.records.iter().map(|record| record.id).collect();
+            drop(page.records);
+            if !ids.is_empty() {
+                discarded += self.discard(&ids).await?;
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(discarded);
+            }
+        }
+    }
 }
+
+/// How many events are read at once, with their bodies.
+const AT_ONCE: usize = 64;
 
 /// An event in an inbox and how far it has come.
 #[derive(Clone, Debug)]
@@ -122,14 +217,13 @@ pub enum RecordState {
     Pending,
     /// Every handler has ended with it, and at least one gave up.
     Dead,
-    /// Every handler is done with it.
+    /// Every handler is done with it, or it was replayed for those that gave up.
     Done,
 }
 
 impl RecordState {
     fn of(jobs: &[JobRecord]) -> Self {
-        let ended = |job: &JobRecord| matches!(job.stage, Stage::Done { .. } | Stage::Dead { .. });
-        if !jobs.iter().all(ended) {
+        if !jobs.iter().all(|job| job.stage.has_ended()) {
             Self::Pending
         } else if jobs
             .iter()
@@ -205,6 +299,13 @@ pub enum Stage {
         /// Since when.
         at: SystemTime,
     },
+    /// It was a dead letter, and the event was replayed for this handler.
+    Replayed {
+        /// When.
+        at: SystemTime,
+    },
+    /// No handler of this name is registered: it waits for a receiver that has one.
+    Held,
 }
 
 impl Stage {
@@ -217,6 +318,23 @@ impl Stage {
             Self::Waiting { .. } => "waiting",
             Self::Done { .. } => "done",
             Self::Dead { .. } => "dead",
+            Self::Replayed { .. } => "replayed",
+            Self::Held => "held",
+        }
+    }
+
+    /// Whether the handler will not run for this event any more.
+    #[must_use]
+    pub const fn has_ended(self) -> bool {
+        self.ended_at().is_some()
+    }
+
+    /// When it ended: done, dead or replayed.
+    #[must_use]
+    pub const fn ended_at(self) -> Option<SystemTime> {
+        match self {
+            Self::Done { at } | Self::Dead { at } | Self::Replayed { at } => Some(at),
+            Self::Queued | Self::Running { .. } | Self::Waiting { .. } | Self::Held => None,
         }
     }
 }
@@ -334,6 +452,8 @@ pub struct RecordsError {
 pub enum RecordsErrorKind {
     /// There is no such event, or its bytes are gone.
     NotFound,
+    /// Its dead letters were replayed before.
+    Replayed,
     /// The store cannot be read or written.
     Storage,
 }
@@ -344,6 +464,15 @@ impl RecordsError {
     pub fn not_found() -> Self {
         Self {
             kind: RecordsErrorKind::NotFound,
+            source: None,
+        }
+    }
+
+    /// The dead letters of the event were replayed before.
+    #[must_use]
+    pub fn replayed() -> Self {
+        Self {
+            kind: RecordsErrorKind::Replayed,
             source: None,
         }
     }
@@ -368,6 +497,9 @@ impl fmt::Display for RecordsError {
         f.write_str(match self.kind {
             RecordsErrorKind::NotFound => {
                 "there is no such event in the inbox, or its bytes are gone"
+            }
+            RecordsErrorKind::Replayed => {
+                "the event was replayed already: name the handlers that are to run once more"
             }
             RecordsErrorKind::Storage => "the inbox's store cannot be read or written",
         })

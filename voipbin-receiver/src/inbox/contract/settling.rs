@@ -6,7 +6,8 @@ use futures_util::FutureExt;
 
 use super::{Check, PATIENCE, Trial, failed, incoming};
 use crate::inbox::{
-    Durability, Inbox, KeepErrorKind, Kept, RecordFilter, RecordState, Repeats, Settled, Taken,
+    Durability, Inbox, KeepErrorKind, Kept, RecordFilter, RecordState, Repeats, Settled, Stage,
+    Taken,
 };
 
 impl<I: Inbox> Trial<I> {
@@ -131,10 +132,38 @@ impl<I: Inbox> Trial<I> {
                     && job.handler().as_str() == "handler 0"
             });
         self.expect(fresh, || format!("handed out again as {again:?}"))?;
+        // What is handled again is no dead letter any more, and not found a second time.
+        let dead_now = self.inbox.stats().dead;
+        self.expect(dead_now == 0, || {
+            format!("{dead_now} dead letters are left")
+        })?;
+        let replayed = self.patiently(records.replay_all(&dead, None)).await?;
+        self.expect(matches!(replayed, Ok(0)), || format!("{replayed:?}"))?;
+        let left = self.patiently(records.get(record.id)).await?;
+        let left = left.unwrap_or_default();
+        let stages = left.iter().flat_map(|record| &record.jobs);
+        let stages: Vec<Stage> = stages.map(|job| job.stage).collect();
+        let resolved = stages
+            .iter()
+            .all(|stage| stage.has_ended() && !matches!(stage, Stage::Dead { .. }));
+        self.expect(resolved, || format!("it was replayed and is {stages:?}"))?;
+        // One that fails again is a dead letter of its own.
+        for job in &again {
+            let failed = Some(failed());
+            self.inbox.settle(job, Settled::Dead { failed });
+        }
+        self.until(|inbox| inbox.stats().dead == 1).await?;
+        let replayed = self.patiently(records.replay_all(&dead, None)).await?;
+        self.expect(matches!(replayed, Ok(1)), || format!("{replayed:?}"))?;
+        let again = self.take(2).await?;
         self.settle(&again);
+        self.until(|inbox| inbox.stats().events == 0).await?;
 
+        let there = usize::from(left.is_some());
         let discarded = self.patiently(records.discard(&[record.id])).await?;
-        self.expect(matches!(discarded, Ok(1)), || format!("{discarded:?}"))?;
+        self.expect(matches!(discarded, Ok(count) if count == there), || {
+            format!("{discarded:?}")
+        })?;
         let gone = self.patiently(records.get(record.id)).await?;
         self.expect(matches!(gone, Ok(None)), || "it is still there".into())?;
         self.keep_known(&self.event(0)?).await

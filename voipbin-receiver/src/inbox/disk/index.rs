@@ -13,7 +13,7 @@ pub(super) use self::cleaning::Cleaning;
 pub(super) use self::event::{Event, fresh};
 use self::event::{Stage, begun, resumed};
 use self::notes::Notes;
-use super::record::{Head, Heads, JobProgress, Progress};
+use super::record::{EventProgress, Head, Heads, JobProgress, JobStage, Progress};
 use crate::event::EventKey;
 use crate::handler::HandlerName;
 use crate::inbox::Jobs;
@@ -71,6 +71,32 @@ pub(super) enum Change {
     Open,
     /// It was the last one.
     Finished(EventKey, /* marks */ bool),
+}
+
+/// Dead letters that are handled again.
+#[derive(Clone, Debug)]
+pub(super) struct Replay {
+    pub(super) original: u64,
+    pub(super) handlers: Jobs,
+}
+
+impl Replay {
+    fn apply(&self, events: &[Event], progress: &mut Progress, at: u64) {
+        let seq = self.original;
+        let event = events.binary_search_by_key(&seq, |event| event.seq);
+        let stored = progress.events.binary_search_by_key(&seq, |(seq, _)| *seq);
+        let (Ok(event), Ok(stored)) = (event, stored) else {
+            return;
+        };
+        let names = events.get(event).into_iter().flat_map(|event| &event.jobs);
+        if let Some((_, EventProgress::Jobs(jobs))) = progress.events.get_mut(stored) {
+            for (name, job) in names.zip(jobs) {
+                if job.is_dead() && self.handlers.iter().any(|handler| handler == name) {
+                    job.stage = JobStage::Replayed { at };
+                }
+            }
+        }
+    }
 }
 
 /// How long what is finished stays in the file, in milliseconds.
@@ -291,8 +317,36 @@ impl Index {
         change
     }
 
-    /// Takes the chunks whose progress must be stored, each with it.
-    pub(super) fn take_dirty(&mut self) -> Vec<(u64, Progress)> {
+    /// What is known of an event is no dead letter any more for these handlers: it was replayed.
+    pub(super) fn replayed(&mut self, replay: &Replay, at: u64, keep: Keep) {
+        let found = self.chunks.range_mut(..=replay.original).next_back();
+        let Some((key, chunk)) = found else { return };
+        let key = *key;
+        let Some(event) = chunk.event(replay.original) else {
+            return;
+        };
+        let replayed = event.replay(&replay.handlers, at);
+        let resolved = replayed > 0 && !event.is_open() && event.dead_jobs() == 0;
+        let bytes = u64::from(event.body_len);
+        let due = chunk.next_due(keep);
+        self.totals.dead = self.totals.dead.saturating_sub(replayed);
+        if resolved {
+            self.totals.dead_bytes = self.totals.dead_bytes.saturating_sub(bytes);
+            self.schedule(key, due);
+        }
+    }
+
+    /// Takes the chunks whose progress must be stored, each with it: with what these replays make of
+    /// it, which is not so before they are stored.
+    pub(super) fn take_dirty(&mut self, replays: &[Replay], at: u64) -> Vec<(u64, Progress)> {
+        for replay in replays {
+            let event = self.event(replay.original);
+            if event.is_some_and(|event| event.dead().next().is_some())
+                && let Some(key) = self.key_of(replay.original)
+            {
+                self.dirty.insert(key);
+            }
+        }
         let dirty = std::mem::take(&mut self.dirty);
         let mut rows = Vec::with_capacity(dirty.len());
         for key in dirty {
@@ -301,12 +355,15 @@ impl Index {
             };
             chunk.generation += 1;
             let events = chunk.events.iter();
-            let progress = Progress {
+            let mut progress = Progress {
                 generation: chunk.generation,
                 events: events
                     .filter_map(|event| Some((event.seq, event.progress()?)))
                     .collect(),
             };
+            for replay in replays {
+                replay.apply(&chunk.events, &mut progress, at);
+            }
             rows.push((key, progress));
         }
         rows
@@ -344,6 +401,16 @@ impl Index {
             Some((seq, handler, job))
         };
         held.into_iter().filter_map(open).collect()
+    }
+
+    /// Whether there is no handler for this job.
+    pub(super) fn is_held(&self, seq: u64, handler: &HandlerName) -> bool {
+        !self.held.is_empty() && self.held.contains(&(seq, handler.clone()))
+    }
+
+    /// Whether a row with this key was committed and is not gone.
+    pub(super) fn has(&self, key: u64) -> bool {
+        self.chunks.contains_key(&key)
     }
 
     /// How many jobs there are without a handler.

@@ -122,13 +122,17 @@ fn read_attempts(shared: &Shared, seqs: RangeInclusive<u64>) -> Option<BTreeMap<
 }
 
 /// Reads the event of jobs that come again.
-pub(super) fn read_again(shared: &Shared, seq: u64) -> bool {
-    match fetch(shared, seq) {
-        Fetched::Event(entry, histories) => shared.ready().fill(seq, Some((&entry, &histories))),
-        Fetched::Gone => shared.ready().fill(seq, None),
-        Fetched::Failed => return false,
-    }
-    true
+pub(super) fn read_again(shared: &Shared, seqs: &[u64]) -> bool {
+    seqs.iter().all(|seq| {
+        match fetch(shared, *seq) {
+            Fetched::Event(entry, histories) => {
+                shared.ready().fill(*seq, Some((&entry, &histories)));
+            }
+            Fetched::Gone => shared.ready().fill(*seq, None),
+            Fetched::Failed => return false,
+        }
+        true
+    })
 }
 
 /// Reads the next chunk from this number on into the line.
@@ -214,17 +218,13 @@ fn give_up(shared: &Shared, lost: &[u64]) {
             identity = identity.map(tracing::field::display),
             "the bytes of an event are damaged on disk: it cannot be handled"
         );
-        for (handler, attempts) in jobs {
+        for handler in jobs {
             let failed = Attempt::new(
                 shared.settings.clock.wall(),
                 Duration::ZERO,
                 AttemptEnd::Failed("its bytes are damaged on disk".into()),
             );
-            let number = attempts.saturating_add(1);
-            shared
-                .index()
-                .note(*seq, &handler, number, convert::record(failed));
-            let number = Some(number);
+            let number = shared.index().note(*seq, &handler, convert::record(failed));
             shared.outcome(Outcome {
                 seq: *seq,
                 handler,
@@ -234,13 +234,12 @@ fn give_up(shared: &Shared, lost: &[u64]) {
     }
 }
 
-/// The jobs that are lost with an event, each with the number of its attempts.
-fn lost_jobs(index: &Index, seq: u64) -> (Vec<(HandlerName, u32)>, Option<EventKey>) {
+/// The jobs that are lost with an event.
+fn lost_jobs(index: &Index, seq: u64) -> (Vec<HandlerName>, Option<EventKey>) {
     let event = index.event(seq);
     let jobs = event.map(|event| {
         let jobs = event.open_jobs().into_iter();
-        jobs.map(|(_, handler, job)| (handler, job.attempts))
-            .collect()
+        jobs.map(|(_, handler, _)| handler).collect()
     });
     (jobs.unwrap_or_default(), event.map(|event| event.identity))
 }

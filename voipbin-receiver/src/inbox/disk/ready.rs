@@ -77,8 +77,8 @@ enum SlotJobs {
 /// What comes next.
 pub(super) enum Next {
     Jobs(Vec<Taken>),
-    /// The event of this number must be read first.
-    Read(u64),
+    /// The events of these numbers must be read first.
+    Read(Vec<u64>),
     /// The file must be read from this number on.
     ReadFrom(u64),
     /// Nothing as yet; perhaps at this time.
@@ -217,7 +217,7 @@ impl Ready {
         while jobs.len() < max {
             if let Some(slot) = self.again.front_mut() {
                 let Some(entry) = &slot.entry else {
-                    return jobs_or(jobs, Next::Read(slot.seq));
+                    return jobs_or(jobs, Next::Read(self.unread(max)));
                 };
                 match slot.jobs.next() {
                     Some((handler, past)) => {
@@ -247,6 +247,16 @@ impl Ready {
     /// Whether somebody else who waits should look again.
     pub(super) fn has_more(&self) -> bool {
         !self.again.is_empty() || !self.line.is_empty() || self.in_file.is_some()
+    }
+
+    /// The first events of jobs that come again, no more than are read at once.
+    fn unread(&self, max: usize) -> Vec<u64> {
+        const MOST: usize = 64;
+        let slots = self.again.iter().take(max.min(MOST));
+        let unread = slots.filter(|slot| slot.entry.is_none());
+        let mut seqs: Vec<u64> = unread.map(|slot| slot.seq).collect();
+        seqs.dedup();
+        seqs
     }
 
     fn pop_line(&mut self) {

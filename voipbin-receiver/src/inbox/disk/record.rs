@@ -104,6 +104,10 @@ pub(crate) enum JobStage {
     Dead {
         at: u64,
     },
+    /// It was dead, and the event was replayed for it.
+    Replayed {
+        at: u64,
+    },
 }
 
 /// The attempts at an event that ended badly. One row for each event that has any, under its number;

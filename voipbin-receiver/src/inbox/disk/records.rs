@@ -16,7 +16,8 @@ use super::store_error::StoreError;
 use crate::event::RecordId;
 use crate::handler::HandlerName;
 use crate::inbox::{
-    Incoming, JobRecord, Record, RecordFilter, RecordPage, Records, RecordsError, Repeats, Stage,
+    Incoming, JobRecord, Jobs, Record, RecordFilter, RecordPage, Records, RecordsError,
+    RecordsErrorKind, Repeats, Stage,
 };
 
 /// How many rows are read at once.
@@ -58,13 +59,7 @@ impl Records for DiskInbox {
 
     async fn get(&self, id: RecordId) -> Result<Option<Record>, RecordsError> {
         self.stored().await;
-        let shared = Arc::clone(self.shared());
-        let read = spawn_blocking(move || read(&shared, id.get(), 1, |record| record.id == id));
-        let (found, _) = read
-            .await
-            .map_err(RecordsError::storage)?
-            .map_err(RecordsError::storage)?;
-        Ok(found.into_iter().next())
+        self.read_one(id).await
     }
 
     async fn replay(
@@ -72,28 +67,55 @@ impl Records for DiskInbox {
         id: RecordId,
         handlers: Option<&[HandlerName]>,
     ) -> Result<RecordId, RecordsError> {
-        let record = self.get(id).await?.ok_or_else(RecordsError::not_found)?;
-        let dead = record
-            .jobs
-            .iter()
-            .filter(|job| matches!(job.stage, Stage::Dead { .. }));
-        let dead: Vec<HandlerName> = dead.map(|job| job.handler.clone()).collect();
-        let jobs = match handlers {
-            Some(handlers) => handlers.iter().cloned().collect(),
-            None if dead.is_empty() => record.jobs.into_iter().map(|job| job.handler).collect(),
-            None => dead.into_iter().collect(),
-        };
-        let (told, kept) = oneshot::channel();
-        self.shared().replay(New {
-            incoming: Incoming::new(record.delivery, jobs, Repeats::Mark).within(Span::none()),
-            possible_repeat: false,
-            told: Told::Replay { original: id, told },
-        });
-        match kept.await {
-            Ok(Some(replay)) => Ok(replay),
-            Ok(None) => Err(RecordsError::storage("the write failed")),
-            Err(_) => Err(RecordsError::storage("the inbox's writer has ended")),
+        let mut replays = self.replay_many(&[id], handlers).await;
+        replays
+            .pop()
+            .unwrap_or_else(|| Err(RecordsError::not_found()))
+    }
+
+    async fn replay_many(
+        &self,
+        ids: &[RecordId],
+        handlers: Option<&[HandlerName]>,
+    ) -> Vec<Result<RecordId, RecordsError>> {
+        self.stored().await;
+        // All of them are read first: handed over together, they are stored together.
+        let mut found = Vec::with_capacity(ids.len());
+        for id in ids {
+            let record = self.read_one(*id).await;
+            found.push(record.and_then(|record| record.ok_or_else(RecordsError::not_found)));
         }
+        let hand_over = |record: Record| {
+            let (jobs, if_dead) = replayed_by(&record, handlers)?;
+            let (told, kept) = oneshot::channel();
+            self.shared().replay(New {
+                incoming: Incoming::new(record.delivery, jobs, Repeats::Mark).within(Span::none()),
+                possible_repeat: false,
+                told: Told::Replay {
+                    original: record.id,
+                    if_dead,
+                    told,
+                },
+            });
+            Ok(kept)
+        };
+        let handed_over: Vec<_> = found
+            .into_iter()
+            .map(|record| record.and_then(hand_over))
+            .collect();
+        let mut replays = Vec::with_capacity(ids.len());
+        for kept in handed_over {
+            replays.push(match kept {
+                Err(error) => Err(error),
+                Ok(kept) => match kept.await {
+                    Ok(Ok(replay)) => Ok(replay),
+                    Ok(Err(RecordsErrorKind::Replayed)) => Err(RecordsError::replayed()),
+                    Ok(Err(_)) => Err(RecordsError::storage("the write failed")),
+                    Err(_) => Err(RecordsError::storage("the inbox's writer has ended")),
+                },
+            });
+        }
+        replays
     }
 
     async fn discard(&self, ids: &[RecordId]) -> Result<usize, RecordsError> {
@@ -108,6 +130,38 @@ impl Records for DiskInbox {
             false => Err(RecordsError::storage("the write failed")),
         }
     }
+}
+
+impl DiskInbox {
+    async fn read_one(&self, id: RecordId) -> Result<Option<Record>, RecordsError> {
+        let shared = Arc::clone(self.shared());
+        let read = spawn_blocking(move || read(&shared, id.get(), 1, |record| record.id == id));
+        let (found, _) = read
+            .await
+            .map_err(RecordsError::storage)?
+            .map_err(RecordsError::storage)?;
+        Ok(found.into_iter().next())
+    }
+}
+
+/// The handlers that run for a replay, and whether only because they gave up before.
+fn replayed_by(
+    record: &Record,
+    handlers: Option<&[HandlerName]>,
+) -> Result<(Jobs, bool), RecordsError> {
+    if let Some(handlers) = handlers {
+        return Ok((handlers.iter().cloned().collect(), false));
+    }
+    let jobs = || record.jobs.iter();
+    let dead = jobs().filter(|job| matches!(job.stage, Stage::Dead { .. }));
+    let dead: Jobs = dead.map(|job| job.handler.clone()).collect();
+    if !dead.is_empty() {
+        return Ok((dead, true));
+    }
+    if jobs().any(|job| matches!(job.stage, Stage::Replayed { .. })) {
+        return Err(RecordsError::replayed());
+    }
+    Ok((jobs().map(|job| job.handler.clone()).collect(), false))
 }
 
 /// Reads some rows from this number on, no more than are needed for so many events. Gives those that
@@ -137,7 +191,8 @@ fn read(
         if let Some(last) = heads.heads.last() {
             next = Some(last.seq.saturating_add(1).max(from));
         }
-        if !has_bodies {
+        // A row of a commit that failed may be in the file until the next one.
+        if !has_bodies || !shared.index().has(key) {
             continue;
         }
         // A damaged row is told of where its events are handled.
@@ -162,9 +217,15 @@ fn read(
             }
             let progress = progress.map(|(_, progress)| progress);
             let attempts = attempts.get(&head.seq);
-            let Some(jobs) = jobs(&head, &chunk.names, progress, attempts) else {
+            let Some(mut jobs) = jobs(&head, &chunk.names, progress, attempts) else {
                 continue;
             };
+            let held = |job: &&mut JobRecord| {
+                !job.stage.has_ended() && shared.index().is_held(head.seq, &job.handler)
+            };
+            for job in jobs.iter_mut().filter(held) {
+                job.stage = Stage::Held;
+            }
             let Some(delivery) = convert::delivery(&head, body) else {
                 continue;
             };
@@ -224,6 +285,9 @@ fn jobs(
                         at: convert::time(at),
                     },
                     JobStage::Dead { at } => Stage::Dead {
+                        at: convert::time(at),
+                    },
+                    JobStage::Replayed { at } => Stage::Replayed {
                         at: convert::time(at),
                     },
                 };

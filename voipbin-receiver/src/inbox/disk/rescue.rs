@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::error::{DiskInboxError, DiskInboxErrorKind};
 use super::lock::DirLock;
-use super::record::{Attempts, Chunk, EventProgress, Head, JobStage, Progress};
+use super::record::{Attempts, Chunk, EventProgress, Head, JobProgress, Progress};
 use super::salvage::{SalvagedEvent, salvage};
 use super::store::{Changes, Store};
 use super::store_error::StoreError;
@@ -256,8 +256,6 @@ impl<'a> Rescue<'a> {
 fn is_finished(progress: &EventProgress) -> bool {
     match progress {
         EventProgress::Finished { .. } | EventProgress::Discarded { .. } => true,
-        EventProgress::Jobs(jobs) => jobs
-            .iter()
-            .all(|job| matches!(job.stage, JobStage::Done { .. } | JobStage::Dead { .. })),
+        EventProgress::Jobs(jobs) => jobs.iter().all(JobProgress::has_ended),
     }
 }

@@ -17,7 +17,8 @@ use super::settings::Settings;
 use super::store::Store;
 use crate::inbox::seen::{RETRY_TIME, Seen};
 use crate::inbox::{
-    InboxError, Incoming, KeepError, KeepErrorKind, Kept, Receipt, RecordId, Repeats,
+    InboxError, Incoming, KeepError, KeepErrorKind, Kept, Receipt, RecordId, RecordsErrorKind,
+    Repeats,
 };
 
 pub(super) struct Shared {
@@ -175,7 +176,7 @@ impl Shared {
                 } = &new.incoming;
                 inbound.events = inbound.events.saturating_sub(1);
                 inbound.bytes = inbound.bytes.saturating_sub(delivery.body().len() as u64);
-                if matches!(new.told, Told::Replay { .. }) {
+                if !matches!(new.told, Told::Sender(_)) {
                     continue;
                 }
                 let key = delivery.identity();
@@ -218,8 +219,9 @@ impl Shared {
                     pending.settle(kept.map(|_| Kept::New).ok_or_else(error));
                 }
                 Told::Replay { told, .. } => {
-                    let _ = told.send(kept);
+                    let _ = told.send(kept.ok_or(RecordsErrorKind::Storage));
                 }
+                Told::Nobody => {}
             }
         }
         for (copy, kept) in copies {

@@ -57,7 +57,7 @@ impl Inbox for DiskInbox {
                     () = arrived => {}
                     () = sleep_until(due) => {}
                 },
-                Next::Read(seq) => read(shared, move |shared| read_again(shared, seq)).await,
+                Next::Read(seqs) => read(shared, move |shared| read_again(shared, &seqs)).await,
                 Next::ReadFrom(seq) => read(shared, move |shared| read_from(shared, seq)).await,
             }
         }
@@ -82,15 +82,15 @@ impl Inbox for DiskInbox {
             attempts,
             interrupted,
         };
-        let number = job.attempts().saturating_add(1);
         let note = |failed| {
             let record = convert::record(failed);
-            shared.index().note(seq, handler, number, record);
+            let noted = shared.index().note(seq, handler, record);
+            noted.unwrap_or_else(|| job.attempts().saturating_add(1))
         };
         let (ended, then) = match outcome {
             Settled::Done => (Ended::Done, None),
             Settled::Retry { failed, after } => {
-                note(failed);
+                let number = note(failed);
                 let then = (again(number, false), after);
                 let in_lane = false;
                 (
@@ -104,7 +104,7 @@ impl Inbox for DiskInbox {
             }
             // Whoever took it has it.
             Settled::Delayed { failed, after } => {
-                note(failed);
+                let number = note(failed);
                 let in_lane = true;
                 (
                     Ended::Retry {
@@ -116,7 +116,7 @@ impl Inbox for DiskInbox {
                 )
             }
             Settled::Dead { failed } => {
-                let number = failed.map(note).map(|()| number);
+                let number = failed.map(note);
                 (Ended::Dead { number }, None)
             }
             Settled::Released => {

@@ -4,6 +4,7 @@ mod attempts;
 mod failure;
 mod moved;
 mod order;
+mod replay;
 mod restart;
 mod room;
 mod schedule;

@@ -13,9 +13,9 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use self::cleaning::{CLEANINGS, NEXT_CLEANING};
-use self::staging::{Staged, entry};
+use self::staging::{Staged, entry, replays};
 use super::convert::as_millis;
-use super::index::{Change, Cleaning, Index};
+use super::index::{Change, Cleaning, Index, Replay};
 use super::lock::DirLock;
 use super::place::Place;
 use super::record::{AttemptId, AttemptRecord, Attempts, JobStage, Progress};
@@ -58,6 +58,9 @@ struct Plan {
     cleanings: Vec<(u64, Cleaning, u64)>,
     dirty: Vec<u64>,
     attempts: Vec<(u64, AttemptId)>,
+    replays: Vec<Replay>,
+    /// The time of it.
+    now: u64,
 }
 
 impl Writer {
@@ -129,6 +132,7 @@ impl Writer {
             self.flushes.clear();
             return refuse(&shared, new, KeepErrorKind::Storage);
         }
+        let new = self.still_dead(new);
         let staged = match self.stage(new) {
             Ok(staged) => staged,
             Err(new) => {
@@ -238,7 +242,10 @@ impl Writer {
 
     /// Everything that the next commit writes. Gives back the chunks that it cannot.
     fn plan(&mut self, staged: Vec<Staged>, now: u64) -> (Plan, Vec<Staged>) {
-        let mut plan = Plan::default();
+        let mut plan = Plan {
+            now,
+            ..Plan::default()
+        };
         let mut kept = Vec::with_capacity(staged.len());
         let changes = &mut plan.changes;
         changes.drop_chunks.extend(&self.doubtful);
@@ -266,7 +273,8 @@ impl Writer {
             let tick = self.shared.settings.tick;
             self.next_tick = Instant::now() + if more { NEXT_CLEANING.min(tick) } else { tick };
         }
-        for (key, progress) in index.take_dirty() {
+        plan.replays = replays(&kept);
+        for (key, progress) in index.take_dirty(&plan.replays, now) {
             plan.dirty.push(key);
             self.store_progress(&mut plan.changes, key, &progress);
         }
@@ -346,6 +354,9 @@ impl Writer {
                 }
                 index.stored(plan.dirty.into_iter(), keep);
                 index.attempts_stored(&plan.attempts);
+                for replay in &plan.replays {
+                    index.replayed(replay, plan.now, keep);
+                }
                 for (key, cleaning, left) in plan.cleanings {
                     index.cleaned(key, &cleaning, left, keep);
                 }

@@ -55,6 +55,19 @@ impl DeadLetters {
         }
     }
 
+    /// Takes out jobs of an event that are handled again.
+    fn resolve(&mut self, id: u64, handlers: &[HandlerName]) {
+        let Some(dead) = self.events.get_mut(&id) else {
+            return;
+        };
+        let before = dead.jobs.len();
+        dead.jobs.retain(|job| !handlers.contains(&job.handler));
+        self.jobs = self.jobs.saturating_sub(before - dead.jobs.len());
+        if dead.jobs.is_empty() {
+            self.remove(id);
+        }
+    }
+
     fn remove(&mut self, id: u64) -> bool {
         let Some(dead) = self.events.remove(&id) else {
             return false;
@@ -128,6 +141,7 @@ impl Records for MemoryInbox {
         if queue.closed {
             return Err(RecordsError::storage("the receiver is shutting down"));
         }
+        queue.dead.resolve(id.get(), &handlers);
         queue.next_id += 1;
         let replay = queue.next_id;
         if !handlers.is_empty() {

@@ -22,8 +22,8 @@ pub(super) enum Stage {
     Fresh,
     /// One for each job.
     Open(Box<[JobProgress]>),
-    /// As [`Stage::Open`]; each is done or dead, and at least one is dead.
-    Dead {
+    /// As [`Stage::Open`]; each has ended, and at least one is dead or was replayed.
+    Ended {
         jobs: Box<[JobProgress]>,
         at: u64,
     },
@@ -89,7 +89,7 @@ impl Event {
                 .map(|((at, name), job)| (at, name, job))
                 .filter(|(_, _, job)| !job.has_ended())
                 .collect(),
-            Stage::Dead { .. } | Stage::Finished { .. } | Stage::Discarded { .. } => Vec::new(),
+            Stage::Ended { .. } | Stage::Finished { .. } | Stage::Discarded { .. } => Vec::new(),
         }
     }
 
@@ -109,7 +109,7 @@ impl Event {
 
     pub(super) fn dead_jobs(&self) -> usize {
         match &self.stage {
-            Stage::Open(jobs) | Stage::Dead { jobs, .. } => {
+            Stage::Open(jobs) | Stage::Ended { jobs, .. } => {
                 jobs.iter().filter(|job| job.is_dead()).count()
             }
             _ => 0,
@@ -119,7 +119,7 @@ impl Event {
     pub(super) fn progress(&self) -> Option<EventProgress> {
         match &self.stage {
             Stage::Fresh => None,
-            Stage::Open(jobs) | Stage::Dead { jobs, .. } => {
+            Stage::Open(jobs) | Stage::Ended { jobs, .. } => {
                 Some(EventProgress::Jobs(jobs.to_vec()))
             }
             Stage::Finished { at } => Some(EventProgress::Finished { at: *at }),
@@ -131,7 +131,8 @@ impl Event {
     pub(super) fn wanted_until(&self, keep: Keep) -> Option<u64> {
         match self.stage {
             Stage::Fresh | Stage::Open(_) => None,
-            Stage::Dead { at, .. } => Some(at.saturating_add(keep.dead)),
+            Stage::Ended { at, .. } if self.dead_jobs() > 0 => Some(at.saturating_add(keep.dead)),
+            Stage::Ended { at, .. } => Some(at.saturating_add(keep.done)),
             Stage::Finished { at } => Some(at.saturating_add(keep.done)),
             Stage::Discarded { at } => Some(at),
         }
@@ -140,13 +141,46 @@ impl Event {
     /// Its body is removed. What is left is that it is finished.
     pub(super) fn forget_body(&mut self) {
         self.has_body = false;
-        if let Stage::Dead { at, .. } = self.stage {
+        if let Stage::Ended { at, .. } = self.stage {
             self.stage = Stage::Finished { at };
         }
     }
 
     pub(super) fn is_over(&self) -> bool {
-        matches!(self.stage, Stage::Finished { .. } | Stage::Discarded { .. })
+        match self.stage {
+            Stage::Finished { .. } | Stage::Discarded { .. } => true,
+            Stage::Ended { .. } => self.dead_jobs() == 0,
+            Stage::Fresh | Stage::Open(_) => false,
+        }
+    }
+
+    /// Its dead jobs are replayed, those of these handlers. Returns how many there are.
+    pub(super) fn replay(&mut self, handlers: &Jobs, at: u64) -> usize {
+        let names = self.jobs.iter();
+        let (Stage::Open(jobs) | Stage::Ended { jobs, .. }) = &mut self.stage else {
+            return 0;
+        };
+        let mut replayed = 0;
+        for (name, job) in names.zip(jobs.iter_mut()) {
+            if job.is_dead() && handlers.iter().any(|handler| handler == name) {
+                job.stage = JobStage::Replayed { at };
+                replayed += 1;
+            }
+        }
+        if replayed > 0 {
+            self.stage = Stage::of(std::mem::take(jobs));
+        }
+        replayed
+    }
+
+    /// Its handlers that gave up.
+    pub(crate) fn dead(&self) -> impl Iterator<Item = &HandlerName> {
+        let jobs = match &self.stage {
+            Stage::Open(jobs) | Stage::Ended { jobs, .. } => &**jobs,
+            _ => &[],
+        };
+        let named = self.jobs.iter().zip(jobs);
+        named.filter(|(_, job)| job.is_dead()).map(|(name, _)| name)
     }
 }
 
@@ -157,8 +191,9 @@ impl Stage {
         }
         let at = jobs.iter().filter_map(JobProgress::ended_at).max();
         let at = at.unwrap_or_default();
-        if jobs.iter().any(JobProgress::is_dead) {
-            Self::Dead { jobs, at }
+        let plain = |job: &JobProgress| matches!(job.stage, JobStage::Done { .. });
+        if !jobs.iter().all(plain) {
+            Self::Ended { jobs, at }
         } else {
             Self::Finished { at }
         }
@@ -184,7 +219,7 @@ impl JobProgress {
 
     pub(super) fn ended_at(&self) -> Option<u64> {
         match self.stage {
-            JobStage::Done { at } | JobStage::Dead { at } => Some(at),
+            JobStage::Done { at } | JobStage::Dead { at } | JobStage::Replayed { at } => Some(at),
             _ => None,
         }
     }

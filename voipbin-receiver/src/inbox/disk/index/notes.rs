@@ -17,19 +17,25 @@ pub(super) struct Note {
 }
 
 impl Index {
-    /// An attempt has ended badly. It is known from here on, and counts when it is
-    /// [counted](Self::count).
+    /// An attempt has ended badly. It gets its number and is known from here on, and counts when it is
+    /// [counted](Self::count). `None` when there is no such job that is open.
     pub(crate) fn note(
         &mut self,
         seq: u64,
         handler: &HandlerName,
-        number: u32,
         record: AttemptRecord,
-    ) {
-        if let Some(id) = self.attempt_id(seq, handler, number) {
-            let counts = false;
-            self.notes.insert((seq, id), Note { record, counts });
-        }
+    ) -> Option<u32> {
+        let mut open = self.event(seq)?.open_jobs().into_iter();
+        let (job, _, progress) = open.find(|(_, name, _)| name == handler)?;
+        let of_job = |number| (seq, AttemptId { job, number });
+        let noted = self.notes.range(of_job(0)..=of_job(u32::MAX)).next_back();
+        let last = noted
+            .map_or(0, |((_, id), _)| id.number)
+            .max(progress.attempts);
+        let number = last.saturating_add(1);
+        let counts = false;
+        self.notes.insert(of_job(number), Note { record, counts });
+        Some(number)
     }
 
     /// The process died during this attempt.

@@ -60,7 +60,7 @@ fn done(index: &mut Index, seq: u64, at: u64) {
 }
 
 fn commit(index: &mut Index) -> Vec<(u64, Progress)> {
-    let rows = index.take_dirty();
+    let rows = index.take_dirty(&[], 0);
     index.stored(rows.iter().map(|(key, _)| *key), KEEP);
     rows
 }
@@ -179,10 +179,10 @@ fn what_is_not_stored_is_not_cleaned_and_comes_again_when_it_is() {
     assert_eq!(index.next_due(1_010), Some(1));
     assert_eq!(index.cleaning(1, 1_010, KEEP), Cleaning::Nothing);
     index.postpone(1, 1_010, KEEP);
-    let rows = index.take_dirty();
+    let rows = index.take_dirty(&[], 0);
     index.unstored(rows.iter().map(|(key, _)| *key));
     assert!(!index.is_sealed(1));
-    let again = index.take_dirty();
+    let again = index.take_dirty(&[], 0);
     assert_eq!((rows[0].1.generation, again[0].1.generation), (1, 2));
     assert_eq!(rows[0].1.events, again[0].1.events);
     // Changed once more while it was written.

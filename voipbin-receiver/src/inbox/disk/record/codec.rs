@@ -208,6 +208,7 @@ fn put_event(row: Vec<u8>, seq: u64, event: &EventProgress) -> Result<Vec<u8>, R
             },
             JobStage::Done { at } => StageV1::Done { at },
             JobStage::Dead { at } => StageV1::Dead { at },
+            JobStage::Replayed { at } => StageV1::Replayed { at },
         };
         let encoded = JobV1 {
             attempts: job.attempts,
@@ -378,6 +379,7 @@ impl<'a> Reader<'a> {
                 },
                 StageV1::Done { at } => JobStage::Done { at },
                 StageV1::Dead { at } => JobStage::Dead { at },
+                StageV1::Replayed { at } => JobStage::Replayed { at },
             },
         })
     }

@@ -66,6 +66,9 @@ pub(super) enum StageV1 {
     Dead {
         at: u64,
     },
+    Replayed {
+        at: u64,
+    },
 }
 
 /// The attempts follow.

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use super::Shared;
 use crate::event::EventKey;
 use crate::handler::HandlerName;
-use crate::inbox::{Incoming, Pending, RecordId, Starter};
+use crate::inbox::{Incoming, Pending, RecordId, RecordsErrorKind, Starter};
 
 /// What waits for the writer.
 #[derive(Default)]
@@ -81,10 +81,14 @@ pub(crate) struct New {
 /// Who waits for a new event to be kept.
 pub(crate) enum Told {
     Sender(Pending),
+    /// It was told already.
+    Nobody,
     /// Somebody who had an event handled again.
     Replay {
         original: RecordId,
-        told: oneshot::Sender<Option<RecordId>>,
+        /// Whether it is for dead letters, and for nothing if they are none any more.
+        if_dead: bool,
+        told: oneshot::Sender<Result<RecordId, RecordsErrorKind>>,
     },
 }
 

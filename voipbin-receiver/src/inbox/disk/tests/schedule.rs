@@ -117,6 +117,7 @@ fn found(job: &JobRecord) -> State {
             JobIs::Running { .. } => Stage::Begun,
             JobIs::Done { .. } => Stage::Done,
             JobIs::Dead { .. } => Stage::Dead,
+            JobIs::Replayed { .. } | JobIs::Held => panic!("nobody did that: {job:?}"),
         },
     }
 }

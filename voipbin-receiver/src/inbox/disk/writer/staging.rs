@@ -1,16 +1,16 @@
 //! From new events to the rows that they are stored in.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 
 use super::{CHUNK_BYTES, CHUNK_EVENTS, Writer, refuse};
 use crate::handler::HandlerName;
 use crate::inbox::disk::convert::{head, millis};
-use crate::inbox::disk::index::Event;
+use crate::inbox::disk::index::{Event, Replay};
 use crate::inbox::disk::record::{Chunk, RecordError};
 use crate::inbox::disk::shared::{New, Told};
-use crate::inbox::{Entry, Incoming, Jobs, KeepErrorKind, Repeats};
+use crate::inbox::{Entry, Incoming, Jobs, KeepErrorKind, RecordsErrorKind, Repeats};
 
 /// A chunk that is about to be stored.
 pub(super) struct Staged {
@@ -21,6 +21,44 @@ pub(super) struct Staged {
 }
 
 impl Writer {
+    /// Lets go of replays of dead letters that are none any more.
+    pub(super) fn still_dead(&self, new: Vec<New>) -> Vec<New> {
+        let replays = |new: &New| matches!(new.told, Told::Replay { if_dead: true, .. });
+        if !new.iter().any(replays) {
+            return new;
+        }
+        let mut taken: HashSet<(u64, HandlerName)> = HashSet::new();
+        let index = self.shared.index();
+        let (mut still, mut gone) = (Vec::with_capacity(new.len()), Vec::new());
+        for mut new in new {
+            if let Told::Replay {
+                original,
+                if_dead: true,
+                ..
+            } = &new.told
+            {
+                let seq = original.get();
+                let dead = index.event(seq).into_iter().flat_map(Event::dead);
+                let dead = dead.filter(|name| new.incoming.jobs.iter().any(|job| job == *name));
+                let dead = dead.filter(|name| taken.insert((seq, (*name).clone())));
+                new.incoming.jobs = dead.cloned().collect();
+                if new.incoming.jobs.is_empty() {
+                    gone.push(new);
+                    continue;
+                }
+            }
+            still.push(new);
+        }
+        drop(index);
+        for new in &mut gone {
+            if let Told::Replay { told, .. } = std::mem::replace(&mut new.told, Told::Nobody) {
+                let _ = told.send(Err(RecordsErrorKind::Replayed));
+            }
+        }
+        refuse(&self.shared, gone, KeepErrorKind::Storage);
+        still
+    }
+
     /// Puts new events into chunks. Gives them back when they do not fit the format.
     pub(super) fn stage(&mut self, new: Vec<New>) -> Result<Vec<Staged>, Vec<New>> {
         let mut staged: Vec<Staged> = Vec::new();
@@ -60,7 +98,7 @@ impl Writer {
                 .or_insert_with(|| places_of(jobs, &mut last.chunk.names));
             let replay_of = match &new.told {
                 Told::Replay { original, .. } => Some(*original),
-                Told::Sender(_) => None,
+                Told::Sender(_) | Told::Nobody => None,
             };
             let marks = *repeats == Repeats::Mark || replay_of.is_some();
             let kept_at = millis(delivery.received_at());
@@ -90,6 +128,19 @@ impl Writer {
     }
 }
 
+/// The dead letters that are handled again by what is about to be stored.
+pub(super) fn replays(staged: &[Staged]) -> Vec<Replay> {
+    let new = staged.iter().flat_map(|staged| &staged.events);
+    new.filter_map(|(_, new)| match &new.told {
+        Told::Replay { original, .. } => Some(Replay {
+            original: original.get(),
+            handlers: new.incoming.jobs.clone(),
+        }),
+        Told::Sender(_) | Told::Nobody => None,
+    })
+    .collect()
+}
+
 pub(super) fn entry(seq: u64, new: &New) -> Entry {
     let Incoming {
         delivery,
@@ -99,7 +150,7 @@ pub(super) fn entry(seq: u64, new: &New) -> Entry {
     } = &new.incoming;
     let replay_of = match &new.told {
         Told::Replay { original, .. } => Some(*original),
-        Told::Sender(_) => None,
+        Told::Sender(_) | Told::Nobody => None,
     };
     Entry::new(seq, delivery.clone(), jobs.len())
         .marked(new.possible_repeat)
