@@ -15,7 +15,9 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use voipbin_receiver::catalog::Any;
 use voipbin_receiver::inbox::{AttemptEnd, MemoryInbox};
-use voipbin_receiver::observe::{DeadLetterReason, Outcome, RefusalReason, Transition};
+use voipbin_receiver::observe::{
+    DeadLetterReason, Gauges, Observer, Outcome, RefusalReason, Transition,
+};
 use voipbin_receiver::testing::TokioClock;
 use voipbin_receiver::{
     Context, HandlerError, JobState, ReceiverBuilder, Registration, RetryPolicy,
@@ -162,6 +164,62 @@ async fn an_observer_is_told_why_a_delivery_was_refused() {
         Outcome::Refused(RefusalReason::ShuttingDown).as_str(),
         "shutting_down"
     );
+}
+
+/// Writes down how the receiver stands, as often as it is told to.
+struct Standing(Log);
+
+impl Observer for Standing {
+    fn observe(&self, _: &Transition<'_>) {}
+
+    fn record_gauges(&self, gauges: &Gauges<'_>) {
+        let (stats, handlers) = (gauges.stats(), gauges.handlers());
+        self.0.0.lock().unwrap().push(format!(
+            "{} of {:?} events, {} of {} running, ready={}, {handlers:?}",
+            stats.inbox.events,
+            stats.inbox.max_events,
+            stats.running,
+            stats.slots,
+            gauges.health().is_ready(),
+        ));
+    }
+}
+
+struct Broken;
+
+impl Observer for Broken {
+    fn observe(&self, _: &Transition<'_>) {}
+
+    fn record_gauges(&self, _: &Gauges<'_>) {
+        panic!("gauges");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_observer_records_how_the_receiver_stands_when_asked_whatever_others_do() {
+    let (log, valve) = (Log::default(), Valve::new());
+    let receiver = here()
+        .observe(Broken)
+        .observe(Standing(log.clone()))
+        .inbox(MemoryInbox::builder().max_events(1).build())
+        .concurrency(7)
+        .handlers([Registration::new(Any, valve.clone()).name("waits")])
+        .build()
+        .unwrap();
+    assert_eq!(log.lines(), [""; 0]);
+    receiver.record_gauges();
+    deliver(&receiver.service(), call_hangup(1)).await;
+    valve.begun().next().await;
+    receiver.record_gauges();
+    assert_eq!(
+        log.lines(),
+        [
+            r#"0 of Some(1) events, 0 of 7 running, ready=true, ["waits"]"#,
+            r#"1 of Some(1) events, 1 of 7 running, ready=false, ["waits"]"#,
+        ]
+    );
+    valve.open();
+    assert!(receiver.shutdown(HOUR).await.is_drained());
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc as tokio_mpsc, oneshot, watch};
 
 use crate::dispatch::{Dispatch, ShutdownReport};
 use crate::inbox::Records;
-use crate::observe::{Health, Problem, Stats};
+use crate::observe::{Gauges, Health, Problem, Stats};
 use crate::service::ReceiverService;
 
 /// Receives webhooks: verifies, keeps once, answers, and hands to handlers.
@@ -158,7 +158,43 @@ impl Receiver {
         let dispatch = &self.drain.dispatch;
         dispatch
             .counters
-            .read(dispatch.running(), dispatch.inbox.stats())
+            .read(dispatch.running(), dispatch.slots, dispatch.inbox.stats())
+    }
+
+    /// Has the [observers](crate::observe::Observer) record how the receiver stands: how full the inbox
+    /// is, how many handlers run, whether it is ready.
+    ///
+    /// Call it before each scrape of metrics, or every few seconds: nothing else does.
+    ///
+    /// ```
+    /// use voipbin_receiver::Receiver;
+    /// use voipbin_receiver::observe::{Gauges, Observer, Transition};
+    ///
+    /// struct Fill;
+    ///
+    /// impl Observer for Fill {
+    ///     fn observe(&self, _: &Transition<'_>) {}
+    ///
+    ///     fn record_gauges(&self, gauges: &Gauges<'_>) {
+    ///         println!("{} events in the inbox", gauges.stats().inbox.events);
+    ///     }
+    /// }
+    ///
+    /// # fn main() -> Result<(), voipbin_receiver::BuildError> {
+    /// let receiver = Receiver::builder()
+    ///     .secret("a secret of the customer")
+    ///     .observe(Fill)
+    ///     .on(voipbin_receiver::catalog::Any, || async {})
+    ///     .build()?;
+    /// receiver.record_gauges();
+    /// # Ok(()) }
+    /// ```
+    pub fn record_gauges(&self) {
+        let dispatch = &self.drain.dispatch;
+        let (stats, health) = (self.stats(), self.health());
+        let handlers: Vec<_> = dispatch.handlers.keys().cloned().collect();
+        let gauges = Gauges::new(&stats, &health, &handlers);
+        dispatch.hooks.record_gauges(&gauges);
     }
 }
 

@@ -31,7 +31,7 @@ pub(crate) struct Dispatch {
     pub(crate) hooks: Arc<Hooks>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(super) lanes: Lanes,
-    pub(super) slots: usize,
+    pub(crate) slots: usize,
     pub(super) open: OpenJobs,
     running: Arc<AtomicUsize>,
     /// Whether a shutdown has begun.

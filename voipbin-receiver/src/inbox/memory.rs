@@ -282,6 +282,9 @@ impl Inbox for MemoryInbox {
             held: 0,
             dead: queue.dead.jobs(),
             full: self.is_full(&queue),
+            max_events: Some(self.max_events),
+            max_bytes: Some(self.max_bytes as u64),
+            used_bytes: queue.bytes as u64,
             ..InboxStats::default()
         }
     }

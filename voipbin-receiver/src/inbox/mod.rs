@@ -367,4 +367,11 @@ pub struct InboxStats {
     pub failing: bool,
     /// What the store takes on disk, in bytes.
     pub disk_bytes: u64,
+    /// How many `events` there may be; `None` where there is no limit.
+    pub max_events: Option<usize>,
+    /// How many `used_bytes` there may be; `None` where there is no limit.
+    pub max_bytes: Option<u64>,
+    /// Bytes that count towards `max_bytes`: those of bodies of unfinished events, and of dead letters
+    /// where these take the same room.
+    pub used_bytes: u64,
 }

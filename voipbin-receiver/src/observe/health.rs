@@ -1,5 +1,7 @@
 use std::fmt;
 
+use super::words::words;
+
 /// Whether a receiver takes new events and has them handled, and why not; see
 /// [`Receiver::health`](crate::Receiver::health).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,30 +19,17 @@ impl Health {
     }
 }
 
-/// Something that keeps a receiver from its work.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Problem {
-    /// The inbox cannot write. New events get a 503 until it can.
-    StorageFailing,
-    /// The inbox is full. New events get a 503 until some are finished.
-    InboxFull,
-    /// A shutdown has begun.
-    ShuttingDown,
-    /// The runtime of the handlers is gone: nothing will be handled until the receiver is built anew.
-    HandlersGone,
-}
-
-impl Problem {
-    /// The problem in a word, as probes and dashboards show it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::StorageFailing => "storage_failing",
-            Self::InboxFull => "inbox_full",
-            Self::ShuttingDown => "shutting_down",
-            Self::HandlersGone => "handlers_gone",
-        }
+words! {
+    /// Something that keeps a receiver from its work.
+    Problem {
+        /// The inbox cannot write. New events get a 503 until it can.
+        StorageFailing = "storage_failing",
+        /// The inbox is full. New events get a 503 until some are finished.
+        InboxFull = "inbox_full",
+        /// A shutdown has begun.
+        ShuttingDown = "shutting_down",
+        /// The runtime of the handlers is gone: nothing will be handled until the receiver is built anew.
+        HandlersGone = "handlers_gone",
     }
 }
 

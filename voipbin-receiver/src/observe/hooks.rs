@@ -7,6 +7,9 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::time::timeout;
 
+use super::health::Health;
+use super::outcome::{DeadLetterReason, Outcome};
+use super::stats::Stats;
 use crate::catalog::EventType;
 use crate::dispatch::{JobState, Unfinished};
 use crate::event::{Delivery, RecordId};
@@ -41,11 +44,53 @@ pub trait Observer: Send + Sync + 'static {
     /// Called on the path of the answer and of the handlers: it must not block. A panic is caught and
     /// changes nothing.
     fn observe(&self, transition: &Transition<'_>);
+
+    /// Called by [`Receiver::record_gauges`](crate::Receiver::record_gauges) with how the receiver
+    /// stands just now. It does nothing by default. A panic is caught and changes nothing.
+    fn record_gauges(&self, gauges: &Gauges<'_>) {
+        let _ = gauges;
+    }
 }
 
 impl<F: Fn(&Transition<'_>) + Send + Sync + 'static> Observer for F {
     fn observe(&self, transition: &Transition<'_>) {
         self(transition);
+    }
+}
+
+/// How a receiver stands at one moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Gauges<'a> {
+    stats: &'a Stats,
+    health: &'a Health,
+    handlers: &'a [HandlerName],
+}
+
+impl<'a> Gauges<'a> {
+    pub(crate) fn new(stats: &'a Stats, health: &'a Health, handlers: &'a [HandlerName]) -> Self {
+        Self {
+            stats,
+            health,
+            handlers,
+        }
+    }
+
+    /// What was counted so far, and how full the inbox is.
+    #[must_use]
+    pub fn stats(&self) -> &'a Stats {
+        self.stats
+    }
+
+    /// Whether new events are taken and handled.
+    #[must_use]
+    pub fn health(&self) -> &'a Health {
+        self.health
+    }
+
+    /// The registered handlers, whether or not they ever ran.
+    #[must_use]
+    pub fn handlers(&self) -> &'a [HandlerName] {
+        self.handlers
     }
 }
 
@@ -171,78 +216,6 @@ impl<'a> Run<'a> {
     }
 }
 
-/// How a delivery was answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Outcome {
-    /// 200: it is new and kept.
-    Accepted,
-    /// 200: it is a copy of one that is kept.
-    Duplicate,
-    /// 200: no handler is registered for it.
-    Unmatched,
-    /// It was refused.
-    Refused(RefusalReason),
-}
-
-impl Outcome {
-    /// The outcome in a word, as metrics show it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Accepted => "accepted",
-            Self::Duplicate => "duplicate",
-            Self::Unmatched => "unmatched",
-            Self::Refused(reason) => reason.as_str(),
-        }
-    }
-}
-
-/// Why a delivery was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum RefusalReason {
-    /// 405: not a method that the platform sends with.
-    Method,
-    /// 413: the body is over the limit.
-    TooLarge,
-    /// 503: the body did not come in time.
-    TooSlow,
-    /// 503: the body broke off.
-    Broken,
-    /// 401: the signature is missing or wrong.
-    Signature,
-    /// 400: the body is not JSON.
-    Body,
-    /// 503: the identity function panicked.
-    Identity,
-    /// 503: the inbox is full.
-    InboxFull,
-    /// 503: the receiver is shutting down.
-    ShuttingDown,
-    /// 503: the inbox cannot store it.
-    Storage,
-}
-
-impl RefusalReason {
-    /// The reason in a word, as metrics show it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Method => "method",
-            Self::TooLarge => "too_large",
-            Self::TooSlow => "too_slow",
-            Self::Broken => "broken",
-            Self::Signature => "signature",
-            Self::Body => "body",
-            Self::Identity => "identity",
-            Self::InboxFull => "inbox_full",
-            Self::ShuttingDown => "shutting_down",
-            Self::Storage => "storage",
-        }
-    }
-}
-
 /// An event that a handler will not get again, unless somebody asks for it; see
 /// [`ReceiverBuilder::on_dead_letter`](crate::ReceiverBuilder::on_dead_letter).
 #[derive(Clone, Debug)]
@@ -260,45 +233,6 @@ pub struct DeadLetter {
     pub history: Vec<Attempt>,
     /// Why there is no other.
     pub reason: DeadLetterReason,
-}
-
-/// Why no further attempt is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum DeadLetterReason {
-    /// As many were made as the [`RetryPolicy`](crate::RetryPolicy) allows.
-    AttemptsExhausted,
-    /// The handler said that another one would fail as well, or the payload did not fit its type.
-    Permanent,
-    /// The next one would come when the event is older than the [`RetryPolicy`](crate::RetryPolicy)
-    /// allows.
-    TooOld,
-    /// The receiver is shutting down and the inbox does not outlive it.
-    ShutDown,
-}
-
-impl DeadLetterReason {
-    /// The reason in a word, as metrics show it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::AttemptsExhausted => "attempts_exhausted",
-            Self::Permanent => "permanent",
-            Self::TooOld => "too_old",
-            Self::ShutDown => "shut_down",
-        }
-    }
-}
-
-impl fmt::Display for DeadLetterReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::AttemptsExhausted => "no attempt is left",
-            Self::Permanent => "the handler says that another attempt would fail as well",
-            Self::TooOld => "it would be too old at its next attempt",
-            Self::ShutDown => "the receiver is shutting down",
-        })
-    }
 }
 
 type DeadLetterHook = dyn Fn(DeadLetter) -> BoxFuture<'static, ()> + Send + Sync;
@@ -333,9 +267,18 @@ impl Hooks {
             return;
         }
         let transition = transition();
+        self.each(|observer| observer.observe(&transition));
+    }
+
+    pub(crate) fn record_gauges(&self, gauges: &Gauges<'_>) {
+        self.each(|observer| observer.record_gauges(gauges));
+    }
+
+    /// One that panics keeps nothing from the others.
+    fn each(&self, tell: impl Fn(&dyn Observer)) {
         for observer in &self.observers {
-            let observe = AssertUnwindSafe(|| observer.observe(&transition));
-            if let Err(payload) = catch_unwind(observe) {
+            let told = catch_unwind(AssertUnwindSafe(|| tell(&**observer)));
+            if let Err(payload) = told {
                 std::mem::forget(payload);
             }
         }

@@ -2,12 +2,13 @@
 
 mod health;
 mod hooks;
+mod outcome;
 mod stats;
+mod words;
 
 pub use self::health::{Health, Problem};
 pub(crate) use self::hooks::Hooks;
-pub use self::hooks::{
-    DeadLetter, DeadLetterReason, Observer, Outcome, RefusalReason, Run, Transition,
-};
+pub use self::hooks::{DeadLetter, Gauges, Observer, Run, Transition};
+pub use self::outcome::{DeadLetterReason, Outcome, RefusalReason};
 pub(crate) use self::stats::Counters;
 pub use self::stats::Stats;

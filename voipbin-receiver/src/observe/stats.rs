@@ -20,13 +20,16 @@ macro_rules! counters {
             $($(#[$doc])+ pub $name: u64,)+
             /// Runs of handlers that have begun and not ended.
             pub running: usize,
+            /// How many may run at once; see
+            /// [`concurrency`](crate::ReceiverBuilder::concurrency).
+            pub slots: usize,
             /// How full the inbox is.
             pub inbox: InboxStats,
         }
 
         impl Counters {
-            pub(crate) fn read(&self, running: usize, inbox: InboxStats) -> Stats {
-                Stats { $($name: self.$name.get(),)+ running, inbox }
+            pub(crate) fn read(&self, running: usize, slots: usize, inbox: InboxStats) -> Stats {
+                Stats { $($name: self.$name.get(),)+ running, slots, inbox }
             }
         }
     };

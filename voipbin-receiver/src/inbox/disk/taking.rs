@@ -222,6 +222,9 @@ impl Inbox for DiskInbox {
             full: shared.is_full(),
             failing: shared.is_failing(),
             disk_bytes: shared.disk_bytes.load(Ordering::Relaxed),
+            max_events: Some(shared.settings.max_events),
+            max_bytes: Some(shared.settings.max_bytes),
+            used_bytes: totals.bytes + totals.dead_bytes,
         }
     }
 

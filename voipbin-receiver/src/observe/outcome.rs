@@ -1,0 +1,82 @@
+use std::fmt;
+
+use super::words::words;
+
+/// How a delivery was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// 200: it is new and kept.
+    Accepted,
+    /// 200: it is a copy of one that is kept.
+    Duplicate,
+    /// 200: no handler is registered for it.
+    Unmatched,
+    /// It was refused.
+    Refused(RefusalReason),
+}
+
+impl Outcome {
+    /// The outcome in a word; of a refusal, its reason.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Duplicate => "duplicate",
+            Self::Unmatched => "unmatched",
+            Self::Refused(reason) => reason.as_str(),
+        }
+    }
+}
+
+words! {
+    /// Why a delivery was refused.
+    RefusalReason {
+        /// 405: not a method that the platform sends with.
+        Method = "method",
+        /// 413: the body is over the limit.
+        TooLarge = "too_large",
+        /// 503: the body did not come in time.
+        TooSlow = "too_slow",
+        /// 503: the body broke off.
+        Broken = "broken",
+        /// 401: the signature is missing or wrong.
+        Signature = "signature",
+        /// 400: the body is not JSON.
+        Body = "body",
+        /// 503: the identity function panicked.
+        Identity = "identity",
+        /// 503: the inbox is full.
+        InboxFull = "inbox_full",
+        /// 503: the receiver is shutting down.
+        ShuttingDown = "shutting_down",
+        /// 503: the inbox cannot store it.
+        Storage = "storage",
+    }
+}
+
+words! {
+    /// Why no further attempt is made.
+    DeadLetterReason {
+        /// As many were made as the [`RetryPolicy`](crate::RetryPolicy) allows.
+        AttemptsExhausted = "attempts_exhausted",
+        /// The handler said that another one would fail as well, or the payload did not fit its type.
+        Permanent = "permanent",
+        /// The next one would come when the event is older than the [`RetryPolicy`](crate::RetryPolicy)
+        /// allows.
+        TooOld = "too_old",
+        /// The receiver is shutting down and the inbox does not outlive it.
+        ShutDown = "shut_down",
+    }
+}
+
+impl fmt::Display for DeadLetterReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AttemptsExhausted => "no attempt is left",
+            Self::Permanent => "the handler says that another attempt would fail as well",
+            Self::TooOld => "it would be too old at its next attempt",
+            Self::ShutDown => "the receiver is shutting down",
+        })
+    }
+}
