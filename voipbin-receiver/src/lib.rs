@@ -94,6 +94,7 @@
 //! | --- | --- | --- |
 //! | `macros` | yes | the attribute `#[on(…)]` and the list `handlers![…]` |
 //! | `disk` | | [`inbox`]`::DiskInbox`: events survive the process and a power cut |
+//! | `metrics` | | [`observe`]`::Metrics`: what happens, as metrics through the crate `metrics` |
 //! | `testing` | | the module `testing`: bodies of events, a receiver that runs step by step, a stand-in for the platform |
 //!
 //! # Rooms

@@ -2,6 +2,8 @@
 
 mod health;
 mod hooks;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 mod outcome;
 mod stats;
 mod words;
@@ -9,6 +11,9 @@ mod words;
 pub use self::health::{Health, Problem};
 pub(crate) use self::hooks::Hooks;
 pub use self::hooks::{DeadLetter, Gauges, Observer, Run, Transition};
+#[cfg(feature = "metrics")]
+#[doc(inline)]
+pub use self::metrics::Metrics;
 pub use self::outcome::{DeadLetterReason, Outcome, RefusalReason};
 pub(crate) use self::stats::Counters;
 pub use self::stats::Stats;

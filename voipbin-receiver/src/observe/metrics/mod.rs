@@ -1,0 +1,186 @@
+//! What happens, as metrics: through the facade of the crate [`metrics`](::metrics), to whatever
+//! exporter the application has installed.
+//!
+//! [`Metrics`] is an [`Observer`]. The metrics are in one [table](names), with their labels and units,
+//! and as data in [`METRICS`].
+//!
+//! # Labels
+//!
+//! Each has few values: none is an id, a number or a name that a sender can choose.
+//!
+//! | label | values |
+//! | --- | --- |
+//! | `outcome` | `accepted`, `duplicate`, `unmatched`, `refused` |
+//! | `reason` of a delivery | of a refusal the words of [`RefusalReason`](super::RefusalReason), else `none` |
+//! | `reason` of a dead letter | the words of [`DeadLetterReason`](super::DeadLetterReason) |
+//! | `event_type` | the [names that are sent](crate::catalog), `custom` for a delivery without a type, `other` for a type that the catalogue does not hold |
+//! | `handler` | the names of handlers |
+//! | `end` | `error`, `panic`, `timeout` |
+//! | `state` | `queued`, `running`, `failed` |
+//! | `problem` | the words of [`Problem`](super::Problem) |
+//! | `receiver` | what [`Metrics::receiver`] was given; not there without it |
+
+mod registrar;
+mod series;
+mod standing;
+mod table;
+mod types;
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use ::metrics::Recorder;
+
+use self::registrar::Registrar;
+use self::series::Series;
+use self::standing::Standing;
+pub use self::table::{METRICS, Metric, MetricKind, names};
+use super::{Gauges, Observer, Transition};
+
+/// Records what happens through the facade of the crate [`metrics`](::metrics).
+///
+/// Counters and histograms follow what happens. Gauges are recorded by
+/// [`Receiver::record_gauges`](crate::Receiver::record_gauges): call it before each scrape, or every few
+/// seconds. It also makes the series of handlers that have not run yet, at zero.
+///
+/// Install the application's recorder before the receiver is built: what was registered without one is
+/// not recorded later.
+///
+/// ```
+/// use voipbin_receiver::Receiver;
+/// use voipbin_receiver::catalog::Any;
+/// use voipbin_receiver::observe::Metrics;
+///
+/// # fn main() -> Result<(), voipbin_receiver::BuildError> {
+/// // Before this: `let prometheus = PrometheusBuilder::new().install_recorder()?;`
+/// let receiver = Receiver::builder()
+///     .secret("a secret of the customer")
+///     .observe(Metrics::new())
+///     .on(Any, || async {})
+///     .build()?;
+///
+/// // For each scrape, and then: `prometheus.render()`
+/// receiver.record_gauges();
+/// # Ok(()) }
+/// ```
+///
+/// An exporter may want the bounds of its buckets beforehand: [`Metric::buckets`] suggests some.
+#[derive(Default)]
+pub struct Metrics {
+    registrar: Registrar,
+    all: OnceLock<(Series, Standing)>,
+}
+
+impl Metrics {
+    /// Records to the recorder that is installed for the process.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Records to this recorder instead.
+    #[must_use]
+    pub fn with_recorder(recorder: Arc<dyn Recorder + Send + Sync>) -> Self {
+        let registrar = Registrar {
+            recorder: Some(recorder),
+            receiver: None,
+        };
+        Self {
+            registrar,
+            all: OnceLock::new(),
+        }
+    }
+
+    /// Puts the label `receiver` with this value on all metrics. For a process with several receivers,
+    /// whose gauges would overwrite each other otherwise; none by default.
+    #[must_use]
+    pub fn receiver(self, name: &str) -> Self {
+        let registrar = Registrar {
+            receiver: Some(name.to_owned().into()),
+            ..self.registrar
+        };
+        Self {
+            registrar,
+            all: OnceLock::new(),
+        }
+    }
+
+    fn all(&self) -> &(Series, Standing) {
+        self.all.get_or_init(|| {
+            let standing = Standing::new(&self.registrar);
+            (Series::new(self.registrar.clone()), standing)
+        })
+    }
+}
+
+impl Observer for Metrics {
+    fn observe(&self, transition: &Transition<'_>) {
+        let (series, _) = self.all();
+        match *transition {
+            Transition::Answered {
+                outcome,
+                event_type,
+                took,
+            } => series.answered(outcome, event_type, took),
+            Transition::Started { run, waited } => {
+                let handler = series.handler(run.handler());
+                handler.started.increment(1);
+                if run.replay_of().is_some() && run.attempt() == 1 {
+                    handler.replayed.increment(1);
+                }
+                if let Some(waited) = waited {
+                    handler.waited.record(waited);
+                }
+            }
+            Transition::Finished { run, took, age } => {
+                let handler = series.handler(run.handler());
+                handler.finished.increment(1);
+                handler.age.record(age);
+                series.took(&handler, run.delivery().event_type().as_ref(), took);
+            }
+            Transition::Failed {
+                run,
+                attempt,
+                retry_after,
+            } => {
+                let handler = series.handler(run.handler());
+                if let Some(failed) = handler.failed(&attempt.ended) {
+                    failed.increment(1);
+                }
+                if retry_after.is_some() {
+                    handler.retried.increment(1);
+                }
+                let event_type = run.delivery().event_type();
+                series.took(&handler, event_type.as_ref(), attempt.took);
+            }
+            Transition::Dead { run, reason } => {
+                if let Some(dead) = series.handler(run.handler()).dead(reason) {
+                    dead.increment(1);
+                }
+            }
+            Transition::Skipped { run } => series.handler(run.handler()).skipped.increment(1),
+            Transition::Held { run } => series.handler(run.handler()).held.increment(1),
+            Transition::Dropped { run, state } => {
+                if let Some(dropped) = series.handler(run.handler()).dropped(state) {
+                    dropped.increment(1);
+                }
+            }
+        }
+    }
+
+    fn record_gauges(&self, gauges: &Gauges<'_>) {
+        let (series, standing) = self.all();
+        for handler in gauges.handlers() {
+            drop(series.handler(handler));
+        }
+        standing.record(gauges);
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics")
+            .field("receiver", &self.registrar.receiver)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,87 @@
+use ::metrics::{Counter, Gauge};
+
+use super::registrar::Registrar;
+use super::table::names;
+use crate::inbox::InboxStats;
+use crate::observe::{Gauges, Problem, Stats};
+
+/// The series of how a receiver stands.
+pub(super) struct Standing {
+    registrar: Registrar,
+    gauges: Vec<(Gauge, Read)>,
+    evicted: Counter,
+    ready: Gauge,
+    problems: Vec<(Problem, Gauge)>,
+}
+
+/// Reads the value of a gauge.
+type Read = fn(&Stats) -> f64;
+
+const GAUGES: &[(&str, Read)] = &[
+    (names::INBOX_EVENTS, |stats| stats.inbox.events as f64),
+    (names::INBOX_BYTES, |stats| stats.inbox.bytes as f64),
+    (names::INBOX_USED_BYTES, |stats| {
+        stats.inbox.used_bytes as f64
+    }),
+    (names::INBOX_DISK, |stats| stats.inbox.disk_bytes as f64),
+    (names::INBOX_FULL, |stats| flag(stats.inbox.full)),
+    (names::INBOX_FAILING, |stats| flag(stats.inbox.failing)),
+    (names::INBOX_WAITING, |stats| stats.inbox.waiting as f64),
+    (names::INBOX_HELD, |stats| stats.inbox.held as f64),
+    (names::INBOX_DEAD, |stats| stats.inbox.dead as f64),
+    (names::INBOX_DAMAGED, |stats| stats.inbox.damaged as f64),
+    (names::INBOX_IDENTITIES, |stats| {
+        stats.inbox.identities as f64
+    }),
+    (names::HANDLERS_RUNNING, |stats| stats.running as f64),
+    (names::HANDLER_SLOTS, |stats| stats.slots as f64),
+];
+
+impl Standing {
+    pub(super) fn new(registrar: &Registrar) -> Self {
+        let gauges = GAUGES.iter();
+        let problems = Problem::ALL.iter().map(|problem| {
+            let labels = [("problem", problem.as_str().into())];
+            (*problem, registrar.gauge(names::PROBLEM, &labels))
+        });
+        Self {
+            gauges: gauges
+                .map(|(name, read)| (registrar.gauge(name, &[]), *read))
+                .collect(),
+            evicted: registrar.counter(names::INBOX_EVICTED, &[]),
+            ready: registrar.gauge(names::READY, &[]),
+            problems: problems.collect(),
+            registrar: registrar.clone(),
+        }
+    }
+
+    pub(super) fn record(&self, now: &Gauges<'_>) {
+        let stats = now.stats();
+        for (gauge, read) in &self.gauges {
+            gauge.set(read(stats));
+        }
+        let InboxStats {
+            max_events,
+            max_bytes,
+            evicted,
+            ..
+        } = stats.inbox;
+        if let Some(events) = max_events {
+            let gauge = self.registrar.gauge(names::INBOX_MAX_EVENTS, &[]);
+            gauge.set(events as f64);
+        }
+        if let Some(bytes) = max_bytes {
+            let gauge = self.registrar.gauge(names::INBOX_MAX_BYTES, &[]);
+            gauge.set(bytes as f64);
+        }
+        self.evicted.absolute(evicted);
+        self.ready.set(flag(now.health().is_ready()));
+        for (problem, gauge) in &self.problems {
+            gauge.set(flag(now.health().problems.contains(problem)));
+        }
+    }
+}
+
+fn flag(is: bool) -> f64 {
+    if is { 1.0 } else { 0.0 }
+}
