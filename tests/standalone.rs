@@ -70,7 +70,7 @@ async fn the_unsigned_event_of_the_tutorial_is_shown_under_the_name_it_came_with
 }
 
 #[tokio::test]
-async fn a_probe_is_told_whether_events_are_taken() {
+async fn a_probe_is_told_whether_the_server_lives_and_whether_events_are_taken() {
     within(async {
         let mut server = Server::start(&["--secret", SECRET], &[]).await;
         assert!(
@@ -81,11 +81,15 @@ async fn a_probe_is_told_whether_events_are_taken() {
                 .is_some()
         );
         server.event().await;
-        let url = format!("curl -sS --fail-with-body http://{}/health", server.address);
-        let health: Value = serde_json::from_str(&paste(&url).await).unwrap();
-        assert_eq!(health["status"], "ready");
-        assert_eq!(health["problems"], json!([]));
-        assert!(health["disk_bytes"].as_u64().unwrap() > 0);
+        for (path, expected) in [
+            ("live", json!({"status": "live"})),
+            ("ready", json!({"status": "ready", "problems": []})),
+        ] {
+            let url = format!("http://{}/health/{path}", server.address);
+            let told = paste(&format!("curl -sS --fail-with-body {url}")).await;
+            assert_eq!(serde_json::from_str::<Value>(&told).unwrap(), expected);
+            paste(&format!("curl -sS --fail --head {url}")).await;
+        }
         assert_eq!(server.stop().await.stdout, [""; 0]);
     })
     .await;

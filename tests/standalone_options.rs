@@ -244,6 +244,7 @@ async fn options_that_make_no_sense_are_refused() {
         for arguments in [
             ["--inbox", "granite"],
             ["--listen", "localhost"],
+            ["--metrics-listen", "9464"],
             ["--path", "no-slash"],
             ["--path", "/with?query"],
             ["--path", "/with#fragment"],
@@ -253,11 +254,10 @@ async fn options_that_make_no_sense_are_refused() {
         }
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap().to_string();
-        assert!(
-            refuses(&["--listen", &address], &[])
-                .await
-                .contains(&address)
-        );
+        for option in ["--listen", "--metrics-listen"] {
+            let said = refuses(&[option, &address], &[("VOIPBIN_LISTEN", "127.0.0.1:0")]).await;
+            assert!(said.contains(&address), "{said}");
+        }
     })
     .await;
 }
@@ -280,6 +280,7 @@ async fn help_names_every_option_and_its_variable_and_never_a_secret() {
                 "allow-unsigned",
                 "inbox",
                 "directory",
+                "metrics-listen",
                 "quiet",
             ] {
                 assert!(text.contains(&format!("--{name}")), "{help}: {name}");

@@ -11,9 +11,17 @@ use crate::options::{Access, InboxChoice, ServerOptions};
 /// The end of a call, as the platform writes it, and small enough to read in a terminal.
 const SAMPLE: &str = r#"{"type":"call_hangup","data":{"id":"5371e9db-d035-4db6-a8d6-0994d33e744e","source":{"type":"tel","target":"+15551234567"},"destination":{"type":"tel","target":"+15559876543"},"status":"hangup","hangup_reason":"normal","tm_hangup":"2026-08-22T10:30:42.105Z"}}"#;
 
-pub(crate) fn greet(options: &ServerOptions, access: &Access, address: SocketAddr) {
+pub(crate) fn greet(
+    options: &ServerOptions,
+    access: &Access,
+    address: SocketAddr,
+    metrics: Option<SocketAddr>,
+) {
     let url = format!("http://{address}{}", options.path);
     eprintln!("listening on {url}");
+    if let Some(address) = metrics {
+        eprintln!("metrics on http://{address}/metrics");
+    }
     match options.inbox {
         InboxChoice::Disk => eprintln!(
             "events are kept in {}: they survive kill -9 and a power cut",

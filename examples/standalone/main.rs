@@ -5,6 +5,7 @@
 
 mod greeting;
 mod inbox;
+mod metrics;
 mod options;
 mod print;
 mod server;
@@ -19,9 +20,11 @@ use clap::Parser;
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 use voipbin_receiver::inbox::MemoryInbox;
+use voipbin_receiver::observe::Metrics;
 use voipbin_receiver::{Receiver, handlers};
 
 use crate::inbox::Control;
+use crate::metrics::Exporter;
 use crate::options::{Access, Command, InboxChoice, Options, ServerOptions};
 use crate::print::Printer;
 use crate::server::Stop;
@@ -68,6 +71,11 @@ async fn serve(options: ServerOptions) -> Result<ExitCode, Box<dyn Error>> {
         .await
         .map_err(|error| format!("cannot listen on {}: {error}", options.listen))?;
 
+    let exporter = match options.metrics_listen {
+        Some(address) => Some(Exporter::listen(address).await?),
+        None => None,
+    };
+
     let mut builder = Receiver::builder()
         .state(Printer::new(options.quiet))
         .handlers(handlers![print::event, print::custom]);
@@ -76,6 +84,9 @@ async fn serve(options: ServerOptions) -> Result<ExitCode, Box<dyn Error>> {
     }
     if options.allow_unsigned {
         builder = builder.allow_unsigned();
+    }
+    if exporter.is_some() {
+        builder = builder.observe(Metrics::new());
     }
     let receiver = match options.inbox {
         InboxChoice::Disk => builder.inbox(inbox::open(&options.directory).await?),
@@ -89,8 +100,14 @@ async fn serve(options: ServerOptions) -> Result<ExitCode, Box<dyn Error>> {
     };
     // Before the greeting: whoever reads it may stop the server at once.
     let stop = Stop::new()?;
-    greeting::greet(&options, &access, listener.local_addr()?);
+    let metrics = exporter.as_ref().map(Exporter::address).transpose()?;
+    greeting::greet(&options, &access, listener.local_addr()?, metrics);
+    // To the very end: the drain is worth watching too.
+    let scraped = exporter.map(|exporter| tokio::spawn(exporter.serve(receiver.clone())));
     let report = server::serve(listener, &options.path, &receiver, DRAIN, stop).await;
+    if let Some(scraped) = scraped {
+        scraped.abort();
+    }
     let stats = receiver.stats();
     tracing::info!(
         accepted = stats.accepted,

@@ -90,6 +90,13 @@ pub(crate) struct ServerOptions {
     )]
     pub(crate) directory: PathBuf,
 
+    /// The address for metrics, on which /metrics answers Prometheus; port 0 takes a free one
+    ///
+    /// Without it there are none. It is never the address of the webhook, which others may reach:
+    /// whoever reaches this one can read how much comes in and how it goes.
+    #[arg(long, env = "VOIPBIN_METRICS_LISTEN", value_name = "ADDR")]
+    pub(crate) metrics_listen: Option<SocketAddr>,
+
     /// Do not print a line per event
     #[arg(long, env = "VOIPBIN_QUIET", value_parser = switch)]
     pub(crate) quiet: bool,
@@ -104,12 +111,16 @@ Examples:
   Follow one type of event:
     standalone | jq 'select(.event == \"call_hangup\")'
 
+  Serve metrics to a Prometheus on this machine:
+    standalone --metrics-listen 127.0.0.1:9464
+
   See what the inbox holds, and have it handled again:
     standalone inbox list --state dead
     standalone inbox replay --state dead
 
 Each line has: event (null for a custom delivery), resource_id, identity, attempt, possible_repeat,
 replay_of (the id of the event that this is a replay of, or null).
+GET /health/live and /health/ready answer probes.
 The first Ctrl-C or SIGTERM drains for up to 10 seconds, a second one ends at once. More logs:
 RUST_LOG=debug.";
 

@@ -1,4 +1,5 @@
 use std::convert::Infallible;
+use std::future::Future;
 use std::io;
 use std::time::Duration;
 
@@ -48,8 +49,8 @@ impl Stop {
     }
 }
 
-/// Serves the receiver at one path until Ctrl-C or SIGTERM, then drains. A second signal ends the
-/// drain at once.
+/// Serves the receiver at one path, and its health, until Ctrl-C or SIGTERM, then drains. A second signal
+/// ends the drain at once.
 pub(crate) async fn serve(
     listener: TcpListener,
     path: &str,
@@ -58,34 +59,11 @@ pub(crate) async fn serve(
     mut stop: Stop,
 ) -> ShutdownReport {
     let connections = GracefulShutdown::new();
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(IDLE);
-
-    loop {
-        let stream = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                    continue;
-                }
-            },
-            () = stop.next() => break,
-        };
-        // Answers are small and leave at once.
-        let _ = stream.set_nodelay(true);
-        let (path, receiver) = (path.to_owned(), receiver.clone());
-        let route =
-            tower::service_fn(move |request| route(path.clone(), receiver.clone(), request));
-        let connection =
-            http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(route));
-        let connection = connections.watch(connection);
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection broke");
-            }
-        });
+    let (at, served) = (path.to_owned(), receiver.clone());
+    let route = move |request| route(at.clone(), served.clone(), request);
+    tokio::select! {
+        never = accept(&listener, &connections, route) => match never {},
+        () = stop.next() => {}
     }
 
     tracing::info!("draining; once more to end at once");
@@ -104,10 +82,41 @@ pub(crate) async fn serve(
     }
 }
 
-type Body = Either<ResponseBody, Full<Bytes>>;
+pub(crate) type Body = Either<ResponseBody, Full<Bytes>>;
 
-/// Where probes ask.
-const HEALTH: &str = "/health";
+/// Answers whoever connects, for as long as it is polled.
+pub(crate) async fn accept<R, F>(
+    listener: &TcpListener,
+    connections: &GracefulShutdown,
+    route: R,
+) -> Infallible
+where
+    R: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
+    F: Future<Output = Result<Response<Body>, Infallible>> + Send + 'static,
+{
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(IDLE);
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        // Answers are small and leave at once.
+        let _ = stream.set_nodelay(true);
+        let service = TowerToHyperService::new(tower::service_fn(route.clone()));
+        let connection = http.serve_connection(TokioIo::new(stream), service);
+        let connection = connections.watch(connection);
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection broke");
+            }
+        });
+    }
+}
 
 /// The receiver at its path, its health, 404 elsewhere. Never a redirect: it would make the sender drop the
 /// body and take the event for delivered.
@@ -119,39 +128,60 @@ async fn route(
     if request.uri().path() == path {
         let service = receiver.service();
         Ok(service.oneshot(request).await?.map(Either::Left))
-    } else if request.uri().path() == HEALTH && request.method() == Method::GET {
-        Ok(health(&receiver).map(Either::Right))
+    } else if let Some(health) = health(&receiver, &request) {
+        Ok(health)
     } else {
         tracing::debug!(expected = path, "a request for another path");
-        let mut response = Response::new(Either::Right(Full::default()));
-        *response.status_mut() = StatusCode::NOT_FOUND;
-        Ok(response)
+        Ok(not_found())
     }
 }
 
-/// 200 when new events are taken and handled, 503 with the reasons when not.
-fn health(receiver: &Receiver) -> Response<Full<Bytes>> {
-    let health = receiver.health();
-    let stats = receiver.stats();
-    let problems: Vec<&str> = health
-        .problems
-        .iter()
-        .map(|problem| problem.as_str())
-        .collect();
-    let body = serde_json::json!({
-        "status": if health.is_ready() { "ready" } else { "unready" },
-        "problems": problems,
-        "events": stats.inbox.events,
-        "waiting": stats.inbox.waiting,
-        "held": stats.inbox.held,
-        "dead": stats.inbox.dead,
-        "disk_bytes": stats.inbox.disk_bytes,
-    });
-    let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
-    if !health.is_ready() {
-        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+/// What probes ask: whether the process answers, and whether new events are taken and handled, with the
+/// reasons when not. No more than that: the address may be a public one.
+pub(crate) fn health(receiver: &Receiver, request: &Request<Incoming>) -> Option<Response<Body>> {
+    if !reads(request) {
+        return None;
     }
-    let json = HeaderValue::from_static("application/json");
-    response.headers_mut().insert(CONTENT_TYPE, json);
+    let (status, told) = match request.uri().path() {
+        "/health/live" => (StatusCode::OK, serde_json::json!({ "status": "live" })),
+        "/health/ready" => {
+            let health = receiver.health();
+            let problems: Vec<&str> = health
+                .problems
+                .iter()
+                .map(|problem| problem.as_str())
+                .collect();
+            let (status, word) = if health.is_ready() {
+                (StatusCode::OK, "ready")
+            } else {
+                (StatusCode::SERVICE_UNAVAILABLE, "unready")
+            };
+            (
+                status,
+                serde_json::json!({ "status": word, "problems": problems }),
+            )
+        }
+        _ => return None,
+    };
+    let mut response = answer("application/json", told.to_string());
+    *response.status_mut() = status;
+    Some(response)
+}
+
+/// Whether a request only wants to see something.
+pub(crate) fn reads(request: &Request<Incoming>) -> bool {
+    [Method::GET, Method::HEAD].contains(request.method())
+}
+
+pub(crate) fn answer(content_type: &'static str, body: String) -> Response<Body> {
+    let mut response = Response::new(Either::Right(Full::new(Bytes::from(body))));
+    let content_type = HeaderValue::from_static(content_type);
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    response
+}
+
+pub(crate) fn not_found() -> Response<Body> {
+    let mut response = Response::new(Either::Right(Full::default()));
+    *response.status_mut() = StatusCode::NOT_FOUND;
     response
 }

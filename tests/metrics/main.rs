@@ -1,7 +1,7 @@
 //! The metrics: what is emitted, that it is what the table says, and that the dashboard and the alerts
 //! ask for nothing else.
 //!
-//! Prometheus's own `promtool` checks more where it is there: `.ci/test` installs it and tells where by
+//! Needs `sh` and `curl`. Prometheus's own `promtool` checks more where it is there: `.ci/test` installs it and tells where by
 //! `PROMTOOL`.
 #![allow(
     clippy::unwrap_used,
@@ -19,6 +19,7 @@ mod exposition;
 mod promtool;
 mod queries;
 mod rules;
+mod standalone;
 
 use std::path::{Path, PathBuf};
 

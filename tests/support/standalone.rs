@@ -157,6 +157,15 @@ impl Server {
         }
     }
 
+    /// What the next line on standard error that begins so goes on with.
+    pub async fn told(&mut self, beginning: &str) -> String {
+        loop {
+            if let Some(rest) = self.stderr.next().await.strip_prefix(beginning) {
+                return rest.to_owned();
+            }
+        }
+    }
+
     /// The command that the greeting shows, exactly as it stands there.
     pub async fn printed_command(&mut self) -> String {
         let mut command = String::new();

@@ -253,6 +253,6 @@ pub use voipbin_receiver_macros::on;
 #[cfg(feature = "macros")]
 pub use voipbin_receiver_macros::handlers;
 
-#[cfg(all(doctest, feature = "testing"))]
+#[cfg(all(doctest, feature = "disk", feature = "metrics", feature = "testing"))]
 #[doc = include_str!("../../README.md")]
 struct Readme;

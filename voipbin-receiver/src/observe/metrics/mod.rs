@@ -47,24 +47,31 @@ use super::{Gauges, Observer, Transition};
 /// not recorded later.
 ///
 /// ```
+/// use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
 /// use voipbin_receiver::Receiver;
 /// use voipbin_receiver::catalog::Any;
 /// use voipbin_receiver::observe::Metrics;
+/// use voipbin_receiver::observe::metrics::{METRICS, MetricKind};
 ///
-/// # fn main() -> Result<(), voipbin_receiver::BuildError> {
-/// // Before this: `let prometheus = PrometheusBuilder::new().install_recorder()?;`
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut exporter = PrometheusBuilder::new();
+/// for metric in METRICS.iter().filter(|metric| metric.kind == MetricKind::Histogram) {
+///     let name = Matcher::Full(metric.name.into());
+///     exporter = exporter.set_buckets_for_metric(name, metric.buckets)?;
+/// }
+/// let prometheus = exporter.install_recorder()?;
+///
 /// let receiver = Receiver::builder()
 ///     .secret("a secret of the customer")
 ///     .observe(Metrics::new())
 ///     .on(Any, || async {})
 ///     .build()?;
 ///
-/// // For each scrape, and then: `prometheus.render()`
+/// // For each scrape.
 /// receiver.record_gauges();
+/// assert!(prometheus.render().contains("voipbin_ready 1"));
 /// # Ok(()) }
 /// ```
-///
-/// An exporter may want the bounds of its buckets beforehand: [`Metric::buckets`] suggests some.
 #[derive(Default)]
 pub struct Metrics {
     registrar: Registrar,
@@ -79,6 +86,17 @@ impl Metrics {
     }
 
     /// Records to this recorder instead.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use metrics_exporter_prometheus::PrometheusBuilder;
+    /// use voipbin_receiver::observe::Metrics;
+    ///
+    /// let recorder = PrometheusBuilder::new().build_recorder();
+    /// let prometheus = recorder.handle();
+    /// let metrics = Metrics::with_recorder(Arc::new(recorder));
+    /// # drop((prometheus, metrics));
+    /// ```
     #[must_use]
     pub fn with_recorder(recorder: Arc<dyn Recorder + Send + Sync>) -> Self {
         let registrar = Registrar {
@@ -93,6 +111,12 @@ impl Metrics {
 
     /// Puts the label `receiver` with this value on all metrics. For a process with several receivers,
     /// whose gauges would overwrite each other otherwise; none by default.
+    ///
+    /// ```
+    /// use voipbin_receiver::observe::Metrics;
+    ///
+    /// let metrics = Metrics::new().receiver("europe");
+    /// ```
     #[must_use]
     pub fn receiver(self, name: &str) -> Self {
         let registrar = Registrar {
