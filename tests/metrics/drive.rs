@@ -12,8 +12,8 @@ use metrics_exporter_prometheus::{
     Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
 use support::{
-    Frames, HeldInbox, PATH, PreparedInbox, TokioClock, Valve, builder, call_hangup, deliver, send,
-    signed, unsigned,
+    Frames, HeldInbox, PATH, PreparedInbox, Valve, builder, call_hangup, deliver, send, signed,
+    unsigned,
 };
 use tokio::runtime::Handle;
 use voipbin_receiver::catalog::{Any, Custom};
@@ -22,6 +22,7 @@ use voipbin_receiver::handler::HandlerName;
 use voipbin_receiver::inbox::{Entry, MemoryInbox, RecordFilter, RecordState, Taken};
 use voipbin_receiver::observe::Metrics;
 use voipbin_receiver::observe::metrics::{METRICS, MetricKind};
+use voipbin_receiver::testing::TokioClock;
 use voipbin_receiver::testing::delivery;
 use voipbin_receiver::{
     Context, Delivery, HandlerError, Receiver, ReceiverBuilder, Registration, RetryPolicy,

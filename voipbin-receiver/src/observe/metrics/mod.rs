@@ -1,4 +1,4 @@
-//! What happens, as metrics: through the facade of the crate [`metrics`](::metrics), to whatever
+//! What happens, as metrics: through the facade of the crate [`metrics`], to whatever
 //! exporter the application has installed.
 //!
 //! [`Metrics`] is an [`Observer`]. The metrics are in one [table](names), with their labels and units,
@@ -37,7 +37,7 @@ use self::standing::Standing;
 pub use self::table::{METRICS, Metric, MetricKind, names};
 use super::{Gauges, Observer, Transition};
 
-/// Records what happens through the facade of the crate [`metrics`](::metrics).
+/// Records what happens through the facade of the crate [`metrics`].
 ///
 /// Counters and histograms follow what happens. Gauges are recorded by
 /// [`Receiver::record_gauges`](crate::Receiver::record_gauges): call it before each scrape, or every few
