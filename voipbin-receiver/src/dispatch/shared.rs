@@ -1,7 +1,7 @@
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dashmap::DashMap;
 use futures_util::FutureExt;
@@ -128,19 +128,22 @@ impl Dispatch {
 
     /// Nothing new is to be taken. Once the pump has ended the inbox may be another receiver's.
     pub(crate) fn close(&self) {
-        if *self.attached() {
+        let attached = self.attached();
+        if *attached {
             self.inbox.close();
         }
     }
 
     /// Nobody takes from the inbox any more.
     pub(crate) fn detach(&self) {
-        if std::mem::take(&mut *self.attached()) {
+        let mut attached = self.attached();
+        if std::mem::take(&mut *attached) {
             self.inbox.detach();
         }
     }
 
-    fn attached(&self) -> std::sync::MutexGuard<'_, bool> {
+    /// Held for as long as what it says must be true.
+    fn attached(&self) -> MutexGuard<'_, bool> {
         self.attached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -217,7 +220,8 @@ impl Dispatch {
     /// What is left in an inbox that loses it with the process.
     fn left_behind(&self) -> Vec<Unfinished> {
         let mut left = Vec::new();
-        if !self.is_durable() && *self.attached() {
+        let attached = self.attached();
+        if !self.is_durable() && *attached {
             let mut jobs = Vec::new();
             while let Some(taken) = self.inbox.take(BATCH).now_or_never() {
                 if taken.is_empty() {
@@ -242,3 +246,6 @@ impl Drop for Dispatch {
         self.detach();
     }
 }
+
+#[cfg(test)]
+mod tests;
