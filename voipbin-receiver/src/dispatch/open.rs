@@ -45,7 +45,14 @@ impl OpenJobs {
 
     /// Says how far a job has come.
     pub(super) fn update(&self, id: u64, job: Held, state: JobState) {
+        self.go_on(id, || (job, state));
+    }
+
+    /// Does what a job needs to go on and says how far it has come, unless it is closed. Whoever closes it
+    /// does so before all of this or after.
+    pub(super) fn go_on(&self, id: u64, step: impl FnOnce() -> (Held, JobState)) {
         if let Some(mut open) = self.jobs.get_mut(&id) {
+            let (job, state) = step();
             *open = Open { job, state };
         }
     }
@@ -53,10 +60,6 @@ impl OpenJobs {
     /// Whether it was open: whoever closes a job settles it, and nobody else.
     pub(super) fn close(&self, id: u64) -> bool {
         self.jobs.remove(&id).is_some()
-    }
-
-    pub(super) fn contains(&self, id: u64) -> bool {
-        self.jobs.contains_key(&id)
     }
 
     /// Puts all of them back into the inbox.
@@ -86,5 +89,46 @@ impl OpenJobs {
             .collect();
         open.sort_by_key(|(id, job)| (job.state != JobState::Running, *id));
         open.into_iter().map(|(_, job)| job).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::event::Delivery;
+    use crate::handler::HandlerName;
+    use crate::inbox::Entry;
+
+    fn job() -> Held {
+        let delivery = Delivery::unsigned("{}".into(), SystemTime::UNIX_EPOCH).unwrap();
+        let entry = Arc::new(Entry::new(1, delivery, 1));
+        Held::Here(Taken::new(entry, HandlerName::new("crm")))
+    }
+
+    #[test]
+    fn nobody_closes_a_job_between_two_steps_of_its_going_on() {
+        let open = OpenJobs::default();
+        let id = open.add(job(), JobState::Running);
+        let mut went_on = false;
+        open.go_on(id, || {
+            assert!(open.jobs.try_get(&id).is_locked());
+            went_on = true;
+            (job(), JobState::Failed)
+        });
+        assert!(went_on);
+        assert_eq!(open.unfinished(true)[0].state, JobState::Failed);
+    }
+
+    #[test]
+    fn a_closed_job_does_not_go_on() {
+        let open = OpenJobs::default();
+        let id = open.add(job(), JobState::Running);
+        assert!(open.close(id));
+        open.go_on(id, || panic!("it is closed"));
+        open.update(id, job(), JobState::Running);
+        assert!(open.unfinished(true).is_empty());
     }
 }

@@ -98,22 +98,21 @@ impl Dispatch {
 
     /// The next attempt is made here, and nothing else of the lane before it.
     fn delay(&self, id: u64, taken: &Taken, failed: Attempt, after: Duration, seat: &Arc<Seat>) {
-        if !self.open.contains(id) {
-            return;
-        }
         let mut past = taken.past().cloned().unwrap_or_default();
         past.fail(failed.clone());
         let next = taken.clone().after(past);
-        self.inbox.settle(taken, Settled::Delayed { failed, after });
-        let held = match self.inbox.park(&next) {
-            Some(parked) => Held::Parked(parked),
-            None => Held::Here(next),
-        };
-        self.open.update(id, held.clone(), JobState::Failed);
-        seat.delay(Job {
-            id,
-            held,
-            not_before: Some(Instant::now() + after),
+        self.open.go_on(id, || {
+            self.inbox.settle(taken, Settled::Delayed { failed, after });
+            let held = match self.inbox.park(&next) {
+                Some(parked) => Held::Parked(parked),
+                None => Held::Here(next),
+            };
+            seat.delay(Job {
+                id,
+                held: held.clone(),
+                not_before: Some(Instant::now() + after),
+            });
+            (held, JobState::Failed)
         });
     }
 
