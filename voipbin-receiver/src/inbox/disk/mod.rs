@@ -23,6 +23,7 @@ mod load;
 mod lock;
 mod place;
 mod read;
+mod reader;
 mod ready;
 mod record;
 mod records;
@@ -50,6 +51,7 @@ pub use self::error::{DiskInboxError, DiskInboxErrorKind};
 use self::load::load;
 use self::lock::{DirLock, User};
 use self::place::{FilePlace, Place};
+use self::reader::Reader;
 pub use self::rescue::SalvageReport;
 pub use self::settings::DiskInboxBuilder;
 use self::settings::Settings;
@@ -83,6 +85,7 @@ const CACHE_BYTES: usize = 16 << 20;
 /// that kills the process takes no other along.
 ///
 /// It is cheap to clone; keep a clone to look into it while a receiver uses it.
+/// Two threads of its own write and read the file, so that it goes on whatever blocks the runtime's.
 ///
 /// ```
 /// use voipbin_receiver::Receiver;
@@ -107,6 +110,7 @@ pub struct DiskInbox(Arc<Handle>);
 /// The writer ends with the last of these.
 struct Handle {
     shared: Arc<Shared>,
+    reader: Reader,
     _user: Option<User>,
 }
 
@@ -196,6 +200,8 @@ impl DiskInbox {
             }
             *store = Some(place.open(true)?);
         }
+        let reader =
+            Reader::start().map_err(|error| StoreError::caused(StoreErrorKind::Io, error))?;
         let user = lock.as_ref().map(DirLock::user);
         let writer = Writer::new(Arc::clone(&shared), Box::new(place), lock);
         let held = Arc::clone(&shared);
@@ -212,12 +218,22 @@ impl DiskInbox {
             .map_err(|error| StoreError::caused(StoreErrorKind::Io, error))?;
         Ok(Self(Arc::new(Handle {
             shared,
+            reader,
             _user: user,
         })))
     }
 
     fn shared(&self) -> &Arc<Shared> {
         &self.0.shared
+    }
+
+    /// Reads on the thread for it.
+    fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Shared) -> T + Send + 'static,
+    ) -> oneshot::Receiver<T> {
+        let shared = Arc::clone(self.shared());
+        self.0.reader.read(move || read(&shared))
     }
 
     /// Waits until all that came before is stored. False when that failed.

@@ -1,13 +1,10 @@
-//! Reading events back when their turn comes, off the runtime's threads.
+//! Reading events back when their turn comes, on the thread for it.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::RangeInclusive;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
-
-use bytes::Bytes;
-use tokio::time::sleep;
 
 use super::convert;
 use super::index::{Event, Index};
@@ -18,18 +15,7 @@ use super::store_error::StoreErrorKind;
 use crate::event::{EventKey, RecordId};
 use crate::handler::HandlerName;
 use crate::inbox::{Attempt, AttemptEnd, Entry, Past};
-
-/// Reads where that hurts nobody. The jobs stay where they are until they are read.
-pub(super) async fn read(
-    shared: &Arc<Shared>,
-    work: impl FnOnce(&Shared) -> bool + Send + 'static,
-) {
-    let held = Arc::clone(shared);
-    let read = tokio::task::spawn_blocking(move || work(&held)).await;
-    if !read.unwrap_or(false) {
-        sleep(shared.settings.tick).await;
-    }
-}
+use bytes::Bytes;
 
 /// The events of one chunk, by number.
 enum Read {

@@ -1,10 +1,9 @@
 //! Looking into the file: as of the last commit, whether or not the events are in memory.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 
 use async_trait::async_trait;
-use tokio::sync::oneshot;
-use tokio::task::spawn_blocking;
+use tokio::sync::oneshot::{self, error::RecvError};
 use tracing::Span;
 
 use super::DiskInbox;
@@ -37,14 +36,12 @@ impl Records for DiskInbox {
         let mut records = Vec::new();
         let mut from = after.map_or(1, |after| after.get().saturating_add(1));
         loop {
-            let (shared, filter) = (Arc::clone(self.shared()), filter.clone());
+            let filter = filter.clone();
             let left = wanted - records.len();
-            let read =
-                spawn_blocking(move || read(&shared, from, left, |record| filter.takes(record)));
-            let (found, next) = read
-                .await
-                .map_err(RecordsError::storage)?
-                .map_err(RecordsError::storage)?;
+            let page = self
+                .read(move |shared| read(shared, from, left, |record| filter.takes(record)))
+                .await;
+            let (found, next) = told(page)?;
             records.extend(found);
             match next {
                 Some(next) if records.len() < wanted => from = next,
@@ -134,14 +131,17 @@ impl Records for DiskInbox {
 
 impl DiskInbox {
     async fn read_one(&self, id: RecordId) -> Result<Option<Record>, RecordsError> {
-        let shared = Arc::clone(self.shared());
-        let read = spawn_blocking(move || read(&shared, id.get(), 1, |record| record.id == id));
-        let (found, _) = read
-            .await
-            .map_err(RecordsError::storage)?
-            .map_err(RecordsError::storage)?;
+        let page = self
+            .read(move |shared| read(shared, id.get(), 1, |record| record.id == id))
+            .await;
+        let (found, _) = told(page)?;
         Ok(found.into_iter().next())
     }
+}
+
+fn told<T>(read: Result<Result<T, StoreError>, RecvError>) -> Result<T, RecordsError> {
+    let read = read.map_err(|_| RecordsError::storage("the read panicked"))?;
+    read.map_err(RecordsError::storage)
 }
 
 /// The handlers that run for a replay, and whether only because they gave up before.

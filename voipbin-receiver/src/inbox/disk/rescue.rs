@@ -26,8 +26,8 @@ pub struct SalvageReport {
     pub events: u64,
     /// Those of them that are not finished: the next receiver on the new directory handles them.
     pub unfinished: u64,
-    /// Finished events of which only the identity is left, as of all whose retention is over. Copies
-    /// of them are still known.
+    /// Finished events of which only the identity is left, as of all whose retention is over, and those
+    /// that were given up. Copies of them are still known.
     pub identities: u64,
     /// Unfinished events whose bytes are gone, by identity. They cannot be handled.
     pub lost: Vec<EventKey>,
@@ -140,6 +140,8 @@ impl<'a> Rescue<'a> {
             attempts,
         } = event;
         let finished = jobs.is_empty() || progress.as_ref().is_some_and(is_finished);
+        // What was given up stays so: nothing but its identity is of use.
+        let body = body.filter(|_| !matches!(progress, Some(EventProgress::Discarded { .. })));
         // A copy that was kept after its first was refused, or a row that was moved. One that
         // carries no identity of its own may mean something new each time.
         if !head.marks && !self.seen.insert(head.identity) {

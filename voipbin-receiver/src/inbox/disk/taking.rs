@@ -1,15 +1,14 @@
 //! The inbox as a receiver uses it.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::time::{sleep, sleep_until};
 
-use super::read::{Fetched, fetch, read, read_again, read_from};
+use super::read::{Fetched, fetch, read_again, read_from};
 use super::ready::{Again, Next};
-use super::shared::{Begin, Ended, Outcome};
+use super::shared::{Begin, Ended, Outcome, Shared};
 use super::{DiskInbox, convert};
 use crate::inbox::{
     Begun, Durability, Inbox, InboxError, InboxStats, Incoming, Parked, Past, Promises, Receipt,
@@ -57,8 +56,12 @@ impl Inbox for DiskInbox {
                     () = arrived => {}
                     () = sleep_until(due) => {}
                 },
-                Next::Read(seqs) => read(shared, move |shared| read_again(shared, &seqs)).await,
-                Next::ReadFrom(seq) => read(shared, move |shared| read_from(shared, seq)).await,
+                Next::Read(seqs) => {
+                    self.try_read(move |shared| read_again(shared, &seqs)).await;
+                }
+                Next::ReadFrom(seq) => {
+                    self.try_read(move |shared| read_from(shared, seq)).await;
+                }
             }
         }
     }
@@ -150,12 +153,9 @@ impl Inbox for DiskInbox {
     }
 
     async fn unpark(&self, parked: &Parked) -> Option<Taken> {
-        let shared = self.shared();
         let seq = parked.id();
         loop {
-            let held = Arc::clone(shared);
-            let read = tokio::task::spawn_blocking(move || fetch(&held, seq)).await;
-            match read {
+            match self.read(move |shared| fetch(shared, seq)).await {
                 Ok(Fetched::Event(entry, mut histories)) => {
                     let taken = parked.with(entry);
                     return Some(match parked.past().cloned() {
@@ -230,5 +230,15 @@ impl Inbox for DiskInbox {
 
     fn records(&self) -> Option<&dyn Records> {
         Some(self)
+    }
+}
+
+impl DiskInbox {
+    /// Reads what is to be handed out. The jobs stay where they are until they are read; what cannot be
+    /// read now is tried again.
+    async fn try_read(&self, read: impl FnOnce(&Shared) -> bool + Send + 'static) {
+        if self.read(read).await != Ok(true) {
+            sleep(self.shared().settings.tick).await;
+        }
     }
 }

@@ -353,3 +353,52 @@ async fn a_path_that_is_no_directory_is_told_so() {
     }
     assert!(!directory.path().join("new").exists());
 }
+
+#[tokio::test]
+async fn what_was_given_up_is_not_brought_back_and_its_copies_are_known() {
+    let directory = tempfile::tempdir().unwrap();
+    let (old, new) = (directory.path().join("old"), directory.path().join("new"));
+    let inbox = DiskInbox::open(&old).unwrap();
+    for number in 1..=3 {
+        assert_eq!(keep(&inbox, number).await.unwrap(), Kept::New);
+    }
+    let given_up = patiently(inbox.discard(&[RecordId::new(2)])).await;
+    assert_eq!(given_up.unwrap(), 1);
+    closed(inbox).await;
+    let report = DiskInbox::salvage(&old, &new).unwrap();
+    assert_eq!(
+        (report.events, report.unfinished, report.identities),
+        (2, 2, 1)
+    );
+    let inbox = DiskInbox::open(&new).unwrap();
+    let mut numbers: Vec<u64> = list(&inbox).await.iter().map(|one| one.0).collect();
+    numbers.sort_unstable();
+    assert_eq!((numbers, inbox.stats().events), (vec![1, 3], 2));
+    assert_eq!(keep(&inbox, 2).await.unwrap(), Kept::Duplicate);
+}
+
+/// The pool of the runtime for blocking work has no thread to spare.
+#[test]
+fn events_are_read_back_while_handlers_block_all_threads_there_are() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .max_blocking_threads(1)
+        .build()
+        .unwrap();
+    let (end, ended) = std::sync::mpsc::channel::<()>();
+    runtime.block_on(async {
+        let mut settings = settings();
+        settings.memory = 0;
+        let inbox = open(&Disk::new(), settings);
+        for number in 1..=2 {
+            assert_eq!(keep(&inbox, number).await.unwrap(), Kept::New);
+        }
+        let blocks = tokio::task::spawn_blocking(move || ended.recv());
+        let job = take_one(&inbox).await;
+        let parked = inbox.park(&job).unwrap();
+        assert!(patiently(inbox.unpark(&parked)).await.is_some());
+        assert_eq!(list(&inbox).await.len(), 2);
+        drop(end);
+        assert!(patiently(blocks).await.unwrap().is_err());
+    });
+}
