@@ -147,7 +147,8 @@ pub trait Inbox: fmt::Debug + Send + Sync + 'static {
         None
     }
 
-    /// The job again whose bytes were [parked](Self::park). `None` when it is not there any more.
+    /// The job again whose bytes were [parked](Self::park). `None` when it is not there any more, or
+    /// cannot be read now and is to be handed out again.
     async fn unpark(&self, parked: &Parked) -> Option<Taken> {
         let _ = parked;
         None
@@ -360,6 +361,9 @@ pub struct InboxStats {
     pub dead: usize,
     /// Events whose bytes turned out to be damaged when they were to be handled: dead letters too.
     pub damaged: usize,
+    /// Events that cannot be read at present, while others can: they are tried again, less and less
+    /// often.
+    pub stuck: usize,
     /// Whether it holds as many events or bytes as it may: new events are refused.
     pub full: bool,
     /// Whether the store cannot be written, at present or for good: new events are refused until it

@@ -1,9 +1,12 @@
 //! A disk in memory that can lose power, run full and fail.
 
 use std::io;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use redb::StorageBackend;
+
+use super::reader::READER;
 
 const SECTOR: usize = 512;
 
@@ -22,6 +25,8 @@ struct State {
     /// Changes and syncs so far.
     operations: u64,
     fault: Option<Fault>,
+    /// Bytes that cannot be read.
+    bad: Option<Range<usize>>,
     crash_at: Option<u64>,
     crashed: Option<(Vec<u8>, Image)>,
 }
@@ -129,6 +134,12 @@ impl Disk {
 
     pub(crate) fn fail(&self, fault: Fault) {
         self.state().fault = Some(fault);
+    }
+
+    /// From here on these bytes cannot be read, as by a bad sector. It stays hidden from whoever opens
+    /// the file: only in a debug build the engine looks at every page then.
+    pub(crate) fn spoil(&self, bytes: Option<Range<usize>>) {
+        self.state().bad = bytes;
     }
 
     /// Whether a fault is set that is not over: a lasting one never is.
@@ -239,6 +250,11 @@ impl StorageBackend for Disk {
         let range = usize::try_from(offset)
             .ok()
             .and_then(|offset| Some(offset..offset.checked_add(out.len())?));
+        let bad = state.bad.as_ref().zip(range.as_ref());
+        let reads = std::thread::current().name() == Some(READER);
+        if reads && bad.is_some_and(|(bad, read)| bad.start < read.end && read.start < bad.end) {
+            return Err(io::ErrorKind::Other.into());
+        }
         let read = range.and_then(|range| state.visible.get(range));
         out.copy_from_slice(read.ok_or(io::ErrorKind::UnexpectedEof)?);
         Ok(())

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use super::convert;
 use super::index::{Event, Index};
-use super::ready::Histories;
+use super::ready::{Histories, Ready};
 use super::record::{Attempts, Head, JobStage};
 use super::shared::{Ended, Outcome, Shared};
-use super::store_error::StoreErrorKind;
+use super::store_error::{StoreError, StoreErrorKind};
 use crate::event::{EventKey, RecordId};
 use crate::handler::HandlerName;
 use crate::inbox::{Attempt, AttemptEnd, Entry, Past};
@@ -21,23 +21,20 @@ use bytes::Bytes;
 enum Read {
     Events(Vec<(Head, Bytes)>),
     Damaged,
-    /// The file cannot be read now.
-    Failed,
+    /// The file cannot be read now, or not here.
+    Failed(StoreError),
 }
 
 fn read_chunk(shared: &Shared, key: u64) -> Read {
     let store = shared.store.read().unwrap_or_else(PoisonError::into_inner);
     let Some(store) = store.as_ref() else {
-        return Read::Failed;
+        return Read::Failed(StoreError::closed());
     };
     match store.chunk(key) {
         Ok(Some(chunk)) => Read::Events(chunk.events),
         Ok(None) => Read::Damaged,
         Err(error) if error.kind() == StoreErrorKind::Damaged => Read::Damaged,
-        Err(error) => {
-            tracing::error!(%error, "the inbox cannot read");
-            Read::Failed
-        }
+        Err(error) => Read::Failed(error),
     }
 }
 
@@ -54,14 +51,17 @@ pub(super) enum Fetched {
     Event(Arc<Entry>, Histories),
     /// It was given up, or its bytes are damaged.
     Gone,
-    /// The file cannot be read now.
+    /// The file cannot be read now, or not here.
     Failed,
 }
 
 pub(super) fn fetch(shared: &Shared, seq: u64) -> Fetched {
     let key = shared.index().key_of(seq);
     let events = match key.map(|key| read_chunk(shared, key)) {
-        Some(Read::Failed) => return Fetched::Failed,
+        Some(Read::Failed(error)) => {
+            tracing::debug!(%error, record = seq, "an event cannot be read");
+            return Fetched::Failed;
+        }
         Some(Read::Events(events)) => events,
         Some(Read::Damaged) | None => Vec::new(),
     };
@@ -107,21 +107,29 @@ fn read_attempts(shared: &Shared, seqs: RangeInclusive<u64>) -> Option<BTreeMap<
     Some(attempts)
 }
 
-/// Reads the event of jobs that come again.
+/// Reads the events of jobs that come again. Those that cannot be read now wait.
 pub(super) fn read_again(shared: &Shared, seqs: &[u64]) -> bool {
-    seqs.iter().all(|seq| {
+    for seq in seqs {
         match fetch(shared, *seq) {
             Fetched::Event(entry, histories) => {
                 shared.ready().fill(*seq, Some((&entry, &histories)));
             }
             Fetched::Gone => shared.ready().fill(*seq, None),
-            Fetched::Failed => return false,
+            Fetched::Failed => {
+                if shared.ready().defer(*seq) {
+                    tracing::error!(
+                        record = seq,
+                        "an event cannot be read from the inbox: it is tried again"
+                    );
+                }
+            }
         }
-        true
-    })
+    }
+    true
 }
 
-/// Reads the next chunk from this number on into the line.
+/// Reads the next chunk from this number on into the line. One that cannot be read, while another
+/// can, is set aside.
 pub(super) fn read_from(shared: &Shared, from: u64) -> bool {
     let next = shared.index().next_open(from);
     let Some((key, after)) = next else {
@@ -132,34 +140,107 @@ pub(super) fn read_from(shared: &Shared, from: u64) -> bool {
         }
         return true;
     };
-    let mut bodies: HashMap<u64, (Head, Bytes)> = match read_chunk(shared, key) {
-        Read::Failed => return false,
-        Read::Damaged => HashMap::new(),
-        Read::Events(events) => events
-            .into_iter()
-            .map(|event| (event.0.seq, event))
-            .collect(),
+    let others_can = shared.ready().may_pass(key) && can_read_after(shared, after);
+    let read = Row::read(shared, key);
+    if read.is_none() && others_can {
+        tracing::error!(
+            row = key,
+            "some events cannot be read from the inbox while others can: they are set aside and tried again less and less often"
+        );
+        let mut ready = shared.ready();
+        if ready.in_file == Some(from) {
+            ready.set_aside(key, from, shared.settings.tick);
+            ready.has_read(after, shared.index().next_open(after).is_some());
+        }
+        return true;
+    }
+    let Some(read) = read else {
+        if shared.ready().not_read(key) == 1 {
+            tracing::error!(row = key, "the inbox cannot read: it tries again");
+        }
+        return false;
     };
-    let tried = {
-        let index = shared.index();
-        index.events(key).iter().any(Event::has_tried)
-    };
-    let attempts = match tried {
-        true => match read_attempts(shared, key..=after.saturating_sub(1)) {
-            Some(attempts) => attempts,
-            None => return false,
-        },
-        false => BTreeMap::new(),
-    };
-    let mut lost = Vec::new();
-    {
+    let lost = {
         let mut ready = shared.ready();
         if ready.in_file != Some(from) {
             return true;
         }
-        let now = shared.now();
         let index = shared.index();
-        for event in index.events(key) {
+        let lost = read.push(&mut ready, &index, from, shared.now());
+        ready.has_read(after, index.next_open(after).is_some());
+        lost
+    };
+    give_up(shared, &lost);
+    true
+}
+
+/// Tries a chunk again that was set aside.
+pub(super) fn read_aside(shared: &Shared, key: u64) -> bool {
+    let Some(read) = Row::read(shared, key) else {
+        return true;
+    };
+    let lost = {
+        let mut ready = shared.ready();
+        let Some(from) = ready.unstick(key) else {
+            return true;
+        };
+        read.push(&mut ready, &shared.index(), from, shared.now())
+    };
+    tracing::info!(row = key, "events that were set aside can be read again");
+    shared.arrived.notify_one();
+    give_up(shared, &lost);
+    true
+}
+
+/// Whether the next chunk can be read: then the file can, and only the one before it cannot.
+fn can_read_after(shared: &Shared, after: u64) -> bool {
+    let next = shared.index().next_open(after);
+    let read = next.map(|(key, _)| read_chunk(shared, key));
+    matches!(read, Some(Read::Events(_) | Read::Damaged))
+}
+
+/// A chunk that was read, with what is known of the attempts at its events.
+struct Row {
+    key: u64,
+    bodies: HashMap<u64, (Head, Bytes)>,
+    attempts: BTreeMap<u64, Attempts>,
+}
+
+impl Row {
+    /// `None` when it cannot be read now.
+    fn read(shared: &Shared, key: u64) -> Option<Self> {
+        let bodies = match read_chunk(shared, key) {
+            Read::Failed(error) => {
+                tracing::debug!(%error, row = key, "events cannot be read");
+                return None;
+            }
+            Read::Damaged => HashMap::new(),
+            Read::Events(events) => events
+                .into_iter()
+                .map(|event| (event.0.seq, event))
+                .collect(),
+        };
+        let (tried, numbers) = {
+            let index = shared.index();
+            let tried = index.events(key).iter().any(Event::has_tried);
+            (tried, index.numbers(key))
+        };
+        let attempts = match tried {
+            true => read_attempts(shared, numbers)?,
+            false => BTreeMap::new(),
+        };
+        Some(Self {
+            key,
+            bodies,
+            attempts,
+        })
+    }
+
+    /// Puts the events that are open from this number on into the line. Returns those whose bytes are
+    /// lost.
+    fn push(mut self, ready: &mut Ready, index: &Index, from: u64, now: u64) -> Vec<u64> {
+        let mut lost = Vec::new();
+        for event in index.events(self.key) {
             if event.seq < from || !event.is_open() {
                 continue;
             }
@@ -174,21 +255,20 @@ pub(super) fn read_from(shared: &Shared, from: u64) -> bool {
                     in_line && !ready.is_ahead(event.seq, handler)
                 })
                 .map(|(place, handler, job)| {
-                    let attempts = attempts.get(&event.seq).filter(|_| job.attempts > 0);
+                    let attempts = self.attempts.get(&event.seq);
+                    let attempts = attempts.filter(|_| job.attempts > 0);
                     (handler, convert::past(&job, place, attempts, now))
                 })
                 .collect();
-            let body = bodies.remove(&event.seq);
+            let body = self.bodies.remove(&event.seq);
             match body.and_then(|(head, body)| entry(&head, body)) {
                 Some(_) if jobs.is_empty() => {}
                 Some(entry) => ready.push_read(entry, jobs),
                 None => lost.push(event.seq),
             }
         }
-        ready.has_read(after, index.next_open(after).is_some());
+        lost
     }
-    give_up(shared, &lost);
-    true
 }
 
 /// These events cannot be read any more: nobody can handle them, and that must not go unseen.

@@ -8,6 +8,9 @@ use std::thread;
 
 use tokio::sync::oneshot;
 
+/// The name of the thread.
+pub(super) const READER: &str = "voipbin-inbox-read";
+
 type Work = Box<dyn FnOnce() + Send>;
 
 /// Dropping it ends the thread.
@@ -24,9 +27,7 @@ impl Reader {
                 }
             }
         };
-        thread::Builder::new()
-            .name("voipbin-inbox-read".into())
-            .spawn(run)?;
+        thread::Builder::new().name(READER.into()).spawn(run)?;
         Ok(Self(work))
     }
 

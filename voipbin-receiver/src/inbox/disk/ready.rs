@@ -1,11 +1,14 @@
 //! What waits to be handed out.
 
+mod stuck;
+
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use self::stuck::Stuck;
 use super::record::JobProgress;
 use crate::handler::HandlerName;
 use crate::inbox::waiting::Waiting;
@@ -28,6 +31,9 @@ pub(super) struct Ready {
     /// since the file was opened, or were handed out after it.
     ahead: HashSet<(u64, HandlerName)>,
     waiting: Waiting<Again>,
+    stuck: Stuck,
+    /// How soon what cannot be read is tried again.
+    tick: Duration,
     /// Bytes of the bodies in the line.
     bytes: usize,
     max_bytes: usize,
@@ -81,6 +87,8 @@ pub(super) enum Next {
     Read(Vec<u64>),
     /// The file must be read from this number on.
     ReadFrom(u64),
+    /// This row was set aside and is to be tried again.
+    ReadAside(u64),
     /// Nothing as yet; perhaps at this time.
     Wait(Option<Instant>),
     Closed,
@@ -100,7 +108,7 @@ impl SlotJobs {
 }
 
 impl Ready {
-    pub(super) fn new(max_bytes: usize) -> Self {
+    pub(super) fn new(max_bytes: usize, tick: Duration) -> Self {
         Self {
             again: VecDeque::new(),
             line: VecDeque::new(),
@@ -108,6 +116,8 @@ impl Ready {
             read_to: 0,
             ahead: HashSet::new(),
             waiting: Waiting::default(),
+            stuck: Stuck::default(),
+            tick,
             bytes: 0,
             max_bytes,
             closed: false,
@@ -172,6 +182,7 @@ impl Ready {
     /// The event of jobs that come again was read, with what is known of their attempts; `None` when
     /// it is gone.
     pub(super) fn fill(&mut self, seq: u64, read: Option<(&Arc<Entry>, &Histories)>) {
+        self.is_read(seq);
         let Some((entry, histories)) = read else {
             return self.again.retain(|slot| slot.seq != seq);
         };
@@ -213,6 +224,9 @@ impl Ready {
                 jobs: SlotJobs::Listed(VecDeque::from([(handler, past)])),
             });
         }
+        if let Some(key) = self.due_row(now) {
+            return Next::ReadAside(key);
+        }
         let mut jobs = Vec::new();
         while jobs.len() < max {
             if let Some(slot) = self.again.front_mut() {
@@ -240,7 +254,8 @@ impl Ready {
                 break;
             }
         }
-        let until = self.waiting.next_due();
+        let dues = [self.waiting.next_due(), self.next_row()];
+        let until = dues.into_iter().flatten().min();
         jobs_or(jobs, Next::Wait(until))
     }
 

@@ -11,7 +11,7 @@ use super::convert;
 use super::record::{Attempts, EventProgress, Head, JobStage};
 use super::shared::{Command, New, Shared, Told};
 use super::store::Loaded;
-use super::store_error::StoreError;
+use super::store_error::{StoreError, StoreErrorKind};
 use crate::event::RecordId;
 use crate::handler::HandlerName;
 use crate::inbox::{
@@ -172,6 +172,7 @@ fn read(
     most: usize,
     takes: impl Fn(&Record) -> bool,
 ) -> Result<(Vec<Record>, Option<u64>), StoreError> {
+    let stuck: Vec<u64> = shared.ready().stuck_rows().map(|(key, _)| key).collect();
     let store = shared.store.read().unwrap_or_else(PoisonError::into_inner);
     let store = store.as_ref().ok_or_else(StoreError::closed)?;
     let rows = store.rows(from, ROWS)?;
@@ -195,9 +196,16 @@ fn read(
         if !has_bodies || !shared.index().has(key) {
             continue;
         }
-        // A damaged row is told of where its events are handled.
-        let Ok(Some(chunk)) = store.chunk(key) else {
+        // It cannot be read, and trying it makes every other read fail until the file is open anew.
+        if stuck.contains(&key) {
             continue;
+        }
+        let chunk = match store.chunk(key) {
+            Ok(Some(chunk)) => chunk,
+            Ok(None) => continue,
+            // A damaged row is told of where its events are handled.
+            Err(error) if error.kind() == StoreErrorKind::Damaged && !store.is_broken() => continue,
+            Err(error) => return Err(error),
         };
         let numbers = chunk.events.first().zip(chunk.events.last());
         let attempts = match numbers {

@@ -56,7 +56,7 @@ impl Shared {
             keep: settings.keep(),
             inbound: Mutex::default(),
             wake: Condvar::new(),
-            ready: Mutex::new(Ready::new(settings.memory)),
+            ready: Mutex::new(Ready::new(settings.memory, settings.tick)),
             arrived: Notify::new(),
             index: Mutex::default(),
             store: RwLock::new(Some(store)),

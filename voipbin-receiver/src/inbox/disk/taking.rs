@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::{sleep, sleep_until};
 
-use super::read::{Fetched, fetch, read_again, read_from};
+use super::read::{Fetched, fetch, read_again, read_aside, read_from};
 use super::ready::{Again, Next};
 use super::shared::{Begin, Ended, Outcome, Shared};
 use super::{DiskInbox, convert};
@@ -58,6 +58,9 @@ impl Inbox for DiskInbox {
                 },
                 Next::Read(seqs) => {
                     self.try_read(move |shared| read_again(shared, &seqs)).await;
+                }
+                Next::ReadAside(key) => {
+                    self.try_read(move |shared| read_aside(shared, key)).await;
                 }
                 Next::ReadFrom(seq) => {
                     self.try_read(move |shared| read_from(shared, seq)).await;
@@ -153,8 +156,10 @@ impl Inbox for DiskInbox {
     }
 
     async fn unpark(&self, parked: &Parked) -> Option<Taken> {
+        /// So often a slot waits for an event before it is left to others.
+        const TRIES: u32 = 10;
         let seq = parked.id();
-        loop {
+        for _ in 0..TRIES {
             match self.read(move |shared| fetch(shared, seq)).await {
                 Ok(Fetched::Event(entry, mut histories)) => {
                     let taken = parked.with(entry);
@@ -170,18 +175,15 @@ impl Inbox for DiskInbox {
                 Ok(Fetched::Failed) | Err(_) => sleep(PAUSE).await,
             }
         }
+        self.shared().ready().defer_job(again(parked));
+        self.shared().arrived.notify_one();
+        None
     }
 
     fn put_back(&self, parked: &Parked) {
         let shared = self.shared();
         if shared.index().wants(parked.id(), parked.handler()) {
-            let again = Again {
-                seq: parked.id(),
-                handler: parked.handler().clone(),
-                attempts: parked.past().map_or(0, |past| past.attempts),
-                interrupted: parked.past().is_some_and(|past| past.interrupted),
-            };
-            shared.again(again, Duration::ZERO);
+            shared.again(again(parked), Duration::ZERO);
         }
     }
 
@@ -205,10 +207,16 @@ impl Inbox for DiskInbox {
 
     fn stats(&self) -> InboxStats {
         let shared = self.shared();
-        let waiting = shared.ready().waiting();
-        let (totals, held) = {
+        let (waiting, stuck, totals, held) = {
+            let ready = shared.ready();
             let index = shared.index();
-            (index.totals, index.held())
+            let rows = ready.stuck_rows();
+            let rows = rows.flat_map(|(key, from)| {
+                let events = index.events(key).iter();
+                events.filter(move |event| event.seq >= from && event.is_open())
+            });
+            let stuck = rows.count() + ready.stuck_events();
+            (ready.waiting(), stuck, index.totals, index.held())
         };
         InboxStats {
             events: totals.events,
@@ -218,6 +226,7 @@ impl Inbox for DiskInbox {
             waiting,
             held,
             dead: totals.dead,
+            stuck,
             damaged: shared.damaged.load(Ordering::Relaxed),
             full: shared.is_full(),
             failing: shared.is_failing(),
@@ -230,6 +239,15 @@ impl Inbox for DiskInbox {
 
     fn records(&self) -> Option<&dyn Records> {
         Some(self)
+    }
+}
+
+fn again(parked: &Parked) -> Again {
+    Again {
+        seq: parked.id(),
+        handler: parked.handler().clone(),
+        attempts: parked.past().map_or(0, |past| past.attempts),
+        interrupted: parked.past().is_some_and(|past| past.interrupted),
     }
 }
 

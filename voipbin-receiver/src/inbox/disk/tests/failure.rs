@@ -175,3 +175,71 @@ async fn the_job_of_a_retry_that_cannot_be_read_comes_when_it_can() {
     disk.heal();
     assert_eq!(take_one(&inbox).await.attempts(), 1);
 }
+
+/// Where these bytes are on a disk.
+fn find(disk: &Disk, bytes: &[u8]) -> std::ops::Range<usize> {
+    let file = disk.file();
+    let mut windows = file.windows(bytes.len());
+    let at = windows.position(|window| window == bytes).unwrap();
+    at..at + bytes.len()
+}
+
+#[tokio::test]
+async fn events_that_can_never_be_read_hold_up_no_others_and_come_when_they_can() {
+    let disk = Disk::new();
+    let inbox = open_on(&disk);
+    for number in 1..=5 {
+        // Each in a row and a page of its own.
+        let body = event_at(number, 9000 + number as usize * 500, SystemTime::now());
+        let kept = keep_for(&inbox, body, &["a", "b"]);
+        assert_eq!(patiently(kept).await.unwrap(), Kept::New);
+    }
+    // The third has been tried before, by one of its handlers.
+    let third = patiently(inbox.take(10)).await.remove(4);
+    let outcome = Settled::Retry {
+        failed: failed(),
+        after: Duration::ZERO,
+    };
+    inbox.settle(&third, outcome);
+    assert!(flushed(&inbox).await);
+    let disk = disk.crash(0);
+    disk.spoil(Some(find(&disk, third.delivery().body())));
+
+    let inbox = open_on(&disk);
+    let mut seen = Vec::new();
+    while seen.len() < 8 {
+        for job in patiently(inbox.take(10)).await {
+            seen.push(number_of(job.delivery()));
+        }
+    }
+    assert_eq!(seen, [1, 1, 2, 2, 4, 4, 5, 5]);
+    until(|| inbox.stats().stuck > 0).await;
+    assert_eq!(inbox.stats().damaged, 0);
+    assert_eq!(keep_at_last(&inbox, 6).await, Kept::New);
+    assert_eq!(number_of(take_one(&inbox).await.delivery()), 6);
+    // What is in such a row is not listed, and all else is.
+    let since = Instant::now();
+    let listed = loop {
+        let all = RecordFilter::new();
+        match patiently(inbox.list(&all, None, 10)).await {
+            Ok(page) => break page.records,
+            Err(_) => assert!(since.elapsed() < PATIENCE),
+        }
+    };
+    let listed: Vec<u64> = listed
+        .iter()
+        .map(|record| number_of(&record.delivery))
+        .collect();
+    assert_eq!(listed, [1, 2, 4, 5, 6]);
+
+    disk.spoil(None);
+    let mut late = Vec::new();
+    while late.len() < 2 {
+        for job in patiently(inbox.take(10)).await {
+            late.push((number_of(job.delivery()), job.attempts()));
+        }
+    }
+    late.sort_unstable();
+    assert_eq!(late, [(3, 0), (3, 1)]);
+    assert_eq!(inbox.stats().stuck, 0);
+}
