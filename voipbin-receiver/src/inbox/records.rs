@@ -1,13 +1,15 @@
 //! Looking into an inbox, and having its events handled again.
 
-use std::error::Error as StdError;
-use std::fmt;
+mod error;
+mod filter;
+
 use std::time::SystemTime;
 
 use async_trait::async_trait;
 
+pub use self::error::{RecordsError, RecordsErrorKind};
+pub use self::filter::RecordFilter;
 use super::Attempt;
-use crate::catalog::EventType;
 use crate::event::{Delivery, RecordId};
 use crate::handler::HandlerName;
 
@@ -354,162 +356,5 @@ impl RecordPage {
     #[must_use]
     pub fn new(records: Vec<Record>, next: Option<RecordId>) -> Self {
         Self { records, next }
-    }
-}
-
-/// Which events are meant; all of them by default.
-#[derive(Clone, Debug, Default)]
-#[must_use = "a filter does nothing by itself"]
-pub struct RecordFilter {
-    state: Option<RecordState>,
-    handler: Option<HandlerName>,
-    event_type: Option<EventType>,
-    resource_id: Option<String>,
-    received_before: Option<SystemTime>,
-    received_after: Option<SystemTime>,
-}
-
-impl RecordFilter {
-    /// All events.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Those in this state.
-    pub fn state(mut self, state: RecordState) -> Self {
-        self.state = Some(state);
-        self
-    }
-
-    /// Those that this handler is for. Beside a state, those that are in it for this handler.
-    pub fn handler(mut self, handler: HandlerName) -> Self {
-        self.handler = Some(handler);
-        self
-    }
-
-    /// Those of this type, under whatever name they came.
-    pub fn event_type(mut self, event_type: EventType) -> Self {
-        self.event_type = Some(event_type.canonical());
-        self
-    }
-
-    /// Those of this resource, by `data.id`.
-    pub fn resource_id(mut self, id: impl Into<String>) -> Self {
-        self.resource_id = Some(id.into());
-        self
-    }
-
-    /// Those that were received before this time.
-    pub fn received_before(mut self, time: SystemTime) -> Self {
-        self.received_before = Some(time);
-        self
-    }
-
-    /// Those that were received at this time or after it.
-    pub fn received_after(mut self, time: SystemTime) -> Self {
-        self.received_after = Some(time);
-        self
-    }
-
-    /// Whether this event is meant.
-    #[must_use]
-    pub fn takes(&self, record: &Record) -> bool {
-        let delivery = &record.delivery;
-        let received = delivery.received_at();
-        let state = match &self.handler {
-            None => Some(record.state),
-            Some(handler) => {
-                let mut jobs = record.jobs.iter();
-                let job = jobs.find(|job| job.handler == *handler);
-                job.map(|job| RecordState::of(std::slice::from_ref(job)))
-            }
-        };
-        let Some(state) = state else { return false };
-        self.state.is_none_or(|wanted| wanted == state)
-            && self
-                .event_type
-                .as_ref()
-                .is_none_or(|wanted| delivery.event_type().as_ref() == Some(wanted))
-            && self
-                .resource_id
-                .as_deref()
-                .is_none_or(|wanted| delivery.resource_id() == Some(wanted))
-            && self.received_before.is_none_or(|before| received < before)
-            && self.received_after.is_none_or(|after| received >= after)
-    }
-}
-
-/// Why an inbox cannot be looked into, or an event not handled again.
-#[derive(Debug)]
-pub struct RecordsError {
-    kind: RecordsErrorKind,
-    source: Option<Box<dyn StdError + Send + Sync>>,
-}
-
-/// Why an inbox cannot be looked into, or an event not handled again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum RecordsErrorKind {
-    /// There is no such event, or its bytes are gone.
-    NotFound,
-    /// Its dead letters were replayed before.
-    Replayed,
-    /// The store cannot be read or written.
-    Storage,
-}
-
-impl RecordsError {
-    /// There is no such event.
-    #[must_use]
-    pub fn not_found() -> Self {
-        Self {
-            kind: RecordsErrorKind::NotFound,
-            source: None,
-        }
-    }
-
-    /// The dead letters of the event were replayed before.
-    #[must_use]
-    pub fn replayed() -> Self {
-        Self {
-            kind: RecordsErrorKind::Replayed,
-            source: None,
-        }
-    }
-
-    /// A failure of the store.
-    pub fn storage(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        Self {
-            kind: RecordsErrorKind::Storage,
-            source: Some(source.into()),
-        }
-    }
-
-    /// Why, to match on.
-    #[must_use]
-    pub fn kind(&self) -> RecordsErrorKind {
-        self.kind
-    }
-}
-
-impl fmt::Display for RecordsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.kind {
-            RecordsErrorKind::NotFound => {
-                "there is no such event in the inbox, or its bytes are gone"
-            }
-            RecordsErrorKind::Replayed => {
-                "the event was replayed already: name the handlers that are to run once more"
-            }
-            RecordsErrorKind::Storage => "the inbox's store cannot be read or written",
-        })
-    }
-}
-
-impl StdError for RecordsError {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.source
-            .as_ref()
-            .map(|source| &**source as &(dyn StdError + 'static))
     }
 }

@@ -5,6 +5,7 @@ mod chunk;
 mod cleaning;
 mod event;
 mod notes;
+mod replay;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,12 +14,14 @@ pub(super) use self::cleaning::Cleaning;
 pub(super) use self::event::{Event, fresh};
 use self::event::{Stage, begun, resumed};
 use self::notes::Notes;
-use super::record::{EventProgress, Head, Heads, JobProgress, JobStage, Progress};
+pub(super) use self::replay::Replay;
+use super::record::{Head, Heads, JobProgress, Progress};
 use crate::event::EventKey;
 use crate::handler::HandlerName;
 use crate::inbox::Jobs;
 
-/// An event takes about 80 bytes while it is not finished, and next to nothing after.
+/// An event takes about 90 bytes while it is not finished, and some dozens more once a job of it ran;
+/// next to nothing after.
 #[derive(Default)]
 pub(super) struct Index {
     /// By the key of the chunk, which is the number of its first event.
@@ -71,32 +74,6 @@ pub(super) enum Change {
     Open,
     /// It was the last one.
     Finished(EventKey, /* marks */ bool),
-}
-
-/// Dead letters that are handled again.
-#[derive(Clone, Debug)]
-pub(super) struct Replay {
-    pub(super) original: u64,
-    pub(super) handlers: Jobs,
-}
-
-impl Replay {
-    fn apply(&self, events: &[Event], progress: &mut Progress, at: u64) {
-        let seq = self.original;
-        let event = events.binary_search_by_key(&seq, |event| event.seq);
-        let stored = progress.events.binary_search_by_key(&seq, |(seq, _)| *seq);
-        let (Ok(event), Ok(stored)) = (event, stored) else {
-            return;
-        };
-        let names = events.get(event).into_iter().flat_map(|event| &event.jobs);
-        if let Some((_, EventProgress::Jobs(jobs))) = progress.events.get_mut(stored) {
-            for (name, job) in names.zip(jobs) {
-                if job.is_dead() && self.handlers.iter().any(|handler| handler == name) {
-                    job.stage = JobStage::Replayed { at };
-                }
-            }
-        }
-    }
 }
 
 /// How long what is finished stays in the file, in milliseconds.
@@ -315,25 +292,6 @@ impl Index {
         self.forget_attempts(seq);
         self.schedule(key, due);
         change
-    }
-
-    /// What is known of an event is no dead letter any more for these handlers: it was replayed.
-    pub(super) fn replayed(&mut self, replay: &Replay, at: u64, keep: Keep) {
-        let found = self.chunks.range_mut(..=replay.original).next_back();
-        let Some((key, chunk)) = found else { return };
-        let key = *key;
-        let Some(event) = chunk.event(replay.original) else {
-            return;
-        };
-        let replayed = event.replay(&replay.handlers, at);
-        let resolved = replayed > 0 && !event.is_open() && event.dead_jobs() == 0;
-        let bytes = u64::from(event.body_len);
-        let due = chunk.next_due(keep);
-        self.totals.dead = self.totals.dead.saturating_sub(replayed);
-        if resolved {
-            self.totals.dead_bytes = self.totals.dead_bytes.saturating_sub(bytes);
-            self.schedule(key, due);
-        }
     }
 
     /// Takes the chunks whose progress must be stored, each with it: with what these replays make of

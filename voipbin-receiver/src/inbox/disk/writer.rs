@@ -4,7 +4,6 @@ mod cleaning;
 mod recovery;
 mod staging;
 
-use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,7 +17,7 @@ use super::convert::as_millis;
 use super::index::{Change, Cleaning, Index, Replay};
 use super::lock::DirLock;
 use super::place::Place;
-use super::record::{AttemptId, AttemptRecord, Attempts, JobStage, Progress};
+use super::record::{AttemptId, JobStage};
 use super::shared::{Begin, Command, Ended, New, Outcome, Shared, Work};
 use super::store::{Changes, Loaded, Store};
 use super::store_error::{StoreError, StoreErrorKind};
@@ -284,31 +283,6 @@ impl Writer {
             self.store_attempts(&mut plan, seq, counted);
         }
         (plan, kept)
-    }
-
-    /// Adds attempts to those that are stored of an event. Where those cannot be read, neither can
-    /// the commit be made.
-    fn store_attempts(&self, plan: &mut Plan, seq: u64, counted: Vec<(AttemptId, AttemptRecord)>) {
-        let stored = match &*self.store() {
-            Some(store) => store.attempts(seq..=seq).unwrap_or_default(),
-            None => BTreeMap::new(),
-        };
-        let mut attempts: Attempts = stored.into_values().next().unwrap_or_default();
-        for (id, record) in counted {
-            attempts.add(id, record);
-            plan.attempts.push((seq, id));
-        }
-        match attempts.encode(seq) {
-            Ok(row) => plan.changes.attempts.push((seq, row)),
-            Err(error) => tracing::error!(%error, "how attempts ended cannot be stored"),
-        }
-    }
-
-    fn store_progress(&self, changes: &mut Changes, key: u64, progress: &Progress) {
-        match progress.encode(key) {
-            Ok(row) => changes.progress.push((key, row)),
-            Err(error) => tracing::error!(%error, "how far events have come cannot be stored"),
-        }
     }
 
     fn commit(&mut self, plan: Plan, staged: Vec<Staged>) {

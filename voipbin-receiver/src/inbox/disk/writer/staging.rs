@@ -1,15 +1,18 @@
 //! From new events to the rows that they are stored in.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use bytes::Bytes;
 
-use super::{CHUNK_BYTES, CHUNK_EVENTS, Writer, refuse};
+use super::{CHUNK_BYTES, CHUNK_EVENTS, Plan, Writer, refuse};
 use crate::handler::HandlerName;
 use crate::inbox::disk::convert::{head, millis};
 use crate::inbox::disk::index::{Event, Replay};
-use crate::inbox::disk::record::{Chunk, RecordError};
+use crate::inbox::disk::record::{
+    AttemptId, AttemptRecord, Attempts, Chunk, Progress, RecordError,
+};
 use crate::inbox::disk::shared::{New, Told};
+use crate::inbox::disk::store::Changes;
 use crate::inbox::{Entry, Incoming, Jobs, KeepErrorKind, RecordsErrorKind, Repeats};
 
 /// A chunk that is about to be stored.
@@ -118,6 +121,36 @@ impl Writer {
             last.events.push((event, new));
         }
         Ok(staged)
+    }
+
+    pub(super) fn store_progress(&self, changes: &mut Changes, key: u64, progress: &Progress) {
+        match progress.encode(key) {
+            Ok(row) => changes.progress.push((key, row)),
+            Err(error) => tracing::error!(%error, "how far events have come cannot be stored"),
+        }
+    }
+
+    /// Adds attempts to those that are stored of an event. Where those cannot be read, neither can
+    /// the commit be made.
+    pub(super) fn store_attempts(
+        &self,
+        plan: &mut Plan,
+        seq: u64,
+        counted: Vec<(AttemptId, AttemptRecord)>,
+    ) {
+        let stored = match &*self.store() {
+            Some(store) => store.attempts(seq..=seq).unwrap_or_default(),
+            None => BTreeMap::new(),
+        };
+        let mut attempts: Attempts = stored.into_values().next().unwrap_or_default();
+        for (id, record) in counted {
+            attempts.add(id, record);
+            plan.attempts.push((seq, id));
+        }
+        match attempts.encode(seq) {
+            Ok(row) => plan.changes.attempts.push((seq, row)),
+            Err(error) => tracing::error!(%error, "how attempts ended cannot be stored"),
+        }
     }
 
     /// Events that the format has no room for: more than four billion bytes, or handlers.
