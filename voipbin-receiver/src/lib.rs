@@ -125,6 +125,7 @@ mod pipeline;
 mod receiver;
 mod router;
 mod service;
+mod sync;
 
 pub use build_error::{BuildError, BuildErrorKind};
 pub use builder::ReceiverBuilder;

@@ -6,6 +6,8 @@
 
 mod job;
 mod lanes;
+#[cfg(all(test, shuttle))]
+mod model;
 mod open;
 mod pump;
 mod runtime;

@@ -1,11 +1,9 @@
 //! The jobs that were taken out of the inbox and are not settled.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use dashmap::DashMap;
-
 use super::shutdown::{JobState, Unfinished};
 use crate::inbox::{Inbox, Parked, Settled, Taken};
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::map::DashMap;
 
 /// Open jobs, by numbers of their own. They do not live in the pump, which can go away with its
 /// runtime.
@@ -93,6 +91,7 @@ impl OpenJobs {
 }
 
 #[cfg(test)]
+#[cfg(not(shuttle))]
 mod tests {
     use std::sync::Arc;
     use std::time::SystemTime;

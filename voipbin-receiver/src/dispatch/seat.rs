@@ -1,9 +1,8 @@
-use std::sync::{Arc, Mutex, PoisonError};
-
 use tokio::sync::mpsc;
 
 use super::job::Job;
 use super::schedule::{Ticket, Trial};
+use crate::sync::{Arc, Mutex, PoisonError};
 
 /// What a run takes up, its slot and its lane: given back when the last clone of its `Arc` is dropped. A
 /// blocking handler holds one in its thread, which goes on after the time for the run is over.

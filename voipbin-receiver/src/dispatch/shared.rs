@@ -1,9 +1,6 @@
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use dashmap::DashMap;
 use futures_util::FutureExt;
 use tokio::sync::watch;
 
@@ -16,6 +13,9 @@ use crate::handler::HandlerName;
 use crate::inbox::{Durability, Inbox, Settled, Taken};
 use crate::observe::{Counters, Hooks};
 use crate::router::Handlers;
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::sync::map::DashMap;
+use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// How many jobs are asked of the inbox at once.
 pub(super) const BATCH: usize = 64;

@@ -17,7 +17,7 @@ mod tests;
 pub use self::argument::StateNeed;
 pub(crate) use self::argument::States;
 pub use self::argument::{Argument, Event, State};
-#[cfg(all(test, feature = "macros"))]
+#[cfg(all(test, any(feature = "macros", shuttle)))]
 pub(crate) use self::call::Call;
 pub use self::call::{Blocking, EventHandler, HandlerResult, IntoHandler, blocking};
 pub use self::context::{Context, HandlerName};

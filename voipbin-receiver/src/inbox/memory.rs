@@ -1,13 +1,12 @@
 mod dead;
+#[cfg(all(test, shuttle))]
+mod model;
 mod queue;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until};
 
 use self::queue::{Fresh, Queue};
 use super::seen::{Admitted, RETRY_TIME, Seen};
@@ -16,6 +15,8 @@ use super::{
     Receipt, Records, Repeats, Settled, Taken,
 };
 use crate::clock::{Clock, SystemClock};
+use crate::sync::time::{Instant, sleep_until};
+use crate::sync::{Arc, Mutex, MutexGuard, Notify, PoisonError};
 
 /// An inbox in the memory of this process: the default.
 ///

@@ -8,6 +8,8 @@ pub mod contract;
 mod disk;
 mod error;
 mod memory;
+#[cfg(all(test, shuttle))]
+pub(crate) mod model;
 mod receipt;
 mod records;
 mod seen;

@@ -1,13 +1,11 @@
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-
-use dashmap::DashMap;
-use dashmap::mapref::entry::Entry;
 
 use crate::clock::Clock;
 use crate::event::EventKey;
+use crate::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::map::{DashMap, Entry};
+use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The time within which the sender's tries of one delivery all come: three of up to 15 s with
 /// pauses of 1 s, and room for a slow network.
@@ -320,7 +318,7 @@ impl Seen {
             .min(OPEN - 1)
     }
 
-    fn line(&self) -> std::sync::MutexGuard<'_, Line> {
+    fn line(&self) -> MutexGuard<'_, Line> {
         self.finished.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -383,5 +381,7 @@ impl Line {
     }
 }
 
+#[cfg(all(test, shuttle))]
+mod model;
 #[cfg(test)]
 mod tests;

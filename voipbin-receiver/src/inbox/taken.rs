@@ -1,12 +1,12 @@
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
 use tracing::Span;
 
 use crate::event::{Delivery, RecordId};
 use crate::handler::HandlerName;
+use crate::sync::atomic::{AtomicU32, Ordering};
 
 /// A kept event as an inbox hands it out: what the runs of all its handlers share.
 #[derive(Debug)]

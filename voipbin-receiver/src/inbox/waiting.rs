@@ -2,7 +2,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use crate::sync::time::Instant;
 
 /// Things that wait for their time.
 pub(super) struct Waiting<T> {

@@ -21,6 +21,8 @@ mod faults;
 mod index;
 mod load;
 mod lock;
+#[cfg(all(test, shuttle))]
+mod model;
 mod place;
 mod read;
 mod reader;

@@ -3,10 +3,10 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc;
-use std::thread;
 
 use tokio::sync::oneshot;
+
+use crate::sync::{mpsc, thread};
 
 /// The name of the thread.
 pub(super) const READER: &str = "voipbin-inbox-read";

@@ -6,13 +6,12 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use self::stuck::Stuck;
 use super::record::JobProgress;
 use crate::handler::HandlerName;
 use crate::inbox::waiting::Waiting;
 use crate::inbox::{Attempt, Entry, Jobs, Past, Taken};
+use crate::sync::time::Instant;
 
 /// Jobs in the order in which they are handed out.
 ///

@@ -2,11 +2,9 @@
 
 mod inbound;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 use self::inbound::Inbound;
 pub(super) use self::inbound::{Begin, Command, Ended, New, Outcome, Told, Work};
@@ -20,6 +18,8 @@ use crate::inbox::{
     InboxError, Incoming, KeepError, KeepErrorKind, Kept, Receipt, RecordId, RecordsErrorKind,
     Repeats,
 };
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard, Notify, PoisonError, RwLock};
 
 pub(super) struct Shared {
     pub(super) settings: Settings,

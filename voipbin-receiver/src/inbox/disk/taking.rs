@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::time::{sleep, sleep_until};
+use tokio::time::sleep;
 
 use super::read::{Fetched, fetch, read_again, read_aside, read_from};
 use super::ready::{Again, Next};
@@ -14,6 +14,7 @@ use crate::inbox::{
     Begun, Durability, Inbox, InboxError, InboxStats, Incoming, Parked, Past, Promises, Receipt,
     Records, Settled, Taken,
 };
+use crate::sync::time::sleep_until;
 
 /// Between two tries at a file that cannot be read.
 const PAUSE: Duration = Duration::from_secs(1);

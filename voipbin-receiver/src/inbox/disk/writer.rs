@@ -7,7 +7,6 @@ mod staging;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
 
 use tokio::sync::oneshot;
 
@@ -22,6 +21,8 @@ use super::shared::{Begin, Command, Ended, New, Outcome, Shared, Work};
 use super::store::{Changes, Loaded, Store};
 use super::store_error::{StoreError, StoreErrorKind};
 use crate::inbox::{Jobs, KeepErrorKind, RecordId, Starter};
+use crate::sync::RwLockReadGuard;
+use crate::sync::time::Moment as Instant;
 
 /// How much of bodies goes into one row. With 1.5 KB events that is 40 of them; rows of one event
 /// each reach a third of the throughput, larger ones hold more that is finished.
@@ -375,7 +376,7 @@ impl Writer {
         }
     }
 
-    fn store(&self) -> std::sync::RwLockReadGuard<'_, Option<Store>> {
+    fn store(&self) -> RwLockReadGuard<'_, Option<Store>> {
         self.shared
             .store
             .read()

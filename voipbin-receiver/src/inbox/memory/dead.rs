@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use tokio::time::Instant;
 
 use super::MemoryInbox;
 use crate::event::RecordId;
@@ -14,6 +13,7 @@ use crate::inbox::{
     Attempt, Entry, JobRecord, Record, RecordFilter, RecordPage, Records, RecordsError, Stage,
     Taken,
 };
+use crate::sync::time::Instant;
 
 /// Events that a handler gave up, the latest ones of them.
 #[derive(Default)]

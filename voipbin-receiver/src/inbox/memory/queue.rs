@@ -1,13 +1,13 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use tokio::time::Instant;
 use tracing::Span;
 
 use super::dead::DeadLetters;
 use crate::event::Delivery;
 use crate::inbox::waiting::Waiting;
 use crate::inbox::{Entry, Jobs, Taken};
+use crate::sync::time::Instant;
 
 /// What one lock covers: keeping an event is one push into it. It is never held across an await.
 #[derive(Default)]

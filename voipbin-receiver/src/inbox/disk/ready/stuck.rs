@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use crate::sync::time::Instant;
 
 use super::{Again, Ready, SlotJobs};
 

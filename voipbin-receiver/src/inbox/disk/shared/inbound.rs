@@ -1,8 +1,7 @@
 //! What waits for the writer, and how long it waits.
 
 use std::collections::HashMap;
-use std::sync::{MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -10,6 +9,8 @@ use super::Shared;
 use crate::event::EventKey;
 use crate::handler::HandlerName;
 use crate::inbox::{Incoming, Pending, RecordId, RecordsErrorKind, Starter};
+use crate::sync::time::Moment as Instant;
+use crate::sync::{MutexGuard, PoisonError};
 
 /// What waits for the writer.
 #[derive(Default)]

@@ -2,11 +2,12 @@
 
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Writer;
 use crate::inbox::disk::store::Store;
 use crate::inbox::disk::store_error::StoreError;
+use crate::sync::time::Moment as Instant;
 
 impl Writer {
     pub(super) fn fail(&mut self, error: &StoreError) {
@@ -18,7 +19,7 @@ impl Writer {
         self.next_tick = now + self.shared.settings.tick;
         if let Some((kind, at)) = self.told
             && kind == error.kind()
-            && now.duration_since(at) < QUIET
+            && now - at < QUIET
         {
             return;
         }

@@ -1,0 +1,45 @@
+//! What threads share state through. What is hand-rolled in this crate takes it from here, so that its
+//! models run the same code under shuttle, which decides at each step who goes on.
+//!
+//! Built with `--cfg shuttle`, the tests have:
+//!
+//! * the locks, condition variables and atomics of the standard library from shuttle. Each of their
+//!   operations is one step, and none is weaker than `SeqCst`: too weak an ordering is not found.
+//! * a map of two shards in the place of dashmap's. What a shard's lock covers is as in the original;
+//!   dashmap's own code is not looked into.
+//! * tokio's own `Notify`, with a step before each operation. Its oneshot, watch and unbounded channels
+//!   are tokio's too: an operation happens together with the step before it. None is looked into.
+//! * time that stands still, except that whoever sleeps may be the next to go on. What is an hour off or
+//!   more never comes: a wake-up that is lost is not made good by a time-out.
+//!
+//! Not modelled are the loop of the pump, which is one task, and the runtimes of handlers.
+
+#[cfg(not(all(test, shuttle)))]
+mod real {
+    pub(crate) use std::sync::*;
+    #[cfg(feature = "disk")]
+    pub(crate) use std::thread;
+
+    pub(crate) use tokio::sync::Notify;
+
+    pub(crate) mod map {
+        pub(crate) use dashmap::{DashMap, Entry};
+    }
+
+    pub(crate) mod time {
+        #[cfg(feature = "disk")]
+        pub(crate) use std::time::Instant as Moment;
+
+        pub(crate) use tokio::time::{Instant, sleep_until};
+    }
+}
+
+#[cfg(all(test, shuttle))]
+pub(crate) mod model;
+
+#[cfg(all(test, shuttle))]
+pub(crate) use self::model::{Condvar, Notify, map, time};
+#[cfg(not(all(test, shuttle)))]
+pub(crate) use self::real::*;
+#[cfg(all(test, shuttle))]
+pub(crate) use shuttle::{sync::*, thread};
