@@ -6,23 +6,31 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use support::{
-    PATH, Recorder, RefusingInbox, Reply, Wire, builder, call_hangup, on_the_wire, serve_axum,
+    PATH, Recorder, RefusingInbox, Reply, Wire, builder, call_hangup, on_the_wire, serve_actix_at,
     serve_axum_at, serve_hyper, signer, with_headers, within,
 };
 use tokio::net::TcpListener;
+use voipbin_receiver::Receiver;
 use voipbin_receiver::catalog::{Any, Custom};
 use voipbin_receiver::testing::{Sender, Transport, connect};
-use voipbin_receiver::{Receiver, ReceiverService};
 
 #[derive(Clone, Copy)]
 enum Server {
+    Actix,
     Axum,
     Hyper,
 }
 
 /// Each of these runs against each server.
-macro_rules! against_both_servers {
+macro_rules! against_every_server {
     ($($test:ident)+) => {
+        mod on_actix {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::within(super::$test(super::Server::Actix)).await;
+            })+
+        }
+
         mod on_axum {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $test() {
@@ -39,7 +47,7 @@ macro_rules! against_both_servers {
     };
 }
 
-against_both_servers! {
+against_every_server! {
     the_captured_request_is_received
     every_method_of_the_platform_is_accepted_with_a_body
     a_request_may_come_in_two_pieces_cut_anywhere
@@ -48,6 +56,11 @@ against_both_servers! {
     a_client_that_expects_to_continue_is_refused_before_it_sends_a_body_over_the_limit
     a_declared_length_over_the_limit_is_refused_before_the_body_comes
     a_chunked_body_over_the_limit_is_refused_while_it_comes
+    a_body_that_does_not_come_in_time_is_asked_for_again
+    header_names_come_in_any_case_and_values_as_they_are
+    a_signature_that_comes_twice_is_refused
+    a_client_that_leaves_in_its_request_leaves_nothing_behind
+    an_event_whose_client_leaves_before_the_answer_is_handled_once
     pipelined_requests_are_answered_in_their_order
     one_connection_carries_many_requests
     a_refused_signature_does_not_end_the_connection
@@ -60,18 +73,16 @@ against_both_servers! {
 }
 
 impl Server {
-    async fn serve(self, service: ReceiverService) -> SocketAddr {
-        match self {
-            Self::Axum => serve_axum(service).await,
-            Self::Hyper => serve_hyper(service).await,
-        }
+    async fn serve(self, receiver: &Receiver) -> SocketAddr {
+        self.serve_at(PATH, receiver).await
     }
 
-    async fn serve_at(self, path: &str, service: ReceiverService) -> SocketAddr {
+    async fn serve_at(self, path: &str, receiver: &Receiver) -> SocketAddr {
         match self {
-            Self::Axum => serve_axum_at(path, service).await,
+            Self::Actix => serve_actix_at(path, receiver).await,
+            Self::Axum => serve_axum_at(path, receiver.service()).await,
             // It looks at no path.
-            Self::Hyper => serve_hyper(service).await,
+            Self::Hyper => serve_hyper(receiver.service()).await,
         }
     }
 
@@ -82,7 +93,7 @@ impl Server {
             .on((Any, Custom), recorder.clone())
             .build()
             .unwrap();
-        let address = self.serve(receiver.service()).await;
+        let address = self.serve(&receiver).await;
         (receiver, recorder, address)
     }
 }
@@ -119,7 +130,7 @@ async fn the_captured_request_is_received(server: Server) {
         .on(Any, recorder.clone())
         .build()
         .unwrap();
-    let address = server.serve_at("/hook", receiver.service()).await;
+    let address = server.serve_at("/hook", &receiver).await;
     let mut wire = Wire::connect(address).await;
 
     let reply = wire.exchange(CAPTURED.as_bytes()).await;
@@ -226,7 +237,12 @@ async fn a_client_that_expects_to_continue_is_refused_before_it_sends_a_body_ove
     let (receiver, _, address) = server.start().await;
     let mut wire = Wire::connect(address).await;
     let headers = "Expect: 100-continue\r\nContent-Length: 1048577\r\n";
-    let reply = wire.exchange(&with_headers("POST", headers, "")).await;
+    let mut reply = wire.exchange(&with_headers("POST", headers, "")).await;
+    if let Server::Actix = server {
+        // It says so before anybody is asked.
+        assert_eq!(reply.status, 100);
+        reply = wire.read().await;
+    }
     assert_eq!(
         (reply.status, reply.code().as_str()),
         (413, "body_too_large")
@@ -255,7 +271,7 @@ async fn a_chunked_body_over_the_limit_is_refused_while_it_comes(server: Server)
         .body_limit(1000)
         .build()
         .unwrap();
-    let address = server.serve(receiver.service()).await;
+    let address = server.serve(&receiver).await;
     let mut wire = Wire::connect(address).await;
     let mut request = chunked(&"x".repeat(1001), 1001);
     // The last chunk, which says that the body is complete, never comes.
@@ -266,6 +282,105 @@ async fn a_chunked_body_over_the_limit_is_refused_while_it_comes(server: Server)
         (413, "body_too_large")
     );
     assert_eq!(reply.header("connection"), Some("close"));
+    // Whoever goes on sending for ever is left.
+    assert_eq!(wire.rest().await.unwrap_or_default(), b"");
+}
+
+async fn a_body_that_does_not_come_in_time_is_asked_for_again(server: Server) {
+    let recorder = Recorder::new();
+    let receiver = builder()
+        .on(Any, recorder.clone())
+        .read_timeout(Duration::from_millis(1))
+        .build()
+        .unwrap();
+    let address = server.serve(&receiver).await;
+    let whole = on_the_wire("POST", &call_hangup(1));
+    let (_, piece) = whole.split_last().unwrap();
+    let chunks = chunked(&call_hangup(2), 10);
+    for unfinished in [piece, chunks.strip_suffix(b"\r\n").unwrap()] {
+        let mut wire = Wire::connect(address).await;
+        let reply = wire.exchange(unfinished).await;
+        assert_eq!((reply.status, reply.code().as_str()), (503, "body_timeout"));
+        assert_eq!(reply.header("connection"), Some("close"));
+        assert_eq!(wire.rest().await.unwrap_or_default(), b"");
+    }
+    assert_eq!(receiver.stats().refused_read, 2);
+    assert_received(&Wire::connect(address).await.exchange(&whole).await);
+    assert_eq!(handled(receiver, recorder).await, 1);
+}
+
+async fn header_names_come_in_any_case_and_values_as_they_are(server: Server) {
+    let (receiver, recorder, address) = server.start().await;
+    let mut wire = Wire::connect(address).await;
+    for (id, [length, kind, signature]) in [
+        ["content-length", "content-type", "x-voipbin-signature"],
+        ["CONTENT-LENGTH", "CONTENT-TYPE", "X-VOIPBIN-SIGNATURE"],
+        ["cOnTeNt-LeNgTh", "Content-type", "X-VoIPBIN-Signature"],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let body = call_hangup(id);
+        let signed = signer().sign(body.as_bytes());
+        let request = format!(
+            "POST {PATH} HTTP/1.1\r\nhOST: a\r\n{length}: {}\r\n{kind}:text/plain; a=\"B c\"\r\n\
+             {signature}:   {signed}  \r\n\r\n{body}",
+            body.len()
+        );
+        assert_received(&wire.exchange(request.as_bytes()).await);
+        let context = recorder.next().await;
+        assert_eq!(context.delivery().content_type(), r#"text/plain; a="B c""#);
+    }
+    assert_eq!(handled(receiver, recorder).await, 0);
+}
+
+async fn a_signature_that_comes_twice_is_refused(server: Server) {
+    let (receiver, _, address) = server.start().await;
+    let mut wire = Wire::connect(address).await;
+    let body = call_hangup(1);
+    let signature = signer().sign(body.as_bytes());
+    let line = format!("X-Voipbin-Signature: {signature}\r\n");
+    let headers = format!("{line}Content-Length: {}\r\n{line}", body.len());
+    let reply = wire.exchange(&with_headers("POST", &headers, &body)).await;
+    assert_eq!(
+        (reply.status, reply.code().as_str()),
+        (401, "signature_malformed")
+    );
+    assert_eq!(receiver.stats().refused_signature, 1);
+}
+
+async fn a_client_that_leaves_in_its_request_leaves_nothing_behind(server: Server) {
+    let (receiver, recorder, address) = server.start().await;
+    let request = on_the_wire("POST", &call_hangup(1));
+    for cut in (0..request.len()).step_by(7) {
+        for resets in [true, false] {
+            let mut wire = Wire::connect(address).await;
+            wire.write(request.get(..cut).unwrap()).await;
+            if resets {
+                wire.reset();
+            }
+        }
+    }
+    assert_received(&Wire::connect(address).await.exchange(&request).await);
+    let stats = receiver.stats();
+    assert_eq!((stats.accepted, stats.inbox.identities), (1, 1));
+    assert_eq!(handled(receiver, recorder).await, 1);
+}
+
+async fn an_event_whose_client_leaves_before_the_answer_is_handled_once(server: Server) {
+    let (receiver, recorder, address) = server.start().await;
+    for id in 0..50 {
+        let request = on_the_wire("POST", &call_hangup(id));
+        let mut wire = Wire::connect(address).await;
+        wire.write(&request).await;
+        if id % 2 == 0 {
+            wire.reset();
+        }
+        // It may have been kept or not: that is all that may be different.
+        let reply = Wire::connect(address).await.exchange(&request).await;
+        assert!(["received", "duplicate"].contains(&reply.word().as_str()));
+    }
+    assert_eq!(handled(receiver, recorder).await, 50);
 }
 
 async fn pipelined_requests_are_answered_in_their_order(server: Server) {
@@ -423,7 +538,7 @@ async fn the_sender_delivers_with_its_third_try_what_was_refused_twice(server: S
         .on(Any, recorder.clone())
         .build()
         .unwrap();
-    let address = server.serve(receiver.service()).await;
+    let address = server.serve(&receiver).await;
     let report = sender(address).send(call_hangup(1)).await;
     assert_eq!(report.attempts().len(), 3);
     assert_eq!(report.body(), r#"{"status":"received"}"#);

@@ -1,11 +1,12 @@
 use std::net::SocketAddr;
 
+use actix_web::{App, HttpServer};
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
-use voipbin_receiver::ReceiverService;
+use voipbin_receiver::{Receiver, ReceiverService};
 
 use crate::PATH;
 
@@ -35,5 +36,18 @@ pub async fn serve_hyper(receiver: ReceiverService) -> SocketAddr {
             tokio::spawn(http.serve_connection(TokioIo::new(stream), service));
         }
     });
+    address
+}
+
+/// Serves the receiver at a path of an actix-web app with two workers, until the test ends.
+pub async fn serve_actix_at(path: &str, receiver: &Receiver) -> SocketAddr {
+    let (path, receiver) = (path.to_owned(), receiver.clone());
+    let server = HttpServer::new(move || App::new().service(receiver.actix(path.as_str())))
+        .workers(2)
+        .disable_signals()
+        .bind("127.0.0.1:0")
+        .unwrap();
+    let address = server.addrs()[0];
+    tokio::spawn(server.run());
     address
 }

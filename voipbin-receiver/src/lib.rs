@@ -94,6 +94,7 @@
 //! | --- | --- | --- |
 //! | `macros` | yes | the attribute `#[on(…)]` and the list `handlers![…]` |
 //! | `disk` | | [`inbox`]`::DiskInbox`: events survive the process and a power cut |
+//! | `actix` | | `Receiver::actix`: the receiver in an app of actix-web |
 //! | `metrics` | | [`observe`]`::Metrics`: what happens, as metrics through the crate `metrics` |
 //! | `testing` | | the module `testing`: bodies of events, a receiver that runs step by step, a stand-in for the platform |
 //!
@@ -113,6 +114,8 @@ pub mod event;
 pub mod gate;
 pub mod handler;
 pub mod inbox;
+#[cfg(feature = "actix")]
+pub mod mount;
 pub mod observe;
 pub mod resource;
 #[cfg(feature = "testing")]
@@ -254,6 +257,12 @@ pub use voipbin_receiver_macros::on;
 #[cfg(feature = "macros")]
 pub use voipbin_receiver_macros::handlers;
 
-#[cfg(all(doctest, feature = "disk", feature = "metrics", feature = "testing"))]
+#[cfg(all(
+    doctest,
+    feature = "actix",
+    feature = "disk",
+    feature = "metrics",
+    feature = "testing",
+))]
 #[doc = include_str!("../../README.md")]
 struct Readme;

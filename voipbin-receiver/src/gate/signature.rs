@@ -101,7 +101,7 @@ impl std::error::Error for SignatureError {}
 
 /// Checks signatures against all configured secrets.
 pub(crate) struct Verifier {
-    header: HeaderName,
+    pub(crate) header: HeaderName,
     /// The keyed states, so that a request pays for its body alone.
     keys: Vec<Hmac<Sha256>>,
     allow_unsigned: bool,

@@ -22,6 +22,7 @@ use crate::pipeline::Pipeline;
 ///
 /// It mounts wherever such a service does: `Router::route_service` of axum, a hyper connection
 /// through `hyper_util::service::TowerToHyperService`, warp, poem and salvo through their adapters.
+/// With the feature `actix` it is a service of actix-web too.
 /// Cloning it is one atomic increment.
 ///
 /// It is always ready: overload is an answer (503, so that the sender tries again) and never a
@@ -40,7 +41,7 @@ use crate::pipeline::Pipeline;
 /// read timeout.
 #[derive(Clone)]
 pub struct ReceiverService {
-    edge: Arc<Edge>,
+    pub(crate) edge: Arc<Edge>,
 }
 
 /// What all services of a receiver share.
