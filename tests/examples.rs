@@ -9,33 +9,8 @@
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
 
-use serde_json::Value;
-use support::within;
+use support::{example, within};
 use tokio::process::Command;
-
-/// Builds an example from the sources as they are.
-async fn build(name: &str) -> PathBuf {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut build = Command::new(cargo);
-    // With the features of a build of everything, so that such a build has done the work.
-    build.args(["build", "--workspace", "--all-features", "--example", name]);
-    build.arg("--message-format=json-render-diagnostics");
-    if !cfg!(debug_assertions) {
-        build.arg("--release");
-    }
-    build
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit());
-    let output = build.output().await.unwrap();
-    assert!(output.status.success(), "{name} cannot be built");
-    let messages = output.stdout.split(|byte| *byte == b'\n');
-    messages
-        .filter_map(|message| serde_json::from_slice::<Value>(message).ok())
-        .filter(|message| message["target"]["name"] == name)
-        .find_map(|message| Some(message["executable"].as_str()?.into()))
-        .unwrap()
-}
 
 async fn run(program: PathBuf, logs: &str) -> Output {
     let mut program = Command::new(program);
@@ -50,7 +25,7 @@ async fn run(program: PathBuf, logs: &str) -> Output {
 
 /// Runs an example and compares what it prints, whatever it logs.
 async fn demonstrates(name: &str, lines: &[&str]) {
-    let program = build(name).await;
+    let program = example(name).await;
     let output = run(program.clone(), "off").await;
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{name} failed:\n{text}");

@@ -3,7 +3,7 @@
 #![allow(clippy::print_stdout, reason = "this is the demonstrations' face")]
 
 use std::fmt::{Debug, Display};
-use std::io;
+use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -32,6 +32,12 @@ pub fn logs() {
         .with_ansi(false)
         .with_writer(io::stderr)
         .init();
+}
+
+/// Tells whoever started a server where it takes webhooks.
+pub fn greet(address: SocketAddr, path: &str) {
+    // Nobody need read it.
+    let _ = writeln!(io::stderr(), "listening on http://{address}{path}");
 }
 
 /// A free port on loopback.

@@ -9,6 +9,7 @@
 
 mod body;
 mod clock;
+mod examples;
 mod guard;
 mod handlers;
 mod inbox;
@@ -31,6 +32,7 @@ use voipbin_receiver::{Receiver, ReceiverBuilder, ReceiverService, ResponseBody}
 
 pub use self::body::Frames;
 pub use self::clock::ManualClock;
+pub use self::examples::example;
 pub use self::guard::within;
 pub use self::handlers::Valve;
 pub use self::inbox::{BeforeRetry, HeldInbox, PreparedInbox, RefusingInbox, Watched};

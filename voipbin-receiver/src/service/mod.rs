@@ -29,6 +29,55 @@ use crate::pipeline::Pipeline;
 /// wait. Every failure is an answer too. Neither the body nor the future needs to be `Send`; the
 /// future is `Send` when the body is.
 ///
+/// # Beside layers
+///
+/// Mount it beside the layers of what people use, not under them. VoIPBIN tries again after a 5xx or a
+/// broken connection only, so an answer that is right for a browser loses it an event:
+///
+/// | layer | what it does to an event | instead |
+/// | --- | --- | --- |
+/// | a timeout, such as tower-http's `TimeoutLayer` | answers 408, which is final | [`read_timeout`](crate::ReceiverBuilder::read_timeout), answered 503 |
+/// | a body limit, such as `RequestBodyLimitLayer` | answers 413 to what the receiver would take | [`body_limit`](crate::ReceiverBuilder::body_limit) |
+/// | authentication, CSRF protection | answers 401 or 403: VoIPBIN shows nothing but its signature | [`secret`](crate::ReceiverBuilder::secret) |
+/// | a rate limit | answers 429, which is final | room in the inbox, answered 503 |
+/// | a redirect to https, or to a path with or without a slash at its end | after a 301 or 302 the request comes without its body | the final URL for VoIPBIN |
+/// | whatever changes bodies | the signature is over the bytes as they were sent | |
+///
+/// Tracing, request ids, CORS and compression of answers do no harm.
+///
+/// ```
+/// use axum::Router;
+/// use axum::extract::Request;
+/// use axum::http::StatusCode;
+/// use axum::middleware::{Next, from_fn};
+/// use axum::response::{IntoResponse, Response};
+/// use axum::routing::get;
+/// # use voipbin_receiver::{Receiver, catalog};
+///
+/// async fn authenticate(request: Request, next: Next) -> Response {
+///     if request.headers().contains_key("authorization") {
+///         next.run(request).await
+///     } else {
+///         StatusCode::UNAUTHORIZED.into_response()
+///     }
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let receiver = Receiver::builder()
+/// #     .secret("the customer's webhook secret")
+/// #     .on(catalog::Any, || async {})
+/// #     .build()?;
+/// let app: Router = Router::new()
+///     .route("/calls", get(|| async { "none" }))
+///     // Around the routes that are there, and not around those that come after.
+///     .layer(from_fn(authenticate))
+///     .route_service("/voipbin/webhook", receiver.service());
+/// # drop(app);
+/// # Ok(()) }
+/// ```
+///
+/// The examples `axum-app` and `actix-app` are whole apps of this kind, with a graceful end.
+///
 /// # Cancel safety
 ///
 /// Dropping the future, as a server does when the client goes away, leaves nothing behind: before

@@ -1,0 +1,84 @@
+//! A receiver inside of an actix-web app that has routes, state and authentication of its own.
+//!
+//! `app.rs` has the routes, and this file the settings that VoIPBIN's sender asks of the server, and how
+//! the server and the receiver end together:
+//! `cargo run --example actix-app -- --secret a-secret --token a-token`.
+
+mod app;
+#[path = "../desk/mod.rs"]
+mod desk;
+
+use std::error::Error;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use actix_web::HttpServer;
+use clap::Parser;
+use voipbin_receiver::{Receiver, handlers};
+
+use crate::app::App;
+use crate::desk::calls::{Calls, Listener, show, tell};
+use crate::desk::options::{Options, Token};
+use crate::desk::stop::{Stop, end};
+
+/// VoIPBIN keeps idle connections for 30 seconds; one that the server closes first can cost it one of its
+/// three tries. actix-web's default is 5.
+const IDLE: Duration = Duration::from_secs(75);
+
+/// For the head of a first request, after which actix-web answers 408: final for VoIPBIN, which by this
+/// time has given the request up. actix-web's default is 5 seconds.
+const HEAD: Duration = Duration::from_secs(60);
+
+#[tokio::main]
+async fn main() -> Result<ExitCode, Box<dyn Error>> {
+    let options = Options::parse();
+    stage::logs();
+    let calls = Calls::default();
+    // Once, and not for each worker.
+    let receiver = Receiver::builder()
+        .secret(options.secret)
+        .state(calls.clone())
+        .state(Listener::new(options.tell)?)
+        .handlers(handlers![show, tell])
+        .build()?;
+    let app = App {
+        receiver: receiver.clone(),
+        calls,
+        token: Token::new(&options.token),
+    };
+
+    let mut stop = Stop::new()?;
+    let server = HttpServer::new(move || {
+        let app = app.clone();
+        actix_web::App::new().configure(|routes| app.configure(routes))
+    })
+    .keep_alive(IDLE)
+    .client_request_timeout(HEAD)
+    .shutdown_timeout(options.drain)
+    // Its own handling ends it at once after an interrupt, and knows of no receiver.
+    .disable_signals()
+    .bind(options.listen)?;
+    for address in server.addrs() {
+        stage::greet(address, app::WEBHOOK);
+    }
+    let server = server.run();
+    let handle = server.handle();
+    let mut server = tokio::spawn(server);
+
+    let drain = Duration::from_secs(options.drain);
+    tokio::select! {
+        ended = &mut server => {
+            ended??;
+            return Ok(end(&receiver.shutdown(drain).await));
+        }
+        () = stop.next() => {}
+    }
+    tracing::info!("draining; once more to end at once");
+    // The order does not matter.
+    let drained = async { tokio::join!(receiver.shutdown(drain), handle.stop(true)).0 };
+    let report = tokio::select! {
+        report = drained => report,
+        () = stop.next() => receiver.shutdown(Duration::ZERO).await,
+    };
+    Ok(end(&report))
+}
