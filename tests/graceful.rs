@@ -22,6 +22,7 @@ const CLIENTS: usize = 8;
 #[derive(Clone, Copy)]
 enum Server {
     Actix,
+    Alone,
     Axum,
 }
 
@@ -45,6 +46,13 @@ macro_rules! with_every_server {
             })+
         }
 
+        mod alone {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::within(super::$test(super::Server::Alone)).await;
+            })+
+        }
+
         mod on_axum {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $test() {
@@ -65,6 +73,7 @@ impl Server {
     async fn start(self, receiver: &Receiver) -> Stoppable {
         match self {
             Self::Actix => Stoppable::actix(receiver),
+            Self::Alone => Stoppable::alone(receiver).await,
             Self::Axum => Stoppable::axum(receiver).await,
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use support::{
     PATH, Recorder, RefusingInbox, Reply, Wire, builder, call_hangup, on_the_wire, serve_actix_at,
-    serve_axum_at, serve_hyper, signer, with_headers, within,
+    serve_alone, serve_axum_at, serve_hyper, signer, with_headers, within,
 };
 use tokio::net::TcpListener;
 use voipbin_receiver::Receiver;
@@ -17,6 +17,7 @@ use voipbin_receiver::testing::{Sender, Transport, connect};
 #[derive(Clone, Copy)]
 enum Server {
     Actix,
+    Alone,
     Axum,
     Hyper,
 }
@@ -28,6 +29,13 @@ macro_rules! against_every_server {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $test() {
                 super::within(super::$test(super::Server::Actix)).await;
+            })+
+        }
+
+        mod alone {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::within(super::$test(super::Server::Alone)).await;
             })+
         }
 
@@ -81,7 +89,8 @@ impl Server {
         match self {
             Self::Actix => serve_actix_at(path, receiver).await,
             Self::Axum => serve_axum_at(path, receiver.service()).await,
-            // It looks at no path.
+            // These look at no path.
+            Self::Alone => serve_alone(receiver.service()).await,
             Self::Hyper => serve_hyper(receiver.service()).await,
         }
     }

@@ -2,20 +2,21 @@
 
 use std::convert::Infallible;
 use std::error::Error;
+use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper_util::server::graceful::GracefulShutdown;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 use tokio::time::MissedTickBehavior;
 use voipbin_receiver::Receiver;
+use voipbin_receiver::mount::Server;
 use voipbin_receiver::observe::metrics::{METRICS, MetricKind};
 
-use crate::server::{Body, accept, answer, health, not_found, reads};
+use crate::server::{Body, answer, health, not_found, reads};
 
 /// The text format of Prometheus.
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -54,13 +55,14 @@ impl Exporter {
     }
 
     /// Answers scrapes, and probes as well, for as long as it is polled.
-    pub(crate) async fn serve(self, receiver: Receiver) -> Infallible {
+    pub(crate) async fn serve(self, receiver: Receiver) {
         let Self {
             listener,
             prometheus,
         } = self;
         let rendered = prometheus.clone();
-        let route = move |request| route(rendered.clone(), receiver.clone(), request);
+        let route =
+            tower::service_fn(move |request| route(rendered.clone(), receiver.clone(), request));
         let upkeep = async {
             let mut ticks = tokio::time::interval(UPKEEP);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -69,10 +71,10 @@ impl Exporter {
                 prometheus.run_upkeep();
             }
         };
-        let connections = GracefulShutdown::new();
+        let server = Server::new();
         tokio::select! {
-            never = accept(&listener, &connections, route) => never,
-            never = upkeep => never,
+            () = server.serve(listener, route, pending()) => {}
+            never = upkeep => match never {},
         }
     }
 }

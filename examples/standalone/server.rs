@@ -1,6 +1,6 @@
 use std::convert::Infallible;
-use std::future::Future;
 use std::io;
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,21 +8,12 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 use tower::ServiceExt;
+use voipbin_receiver::mount::Server;
 use voipbin_receiver::{Receiver, ResponseBody, ShutdownReport};
-
-/// The platform keeps idle connections for 30 seconds; one that the server closes first costs it
-/// one of its three tries. The timer for a head also runs between two requests.
-const IDLE: Duration = Duration::from_secs(75);
-
-/// After a failed accept, such as for want of file descriptors: time for others to close theirs.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Ctrl-C and SIGTERM, caught from when this is made.
 pub(crate) struct Stop {
@@ -58,22 +49,24 @@ pub(crate) async fn serve(
     drain: Duration,
     mut stop: Stop,
 ) -> ShutdownReport {
-    let connections = GracefulShutdown::new();
-    let (at, served) = (path.to_owned(), receiver.clone());
-    let route = move |request| route(at.clone(), served.clone(), request);
+    let (path, routed) = (path.to_owned(), receiver.clone());
+    let route = tower::service_fn(move |request| route(path.clone(), routed.clone(), request));
+    let (close, closed) = oneshot::channel::<()>();
+    let server = Server::new();
+    let mut served = pin!(server.serve(listener, route, async {
+        let _ = closed.await;
+    }));
     tokio::select! {
-        never = accept(&listener, &connections, route) => match never {},
+        () = &mut served => return receiver.shutdown(drain).await,
         () = stop.next() => {}
     }
 
     tracing::info!("draining; once more to end at once");
-    drop(listener);
+    let _ = close.send(());
     let drained = async {
-        let (report, ()) = tokio::join!(receiver.shutdown(drain), async {
-            // An idle connection closes at once; one in a request has the time of the drain.
-            let _ = tokio::time::timeout(drain, connections.shutdown()).await;
-        });
-        report
+        // An idle connection closes at once; one in a request has the time of the drain.
+        let closed = tokio::time::timeout(drain, served);
+        tokio::join!(receiver.shutdown(drain), closed).0
     };
     tokio::pin!(drained);
     tokio::select! {
@@ -83,40 +76,6 @@ pub(crate) async fn serve(
 }
 
 pub(crate) type Body = Either<ResponseBody, Full<Bytes>>;
-
-/// Answers whoever connects, for as long as it is polled.
-pub(crate) async fn accept<R, F>(
-    listener: &TcpListener,
-    connections: &GracefulShutdown,
-    route: R,
-) -> Infallible
-where
-    R: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
-    F: Future<Output = Result<Response<Body>, Infallible>> + Send + 'static,
-{
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(IDLE);
-    loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
-        // Answers are small and leave at once.
-        let _ = stream.set_nodelay(true);
-        let service = TowerToHyperService::new(tower::service_fn(route.clone()));
-        let connection = http.serve_connection(TokioIo::new(stream), service);
-        let connection = connections.watch(connection);
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection broke");
-            }
-        });
-    }
-}
 
 /// The receiver at its path, its health, 404 elsewhere. Never a redirect: it would make the sender drop the
 /// body and take the event for delivered.

@@ -38,7 +38,9 @@ pub use self::handlers::Valve;
 pub use self::inbox::{BeforeRetry, HeldInbox, PreparedInbox, RefusingInbox, Watched};
 pub use self::labels::{assert_apart, begins, label, labelled, labelled_call, labels, slow};
 pub use self::records::{Record, logged, record_logs};
-pub use self::servers::{Stoppable, serve_actix_at, serve_axum, serve_axum_at, serve_hyper};
+pub use self::servers::{
+    Stoppable, serve_actix_at, serve_alone, serve_axum, serve_axum_at, serve_hyper,
+};
 pub use self::wire::{Reply, Wire, on_the_wire, with_headers};
 
 /// The secret that the tests sign with.

@@ -1,4 +1,4 @@
-use std::future::IntoFuture;
+use std::future::{IntoFuture, pending};
 use std::net::SocketAddr;
 
 use actix_web::dev::Server;
@@ -11,7 +11,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
-use voipbin_receiver::{Receiver, ReceiverService};
+use voipbin_receiver::{Receiver, ReceiverService, mount};
 
 use crate::PATH;
 
@@ -41,6 +41,19 @@ pub async fn serve_hyper(receiver: ReceiverService) -> SocketAddr {
             tokio::spawn(http.serve_connection(TokioIo::new(stream), service));
         }
     });
+    address
+}
+
+/// Serves the receiver with the crate's own server at any path, until the test ends.
+pub async fn serve_alone(receiver: ReceiverService) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let serve = async {
+        mount::Server::new()
+            .serve(listener, receiver, pending())
+            .await
+    };
+    tokio::spawn(serve);
     address
 }
 
@@ -93,6 +106,25 @@ impl Stoppable {
         let stop = async move {
             handle.stop(true).await;
             server.await.unwrap().unwrap();
+        };
+        let stop = stop.boxed();
+        Self { address, stop }
+    }
+
+    /// Serves the receiver with the crate's own server.
+    pub async fn alone(receiver: &Receiver) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (close, closed) = oneshot::channel::<()>();
+        let service = receiver.service();
+        let serve = async {
+            let server = mount::Server::new();
+            server.serve(listener, service, closed.map(drop)).await;
+        };
+        let server = tokio::spawn(serve);
+        let stop = async {
+            close.send(()).unwrap();
+            server.await.unwrap();
         };
         let stop = stop.boxed();
         Self { address, stop }

@@ -95,6 +95,7 @@
 //! | `macros` | yes | the attribute `#[on(…)]` and the list `handlers![…]` |
 //! | `disk` | | [`inbox`]`::DiskInbox`: events survive the process and a power cut |
 //! | `actix` | | `Receiver::actix`: the receiver in an app of actix-web |
+//! | `server` | | `mount::Server`: a small HTTP/1.1 server for a receiver that is no part of an app |
 //! | `metrics` | | [`observe`]`::Metrics`: what happens, as metrics through the crate `metrics` |
 //! | `testing` | | the module `testing`: bodies of events, a receiver that runs step by step, a stand-in for the platform |
 //!
@@ -114,7 +115,7 @@ pub mod event;
 pub mod gate;
 pub mod handler;
 pub mod inbox;
-#[cfg(feature = "actix")]
+#[cfg(any(feature = "actix", feature = "server"))]
 pub mod mount;
 pub mod observe;
 pub mod resource;

@@ -1,0 +1,86 @@
+//! The crate's own server where there are more connections than it may have.
+#![allow(clippy::unwrap_used, reason = "this is test code")]
+
+use std::future::pending;
+use std::net::SocketAddr;
+
+use support::{Recorder, Wire, builder, call_hangup, on_the_wire, signer, with_headers, within};
+use tokio::net::TcpListener;
+use voipbin_receiver::Receiver;
+use voipbin_receiver::catalog::Any;
+use voipbin_receiver::mount::Server;
+
+/// A receiver behind a server of two connections.
+async fn start() -> (Receiver, SocketAddr) {
+    let receiver = builder().on(Any, Recorder::new()).build().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let service = receiver.service();
+    tokio::spawn(async {
+        let server = Server::new().max_connections(2);
+        server.serve(listener, service, pending()).await;
+    });
+    (receiver, address)
+}
+
+async fn deliver(wire: &mut Wire, id: usize) -> String {
+    let request = on_the_wire("POST", &call_hangup(id));
+    wire.exchange(&request).await.word()
+}
+
+#[tokio::test]
+async fn for_one_connection_too_many_the_longest_idle_one_is_closed() {
+    within(async {
+        let (_receiver, address) = start().await;
+        let mut wires = Vec::new();
+        for id in 0..5 {
+            let mut wire = Wire::connect(address).await;
+            assert_eq!(deliver(&mut wire, id).await, "received");
+            wires.push(wire);
+        }
+        let mut last_two = wires.split_off(3);
+        for mut wire in wires {
+            assert_eq!(wire.rest().await, Some(Vec::new()));
+        }
+        for wire in &mut last_two {
+            assert_eq!(deliver(wire, 1).await, "duplicate");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_connection_that_would_take_the_place_of_one_in_a_request_is_asked_to_come_again() {
+    within(async {
+        let (receiver, address) = start().await;
+        let body = call_hangup(1);
+        let headers = format!(
+            "Expect: 100-continue\r\nContent-Length: {}\r\nX-Voipbin-Signature: {}\r\n",
+            body.len(),
+            signer().sign(body.as_bytes())
+        );
+        let mut busy = Vec::new();
+        for _ in 0..2 {
+            let mut wire = Wire::connect(address).await;
+            let head = with_headers("POST", &headers, "");
+            // The body is being read.
+            assert_eq!(wire.exchange(&head).await.status, 100);
+            busy.push(wire);
+        }
+        let mut refused = Wire::connect(address).await;
+        let reply = refused.read().await;
+        assert_eq!(
+            (reply.status, reply.header("connection")),
+            (503, Some("close"))
+        );
+        assert_eq!(refused.rest().await, Some(Vec::new()));
+
+        for wire in &mut busy {
+            assert_eq!(wire.exchange(body.as_bytes()).await.status, 200);
+        }
+        let mut wire = Wire::connect(address).await;
+        assert_eq!(deliver(&mut wire, 2).await, "received");
+        assert_eq!(receiver.stats().accepted, 2);
+    })
+    .await;
+}

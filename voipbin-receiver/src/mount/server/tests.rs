@@ -1,0 +1,156 @@
+#![allow(clippy::unwrap_used, reason = "this is test code")]
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, advance};
+
+use super::*;
+
+const REQUEST: &[u8] = b"POST / HTTP/1.1\r\ncontent-length: 2\r\n\r\n{}";
+
+/// Answers each request with this body, once its own has come.
+#[derive(Clone)]
+struct Answers(Bytes);
+
+impl Service<Request<Incoming>> for Answers {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = futures_util::future::BoxFuture<'static, Result<Self::Response, Infallible>>;
+
+    fn poll_ready(
+        &mut self,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Result<(), Infallible>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+        let answer = self.0.clone();
+        Box::pin(async move {
+            let _ = request.into_body().collect().await;
+            Ok(Response::new(Full::new(answer)))
+        })
+    }
+}
+
+struct Client {
+    stream: DuplexStream,
+    conn: Arc<Conn>,
+    served: JoinHandle<()>,
+}
+
+impl Client {
+    fn connect(answer: &'static [u8]) -> Self {
+        let (stream, io) = tokio::io::duplex(1024);
+        let conn = Arc::new(Conn::default());
+        let service = Answers(Bytes::from_static(answer));
+        let served = serve(io, service, Server::new().times, Arc::clone(&conn));
+        Self {
+            stream,
+            conn,
+            served: tokio::spawn(served),
+        }
+    }
+
+    async fn exchange(&mut self) {
+        self.stream.write_all(REQUEST).await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\nok") {
+            assert!(self.stream.read_buf(&mut answer).await.unwrap() > 0);
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n"));
+    }
+
+    /// How long it takes until the server closes the connection, and what it sent in that time.
+    async fn closed(mut self) -> (Duration, Vec<u8>) {
+        let begun = Instant::now();
+        let mut rest = Vec::new();
+        // Not `stream` itself: a client that reads would not be stuck.
+        self.served.await.unwrap();
+        let after = begun.elapsed();
+        self.stream.read_to_end(&mut rest).await.unwrap();
+        (after, rest)
+    }
+}
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_serves_after_it_was_idle_for_longer_than_the_sender_keeps_it() {
+    let mut client = Client::connect(b"ok");
+    for _ in 0..5 {
+        advance(seconds(35)).await;
+        client.exchange().await;
+    }
+    assert_eq!(client.closed().await, (seconds(75), Vec::new()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_without_a_request_is_closed_after_the_idle_time() {
+    assert_eq!(
+        Client::connect(b"ok").closed().await,
+        (seconds(75), Vec::new())
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_has_its_own_time_from_its_first_byte_on_however_it_comes() {
+    let mut client = Client::connect(b"ok");
+    client.exchange().await;
+    advance(seconds(60)).await;
+    for byte in b"POST / HT" {
+        client.stream.write_all(&[*byte]).await.unwrap();
+        tokio::time::sleep(seconds(1)).await;
+    }
+    assert_eq!(client.closed().await, (seconds(1), Vec::new()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_has_the_time_that_the_service_gives_it() {
+    let mut client = Client::connect(b"ok");
+    let (last, all_but_last) = REQUEST.split_last().unwrap();
+    client.stream.write_all(all_but_last).await.unwrap();
+    tokio::time::sleep(seconds(1000)).await;
+    client.stream.write_all(&[*last]).await.unwrap();
+    let mut answer = [0; 15];
+    client.stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200 OK");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_read_its_answer_is_left() {
+    let mut client = Client::connect(&[b'x'; 100_000]);
+    client.stream.write_all(REQUEST).await.unwrap();
+    let (after, part) = client.closed().await;
+    assert_eq!(after, seconds(10));
+    assert_eq!(part.len(), 1024);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_told_to_close_does_so_at_once_when_it_is_idle() {
+    let mut client = Client::connect(b"ok");
+    client.exchange().await;
+    assert!(client.conn.idle_since().is_some());
+    client.conn.close();
+    assert_eq!(client.closed().await, (Duration::ZERO, Vec::new()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_told_to_close_in_a_request_answers_first() {
+    let mut client = Client::connect(b"ok");
+    let (last, all_but_last) = REQUEST.split_last().unwrap();
+    client.stream.write_all(all_but_last).await.unwrap();
+    while client.conn.idle_since().is_some() {
+        tokio::task::yield_now().await;
+    }
+    client.conn.close();
+    tokio::task::yield_now().await;
+    client.stream.write_all(&[*last]).await.unwrap();
+    let (after, answer) = client.closed().await;
+    assert_eq!(after, Duration::ZERO);
+    assert!(answer.ends_with(b"\r\n\r\nok"));
+}
