@@ -15,7 +15,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use voipbin_receiver::catalog::Any;
 use voipbin_receiver::inbox::DiskInbox;
-use voipbin_receiver::{Context, Delivery, EventHandler, JobState, Receiver, Registration};
+use voipbin_receiver::testing::Run;
+use voipbin_receiver::{Delivery, EventHandler, JobState, Receiver, Registration};
 
 const CLIENTS: usize = 8;
 
@@ -178,8 +179,8 @@ impl Ledger {
     }
 }
 
-fn deliveries(runs: &[Context]) -> impl Iterator<Item = &Delivery> {
-    runs.iter().map(Context::delivery)
+fn deliveries(runs: &[Run]) -> impl Iterator<Item = &Delivery> {
+    runs.iter().map(Run::delivery)
 }
 
 fn with(handler: impl EventHandler) -> Registration {
@@ -338,7 +339,7 @@ async fn an_inbox_on_disk_leaves_to_the_next_receiver_what_has_not_begun(server:
 }
 
 /// What a receiver after this one finds and handles.
-async fn handled_by_the_next(receiver: &Receiver, inbox: DiskInbox) -> Vec<Context> {
+async fn handled_by_the_next(receiver: &Receiver, inbox: DiskInbox) -> Vec<Run> {
     let left = receiver.stats().inbox.events;
     assert!(left > 0);
     let recorder = Recorder::new();
