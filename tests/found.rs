@@ -72,7 +72,7 @@ async fn jobs_during_which_the_process_died_twice_run_one_at_a_time_and_hold_up_
         found(1, "slow", 2, true),
         found(2, "slow", 3, true),
         found(3, "slow", 2, true),
-        found(4, "slow", 1, true),
+        found(4, "slow", 1, false),
         found(5, "slow", 0, false),
     ];
     let inbox = PreparedInbox::new(jobs, 0);

@@ -15,8 +15,10 @@ use crate::inbox::{Attempt, AttemptEnd, Settled, Taken};
 use crate::observe::{Run, Transition};
 use crate::router::Handler;
 
-/// After so long a run is not what ends the process, or cannot be told from one that is.
-const TRIAL: Duration = Duration::from_secs(30);
+/// After so long a run is not what ends the process, or cannot be told from one that is: a moment when the
+/// process died during it once, as all that ran did, and longer when it did so again.
+const TRIAL: Duration = Duration::from_millis(250);
+const LONG_TRIAL: Duration = Duration::from_secs(30);
 
 /// One handler for one event, that was taken out of the inbox.
 pub(super) struct Job {
@@ -124,7 +126,12 @@ async fn run_handler(
                 }
             }
         };
-        let call = on_trial(seat, call);
+        let trial = if taken.died_again() {
+            LONG_TRIAL
+        } else {
+            TRIAL
+        };
+        let call = on_trial(seat, trial, call);
         let ended = match handler.timeout {
             Some(limit) => timeout(limit, call).await.unwrap_or(Ended::Late),
             None => call.await,
@@ -164,7 +171,7 @@ async fn run_handler(
 
 /// Runs what may be what killed the process, and lets the next one of that kind begin when this one
 /// takes long.
-async fn on_trial<T>(seat: &Seat, run: impl Future<Output = T>) -> T {
+async fn on_trial<T>(seat: &Seat, time: Duration, run: impl Future<Output = T>) -> T {
     let Some(trial) = seat.trial() else {
         return run.await;
     };
@@ -172,7 +179,7 @@ async fn on_trial<T>(seat: &Seat, run: impl Future<Output = T>) -> T {
     tokio::select! {
         biased;
         ended = &mut run => return ended,
-        () = sleep(TRIAL) => seat.outlived(trial),
+        () = sleep(time) => seat.outlived(trial),
     }
     run.await
 }

@@ -234,17 +234,18 @@ impl Taken {
         self.past.as_ref().map_or(0, |past| past.attempts)
     }
 
-    /// Whether the process died during each of the last two attempts, and perhaps of them. Once can be
-    /// chance.
+    /// Whether the process died during the last attempt, and perhaps of it.
     #[must_use]
     pub fn is_suspect(&self) -> bool {
+        self.past().is_some_and(|past| past.interrupted)
+    }
+
+    /// Whether the process died during the attempt before as well. Once can be chance.
+    pub(crate) fn died_again(&self) -> bool {
         self.past().is_some_and(|past| {
-            let mut last = past.history.iter().rev();
-            let mut died = || {
-                let attempt = last.next();
-                attempt.is_some_and(|attempt| attempt.ended == AttemptEnd::Interrupted)
-            };
-            past.interrupted && died() && died()
+            let last = past.history.iter().rev().take(2);
+            let died = last.filter(|attempt| attempt.ended == AttemptEnd::Interrupted);
+            past.interrupted && died.count() == 2
         })
     }
 

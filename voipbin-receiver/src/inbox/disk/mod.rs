@@ -83,8 +83,8 @@ const CACHE_BYTES: usize = 16 << 20;
 /// with others or with the next beginning. So when a process is killed, what is handled again are the
 /// runs that had begun and whose end was not written: never more than there are handlers at once,
 /// [`ReceiverBuilder::concurrency`](crate::ReceiverBuilder::concurrency). Each of them has a higher
-/// number of the attempt then; those during which it happened twice run one at a time, so that the one
-/// that kills the process takes no other along.
+/// number of the attempt then, and they begin one after another: the next one when one has ended or gone on for
+/// a moment, half a minute after a second death, so that what kills the process takes no other along.
 ///
 /// It is cheap to clone; keep a clone to look into it while a receiver uses it.
 /// Two threads of its own write and read the file, so that it goes on whatever blocks the runtime's.
