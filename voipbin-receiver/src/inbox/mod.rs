@@ -170,7 +170,8 @@ pub trait Inbox: fmt::Debug + Send + Sync + 'static {
     /// in this process or in one after it.
     fn close(&self);
 
-    /// Waits until all that was settled is as safe as this inbox makes it. The default is at once.
+    /// Waits until all that was settled is as safe as this inbox makes it, and until what was being read
+    /// from it by then is there. The default is at once.
     ///
     /// # Errors
     ///

@@ -193,7 +193,11 @@ impl Inbox for DiskInbox {
     }
 
     async fn flush(&self) -> Result<(), InboxError> {
-        match self.stored().await {
+        let read = self.read(|_| ());
+        let stored = self.stored().await;
+        // One thread reads in turn. A panic of it says nothing about what was stored.
+        let _ = read.await;
+        match stored {
             true => Ok(()),
             false if self.shared().is_over() => {
                 Err(InboxError::storage("the inbox's writer has ended"))

@@ -4,15 +4,16 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
-use std::time::Duration;
+use std::task::{self, Poll, Wake, Waker};
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::yield_now;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::step::Step;
 use crate::handler::HandlerName;
@@ -26,8 +27,6 @@ pub(super) struct Gate {
     runtime: Handle,
     state: Mutex<State>,
     asked: Notify,
-    /// A job came to the door, or ended before it did.
-    came: Notify,
 }
 
 #[derive(Default)]
@@ -43,6 +42,8 @@ struct State {
     unrun: VecDeque<Step>,
     /// When failed jobs are due.
     waiting: HashMap<JobKey, Instant>,
+    /// How often a parked job's event was asked for, and how often it was given.
+    reads: u64,
     steps: Vec<Step>,
     /// The receiver is shutting down: everything may pass.
     open: bool,
@@ -76,7 +77,6 @@ impl Gate {
             runtime,
             state: Mutex::default(),
             asked: Notify::new(),
-            came: Notify::new(),
         }
     }
 
@@ -135,16 +135,23 @@ impl Gate {
 
     /// Waits until something is next, or the dispatcher has done what it can.
     async fn settle_down(&self) {
-        let mut came = std::pin::pin!(self.came.notified());
-        let _ = (&mut came).now_or_never();
-        for _ in 0..TURNS {
-            if self.state().has_next() {
+        loop {
+            let before = self.state().reads;
+            for _ in 0..TURNS {
+                if self.state().has_next() {
+                    return;
+                }
+                yield_now().await;
+            }
+            if self.is_quick() {
                 return;
             }
-            yield_now().await;
-        }
-        if !self.is_quick() {
-            let _ = quietly(came).await;
+            // The dispatcher may wait for what another thread reads.
+            let _ = self.flush().await;
+            after_the_others().await;
+            if self.state().reads == before {
+                return;
+            }
         }
     }
 
@@ -166,14 +173,24 @@ impl Gate {
     /// The next job that is due now, in a list; an empty one when the inbox is closed.
     async fn due(&self) -> Option<Vec<Taken>> {
         let mut take = self.inner.take(1);
-        if let Some(taken) = (&mut take).now_or_never() {
-            return Some(taken);
+        let told = Arc::new(Told::default());
+        let waker = Waker::from(Arc::clone(&told));
+        loop {
+            told.0.store(false, Ordering::SeqCst);
+            let polled = take.as_mut().poll(&mut task::Context::from_waker(&waker));
+            if let Poll::Ready(taken) = polled {
+                return Some(taken);
+            }
+            if self.is_quick() || self.inner.stats().events == 0 {
+                return None;
+            }
+            // It may have to read, and then it is told something. Else it waits for a time.
+            let _ = self.flush().await;
+            after_the_others().await;
+            if !told.0.load(Ordering::SeqCst) {
+                return None;
+            }
         }
-        if self.is_quick() || self.inner.stats().events == 0 {
-            return None;
-        }
-        // It may have to read.
-        quietly(take).await
     }
 
     /// Hands a job out and tells whoever asks.
@@ -272,7 +289,7 @@ pub(super) async fn after_the_others() {
 
 /// Waits for what another thread does. A paused clock, which would jump to the next timer because
 /// the runtime has nothing to do, stands still meanwhile: so it does while a blocking task runs.
-async fn standing_still<F: Future>(future: F) -> F::Output {
+pub(super) async fn standing_still<F: Future>(future: F) -> F::Output {
     let (release, held) = mpsc::channel::<()>();
     let holding = tokio::task::spawn_blocking(move || held.recv());
     let output = future.await;
@@ -281,10 +298,14 @@ async fn standing_still<F: Future>(future: F) -> F::Output {
     output
 }
 
-/// Waits until nobody does anything any more: a paused clock moves on then, and not while a thread of
-/// the runtime reads.
-async fn quietly<F: Future>(future: F) -> Option<F::Output> {
-    timeout(Duration::from_millis(1), future).await.ok()
+/// Whether a future that is not ready was told to look again.
+#[derive(Default)]
+struct Told(AtomicBool);
+
+impl Wake for Told {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
 
 #[async_trait]
@@ -343,18 +364,15 @@ impl Inbox for Gate {
             self.start(job, starter);
         } else {
             state.door.push_back((job.clone(), starter));
-            drop(state);
-            self.came.notify_waiters();
         }
         begun
     }
 
     fn settle(&self, job: &Taken, outcome: Settled) {
         self.inner.settle(job, outcome.clone());
-        match self.state().settle(job, outcome) {
+        if let Some((running, step)) = self.state().settle(job, outcome) {
             // Nobody listens to a run that took too long for a step.
-            Some((running, step)) => drop(running.ended.send(step)),
-            None => self.came.notify_waiters(),
+            drop(running.ended.send(step));
         }
     }
 
@@ -363,7 +381,10 @@ impl Inbox for Gate {
     }
 
     async fn unpark(&self, parked: &Parked) -> Option<Taken> {
-        self.inner.unpark(parked).await
+        self.state().reads += 1;
+        let taken = self.inner.unpark(parked).await;
+        self.state().reads += 1;
+        taken
     }
 
     fn put_back(&self, parked: &Parked) {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout};
 
-use self::gate::{Gate, Next, after_the_others};
+use self::gate::{Gate, Next, after_the_others, standing_still};
 pub use self::step::{Step, StepEnd};
 use super::{Answer, AttemptError, Sender, Signer, TokioClock};
 use crate::build_error::BuildError;
@@ -76,8 +76,7 @@ use crate::service::ReceiverService;
 /// The inbox is the builder's, a [`MemoryInbox`](crate::inbox::MemoryInbox) by default. A `DiskInbox`
 /// in a temporary directory works as well, and gives a test the next process: drop one receiver, wait
 /// until the inbox is closed, and build another on the same directory. Give it the same
-/// [`TokioClock`] as the builder. Where such an inbox has events that may not run yet, to look for one that
-/// may takes a millisecond of the clock.
+/// [`TokioClock`] as the builder. The clock stands still while such an inbox reads and writes.
 pub struct TestReceiver {
     receiver: Receiver,
     gate: Arc<Gate>,
@@ -314,7 +313,7 @@ impl TestReceiver {
         let filter = RecordFilter::new().state(RecordState::Dead);
         let (mut dead, mut after) = (Vec::new(), None);
         loop {
-            let page = records.list(&filter, after, PAGE).await?;
+            let page = standing_still(records.list(&filter, after, PAGE)).await?;
             dead.extend(page.records);
             after = page.next;
             if after.is_none() {
