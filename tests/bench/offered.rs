@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinSet, yield_now};
 
 use crate::figures::{Round, micros};
-use crate::process::Other;
+use crate::process::{Other, keep_to_core};
 
 const CONNECTIONS: usize = 64;
 
@@ -43,6 +43,7 @@ impl Offered {
 /// Offers events and prints what became of them. It never sleeps: the next event leaves when its time
 /// has come, to a fraction of a millisecond.
 pub(crate) fn run(address: &str, rate: &str, seconds: &str, first: &str) {
+    keep_to_core(1);
     let address: SocketAddr = address.parse().unwrap();
     let rate: f64 = rate.parse().unwrap();
     let seconds: f64 = seconds.parse().unwrap();

@@ -35,6 +35,26 @@ pub(crate) fn disk_use(directory: &Path) -> u64 {
         .sum()
 }
 
+/// Keeps this process to one of the cores it may use, where the system can and there are several:
+/// sender and receiver do not push each other aside then. For the first thread, before others start.
+pub(crate) fn keep_to_core(number: usize) {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+        let mine = sched_getaffinity(None).unwrap();
+        let cores: Vec<usize> = (0..CpuSet::MAX_CPU)
+            .filter(|core| mine.is_set(*core))
+            .collect();
+        if cores.len() > 1 {
+            let mut only = CpuSet::new();
+            only.set(cores[number % cores.len()]);
+            sched_setaffinity(None, &only).unwrap();
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = number;
+}
+
 /// This program in another process. It is killed when this is dropped.
 pub(crate) struct Other {
     child: Child,

@@ -9,8 +9,11 @@ use voipbin_receiver::Context;
 use voipbin_receiver::catalog::Any;
 use voipbin_receiver::inbox::MemoryInbox;
 
+use crate::process::keep_to_core;
+
 /// Prints where it listens, and serves until its input ends. Then it prints what it has handled.
 pub(crate) fn run(kind: &str) {
+    keep_to_core(0);
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(serve(kind));
