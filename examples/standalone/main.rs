@@ -119,7 +119,13 @@ async fn serve(options: ServerOptions) -> Result<ExitCode, Box<dyn Error>> {
         refused_other = stats.refused_method
             + stats.refused_size
             + stats.refused_read
+            + stats.refused_head
+            + stats.refused_busy
+            + stats.refused_rate
+            + stats.refused_source
+            + stats.refused_secrets
             + stats.refused_body
+            + stats.refused_age
             + stats.refused_inbox,
         unfinished = report.unfinished.len(),
         "stopped"

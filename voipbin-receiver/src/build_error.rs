@@ -2,6 +2,7 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
+use crate::gate::SecretError;
 use crate::inbox::{InboxError, InboxErrorKind};
 
 /// Why a receiver cannot be built.
@@ -18,7 +19,8 @@ pub struct BuildError {
 pub enum BuildErrorKind {
     /// There is no secret, and unsigned deliveries are not allowed.
     NoSecret,
-    /// A secret is empty or has blanks around it.
+    /// A secret is empty, has blanks around it, cannot be read, or is labelled badly; the source is a
+    /// [`SecretError`].
     BadSecret,
     /// There is no handler.
     NoHandlers,
@@ -56,6 +58,14 @@ impl BuildError {
             BuildErrorKind::BadSetting,
             format!("`{name}` must be {range}"),
         )
+    }
+
+    pub(crate) fn secret(source: SecretError) -> Self {
+        Self {
+            kind: BuildErrorKind::BadSecret,
+            message: source.to_string(),
+            source: Some(source.into()),
+        }
     }
 
     pub(crate) fn runtime(source: io::Error) -> Self {

@@ -1,30 +1,35 @@
 //! Every setting of a receiver.
 
+mod gate;
+mod keeping;
+#[cfg(feature = "rate-limit")]
+mod rate;
+
 use std::fmt;
 use std::future::Future;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderName;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tower_layer::Layer;
 use tower_service::Service;
 
+use self::gate::{GateSettings, check_event_age};
 use crate::build_error::{BuildError, BuildErrorKind};
 use crate::catalog::EventSet;
 use crate::clock::{Clock, SystemClock};
 use crate::dispatch::{Control, Dispatch, Home, LaneKey, Lanes, Parts, start};
 use crate::event::Delivery;
-use crate::gate::{SIGNATURE_HEADER, Secret, SecretFault, Verifier};
+use crate::gate::Secrets;
 use crate::handler::{
     Context, HandlerError, HandlerService, IntoHandler, Registration, RetryPolicy, States, Wrap,
     wrap,
 };
 use crate::inbox::{Inbox, MemoryInbox, Repeats};
 use crate::observe::{Counters, DeadLetter, Hooks, Observer};
-use crate::pipeline::{IdentityFn, Pipeline, Seldom};
+use crate::pipeline::{IdentityFn, Pipeline, Warnings};
 use crate::receiver::{Drain, Receiver};
 use crate::router::{Defaults, Router};
 use crate::service::{Edge, ReceiverService};
@@ -32,9 +37,7 @@ use crate::service::{Edge, ReceiverService};
 /// The settings of a [`Receiver`], each with a default.
 #[must_use = "settings do nothing until `build` is called"]
 pub struct ReceiverBuilder {
-    secrets: Vec<Secret>,
-    allow_unsigned: bool,
-    signature_header: HeaderName,
+    gate: GateSettings,
     states: States,
     repeated_state: Option<&'static str>,
     registrations: Vec<Registration>,
@@ -42,8 +45,6 @@ pub struct ReceiverBuilder {
     identity: Option<Box<IdentityFn>>,
     repeats: Repeats,
     keep_unmatched: bool,
-    body_limit: usize,
-    read_timeout: Duration,
     concurrency: usize,
     retry: RetryPolicy,
     timeout: Option<Duration>,
@@ -63,18 +64,12 @@ impl Receiver {
 }
 
 impl ReceiverBuilder {
-    /// The default of [`body_limit`](Self::body_limit): 1 MiB.
-    pub const DEFAULT_BODY_LIMIT: usize = 1 << 20;
-    /// The default of [`read_timeout`](Self::read_timeout): 10 seconds.
-    pub const DEFAULT_READ_TIMEOUT: Duration = Duration::from_secs(10);
     /// The default of [`concurrency`](Self::concurrency).
     pub const DEFAULT_CONCURRENCY: usize = 256;
 
     fn new() -> Self {
         Self {
-            secrets: Vec::new(),
-            allow_unsigned: false,
-            signature_header: SIGNATURE_HEADER,
+            gate: GateSettings::default(),
             states: States::default(),
             repeated_state: None,
             registrations: Vec::new(),
@@ -82,8 +77,6 @@ impl ReceiverBuilder {
             identity: None,
             repeats: Repeats::default(),
             keep_unmatched: false,
-            body_limit: Self::DEFAULT_BODY_LIMIT,
-            read_timeout: Self::DEFAULT_READ_TIMEOUT,
             concurrency: Self::DEFAULT_CONCURRENCY,
             retry: RetryPolicy::default(),
             timeout: None,
@@ -94,30 +87,6 @@ impl ReceiverBuilder {
             home: Home::Auto,
             clock: Arc::new(SystemClock::new()),
         }
-    }
-
-    /// Adds a secret that signatures are checked with. Several may be given, for a rotation: a
-    /// delivery is accepted when any of them matches.
-    ///
-    /// It is the customer's `webhook_secret` as it stands, never decoded.
-    pub fn secret(mut self, secret: impl Into<Secret>) -> Self {
-        self.secrets.push(secret.into());
-        self
-    }
-
-    /// Accepts deliveries without a signature header.
-    ///
-    /// For local trials, and for customers whose secret is empty. Where secrets are given as well, a
-    /// signature that is there must still match.
-    pub fn allow_unsigned(mut self) -> Self {
-        self.allow_unsigned = true;
-        self
-    }
-
-    /// The header that carries the signature; [`SIGNATURE_HEADER`] by default.
-    pub fn signature_header(mut self, name: HeaderName) -> Self {
-        self.signature_header = name;
-        self
     }
 
     /// Gives a value to all handlers that ask for [`State<S>`](crate::State). One per type; it is
@@ -165,79 +134,6 @@ impl ReceiverBuilder {
     /// Where events are kept; a [`MemoryInbox`] by default.
     pub fn inbox(mut self, inbox: impl Inbox) -> Self {
         self.inbox = Some(Arc::new(inbox));
-        self
-    }
-
-    /// Chooses the identity of deliveries by a function that sees the verified delivery. It is
-    /// hashed; `None` leaves the delivery its own.
-    ///
-    /// Deliveries for which it gives the same bytes are one: all but the first are answered 200 and
-    /// dropped. What goes wrong when it is wrong: `type` and `data.id` alone drop every second
-    /// `call_updated`; `data.id` and `data.status` merge different events as well. Leave out nothing
-    /// that tells two events apart, or do not set it: the default is the content itself.
-    ///
-    /// It runs on the path of the answer and must be quick. When it panics the sender gets a 503.
-    ///
-    /// ```
-    /// use voipbin_receiver::catalog::Custom;
-    /// use voipbin_receiver::{Delivery, Receiver};
-    ///
-    /// # fn main() -> Result<(), voipbin_receiver::BuildError> {
-    /// #[derive(serde::Deserialize)]
-    /// struct Order {
-    ///     order_id: String,
-    /// }
-    ///
-    /// let receiver = Receiver::builder()
-    ///     .secret("the customer's webhook secret")
-    ///     // Our flow sends `{"order_id": …}` and means each order once.
-    ///     .identity(|delivery: &Delivery| {
-    ///         let order = delivery.payload::<Order>().ok().filter(|_| delivery.is_custom())?;
-    ///         Some(order.order_id.clone().into_bytes())
-    ///     })
-    ///     .on(Custom, |delivery: Delivery| async move { drop(delivery) })
-    ///     .build()?;
-    /// # Ok(()) }
-    /// ```
-    pub fn identity<F>(mut self, identity: F) -> Self
-    where
-        F: Fn(&Delivery) -> Option<Vec<u8>> + Send + Sync + 'static,
-    {
-        self.identity = Some(Box::new(identity));
-        self
-    }
-
-    /// What happens to repeats of deliveries that carry no identity of their own: custom deliveries,
-    /// and events without a resource id.
-    ///
-    /// By default they are handled each time, and marked by
-    /// [`Context::possible_repeat`](crate::Context::possible_repeat) when the same bytes came within
-    /// 100 seconds. [`Repeats::Drop`] treats them like all others.
-    pub fn repeats(mut self, repeats: Repeats) -> Self {
-        self.repeats = repeats;
-        self
-    }
-
-    /// Gives deliveries that no handler is registered for to the inbox as well, which then knows
-    /// them again; off by default.
-    pub fn keep_unmatched(mut self) -> Self {
-        self.keep_unmatched = true;
-        self
-    }
-
-    /// The largest body that is accepted, in bytes; 1 MiB by default. Larger ones get a 413, which
-    /// the sender takes as final.
-    ///
-    /// The sender has no limit of its own: `activeflow_*` events grow with every executed action.
-    pub fn body_limit(mut self, bytes: usize) -> Self {
-        self.body_limit = bytes;
-        self
-    }
-
-    /// How long a body may take to come in; 10 seconds by default. After that the sender gets a 503
-    /// and the connection is closed.
-    pub fn read_timeout(mut self, timeout: Duration) -> Self {
-        self.read_timeout = timeout;
         self
     }
 
@@ -442,7 +338,12 @@ impl ReceiverBuilder {
     /// # Errors
     ///
     /// When settings are missing or contradict each other; [`BuildError`] says which and what to do.
-    pub fn build(self) -> Result<Receiver, BuildError> {
+    pub fn build(mut self) -> Result<Receiver, BuildError> {
+        let settings = std::mem::take(&mut self.gate);
+        let (body_limit, read_timeout) = (settings.body_limit, settings.read_timeout);
+        let max_event_age = settings.max_event_age;
+        let gate = settings.build(&self.clock)?;
+        let secrets = Secrets::new(Arc::clone(&gate.verifier));
         self.check()?;
         let states = Arc::new(self.states);
         let defaults = Defaults {
@@ -458,6 +359,9 @@ impl ReceiverBuilder {
             Some(inbox) => inbox,
             None => default_inbox(&self.clock),
         };
+        if let Some(age) = max_event_age {
+            check_event_age(age, &*inbox)?;
+        }
         inbox.attach().map_err(BuildError::inbox)?;
         let lanes = Lanes::new(self.lanes, &handlers);
         let dispatch = Arc::new(Dispatch::new(Parts {
@@ -478,25 +382,27 @@ impl ReceiverBuilder {
         start(self.home, Arc::clone(&dispatch).pump(control)).map_err(BuildError::runtime)?;
 
         let pipeline = Pipeline {
-            verifier: Verifier::new(self.signature_header, &self.secrets, self.allow_unsigned),
+            gate,
             router,
             inbox,
             identity: self.identity,
             repeats: self.repeats,
             keep_unmatched: self.keep_unmatched,
-            body_limit: self.body_limit,
+            max_event_age,
+            body_limit,
             clock: self.clock,
             counters,
             hooks,
             dispatch: Arc::clone(&dispatch),
-            refusals: Seldom::default(),
+            warnings: Warnings::default(),
         };
         let service = ReceiverService::new(Edge {
             pipeline,
-            read_timeout: self.read_timeout,
+            read_timeout,
         });
         Ok(Receiver::new(
             service,
+            secrets,
             Drain {
                 dispatch,
                 deadlines,
@@ -506,22 +412,6 @@ impl ReceiverBuilder {
     }
 
     fn check(&self) -> Result<(), BuildError> {
-        if self.secrets.is_empty() && !self.allow_unsigned {
-            return Err(BuildError::new(
-                BuildErrorKind::NoSecret,
-                "no secret was given, so nobody could be told from the platform: add `.secret(…)` with the customer's webhook_secret, or say `.allow_unsigned()` to accept anybody's deliveries".into(),
-            ));
-        }
-        for (number, secret) in (1..).zip(&self.secrets) {
-            let message = match secret.fault() {
-                None => continue,
-                Some(SecretFault::Empty) => format!("secret number {number} is empty"),
-                Some(SecretFault::Padded) => format!(
-                    "secret number {number} has blanks or line ends around it, as a file's last line does: trim it"
-                ),
-            };
-            return Err(BuildError::new(BuildErrorKind::BadSecret, message));
-        }
         if let Some(state) = self.repeated_state {
             return Err(BuildError::new(
                 BuildErrorKind::DuplicateState,
@@ -536,9 +426,6 @@ impl ReceiverBuilder {
                 "no handler was registered, so every event would be answered and forgotten: add `.on(…)` or `.handlers(…)`".into(),
             ));
         }
-        if self.body_limit == 0 {
-            return Err(BuildError::setting("body_limit", "at least 1 byte"));
-        }
         if self.concurrency == 0 {
             return Err(BuildError::setting("concurrency", "at least 1"));
         }
@@ -547,9 +434,6 @@ impl ReceiverBuilder {
         }
         if self.timeout.is_some_and(|timeout| timeout.is_zero()) {
             return Err(BuildError::setting("timeout", "more than zero"));
-        }
-        if self.read_timeout.is_zero() {
-            return Err(BuildError::setting("read_timeout", "more than zero"));
         }
         Ok(())
     }
@@ -562,8 +446,7 @@ fn default_inbox(clock: &Arc<dyn Clock>) -> Arc<dyn Inbox> {
 impl fmt::Debug for ReceiverBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReceiverBuilder")
-            .field("secrets", &self.secrets)
-            .field("allow_unsigned", &self.allow_unsigned)
+            .field("gate", &self.gate)
             .field("registrations", &self.registrations)
             .field("inbox", &self.inbox)
             .finish_non_exhaustive()

@@ -36,10 +36,11 @@
 //!
 //! ```text
 //! HTTP request
-//!   -> service     method and declared length                        405 / 413
+//!   -> service     method, head and declared length                  405 / 431 / 413
+//!   -> gate        source address, rate, requests in flight          403 / 503
 //!   -> service     the raw bytes, within size and time               413 / 503
 //!   -> gate        signature                                         401
-//!   -> event       the envelope: type, data, identity                400
+//!   -> event       the envelope: type, data, age, identity           400 / 403
 //!   -> inbox       keep it once: new, or seen before                 503 when it cannot keep it
 //!   -> 200         the answer leaves here, before any handler runs
 //!   -> dispatch    a lane for each resource, a bounded number of handlers at once, attempts
@@ -97,6 +98,7 @@
 //! | `actix` | | `Receiver::actix`: the receiver in an app of actix-web |
 //! | `server` | | `mount::Server`: a small HTTP/1.1 server for a receiver that is no part of an app |
 //! | `metrics` | | [`observe`]`::Metrics`: what happens, as metrics through the crate `metrics` |
+//! | `rate-limit` | | limits on how often requests may come: [`gate`]`::Rate` |
 //! | `testing` | | the module `testing`: bodies of events, a receiver that runs step by step, a stand-in for the platform |
 //!
 //! # Rooms

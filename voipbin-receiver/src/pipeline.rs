@@ -11,14 +11,15 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
+use http::request::Parts;
 use http::{HeaderMap, Method};
 use tracing::Span;
 
 use crate::catalog::EventType;
 use crate::clock::Clock;
 use crate::dispatch::Dispatch;
-use crate::event::{BodyError, Content, Delivery, EventKey, classify};
-use crate::gate::{SignatureError, Verifier};
+use crate::event::{BodyError, Content, Delivery, EventKey, Time, classify};
+use crate::gate::{Exceeded, Gate, Seat, SignatureError, Source, SourceError, Unverified};
 use crate::inbox::{Inbox, Incoming, KeepError, KeepErrorKind, Kept, Receipt, Repeats};
 use crate::observe::{Counters, Hooks, Outcome, RefusalReason, Transition};
 use crate::router::Router;
@@ -27,20 +28,32 @@ use crate::router::Router;
 pub(crate) type IdentityFn = dyn Fn(&Delivery) -> Option<Vec<u8>> + Send + Sync;
 
 pub(crate) struct Pipeline {
-    pub(crate) verifier: Verifier,
+    pub(crate) gate: Gate,
     pub(crate) router: Router,
     pub(crate) inbox: Arc<dyn Inbox>,
     pub(crate) identity: Option<Box<IdentityFn>>,
     /// What happens to repeats of deliveries that have no identity of their own.
     pub(crate) repeats: Repeats,
     pub(crate) keep_unmatched: bool,
+    /// How old an event may be by its own word.
+    pub(crate) max_event_age: Option<Duration>,
     pub(crate) body_limit: usize,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) hooks: Arc<Hooks>,
     /// Only to tell it that nothing new can come.
     pub(crate) dispatch: Arc<Dispatch>,
-    pub(crate) refusals: Seldom,
+    pub(crate) warnings: Warnings,
+}
+
+/// When warnings were last told: those of one kind must not hide those of another.
+#[derive(Debug, Default)]
+pub(crate) struct Warnings {
+    signatures: Seldom,
+    secrets: Seldom,
+    strangers: Seldom,
+    replays: Seldom,
+    overload: Seldom,
 }
 
 /// Lets one warning a minute pass: a wrong secret must not go unseen, and nobody may fill a log.
@@ -72,22 +85,43 @@ pub(crate) enum Refusal {
     TooLarge,
     TooSlow,
     Broken,
+    Head,
+    Busy,
+    Rate(Exceeded),
+    Source(SourceError),
     Signature(SignatureError),
+    Secrets,
     Body(BodyError),
+    TooOld(Duration),
     Identity,
     Keep(KeepError),
 }
 
+impl From<Unverified> for Refusal {
+    fn from(unverified: Unverified) -> Self {
+        match unverified {
+            Unverified::Signature(error) => Self::Signature(error),
+            Unverified::Undecided => Self::Secrets,
+        }
+    }
+}
+
 impl Pipeline {
-    /// What can be told from the head alone, before anything is read.
-    pub(crate) fn before_body(&self, method: &Method, length: u64) -> Result<(), Refusal> {
-        if !accepts(method) {
+    /// What can be told from the head alone, before anything is read: cheap checks first, and those that
+    /// count last. The seat is the request's until it is answered.
+    pub(crate) fn before_body(&self, head: &Parts, length: u64) -> Result<Seat, Refusal> {
+        if !accepts(&head.method) {
             return Err(Refusal::Method);
+        }
+        if !self.gate.heads.allow(&head.headers) {
+            return Err(Refusal::Head);
         }
         if length > self.body_limit as u64 {
             return Err(Refusal::TooLarge);
         }
-        Ok(())
+        let source = self.gate.sources.check(head).map_err(Refusal::Source)?;
+        self.gate.rates.check(source).map_err(Refusal::Rate)?;
+        self.gate.in_flight.enter().ok_or(Refusal::Busy)
     }
 
     /// Signature, envelope, identity, handlers, inbox. Nothing is remembered before the inbox has
@@ -98,10 +132,8 @@ impl Pipeline {
         bytes: Bytes,
         owned: bool,
     ) -> Result<Step, Refusal> {
-        let body = self
-            .verifier
-            .verify(headers, bytes, owned)
-            .map_err(Refusal::Signature)?;
+        let now = self.clock.wall();
+        let body = self.gate.verifier.verify(headers, bytes, owned, now)?;
         let content = classify(&body.bytes).map_err(Refusal::Body)?;
         match content.event_type() {
             None => self.counters.custom.add(),
@@ -115,7 +147,8 @@ impl Pipeline {
             return Ok(Step::Unmatched(self.observed_type(&content)));
         }
         let event_type = self.observed_type(&content);
-        let delivery = Delivery::new(body, content, self.clock.wall(), content_type(headers));
+        let delivery = Delivery::new(body, content, now, content_type(headers));
+        self.check_age(&delivery)?;
         let (delivery, repeats) = self.identify(delivery)?;
         let span = span(&delivery);
         let incoming = Incoming::new(delivery, jobs, repeats).within(span.clone());
@@ -133,6 +166,25 @@ impl Pipeline {
             .event_type()
             .filter(|_| wanted)
             .map(EventType::canonical)
+    }
+
+    /// A signature holds for ever, so whoever has seen a request can send it again when its identity is
+    /// forgotten. Only events of the catalogue are judged: what a flow sends has times of its own.
+    fn check_age(&self, delivery: &Delivery) -> Result<(), Refusal> {
+        let (Some(limit), Some(_)) = (self.max_event_age, delivery.resource_kind()) else {
+            return Ok(());
+        };
+        let received_at = Time::try_from(delivery.received_at()).ok();
+        let age = received_at.zip(delivery.last_change());
+        let age = age.and_then(|(received_at, change)| received_at.since(change));
+        match age {
+            Some(age) if age > limit => {
+                let event = delivery.received_as().map(EventType::loggable);
+                tracing::debug!(event, identity = %delivery.identity(), "over max_event_age");
+                Err(Refusal::TooOld(age))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Who the delivery is, and what that is worth.
@@ -184,21 +236,42 @@ impl Pipeline {
                 counters.refused_read.add();
                 tracing::debug!(reason = %refusal, "refused");
             }
-            Err(Refusal::Signature(error)) => {
+            Err(refusal @ Refusal::Head) => {
+                counters.refused_head.add();
+                tracing::debug!(reason = %refusal, "refused");
+            }
+            Err(refusal @ Refusal::Source(_)) => {
+                counters.refused_source.add();
+                self.warn_seldom(&self.warnings.strangers, refusal);
+            }
+            Err(refusal @ Refusal::Rate(Exceeded::Source)) => {
+                counters.refused_rate.add();
+                self.warn_seldom(&self.warnings.strangers, refusal);
+            }
+            Err(refusal @ Refusal::Rate(Exceeded::All)) => {
+                counters.refused_rate.add();
+                self.warn_seldom(&self.warnings.overload, refusal);
+            }
+            Err(refusal @ Refusal::Busy) => {
+                counters.refused_busy.add();
+                self.warn_seldom(&self.warnings.overload, refusal);
+            }
+            Err(refusal @ Refusal::Signature(_)) => {
                 counters.refused_signature.add();
-                if self.refusals.may_warn(self.clock.monotonic()) {
-                    tracing::warn!(
-                        reason = %error,
-                        "a delivery was refused; of more like it, one a minute is told here"
-                    );
-                } else {
-                    tracing::debug!(reason = %error, "refused");
-                }
+                self.warn_seldom(&self.warnings.signatures, refusal);
+            }
+            Err(refusal @ Refusal::Secrets) => {
+                counters.refused_secrets.add();
+                self.warn_seldom(&self.warnings.secrets, refusal);
             }
             // Only a sender with the secret gets this far.
             Err(Refusal::Body(error)) => {
                 counters.refused_body.add();
                 tracing::warn!(reason = %error, "refused for good: the event is lost");
+            }
+            Err(refusal @ Refusal::TooOld(_)) => {
+                counters.refused_age.add();
+                self.warn_seldom(&self.warnings.replays, refusal);
             }
             Err(Refusal::Identity) => {
                 counters.refused_inbox.add();
@@ -209,6 +282,18 @@ impl Pipeline {
                 let cause = std::error::Error::source(error).map(ToString::to_string);
                 tracing::warn!(reason = %error, cause, "not kept: the sender may try again");
             }
+        }
+    }
+
+    /// Tells of what anybody can cause: often enough to be seen, too seldom to fill a log.
+    fn warn_seldom(&self, seldom: &Seldom, refusal: &Refusal) {
+        if seldom.may_warn(self.clock.monotonic()) {
+            tracing::warn!(
+                reason = %refusal,
+                "a delivery was refused; of more like it, one a minute is told here"
+            );
+        } else {
+            tracing::debug!(reason = %refusal, "refused");
         }
     }
 }
@@ -230,8 +315,16 @@ fn transition(outcome: &Result<Answer, Refusal>) -> Outcome {
         Err(Refusal::TooLarge) => RefusalReason::TooLarge,
         Err(Refusal::TooSlow) => RefusalReason::TooSlow,
         Err(Refusal::Broken) => RefusalReason::Broken,
+        Err(Refusal::Head) => RefusalReason::HeadTooLarge,
+        Err(Refusal::Busy) => RefusalReason::Busy,
+        Err(Refusal::Rate(Exceeded::Source)) => RefusalReason::SourceRate,
+        Err(Refusal::Rate(Exceeded::All)) => RefusalReason::Rate,
+        Err(Refusal::Source(SourceError(Source::Unknown))) => RefusalReason::NoPeer,
+        Err(Refusal::Source(_)) => RefusalReason::Source,
         Err(Refusal::Signature(_)) => RefusalReason::Signature,
+        Err(Refusal::Secrets) => RefusalReason::Secrets,
         Err(Refusal::Body(_)) => RefusalReason::Body,
+        Err(Refusal::TooOld(_)) => RefusalReason::TooOld,
         Err(Refusal::Identity) => RefusalReason::Identity,
         Err(Refusal::Keep(error)) => match error.kind() {
             KeepErrorKind::Full => RefusalReason::InboxFull,
@@ -288,8 +381,23 @@ impl fmt::Display for Refusal {
             Self::TooLarge => f.write_str("the body is over the limit"),
             Self::TooSlow => f.write_str("the body did not come in time"),
             Self::Broken => f.write_str("the body broke off"),
+            Self::Head => f.write_str("the headers are over the limit"),
+            Self::Busy => f.write_str("as many requests are being answered as in_flight_limit allows"),
+            Self::Rate(Exceeded::Source) => {
+                f.write_str("its source sends more than source_rate_limit allows")
+            }
+            Self::Rate(Exceeded::All) => f.write_str("more comes than rate_limit allows"),
+            Self::Source(error) => fmt::Display::fmt(error, f),
             Self::Signature(error) => fmt::Display::fmt(error, f),
+            Self::Secrets => f.write_str(
+                "no known secret makes its signature, and a source of secrets has not said which there are: refresh them",
+            ),
             Self::Body(error) => fmt::Display::fmt(error, f),
+            Self::TooOld(age) => write!(
+                f,
+                "its resource last changed {} s ago, which is over max_event_age: it was sent again by somebody, or came by a long way",
+                age.as_secs()
+            ),
             Self::Identity => f.write_str("the identity could not be determined"),
             Self::Keep(error) => fmt::Display::fmt(error, f),
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc as tokio_mpsc, oneshot, watch};
 
 use crate::dispatch::{Dispatch, ShutdownReport};
+use crate::gate::Secrets;
 use crate::inbox::Records;
 use crate::observe::{Gauges, Health, Problem, Stats};
 use crate::service::ReceiverService;
@@ -45,6 +46,7 @@ use crate::service::ReceiverService;
 #[derive(Clone)]
 pub struct Receiver {
     service: ReceiverService,
+    secrets: Secrets,
     drain: Arc<Drain>,
 }
 
@@ -56,9 +58,10 @@ pub(crate) struct Drain {
 }
 
 impl Receiver {
-    pub(crate) fn new(service: ReceiverService, drain: Drain) -> Self {
+    pub(crate) fn new(service: ReceiverService, secrets: Secrets, drain: Drain) -> Self {
         Self {
             service,
+            secrets,
             drain: Arc::new(drain),
         }
     }
@@ -67,6 +70,13 @@ impl Receiver {
     #[must_use]
     pub fn service(&self) -> ReceiverService {
         self.service.clone()
+    }
+
+    /// The secrets that signatures are checked with: to be changed, read anew, and to see which are in
+    /// use.
+    #[must_use]
+    pub fn secrets(&self) -> Secrets {
+        self.secrets.clone()
     }
 
     /// Takes nothing new, lets what is kept run to its end for up to `deadline`, and tells what was

@@ -1,9 +1,56 @@
 //! Who may come in: the checks between the edge and the first look at the content.
 
+mod diagnosis;
+mod forwarded;
+mod keyring;
+mod load;
+mod network;
+#[cfg(feature = "rate-limit")]
+mod rate;
+#[cfg(not(feature = "rate-limit"))]
+#[path = "rate/off.rs"]
+mod rate;
 mod secret;
+mod secret_error;
+mod secrets;
 mod signature;
+mod source;
 
+use std::sync::Arc;
+
+pub use self::diagnosis::{BodyChange, Cause, Diagnosis, SecretChange, diagnose};
+pub(crate) use self::keyring::{Keyring, Origin};
+pub(crate) use self::load::{HeadLimits, InFlight, Seat};
+pub(crate) use self::network::{Networks, NotANetwork};
+#[cfg(feature = "rate-limit")]
+pub use self::rate::Rate;
+pub(crate) use self::rate::{RateSettings, Rates};
 pub use self::secret::Secret;
-pub(crate) use self::secret::SecretFault;
-pub(crate) use self::signature::Verifier;
+pub use self::secret_error::{SecretError, SecretErrorKind};
+pub use self::secrets::{SecretSource, SecretUsage, Secrets};
 pub use self::signature::{SIGNATURE_HEADER, SignatureError, SignatureErrorKind};
+pub(crate) use self::signature::{Unverified, Verifier};
+pub use self::source::PeerAddr;
+pub(crate) use self::source::{Source, SourceError, Sources};
+
+/// All that is checked of a request before its content is looked at.
+pub(crate) struct Gate {
+    pub(crate) heads: HeadLimits,
+    pub(crate) sources: Sources,
+    pub(crate) rates: Rates,
+    pub(crate) in_flight: InFlight,
+    pub(crate) verifier: Arc<Verifier>,
+}
+
+/// Whose limit a request exceeds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    not(feature = "rate-limit"),
+    allow(dead_code, reason = "nothing can be exceeded without limits")
+)]
+pub(crate) enum Exceeded {
+    /// That of its source.
+    Source,
+    /// That of all together.
+    All,
+}

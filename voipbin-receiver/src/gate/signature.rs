@@ -1,12 +1,14 @@
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use bytes::Bytes;
-use hmac::{Hmac, KeyInit, Mac};
 use http::header::HeaderValue;
 use http::{HeaderMap, HeaderName};
-use sha2::Sha256;
 
-use super::secret::Secret;
+use super::diagnosis::{Diagnosis, Tried, diagnose_with};
+use super::keyring::Keyring;
 use crate::event::{EventKey, Proof, VerifiedBody};
 
 /// The header that the platform signs with. Header names are compared without regard to case; on
@@ -14,7 +16,7 @@ use crate::event::{EventKey, Proof, VerifiedBody};
 pub const SIGNATURE_HEADER: HeaderName = HeaderName::from_static("x-voipbin-signature");
 
 const PREFIX: &[u8] = b"sha256=";
-const DIGEST: usize = 32;
+pub(super) const DIGEST: usize = 32;
 
 /// Why a delivery's signature was not accepted. Answered 401, which the sender takes as final.
 ///
@@ -99,36 +101,78 @@ impl fmt::Display for SignatureError {
 
 impl std::error::Error for SignatureError {}
 
-/// Checks signatures against all configured secrets.
-pub(crate) struct Verifier {
-    pub(crate) header: HeaderName,
-    /// The keyed states, so that a request pays for its body alone.
-    keys: Vec<Hmac<Sha256>>,
-    allow_unsigned: bool,
+/// Why a body is not taken for the platform's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unverified {
+    Signature(SignatureError),
+    /// It is signed, and not all secrets are known at present.
+    Undecided,
 }
 
+impl From<SignatureErrorKind> for Unverified {
+    fn from(kind: SignatureErrorKind) -> Self {
+        Self::Signature(kind.into())
+    }
+}
+
+/// Checks signatures against all secrets of a keyring.
+pub(crate) struct Verifier {
+    header: HeaderName,
+    pub(super) keyring: Keyring,
+    /// The second of Unix time in which a refusal was last explained.
+    explained: AtomicU64,
+}
+
+/// The longest body that is looked into for a log line, in bytes.
+const EXPLAINED: usize = 64 << 10;
+
 impl Verifier {
-    pub(crate) fn new(header: HeaderName, secrets: &[Secret], allow_unsigned: bool) -> Self {
-        let keys = secrets
-            .iter()
-            // HMAC takes a key of any length, so none is dropped here.
-            .filter_map(|secret| Hmac::<Sha256>::new_from_slice(secret.as_bytes()).ok())
-            .collect();
+    pub(crate) fn new(header: HeaderName, keyring: Keyring) -> Self {
         Self {
             header,
-            keys,
-            allow_unsigned,
+            keyring,
+            explained: AtomicU64::new(0),
+        }
+    }
+
+    /// Why the signature of a request does not fit.
+    pub(super) fn diagnose(&self, headers: &HeaderMap, body: &[u8]) -> Diagnosis {
+        let ring = self.keyring.ring();
+        let secrets = ring.keys.iter().map(|key| Tried {
+            label: Arc::clone(&key.label),
+            secret: &key.secret,
+        });
+        diagnose_with(&secrets.collect::<Vec<_>>(), &self.header, headers, body)
+    }
+
+    /// Tells a log at `debug` why a signature was refused: once a second at most, for anybody can
+    /// cause it and it takes many times the work of a check.
+    fn explain(&self, headers: &HeaderMap, body: &[u8], now: SystemTime) {
+        if !tracing::enabled!(tracing::Level::DEBUG) || body.len() > EXPLAINED {
+            return;
+        }
+        let second = now
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_secs()
+            + 1;
+        if self.explained.swap(second, Ordering::Relaxed) != second {
+            let diagnosis = self.diagnose(headers, body);
+            tracing::debug!(cause = diagnosis.cause().as_str(), %diagnosis, "why a signature was refused");
         }
     }
 
     /// Checks the raw bytes. With secrets, a wrong signature is refused even where a missing one is
     /// allowed; without any there is nothing to check a signature against.
+    ///
+    /// Takes no lock, and no memory unless the log wants an explanation.
     pub(crate) fn verify(
         &self,
         headers: &HeaderMap,
         bytes: Bytes,
         owned: bool,
-    ) -> Result<VerifiedBody, SignatureError> {
+        now: SystemTime,
+    ) -> Result<VerifiedBody, Unverified> {
         let unsigned = |bytes: Bytes| {
             let key = EventKey::of_unsigned(&bytes);
             VerifiedBody {
@@ -138,42 +182,49 @@ impl Verifier {
                 key,
             }
         };
-        if self.keys.is_empty() {
+        let ring = self.keyring.ring();
+        let allow_unsigned = self.keyring.allow_unsigned;
+        if ring.keys.is_empty() && ring.complete && allow_unsigned {
             return Ok(unsigned(bytes));
         }
 
-        let mut values = headers.get_all(&self.header).iter();
-        let signature = match (values.next(), values.next()) {
-            (None, _) if self.allow_unsigned => return Ok(unsigned(bytes)),
-            (None, _) => return Err(SignatureErrorKind::Missing.into()),
-            (Some(_), Some(_)) => return Err(SignatureErrorKind::Repeated.into()),
-            (Some(value), None) => decode(value)?,
+        let signature = match single(&self.header, headers) {
+            Err(SignatureErrorKind::Missing) if allow_unsigned => return Ok(unsigned(bytes)),
+            Err(SignatureErrorKind::Missing) => return Err(SignatureErrorKind::Missing.into()),
+            read => read.inspect_err(|_| self.explain(headers, &bytes, now))?,
         };
 
-        let matches = |key: &Hmac<Sha256>| {
-            // Compares in constant time.
-            key.clone()
-                .chain_update(&bytes)
-                .verify_slice(&signature)
-                .is_ok()
-        };
-        if self.keys.iter().any(matches) {
-            let key = EventKey::of_signed(&signature);
-            Ok(VerifiedBody {
+        if let Some(key) = ring.keys.iter().find(|key| key.makes(&signature, &bytes)) {
+            key.note_use(now);
+            return Ok(VerifiedBody {
                 bytes,
                 owned,
                 proof: Proof::Signed,
-                key,
-            })
-        } else {
-            // A redirect leaves the old signature on a request that has lost its body.
-            let kind = if bytes.is_empty() {
-                SignatureErrorKind::NoBody
-            } else {
-                SignatureErrorKind::Mismatch
-            };
-            Err(kind.into())
+                key: EventKey::of_signed(&signature),
+            });
         }
+        self.explain(headers, &bytes, now);
+        Err(if bytes.is_empty() {
+            // A redirect leaves the old signature on a request that has lost its body.
+            SignatureErrorKind::NoBody.into()
+        } else if ring.complete {
+            SignatureErrorKind::Mismatch.into()
+        } else {
+            Unverified::Undecided
+        })
+    }
+}
+
+/// The signature of a request: the only one.
+pub(super) fn single(
+    header: &HeaderName,
+    headers: &HeaderMap,
+) -> Result<[u8; DIGEST], SignatureErrorKind> {
+    let mut values = headers.get_all(header).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Err(SignatureErrorKind::Missing),
+        (Some(_), Some(_)) => Err(SignatureErrorKind::Repeated),
+        (Some(value), None) => decode(value),
     }
 }
 

@@ -42,6 +42,7 @@ pub struct MemoryInbox {
     noted: Seen,
     queue: Mutex<Queue>,
     arrived: Notify,
+    identity_ttl: Duration,
     max_events: usize,
     max_bytes: usize,
     max_dead: usize,
@@ -265,7 +266,7 @@ impl Inbox for MemoryInbox {
     }
 
     fn promises(&self) -> Promises {
-        Promises::new(Durability::Process)
+        Promises::new(Durability::Process).remembering(self.identity_ttl)
     }
 
     fn records(&self) -> Option<&dyn Records> {
@@ -356,6 +357,7 @@ impl MemoryInboxBuilder {
             noted: Seen::new(RETRY_TIME, max_identities, Arc::clone(&clock)),
             queue: Mutex::new(Queue::default()),
             arrived: Notify::new(),
+            identity_ttl,
             max_events,
             max_bytes,
             max_dead,

@@ -18,6 +18,7 @@ mod waiting;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tracing::Span;
@@ -310,6 +311,10 @@ pub struct Promises {
     /// Whether several receivers may take from it at once, as from one that several processes share.
     /// Then [`attach`](Inbox::attach) refuses none.
     pub shared: bool,
+    /// How long the identity of a finished event is remembered at least, as long as there are not too many
+    /// of them. `None` when it cannot tell; then
+    /// [`max_event_age`](crate::ReceiverBuilder::max_event_age) cannot be set.
+    pub identity_ttl: Option<Duration>,
 }
 
 impl Promises {
@@ -319,6 +324,16 @@ impl Promises {
         Self {
             durability,
             shared: false,
+            identity_ttl: None,
+        }
+    }
+
+    /// Says how long the identity of a finished event is remembered at least.
+    #[must_use]
+    pub const fn remembering(self, identity_ttl: Duration) -> Self {
+        Self {
+            identity_ttl: Some(identity_ttl),
+            ..self
         }
     }
 

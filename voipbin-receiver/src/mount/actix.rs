@@ -13,16 +13,17 @@ use actix_web::dev::{
 };
 use actix_web::error::PayloadError;
 use actix_web::http::{self as http02, ConnectionType};
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use futures_util::{FutureExt, Stream};
-use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Version};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Collected};
 use pin_project_lite::pin_project;
 
 use crate::Receiver;
+use crate::gate::PeerAddr;
 use crate::service::{ReceiverService, ResponseBody, ResponseFuture};
 
 impl Receiver {
@@ -75,6 +76,10 @@ impl Receiver {
     /// # drop(app);
     /// # Ok(()) }
     /// ```
+    ///
+    /// The peer's address is the server's, for
+    /// [`allow_sources`](crate::ReceiverBuilder::allow_sources) and the like; middleware that knows better
+    /// puts a [`PeerAddr`] into the request's extensions.
     ///
     /// # The server's settings
     ///
@@ -146,7 +151,10 @@ impl Service<ServiceRequest> for ReceiverService {
         // A method that is none is refused as such, by its name.
         *converted.method_mut() =
             Method::from_bytes(request.method().as_str().as_bytes()).unwrap_or(Method::CONNECT);
-        *converted.headers_mut() = wanted(request.headers(), &self.edge.pipeline.verifier.header);
+        *converted.headers_mut() = headers(request.headers());
+        if let Some(peer) = peer(&request) {
+            converted.extensions_mut().insert(peer);
+        }
         let mut service = self.clone();
         ActixFuture {
             answer: tower_service::Service::call(&mut service, converted),
@@ -156,18 +164,23 @@ impl Service<ServiceRequest> for ReceiverService {
     }
 }
 
-/// The headers that the receiver reads, and no other: actix-web's are of another version of `http`, so
-/// each is a copy.
-fn wanted(headers: &http02::header::HeaderMap, signature: &HeaderName) -> HeaderMap {
-    let mut wanted = HeaderMap::with_capacity(3);
-    for name in [&CONTENT_LENGTH, &CONTENT_TYPE, signature] {
-        for value in headers.get_all(name.as_str()) {
-            if let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
-                wanted.append(name, value);
-            }
+/// actix-web's headers are of another version of `http`, so each is a copy.
+fn headers(headers: &http02::header::HeaderMap) -> HeaderMap {
+    let mut copies = HeaderMap::with_capacity(headers.len());
+    for (name, value) in headers {
+        let name = HeaderName::from_bytes(name.as_str().as_bytes());
+        let value = HeaderValue::from_bytes(value.as_bytes());
+        if let (Ok(name), Ok(value)) = (name, value) {
+            copies.append(name, value);
         }
     }
-    wanted
+    copies
+}
+
+/// Who the peer is: as middleware has said, or the server knows.
+fn peer(request: &HttpRequest) -> Option<PeerAddr> {
+    let said = request.extensions().get().copied();
+    said.or_else(|| request.peer_addr().map(PeerAddr))
 }
 
 fn version(version: http02::Version) -> Version {

@@ -40,10 +40,26 @@ words! {
         TooSlow = "too_slow",
         /// 503: the body broke off.
         Broken = "broken",
+        /// 431: the headers are over the limit.
+        HeadTooLarge = "head_too_large",
+        /// 503: as many requests as may be are being answered.
+        Busy = "busy",
+        /// 503: its source sends more than one may.
+        SourceRate = "source_rate",
+        /// 503: more comes than may from all together.
+        Rate = "rate",
+        /// 403: it comes from an address that is not allowed.
+        Source = "source",
+        /// 503: the server does not say where it comes from, and not everybody is allowed.
+        NoPeer = "no_peer",
         /// 401: the signature is missing or wrong.
         Signature = "signature",
+        /// 503: no known secret makes the signature, and not all secrets are known at present.
+        Secrets = "secrets",
         /// 400: the body is not JSON.
         Body = "body",
+        /// 403: the event is older than may be.
+        TooOld = "too_old",
         /// 503: the identity function panicked.
         Identity = "identity",
         /// 503: the inbox is full.

@@ -9,6 +9,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 
 use crate::event::BodyErrorKind;
+use crate::gate::{Exceeded, Source, SourceError};
 use crate::inbox::{KeepErrorKind, Kept};
 use crate::pipeline::{Answer, Refusal};
 
@@ -90,10 +91,53 @@ fn reply(refusal: &Refusal) -> Reply {
             "the body broke off; send the event again",
         )
         .closing(),
+        // Final, for the same head would come again.
+        Refusal::Head => Reply::new(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "headers_too_large",
+            "the request has more headers, or longer ones, than the receiver takes; raise header_limit or header_count_limit if a proxy adds them",
+        )
+        .closing(),
+        Refusal::Busy => Reply::new(
+            AGAIN,
+            "too_busy",
+            "the receiver answers as many requests as it can; send the event again",
+        )
+        .closing(),
+        // The honest word would be 429, which the sender takes for final.
+        Refusal::Rate(Exceeded::Source) => Reply::new(
+            AGAIN,
+            "source_rate_exceeded",
+            "more comes from this address than the receiver takes; send the event again later",
+        )
+        .closing(),
+        Refusal::Rate(Exceeded::All) => Reply::new(
+            AGAIN,
+            "rate_exceeded",
+            "more comes than the receiver takes; send the event again later",
+        )
+        .closing(),
+        Refusal::Source(SourceError(Source::Unknown)) => Reply::new(
+            AGAIN,
+            "source_unknown",
+            "the receiver cannot tell where requests come from; see its log, and send the event again",
+        )
+        .closing(),
+        Refusal::Source(_) => Reply::new(
+            StatusCode::FORBIDDEN,
+            "source_not_allowed",
+            "the receiver accepts requests from the addresses on its list alone",
+        )
+        .closing(),
         Refusal::Signature(error) => Reply::new(
             StatusCode::UNAUTHORIZED,
             error.kind().code(),
             error.kind().sentence(),
+        ),
+        Refusal::Secrets => Reply::new(
+            AGAIN,
+            "secrets_unavailable",
+            "the receiver does not know all of its secrets at present; see its log, and send the event again",
         ),
         Refusal::Body(error) => {
             let (code, message) = match error.kind() {
@@ -106,6 +150,12 @@ fn reply(refusal: &Refusal) -> Reply {
             };
             Reply::new(StatusCode::BAD_REQUEST, code, message)
         }
+        // Final: it only gets older.
+        Refusal::TooOld(_) => Reply::new(
+            StatusCode::FORBIDDEN,
+            "event_too_old",
+            "the event is older than the receiver accepts; raise max_event_age if events come late",
+        ),
         Refusal::Identity => Reply::new(
             AGAIN,
             "identity_failed",

@@ -7,7 +7,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use http::header::CONTENT_LENGTH;
-use http::request::Parts;
 use http::{HeaderMap, Request, Response, Version};
 use http_body::Body;
 use pin_project_lite::pin_project;
@@ -18,6 +17,7 @@ use super::Edge;
 use super::answer::{self, ResponseBody};
 use super::body::{Fault, Gathered};
 use crate::catalog::EventType;
+use crate::gate::Seat;
 use crate::inbox::Receipt;
 use crate::pipeline::{Answer, Answered, Refusal, Step};
 
@@ -31,6 +31,8 @@ pin_project! {
         version: Version,
         // Only where somebody wants to know.
         began: Option<Instant>,
+        // Until it is answered.
+        seat: Option<Seat>,
         #[pin]
         state: State<B>,
     }
@@ -57,32 +59,31 @@ pin_project! {
 
 impl<B: Body> ResponseFuture<B> {
     pub(super) fn new(edge: Arc<Edge>, request: Request<B>) -> Self {
-        let (
-            Parts {
-                method,
-                headers,
-                version,
-                ..
-            },
-            body,
-        ) = request.into_parts();
-        let declared = declared_length(&headers).max(body.size_hint().lower());
-        let state = match edge.pipeline.before_body(&method, declared) {
-            Ok(()) => State::Reading {
-                body,
-                gathered: Gathered::default(),
-                deadline: None,
-            },
-            Err(refusal) => State::Refused {
-                refusal: Some(refusal),
-            },
+        let (head, body) = request.into_parts();
+        let declared = declared_length(&head.headers).max(body.size_hint().lower());
+        let (seat, state) = match edge.pipeline.before_body(&head, declared) {
+            Ok(seat) => (
+                Some(seat),
+                State::Reading {
+                    body,
+                    gathered: Gathered::default(),
+                    deadline: None,
+                },
+            ),
+            Err(refusal) => (
+                None,
+                State::Refused {
+                    refusal: Some(refusal),
+                },
+            ),
         };
         let began = edge.pipeline.hooks.observe().then(Instant::now);
         Self {
             edge,
             began,
-            headers,
-            version,
+            seat,
+            headers: head.headers,
+            version: head.version,
             state,
         }
     }
@@ -159,6 +160,7 @@ impl<B: Body> Future for ResponseFuture<B> {
                 }
             }
         };
+        *this.seat = None;
         // So that a refusal by the inbox tells which event it is about.
         // A subscriber that panics, as one does that cannot write, must not eat the answer.
         let answered = Answered {

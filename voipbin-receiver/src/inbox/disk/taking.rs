@@ -207,7 +207,7 @@ impl Inbox for DiskInbox {
     }
 
     fn promises(&self) -> Promises {
-        Promises::new(Durability::Machine)
+        Promises::new(Durability::Machine).remembering(self.shared().settings.identity_ttl)
     }
 
     fn stats(&self) -> InboxStats {

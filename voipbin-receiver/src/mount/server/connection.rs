@@ -2,6 +2,7 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -17,6 +18,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tower_service::Service;
+
+use crate::gate::PeerAddr;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Times {
@@ -76,8 +79,13 @@ impl Conn {
 }
 
 /// Serves one connection to its end.
-pub(super) async fn serve<I, S, B>(io: I, service: S, times: Times, conn: Arc<Conn>)
-where
+pub(super) async fn serve<I, S, B>(
+    io: I,
+    peer: SocketAddr,
+    service: S,
+    times: Times,
+    conn: Arc<Conn>,
+) where
     I: AsyncRead + AsyncWrite + Unpin,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone,
     B: Body + 'static,
@@ -92,7 +100,8 @@ where
         stuck: None,
     };
     let busy = Arc::clone(&conn);
-    let service = service_fn(move |request| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(PeerAddr(peer));
         let conn = Arc::clone(&busy);
         conn.enter(Phase::Busy);
         let answer = service.clone().call(request);

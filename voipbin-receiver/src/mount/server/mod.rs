@@ -7,6 +7,7 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::future::Future;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -123,7 +124,8 @@ impl Server {
     /// after their answer: it returns when none is left. Its own limits bound that, and those of the
     /// service; put it under a timeout to have it sooner.
     ///
-    /// The service is the receiver's, or one that passes requests on to it.
+    /// The service is the receiver's, or one that passes requests on to it. Each request has a
+    /// [`PeerAddr`](crate::gate::PeerAddr) in its extensions.
     ///
     /// # Cancel safety
     ///
@@ -146,11 +148,11 @@ impl Server {
         let mut stop = pin!(stop);
         let mut open = Open::default();
         loop {
-            let stream = tokio::select! {
+            let (stream, peer) = tokio::select! {
                 () = &mut stop => break,
                 // Never ends while there is none.
                 () = open.reap() => continue,
-                stream = accept(&listener) => stream,
+                accepted = accept(&listener) => accepted,
             };
             if open.connections.len() >= self.connections && !open.close_the_longest_idle() {
                 refuse(stream);
@@ -159,7 +161,8 @@ impl Server {
             // Answers are small and leave at once.
             let _ = stream.set_nodelay(true);
             let conn = Arc::new(Conn::default());
-            let served = serve(stream, service.clone(), self.times, Arc::clone(&conn));
+            let service = service.clone();
+            let served = serve(stream, peer, service, self.times, Arc::clone(&conn));
             let task = open.tasks.spawn(served);
             open.connections.insert(task.id(), conn);
         }
@@ -198,10 +201,10 @@ impl Open {
     }
 }
 
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return stream,
+            Ok(accepted) => return accepted,
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;

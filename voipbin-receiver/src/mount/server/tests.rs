@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "this is test code")]
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
@@ -9,6 +11,8 @@ use tokio::time::{Instant, advance};
 use super::*;
 
 const REQUEST: &[u8] = b"POST / HTTP/1.1\r\ncontent-length: 2\r\n\r\n{}";
+
+const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9);
 
 /// Answers each request with this body, once its own has come.
 #[derive(Clone)]
@@ -46,7 +50,7 @@ impl Client {
         let (stream, io) = tokio::io::duplex(1024);
         let conn = Arc::new(Conn::default());
         let service = Answers(Bytes::from_static(answer));
-        let served = serve(io, service, Server::new().times, Arc::clone(&conn));
+        let served = serve(io, PEER, service, Server::new().times, Arc::clone(&conn));
         Self {
             stream,
             conn,

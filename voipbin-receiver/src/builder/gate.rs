@@ -1,0 +1,373 @@
+//! Settings of who may come in, and with how much.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderName;
+
+use super::ReceiverBuilder;
+use crate::build_error::{BuildError, BuildErrorKind};
+use crate::clock::Clock;
+use crate::gate::{
+    Gate, HeadLimits, InFlight, Keyring, Networks, NotANetwork, Origin, RateSettings,
+    SIGNATURE_HEADER, Secret, SecretSource, Sources, Verifier,
+};
+use crate::inbox::Inbox;
+
+#[derive(Debug)]
+pub(super) struct GateSettings {
+    secrets: Vec<Secret>,
+    origins: Vec<Origin>,
+    allow_unsigned: bool,
+    signature_header: HeaderName,
+    /// `None` is everybody.
+    allowed: Option<Vec<String>>,
+    proxies: Vec<String>,
+    heads: HeadLimits,
+    in_flight: usize,
+    pub(super) rates: RateSettings,
+    pub(super) max_event_age: Option<Duration>,
+    pub(super) body_limit: usize,
+    pub(super) read_timeout: Duration,
+}
+
+impl Default for GateSettings {
+    fn default() -> Self {
+        Self {
+            secrets: Vec::new(),
+            origins: Vec::new(),
+            allow_unsigned: false,
+            signature_header: SIGNATURE_HEADER,
+            allowed: None,
+            proxies: Vec::new(),
+            heads: HeadLimits {
+                headers: ReceiverBuilder::DEFAULT_HEADER_COUNT_LIMIT,
+                bytes: ReceiverBuilder::DEFAULT_HEADER_LIMIT,
+            },
+            in_flight: ReceiverBuilder::DEFAULT_IN_FLIGHT_LIMIT,
+            rates: RateSettings::default(),
+            max_event_age: None,
+            body_limit: ReceiverBuilder::DEFAULT_BODY_LIMIT,
+            read_timeout: ReceiverBuilder::DEFAULT_READ_TIMEOUT,
+        }
+    }
+}
+
+impl ReceiverBuilder {
+    /// The default of [`body_limit`](Self::body_limit): 1 MiB.
+    pub const DEFAULT_BODY_LIMIT: usize = 1 << 20;
+    /// The default of [`header_limit`](Self::header_limit): 32 KiB.
+    pub const DEFAULT_HEADER_LIMIT: usize = 32 << 10;
+    /// The default of [`header_count_limit`](Self::header_count_limit).
+    pub const DEFAULT_HEADER_COUNT_LIMIT: usize = 128;
+    /// The default of [`in_flight_limit`](Self::in_flight_limit).
+    pub const DEFAULT_IN_FLIGHT_LIMIT: usize = 4096;
+    /// The default of [`read_timeout`](Self::read_timeout): 10 seconds.
+    pub const DEFAULT_READ_TIMEOUT: Duration = Duration::from_secs(10);
+
+    /// Adds a secret that signatures are checked with. Several may be given, for a rotation: a
+    /// delivery is accepted when any of them matches.
+    ///
+    /// It is the customer's `webhook_secret` as it stands, never decoded.
+    pub fn secret(mut self, secret: impl Into<Secret>) -> Self {
+        self.gate.secrets.push(secret.into());
+        self
+    }
+
+    /// Adds the secret in a file, as [`Secret::from_file`] reads it: once now, and again at each
+    /// [`refresh`](crate::gate::Secrets::refresh). Its label is the path.
+    ///
+    /// A file that cannot be read, or holds no secret, is an error of `build`. While one replaces the other,
+    /// give the old and the new secret in a file each.
+    ///
+    /// ```
+    /// use voipbin_receiver::Receiver;
+    /// use voipbin_receiver::catalog::Any;
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("voipbin-secret");
+    /// # std::fs::write(&path, "AbCdEfGhIjKlMnOpQrStUvWxYz012-_9\n")?;
+    /// let receiver = Receiver::builder()
+    ///     .secret_file(&path)
+    ///     .on(Any, || async {})
+    ///     .build()?;
+    ///
+    /// // Later, on SIGHUP or once a minute:
+    /// receiver.secrets().refresh().await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn secret_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.gate.origins.push(Origin::File(path.into()));
+        self
+    }
+
+    /// Adds secrets that something else knows; see [`SecretSource`]. It is asked at each
+    /// [`refresh`](crate::gate::Secrets::refresh) and not by `build`: call that before the server
+    /// starts.
+    ///
+    /// As long as it has not answered, or when it failed the last time, a signature that no known secret
+    /// makes is answered 503, and the sender tries again.
+    pub fn secret_source(mut self, source: impl SecretSource) -> Self {
+        self.gate.origins.push(Origin::Source(Box::new(source)));
+        self
+    }
+
+    /// Accepts deliveries without a signature header.
+    ///
+    /// For local trials, and for customers whose secret is empty. Where secrets are given as well, a
+    /// signature that is there must still match.
+    pub fn allow_unsigned(mut self) -> Self {
+        self.gate.allow_unsigned = true;
+        self
+    }
+
+    /// The header that carries the signature; [`SIGNATURE_HEADER`] by default.
+    pub fn signature_header(mut self, name: HeaderName) -> Self {
+        self.gate.signature_header = name;
+        self
+    }
+
+    /// Accepts requests from these addresses and networks alone; from everywhere by default. Called
+    /// again, it adds to them.
+    ///
+    /// Everybody else is answered 403 before the body is read. The sender takes that as final: when the
+    /// platform moves to another address, events are lost until it is here. The signature is what
+    /// tells the platform from others; this keeps strangers from having theirs checked.
+    ///
+    /// Who sends is told by [`PeerAddr`](crate::gate::PeerAddr), an extension of the request; without
+    /// it every request is refused, with a 503. Behind a proxy the peer is the proxy: see
+    /// [`trust_proxies`](Self::trust_proxies). An IPv4 address in IPv6 form, `::ffff:192.0.2.1`, is the
+    /// IPv4 one.
+    ///
+    /// A text that is no network is an error of `build`, and so is an empty list.
+    ///
+    /// ```
+    /// use voipbin_receiver::{BuildErrorKind, Receiver};
+    /// use voipbin_receiver::catalog::Any;
+    ///
+    /// # fn main() -> Result<(), voipbin_receiver::BuildError> {
+    /// let receiver = Receiver::builder()
+    ///     .secret("the customer's webhook secret")
+    ///     .allow_sources(["198.51.100.7", "203.0.113.0/24", "2001:db8::/32"])
+    ///     .on(Any, || async {})
+    ///     .build()?;
+    ///
+    /// let misspelt = Receiver::builder()
+    ///     .secret("the customer's webhook secret")
+    ///     .allow_sources(["203.0.113.0/33"])
+    ///     .on(Any, || async {})
+    ///     .build();
+    /// assert_eq!(misspelt.err().map(|error| error.kind()), Some(BuildErrorKind::BadSetting));
+    /// # Ok(()) }
+    /// ```
+    pub fn allow_sources<I>(mut self, networks: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        let allowed = self.gate.allowed.get_or_insert_default();
+        allowed.extend(networks.into_iter().map(Into::into));
+        self
+    }
+
+    /// Takes the word of these proxies for where a request comes from; of none by default. Called again,
+    /// it adds to them.
+    ///
+    /// When the peer is one of them, `Forwarded` (RFC 7239) and `X-Forwarded-For` are read from their
+    /// end, and the first address that is no trusted proxy's is the client: what comes before was
+    /// written by the client itself. An element that is missing, malformed, `unknown` or hidden
+    /// (`_name`) ends the search without one, and an allow-list then refuses the request. So do two
+    /// headers that differ.
+    ///
+    /// Each of these proxies must append the address of its caller to one of the two headers, and
+    /// nobody else may be able to call from their addresses.
+    ///
+    /// ```
+    /// use voipbin_receiver::Receiver;
+    /// use voipbin_receiver::catalog::Any;
+    ///
+    /// # fn main() -> Result<(), voipbin_receiver::BuildError> {
+    /// let receiver = Receiver::builder()
+    ///     .secret("the customer's webhook secret")
+    ///     .allow_sources(["203.0.113.0/24"])
+    ///     // The load balancer and the ingress behind it.
+    ///     .trust_proxies(["10.1.0.0/16", "10.2.0.4"])
+    ///     .on(Any, || async {})
+    ///     .build()?;
+    /// # Ok(()) }
+    /// ```
+    pub fn trust_proxies<I>(mut self, networks: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        let proxies = networks.into_iter().map(Into::into);
+        self.gate.proxies.extend(proxies);
+        self
+    }
+
+    /// How old an event may be; any age by default. Older ones get a 403, which the sender takes as
+    /// final: they would only get older.
+    ///
+    /// The signature covers no time: whoever has seen a request, as a proxy with a log has, can send it
+    /// again for ever. Within the inbox's `identity_ttl` it is a copy and dropped; this refuses it after.
+    /// So it may be no longer than that, nor shorter than the 100 seconds in which the sender's tries come;
+    /// `build` checks both. Where the clocks of platform and receiver may differ, make it shorter by as
+    /// much.
+    ///
+    /// The age is counted from [`Delivery::last_change`], which is signed. Events without one pass, and so
+    /// does everything that is no event of the catalogue. An event of a resource whose own time did not move
+    /// with it, as of a reaction to an old message, is refused as well: watch `stats().refused_age` when
+    /// you set it, and prefer hours to minutes.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use voipbin_receiver::Receiver;
+    /// use voipbin_receiver::catalog::Any;
+    /// use voipbin_receiver::inbox::MemoryInbox;
+    ///
+    /// # fn main() -> Result<(), voipbin_receiver::BuildError> {
+    /// let day = Duration::from_secs(24 * 60 * 60);
+    /// let receiver = Receiver::builder()
+    ///     .secret("the customer's webhook secret")
+    ///     .inbox(MemoryInbox::builder().identity_ttl(day).build())
+    ///     .max_event_age(day - Duration::from_secs(60))
+    ///     .on(Any, || async {})
+    ///     .build()?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// [`Delivery::last_change`]: crate::Delivery::last_change
+    pub fn max_event_age(mut self, age: Duration) -> Self {
+        self.gate.max_event_age = Some(age);
+        self
+    }
+
+    /// The largest body that is accepted, in bytes; 1 MiB by default. Larger ones get a 413, which
+    /// the sender takes as final.
+    ///
+    /// The sender has no limit of its own: `activeflow_*` events grow with every executed action.
+    pub fn body_limit(mut self, bytes: usize) -> Self {
+        self.gate.body_limit = bytes;
+        self
+    }
+
+    /// How long all names and values of the headers may be together, in bytes; 32 KiB by default. Longer
+    /// ones get a 431, which the sender takes as final: the same headers would come again.
+    ///
+    /// VoIPBIN sends six headers of some 300 bytes; proxies add theirs. Most servers have a limit of their
+    /// own.
+    pub fn header_limit(mut self, bytes: usize) -> Self {
+        self.gate.heads.bytes = bytes;
+        self
+    }
+
+    /// How many headers a request may have; 128 by default. More get a 431, as with
+    /// [`header_limit`](Self::header_limit).
+    pub fn header_count_limit(mut self, headers: usize) -> Self {
+        self.gate.heads.headers = headers;
+        self
+    }
+
+    /// How many requests may be read or kept at the same time; 4096 by default. More get a 503, and the
+    /// sender tries again.
+    ///
+    /// Each may hold a body of up to [`body_limit`](Self::body_limit): this times that bounds the memory
+    /// that strangers can take.
+    ///
+    /// One whose body comes slowly has its place for up to [`read_timeout`](Self::read_timeout), so strangers
+    /// with many connections can take them all; [`allow_sources`](Self::allow_sources) leaves them none.
+    pub fn in_flight_limit(mut self, requests: usize) -> Self {
+        self.gate.in_flight = requests;
+        self
+    }
+
+    /// How long a body may take to come in; 10 seconds by default. After that the sender gets a 503
+    /// and the connection is closed.
+    pub fn read_timeout(mut self, timeout: Duration) -> Self {
+        self.gate.read_timeout = timeout;
+        self
+    }
+}
+
+/// What is older is refused, and what is younger must be remembered.
+pub(super) fn check_event_age(age: Duration, inbox: &dyn Inbox) -> Result<(), BuildError> {
+    /// Three tries of up to 15 s with pauses of 1 s, and room for a slow network.
+    const SHORTEST: Duration = Duration::from_secs(100);
+    let range = match inbox.promises().identity_ttl {
+        None => "left out with this inbox, which does not say how long it remembers identities: see Promises::remembering".into(),
+        Some(ttl) if age > ttl => format!(
+            "at most the identity_ttl of the inbox, {ttl:?}: an event that is forgotten and not too old could be sent again"
+        ),
+        Some(_) if age < SHORTEST => {
+            format!("at least {SHORTEST:?}: the sender's further tries would be refused")
+        }
+        Some(_) => return Ok(()),
+    };
+    Err(BuildError::setting("max_event_age", &range))
+}
+
+impl GateSettings {
+    pub(super) fn build(self, clock: &Arc<dyn Clock>) -> Result<Gate, BuildError> {
+        if self.secrets.is_empty() && self.origins.is_empty() && !self.allow_unsigned {
+            return Err(BuildError::new(
+                BuildErrorKind::NoSecret,
+                "no secret was given, so nobody could be told from the platform: add `.secret(…)` with the customer's webhook_secret, or say `.allow_unsigned()` to accept anybody's deliveries".into(),
+            ));
+        }
+        if self.body_limit == 0 {
+            return Err(BuildError::setting("body_limit", "at least 1 byte"));
+        }
+        for (setting, limit) in [
+            ("header_limit", self.heads.bytes),
+            ("header_count_limit", self.heads.headers),
+            ("in_flight_limit", self.in_flight),
+        ] {
+            if limit == 0 {
+                return Err(BuildError::setting(setting, "at least 1"));
+            }
+        }
+        if self.read_timeout.is_zero() {
+            return Err(BuildError::setting("read_timeout", "more than zero"));
+        }
+        let sources = self.sources()?;
+        let rates = self.rates.build(clock).map_err(|setting| {
+            BuildError::setting(setting, "1 to 1,000,000 requests, at once too")
+        })?;
+        let keyring = Keyring::new(self.secrets, self.origins, self.allow_unsigned)
+            .map_err(BuildError::secret)?;
+        Ok(Gate {
+            heads: self.heads,
+            sources,
+            rates,
+            in_flight: InFlight::new(self.in_flight),
+            verifier: Arc::new(Verifier::new(self.signature_header, keyring)),
+        })
+    }
+
+    fn sources(&self) -> Result<Sources, BuildError> {
+        let networks = |setting: &str, texts: &[String]| {
+            let fault = |error: NotANetwork| {
+                BuildError::new(BuildErrorKind::BadSetting, format!("`{setting}`: {error}"))
+            };
+            Networks::parse(texts).map_err(fault)
+        };
+        let allowed = match &self.allowed {
+            Some(texts) if texts.is_empty() => {
+                return Err(BuildError::setting(
+                    "allow_sources",
+                    "at least one network: an empty list would refuse everybody",
+                ));
+            }
+            Some(texts) => Some(networks("allow_sources", texts)?),
+            None => None,
+        };
+        Ok(Sources {
+            allowed,
+            proxies: networks("trust_proxies", &self.proxies)?,
+        })
+    }
+}

@@ -1,0 +1,299 @@
+//! Why a signature does not fit: for logs, tests and tools, never for an answer.
+
+mod explain;
+mod rewrite;
+
+use std::fmt;
+use std::sync::Arc;
+
+use hmac::{Hmac, KeyInit, Mac};
+use http::HeaderMap;
+use http::header::HeaderName;
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+use self::rewrite::{base64, hex};
+use super::secret::Secret;
+use super::signature::{DIGEST, SIGNATURE_HEADER, SignatureErrorKind, single};
+
+/// Finds out why the signature of a request does not fit, as far as that can be known.
+///
+/// It tries what commonly goes wrong: a body that a proxy or framework wrote anew, a secret that was
+/// decoded, trimmed or quoted, a signature in another form. It works on as many copies of the body as there
+/// are mistakes to try, for each secret: use it in tests and tools, not for every request. Nothing in a
+/// [`Diagnosis`] is secret, but it tells a forger what is missing: do not send it as an answer.
+///
+/// The signature is that in [`SIGNATURE_HEADER`]; a receiver diagnoses with its own secrets and header by
+/// [`Secrets::diagnose`](super::Secrets::diagnose).
+///
+/// ```
+/// use http::{HeaderMap, HeaderValue};
+/// use voipbin_receiver::gate::{BodyChange, Cause, Secret, diagnose};
+///
+/// let mut headers = HeaderMap::new();
+/// headers.insert(
+///     "x-voipbin-signature",
+///     HeaderValue::from_static(
+///         "sha256=5a1894d4235a24f7361ad58af04064e25cdc43ee7a6a4871f8adf00641732546",
+///     ),
+/// );
+/// let secrets = [Secret::from("s3cret").with_label("production")];
+///
+/// let parsed_and_printed = br#"{ "type": "call_hangup", "data": { "id": "x" } }"#;
+/// let diagnosis = diagnose(&secrets, &headers, parsed_and_printed);
+/// assert!(matches!(
+///     diagnosis.cause(),
+///     Cause::BodyChanged { change: BodyChange::Reformatted, .. }
+/// ));
+/// println!("{diagnosis}");
+/// ```
+#[must_use]
+pub fn diagnose(secrets: &[Secret], headers: &HeaderMap, body: &[u8]) -> Diagnosis {
+    let secrets = (1..).zip(secrets).map(|(number, secret)| Tried {
+        label: secret.label_at(number),
+        secret,
+    });
+    diagnose_with(
+        &secrets.collect::<Vec<_>>(),
+        &SIGNATURE_HEADER,
+        headers,
+        body,
+    )
+}
+
+/// A secret and what it is called.
+pub(super) struct Tried<'a> {
+    pub(super) label: Arc<str>,
+    pub(super) secret: &'a Secret,
+}
+
+/// Why a signature does not fit, from [`diagnose`]. It prints as a sentence for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnosis {
+    cause: Cause,
+    tried: Vec<Arc<str>>,
+}
+
+/// What is wrong with a signed request. Where there is a `secret`, it is the label of the one that makes
+/// the signature once the mistake is undone: then the cause is certain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Cause {
+    /// Nothing.
+    Verified {
+        /// The label of the secret that makes the signature.
+        secret: Arc<str>,
+    },
+    /// There is no secret to try.
+    NoSecret,
+    /// There is no signature header.
+    HeaderMissing,
+    /// There is more than one.
+    HeaderRepeated,
+    /// The header is not `sha256=` and 64 lower-case hexadecimal digits.
+    HeaderMalformed {
+        /// In which way.
+        kind: SignatureErrorKind,
+        /// The label of the secret that makes the signature when it is read leniently: without the prefix, in
+        /// upper case or in Base64.
+        secret: Option<Arc<str>>,
+    },
+    /// There is a signature and no body: a redirect took it.
+    BodyMissing,
+    /// Somebody changed the body, and the original can be told.
+    BodyChanged {
+        /// How.
+        change: BodyChange,
+        /// The label of the secret that signed the original.
+        secret: Arc<str>,
+    },
+    /// A secret was changed on its way into the configuration.
+    SecretChanged {
+        /// How.
+        change: SecretChange,
+        /// Its label.
+        secret: Arc<str>,
+    },
+    /// The body is not as the platform writes: most likely it was parsed and written anew. (What a flow sends
+    /// with `webhook_send` can have any form.)
+    BodyRewritten,
+    /// The body is as the platform writes, so most likely another secret signed it: another customer's, or
+    /// one that was replaced.
+    OtherSecret,
+}
+
+/// What happened to a body on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum BodyChange {
+    /// A line end was added.
+    LineEndAdded,
+    /// A line end was taken away, as `curl -d @file` does.
+    LineEndRemoved,
+    /// Blanks or a byte order mark were put around it.
+    Padded,
+    /// It was written with blanks or line ends between its parts.
+    Reformatted,
+    /// Its strings were written with other escapes: the platform writes `<`, `>` and `&` as `\u003c`, `\u003e`
+    /// and `\u0026`, and everything beyond ASCII as it is.
+    Escaped,
+    /// `data` was written before `type`.
+    Reordered,
+}
+
+/// What happened to a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SecretChange {
+    /// It has blanks or line ends around it.
+    Padded,
+    /// It has quotes around it.
+    Quoted,
+    /// It was encoded as hexadecimal digits.
+    Hex,
+    /// It was encoded in Base64.
+    Base64,
+}
+
+impl Diagnosis {
+    /// What is wrong.
+    #[must_use]
+    pub fn cause(&self) -> &Cause {
+        &self.cause
+    }
+
+    /// Whether nothing is.
+    #[must_use]
+    pub fn is_verified(&self) -> bool {
+        matches!(self.cause, Cause::Verified { .. })
+    }
+
+    /// The labels of the secrets that were tried, in their order.
+    pub fn tried(&self) -> impl Iterator<Item = &str> {
+        self.tried.iter().map(|label| &**label)
+    }
+}
+
+impl fmt::Display for Diagnosis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.cause)?;
+        for (place, label) in self.tried.iter().enumerate() {
+            f.write_str(if place == 0 { "; tried: " } else { ", " })?;
+            f.write_str(label)?;
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn diagnose_with(
+    secrets: &[Tried<'_>],
+    header: &HeaderName,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Diagnosis {
+    Diagnosis {
+        cause: cause(secrets, header, headers, body),
+        tried: secrets
+            .iter()
+            .map(|tried| Arc::clone(&tried.label))
+            .collect(),
+    }
+}
+
+fn cause(secrets: &[Tried<'_>], header: &HeaderName, headers: &HeaderMap, body: &[u8]) -> Cause {
+    let maker = |signature: &[u8; DIGEST], body: &[u8]| {
+        let makes = |tried: &&Tried<'_>| makes(tried.secret.as_bytes(), signature, body);
+        secrets
+            .iter()
+            .find(makes)
+            .map(|tried| Arc::clone(&tried.label))
+    };
+    let signature = match single(header, headers) {
+        Ok(signature) => signature,
+        Err(SignatureErrorKind::Missing) => return Cause::HeaderMissing,
+        Err(SignatureErrorKind::Repeated) => return Cause::HeaderRepeated,
+        Err(kind) => {
+            let value = headers.get(header).map(|value| value.as_bytes());
+            let secret = value
+                .and_then(leniently)
+                .and_then(|signature| maker(&signature, body));
+            return Cause::HeaderMalformed { kind, secret };
+        }
+    };
+    if let Some(secret) = maker(&signature, body) {
+        return Cause::Verified { secret };
+    }
+    if body.is_empty() {
+        return Cause::BodyMissing;
+    }
+    if secrets.is_empty() {
+        return Cause::NoSecret;
+    }
+    for tried in secrets {
+        let original = |(_, key): &(SecretChange, Zeroizing<Vec<u8>>)| makes(key, &signature, body);
+        if let Some((change, _)) = secret_changes(tried.secret.as_str())
+            .into_iter()
+            .find(original)
+        {
+            let secret = Arc::clone(&tried.label);
+            return Cause::SecretChanged { change, secret };
+        }
+    }
+    // The originals that it may have been, the least change first.
+    for (change, original) in rewrite::originals(body) {
+        if let Some(secret) = maker(&signature, &original) {
+            return Cause::BodyChanged { change, secret };
+        }
+    }
+    if rewrite::is_as_sent(body) {
+        Cause::OtherSecret
+    } else {
+        Cause::BodyRewritten
+    }
+}
+
+/// Compares in constant time.
+fn makes(key: &[u8], signature: &[u8; DIGEST], body: &[u8]) -> bool {
+    Hmac::<Sha256>::new_from_slice(key)
+        .is_ok_and(|mac| mac.chain_update(body).verify_slice(signature).is_ok())
+}
+
+/// A signature as somebody else may have written it.
+fn leniently(value: &[u8]) -> Option<[u8; DIGEST]> {
+    let text = std::str::from_utf8(value).ok()?.trim();
+    let digits = match text.split_at_checked(7) {
+        Some((prefix, digits)) if prefix.eq_ignore_ascii_case("sha256=") => digits,
+        _ => text,
+    };
+    let digest = hex(digits).or_else(|| base64(digits))?;
+    digest.as_slice().try_into().ok()
+}
+
+/// The secrets that this one may have been made of.
+fn secret_changes(secret: &str) -> Vec<(SecretChange, Zeroizing<Vec<u8>>)> {
+    let mut changes = Vec::new();
+    let bare = secret.trim_matches(|char: char| char.is_whitespace() || char == '\u{feff}');
+    if bare.len() != secret.len() {
+        changes.push((SecretChange::Padded, Zeroizing::new(bare.into())));
+    }
+    for quote in ['"', '\''] {
+        let inner = bare
+            .strip_prefix(quote)
+            .and_then(|rest| rest.strip_suffix(quote));
+        if let Some(inner) = inner {
+            changes.push((SecretChange::Quoted, Zeroizing::new(inner.into())));
+        }
+    }
+    changes.extend(hex(bare).map(|key| (SecretChange::Hex, key)));
+    if let Some(key) = base64(bare) {
+        // What a tool encoded often ends with the line end of `echo`.
+        if let Some(line) = key.strip_suffix(b"\n") {
+            changes.push((SecretChange::Base64, Zeroizing::new(line.to_vec())));
+        }
+        changes.push((SecretChange::Base64, key));
+    }
+    changes
+}
+
+#[cfg(test)]
+mod tests;

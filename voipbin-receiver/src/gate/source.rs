@@ -1,0 +1,116 @@
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use http::request::Parts;
+
+use super::forwarded;
+use super::network::Networks;
+
+/// The address at the other end of the connection, as an extension of the request: whoever mounts the
+/// receiver says with it who its peer is.
+///
+/// [`allow_sources`](crate::ReceiverBuilder::allow_sources) and the limits for each source need it. Put
+/// in the address that the connection was accepted from, and nothing out of a header: that is for
+/// [`trust_proxies`](crate::ReceiverBuilder::trust_proxies).
+///
+/// axum tells the address to extractors, and passes it on so:
+///
+/// ```
+/// use std::net::SocketAddr;
+///
+/// use axum::extract::{ConnectInfo, Request};
+/// use axum::middleware::map_request;
+/// use voipbin_receiver::Receiver;
+/// use voipbin_receiver::gate::PeerAddr;
+///
+/// async fn tell_peer(ConnectInfo(peer): ConnectInfo<SocketAddr>, mut request: Request) -> Request {
+///     request.extensions_mut().insert(PeerAddr(peer));
+///     request
+/// }
+///
+/// # fn main() -> Result<(), voipbin_receiver::BuildError> {
+/// let receiver = Receiver::builder()
+///     .secret("the customer's webhook secret")
+///     .allow_sources(["198.51.100.0/24"])
+///     .on(voipbin_receiver::catalog::Any, || async {})
+///     .build()?;
+/// let app: axum::Router = axum::Router::new()
+///     .route_service("/voipbin/webhook", receiver.service())
+///     .layer(map_request(tell_peer));
+/// let service = app.into_make_service_with_connect_info::<SocketAddr>();
+/// # drop(service);
+/// // axum::serve(listener, service).await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PeerAddr(pub SocketAddr);
+
+/// Where a request comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// This client: the peer, or what trusted proxies tell of it.
+    Client(IpAddr),
+    /// A trusted proxy does not tell, or not clearly.
+    Unclear {
+        /// The proxy.
+        proxy: IpAddr,
+    },
+    /// Nobody says who the peer is.
+    Unknown,
+}
+
+/// A request from where none is to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SourceError(pub(crate) Source);
+
+/// Which sources are allowed, and whose word is taken for them.
+#[derive(Debug, Default)]
+pub(crate) struct Sources {
+    /// `None` is everybody.
+    pub(crate) allowed: Option<Networks>,
+    pub(crate) proxies: Networks,
+}
+
+impl Sources {
+    /// Where the request comes from, unless it may not come from there.
+    pub(crate) fn check(&self, head: &Parts) -> Result<Source, SourceError> {
+        let source = self.source(head);
+        match (&self.allowed, source) {
+            (None, _) => Ok(source),
+            (Some(allowed), Source::Client(client)) if allowed.contain(client) => Ok(source),
+            (Some(_), _) => Err(SourceError(source)),
+        }
+    }
+
+    fn source(&self, head: &Parts) -> Source {
+        let Some(PeerAddr(peer)) = head.extensions.get() else {
+            return Source::Unknown;
+        };
+        let peer = peer.ip().to_canonical();
+        if !self.proxies.contain(peer) {
+            return Source::Client(peer);
+        }
+        match forwarded::client(&head.headers, &self.proxies) {
+            Some(client) => Source::Client(client),
+            None => Source::Unclear { proxy: peer },
+        }
+    }
+}
+
+impl fmt::Display for SourceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Source::Client(client) => write!(
+                f,
+                "{client} is not in allow_sources; if it is a proxy of yours, name it in trust_proxies"
+            ),
+            Source::Unclear { proxy } => write!(
+                f,
+                "the trusted proxy {proxy} tells no client, or not clearly: it must set one of Forwarded and X-Forwarded-For, and where both come they must agree"
+            ),
+            Source::Unknown => f.write_str(
+                "allow_sources is set and the server does not say who its peer is: have it add a gate::PeerAddr to the request's extensions",
+            ),
+        }
+    }
+}
