@@ -17,6 +17,7 @@ mod labels;
 mod records;
 mod servers;
 pub mod standalone;
+mod tls;
 mod wire;
 
 use std::path::Path;
@@ -41,6 +42,7 @@ pub use self::records::{Record, logged, record_logs};
 pub use self::servers::{
     Stoppable, serve_actix_at, serve_alone, serve_axum, serve_axum_at, serve_hyper,
 };
+pub use self::tls::{Certificate, offering, tls_connect};
 pub use self::wire::{Reply, Wire, on_the_wire, with_headers};
 
 /// The secret that the tests sign with.

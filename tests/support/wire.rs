@@ -1,7 +1,7 @@
 use std::net::SocketAddr;
 
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
 use crate::{PATH, signer};
@@ -33,8 +33,8 @@ pub fn with_headers(method: &str, headers: &str, body: &str) -> Vec<u8> {
 }
 
 /// One connection on which a test writes bytes of its own making.
-pub struct Wire {
-    stream: BufReader<TcpStream>,
+pub struct Wire<S = TcpStream> {
+    stream: BufReader<S>,
 }
 
 /// One answer as it came.
@@ -67,6 +67,20 @@ impl Wire {
         })
     }
 
+    /// Ends the connection with a reset instead of an orderly end.
+    pub fn reset(self) {
+        self.stream.get_ref().set_zero_linger().unwrap();
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+    /// On a connection that is there.
+    pub fn over(stream: S) -> Self {
+        Self {
+            stream: BufReader::new(stream),
+        }
+    }
+
     /// Writes bytes.
     pub async fn write(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.unwrap();
@@ -76,11 +90,6 @@ impl Wire {
     /// Says that nothing more will come, and goes on reading.
     pub async fn half_close(&mut self) {
         self.stream.shutdown().await.unwrap();
-    }
-
-    /// Ends the connection with a reset instead of an orderly end.
-    pub fn reset(self) {
-        self.stream.get_ref().set_zero_linger().unwrap();
     }
 
     /// The next answer. An interim one, such as 100, is one by itself.

@@ -97,6 +97,8 @@
 //! | `disk` | | [`inbox`]`::DiskInbox`: events survive the process and a power cut |
 //! | `actix` | | `Receiver::actix`: the receiver in an app of actix-web |
 //! | `server` | | `mount::Server`: a small HTTP/1.1 server for a receiver that is no part of an app |
+//! | `tls` | | `mount::Tls`: TLS for that server, with a certificate that can change while it runs; turns on `server` |
+//! | `http2` | | HTTP/2 for its clients that offer it, such as proxies; turns on `tls` |
 //! | `metrics` | | [`observe`]`::Metrics`: what happens, as metrics through the crate `metrics` |
 //! | `rate-limit` | | limits on how often requests may come: [`gate`]`::Rate` |
 //! | `testing` | | the module `testing`: bodies of events, a receiver that runs step by step, a stand-in for the platform |

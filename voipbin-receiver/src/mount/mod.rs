@@ -13,3 +13,5 @@ mod server;
 pub use self::actix::{ActixFuture, ActixResource};
 #[cfg(feature = "server")]
 pub use self::server::Server;
+#[cfg(feature = "tls")]
+pub use self::server::{Tls, TlsError, TlsErrorKind};

@@ -4,22 +4,23 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper::service::{HttpService, service_fn};
+use hyper_util::server::graceful::GracefulConnection;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tower_service::Service;
 
 use crate::gate::PeerAddr;
+
+pub(super) type BoxError = Box<dyn Error + Send + Sync>;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Times {
@@ -28,28 +29,32 @@ pub(super) struct Times {
     pub(super) write: Duration,
 }
 
-/// What a connection is doing.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Phase {
-    /// It waits for the first byte of a request.
-    Idle { since: Instant },
-    /// The head of a request comes.
-    Head { since: Instant },
-    /// A request is being answered.
-    Busy,
-}
-
 /// What a connection and its server know of each other.
 pub(super) struct Conn {
-    phase: Mutex<Phase>,
+    state: Mutex<State>,
     closing: Notify,
+}
+
+#[derive(Clone, Copy)]
+struct State {
+    /// How many are being answered; HTTP/1.1 has one at a time.
+    requests: usize,
+    /// Whether the first bytes of the next head have come.
+    head: bool,
+    /// Since when it has been without a request, or the next head has been coming.
+    since: Instant,
+    /// Since when it is to close.
+    closing: Option<Instant>,
 }
 
 impl Default for Conn {
     fn default() -> Self {
         Self {
-            phase: Mutex::new(Phase::Idle {
+            state: Mutex::new(State {
+                requests: 0,
+                head: false,
                 since: Instant::now(),
+                closing: None,
             }),
             closing: Notify::new(),
         }
@@ -59,66 +64,117 @@ impl Default for Conn {
 impl Conn {
     /// Has it closed as soon as it is not in a request.
     pub(super) fn close(&self) {
+        self.state().closing.get_or_insert_with(Instant::now);
         self.closing.notify_one();
     }
 
+    /// Ends when it is to close; for one caller.
+    pub(super) async fn closing(&self) {
+        self.closing.notified().await;
+    }
+
     pub(super) fn idle_since(&self) -> Option<Instant> {
-        match self.phase() {
-            Phase::Idle { since } => Some(since),
-            Phase::Head { .. } | Phase::Busy => None,
-        }
+        let state = *self.state();
+        state.is_idle().then_some(state.since)
     }
 
-    fn phase(&self) -> Phase {
-        *self.phase.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn enter(&self, phase: Phase) {
-        *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = phase;
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Serves one connection to its end.
-pub(super) async fn serve<I, S, B>(
-    io: I,
-    peer: SocketAddr,
-    service: S,
-    times: Times,
-    conn: Arc<Conn>,
-) where
-    I: AsyncRead + AsyncWrite + Unpin,
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone,
-    B: Body + 'static,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
+impl State {
+    const fn is_idle(&self) -> bool {
+        self.requests == 0 && !self.head
+    }
+
+    /// Until when something must come; `None` in a request, as the receiver has a limit for bodies.
+    fn over(&self, times: Times) -> Option<Instant> {
+        match self.closing {
+            _ if self.requests > 0 => None,
+            _ if self.head => self.since.checked_add(times.head),
+            None => self.since.checked_add(times.idle),
+            // A client of HTTP/2 has a say in it.
+            Some(closing) => self.since.max(closing).checked_add(times.head),
+        }
+    }
+}
+
+/// For as long as it lives, a connection is in a request.
+struct InRequest(Arc<Conn>);
+
+impl InRequest {
+    fn begin(conn: &Arc<Conn>) -> Self {
+        let mut state = conn.state();
+        state.requests = state.requests.saturating_add(1);
+        state.head = false;
+        drop(state);
+        Self(Arc::clone(conn))
+    }
+}
+
+impl Drop for InRequest {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.requests = state.requests.saturating_sub(1);
+        state.since = Instant::now();
+    }
+}
+
+/// The service of one connection.
+pub(super) trait Answers:
+    HttpService<
+        Incoming,
+        ResBody: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
+        Error = Infallible,
+        Future: Send + 'static,
+    > + Send
+    + 'static
 {
-    let guarded = Guarded {
-        io,
-        times,
-        conn: Arc::clone(&conn),
-        read: Alarm::default(),
-        write: Alarm::default(),
-        stuck: None,
-    };
-    let busy = Arc::clone(&conn);
-    let service = service_fn(move |mut request: Request<Incoming>| {
+}
+
+impl<S> Answers for S where
+    S: HttpService<
+            Incoming,
+            ResBody: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
+            Error = Infallible,
+            Future: Send + 'static,
+        > + Send
+        + 'static
+{
+}
+
+/// Says whose each request is, and when the connection is in one.
+pub(super) fn answers<S, B>(service: S, peer: SocketAddr, conn: &Arc<Conn>) -> impl Answers
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    let conn = Arc::clone(conn);
+    service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(PeerAddr(peer));
-        let conn = Arc::clone(&busy);
-        conn.enter(Phase::Busy);
+        let in_request = InRequest::begin(&conn);
         let answer = service.clone().call(request);
         async move {
             let answer = answer.await;
-            let since = Instant::now();
-            conn.enter(Phase::Idle { since });
+            drop(in_request);
             answer
         }
-    });
-    let mut http = http1::Builder::new();
-    // Its own also runs between two requests. A client that has closed its side may still read.
-    http.header_read_timeout(None).half_close(true);
-    let mut served = pin!(http.serve_connection(TokioIo::new(guarded), service));
+    })
+}
+
+/// Serves a connection to its end.
+pub(super) async fn drive(served: impl GracefulConnection<Error = hyper::Error>, conn: &Conn) {
+    let mut served = pin!(served);
     let ended = tokio::select! {
         ended = served.as_mut() => ended,
-        () = conn.closing.notified() => {
+        () = conn.closing() => {
             served.as_mut().graceful_shutdown();
             served.await
         }
@@ -129,14 +185,31 @@ pub(super) async fn serve<I, S, B>(
 }
 
 /// A connection that breaks when its client takes too long for what it does.
-struct Guarded<I> {
+pub(super) struct Guarded<I> {
     io: I,
     times: Times,
     conn: Arc<Conn>,
+    /// Whether what comes between two requests begins a head, which has a time of its own then. It does
+    /// unless the protocol has other frames.
+    pub(super) heads: bool,
     read: Alarm,
     write: Alarm,
     /// Since when the client has not read.
     stuck: Option<Instant>,
+}
+
+impl<I> Guarded<I> {
+    pub(super) fn new(io: I, times: Times, conn: &Arc<Conn>) -> Self {
+        Self {
+            io,
+            times,
+            conn: Arc::clone(conn),
+            heads: true,
+            read: Alarm::default(),
+            write: Alarm::default(),
+            stuck: None,
+        }
+    }
 }
 
 impl<I: AsyncRead + Unpin> AsyncRead for Guarded<I> {
@@ -147,20 +220,24 @@ impl<I: AsyncRead + Unpin> AsyncRead for Guarded<I> {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let read = Pin::new(&mut self.io).poll_read(cx, buf);
-        let phase = self.conn.phase();
+        let mut state = self.conn.state();
         if read.is_ready() {
-            if buf.filled().len() > before && matches!(phase, Phase::Idle { .. }) {
-                let since = Instant::now();
-                self.conn.enter(Phase::Head { since });
+            if self.heads && buf.filled().len() > before && state.is_idle() {
+                state.head = true;
+                state.since = Instant::now();
             }
             return read;
         }
-        let over = match phase {
-            Phase::Idle { since } => since.checked_add(self.times.idle),
-            Phase::Head { since } => since.checked_add(self.times.head),
-            // The receiver has a limit for bodies.
-            Phase::Busy => None,
-        };
+        let now = *state;
+        drop(state);
+        let over = now.over(self.times);
+        let error = ready!(self.read.poll(over, cx));
+        if !now.is_idle() || now.closing.is_some() {
+            return Poll::Ready(Err(error));
+        }
+        // In an orderly way, and not for ever.
+        self.conn.close();
+        let over = self.conn.state().over(self.times);
         self.read.poll(over, cx).map(Err)
     }
 }
@@ -192,12 +269,15 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Guarded<I> {
         self.written(written, cx)
     }
 
+    // TLS keeps what it could not write, so that only this waits for the client.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+        let flushed = Pin::new(&mut self.io).poll_flush(cx);
+        self.written(flushed, cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+        let shut = Pin::new(&mut self.io).poll_shutdown(cx);
+        self.written(shut, cx)
     }
 
     fn poll_write_vectored(

@@ -1,10 +1,22 @@
 mod connection;
+mod http1;
+#[cfg(feature = "http2")]
+mod http2;
+#[cfg(all(feature = "tls", not(feature = "http2")))]
+#[path = "http2/off.rs"]
+mod http2;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "tls/off.rs"]
+mod tls;
+#[cfg(feature = "tls")]
+mod tls_error;
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::error::Error;
 use std::future::Future;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -19,7 +31,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{Id, JoinSet};
 use tower_service::Service;
 
-use self::connection::{Conn, Times, serve};
+use self::connection::{BoxError, Conn, Times, answers};
+use self::tls::Transport;
+#[cfg(feature = "tls")]
+pub use self::{
+    tls::Tls,
+    tls_error::{TlsError, TlsErrorKind},
+};
 
 /// After a failed accept, such as for want of file descriptors: time for others to close theirs.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -28,21 +46,36 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const NO_ROOM: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
-/// A small HTTP/1.1 server, for a receiver that is no part of an app.
+/// A small HTTP server, for a receiver that is no part of an app.
 ///
 /// VoIPBIN's sender speaks HTTP/1.1 alone. It opens as many connections as it has events, and keeps idle
 /// ones for 30 seconds; one that the server closes first can cost it one of its three tries. So idle
 /// connections are kept for longer than that, and where there are too many it is the one that has been
-/// idle the longest that goes. TLS is the affair of a proxy in front.
+/// idle the longest that goes.
 ///
-/// | limit | default |
-/// | --- | --- |
-/// | [`idle_timeout`](Self::idle_timeout) | 75 seconds |
-/// | [`head_timeout`](Self::head_timeout) | 10 seconds |
-/// | [`write_timeout`](Self::write_timeout) | 10 seconds |
-/// | [`max_connections`](Self::max_connections) | 512 |
+/// With the feature `tls` it speaks TLS, with a certificate that can change while it runs: `Server::tls`.
+/// With the feature `http2` it also speaks HTTP/2 there, to a proxy or client that offers it. Without TLS
+/// it speaks HTTP/1.1 alone: VoIPBIN and, unless told otherwise, proxies do, and a guess at the first bytes
+/// of a stranger would be one more thing to get wrong.
 ///
-/// How long a body may take is [`read_timeout`](crate::ReceiverBuilder::read_timeout) of the receiver.
+/// | limit | default | what it is for |
+/// | --- | --- | --- |
+/// | [`max_connections`](Self::max_connections) | 512 | file descriptors and memory; those in a handshake count |
+/// | `handshake_timeout` | 10 seconds | clients that connect and do not finish the handshake of TLS |
+/// | [`idle_timeout`](Self::idle_timeout) | 75 seconds | connections without a request |
+/// | [`head_timeout`](Self::head_timeout) | 10 seconds | heads that come byte by byte, in HTTP/1.1 |
+/// | [`write_timeout`](Self::write_timeout) | 10 seconds | clients that do not read |
+/// | length of a head | 64 KiB, and 100 headers in HTTP/1.1 | memory; a longer one is answered 431 |
+/// | requests at once on a connection of HTTP/2 | 128 | memory; the client keeps more until there is room |
+/// | what is held of a connection's bodies | 64 KiB; 256 KiB in HTTP/2 | memory, before the receiver reads them |
+///
+/// In HTTP/2 a connection without a request is idle, whatever else comes. Every 20 seconds it is asked
+/// whether it is still there, and closed when no answer comes within `write_timeout`: so it is when a head
+/// does not end, which nothing can overtake. One that takes back its requests in a flood is closed at once.
+///
+/// How long a body may take and be is the affair of the receiver:
+/// [`read_timeout`](crate::ReceiverBuilder::read_timeout) and
+/// [`body_limit`](crate::ReceiverBuilder::body_limit).
 ///
 /// ```
 /// use std::time::Duration;
@@ -67,6 +100,7 @@ const NO_ROOM: &[u8] =
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Server {
+    transport: Transport,
     times: Times,
     connections: usize,
 }
@@ -81,6 +115,7 @@ impl Server {
     /// A server with the limits that suit VoIPBIN's sender.
     pub const fn new() -> Self {
         Self {
+            transport: Transport::plain(),
             times: Times {
                 idle: Duration::from_secs(75),
                 head: Duration::from_secs(10),
@@ -98,7 +133,8 @@ impl Server {
     }
 
     /// How long the head of a request may take from its first byte on. The default is 10 seconds. A
-    /// connection that takes longer is closed without an answer, so that VoIPBIN tries again.
+    /// connection that takes longer is closed without an answer, so that VoIPBIN tries again. In HTTP/2 a
+    /// ping that is not answered ends it.
     pub const fn head_timeout(mut self, timeout: Duration) -> Self {
         self.times.head = timeout;
         self
@@ -114,7 +150,7 @@ impl Server {
     /// How many connections there may be. The default is 512; each takes a file descriptor.
     ///
     /// For one more, the one that has been idle the longest is closed. When all of them are in a request,
-    /// the new one is answered 503, so that VoIPBIN tries again.
+    /// the new one is answered 503, or closed where it would speak TLS, so that VoIPBIN tries again.
     pub const fn max_connections(mut self, connections: usize) -> Self {
         self.connections = connections;
         self
@@ -143,7 +179,7 @@ impl Server {
         S::Future: Send,
         B: Body + Send + 'static,
         B::Data: Send,
-        B::Error: Into<Box<dyn Error + Send + Sync>>,
+        B::Error: Into<BoxError>,
     {
         let mut stop = pin!(stop);
         let mut open = Open::default();
@@ -155,14 +191,15 @@ impl Server {
                 accepted = accept(&listener) => accepted,
             };
             if open.connections.len() >= self.connections && !open.close_the_longest_idle() {
-                refuse(stream);
+                self.refuse(stream);
                 continue;
             }
             // Answers are small and leave at once.
             let _ = stream.set_nodelay(true);
             let conn = Arc::new(Conn::default());
-            let service = service.clone();
-            let served = serve(stream, peer, service, self.times, Arc::clone(&conn));
+            let service = answers(service.clone(), peer, &conn);
+            let transport = self.transport.clone();
+            let served = transport.serve(stream, service, self.times, Arc::clone(&conn));
             let task = open.tasks.spawn(served);
             open.connections.insert(task.id(), conn);
         }
@@ -171,6 +208,20 @@ impl Server {
             conn.close();
         }
         while open.tasks.join_next().await.is_some() {}
+    }
+
+    /// Without a wait: it does not block, and its buffer is empty. With TLS there is no time for an answer.
+    fn refuse(&self, stream: TcpStream) {
+        tracing::warn!("too many connections: one is refused");
+        if !self.transport.is_plain() {
+            return;
+        }
+        let refused = stream
+            .into_std()
+            .and_then(|mut stream| stream.write_all(NO_ROOM));
+        if let Err(error) = refused {
+            tracing::debug!(%error, "a connection broke");
+        }
     }
 }
 
@@ -210,16 +261,5 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
-    }
-}
-
-/// Without a wait: it does not block, and its buffer is empty.
-fn refuse(stream: TcpStream) {
-    tracing::warn!("too many connections: one is answered 503");
-    let refused = stream
-        .into_std()
-        .and_then(|mut stream| stream.write_all(NO_ROOM));
-    if let Err(error) = refused {
-        tracing::debug!(%error, "a connection broke");
     }
 }

@@ -12,11 +12,17 @@ use super::*;
 
 const REQUEST: &[u8] = b"POST / HTTP/1.1\r\ncontent-length: 2\r\n\r\n{}";
 
-const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9);
+pub(super) const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9);
 
 /// Answers each request with this body, once its own has come.
 #[derive(Clone)]
-struct Answers(Bytes);
+pub(super) struct Answers(Bytes);
+
+impl Answers {
+    pub(super) fn new(body: &'static [u8]) -> Self {
+        Self(Bytes::from_static(body))
+    }
+}
 
 impl Service<Request<Incoming>> for Answers {
     type Response = Response<Full<Bytes>>;
@@ -49,8 +55,8 @@ impl Client {
     fn connect(answer: &'static [u8]) -> Self {
         let (stream, io) = tokio::io::duplex(1024);
         let conn = Arc::new(Conn::default());
-        let service = Answers(Bytes::from_static(answer));
-        let served = serve(io, PEER, service, Server::new().times, Arc::clone(&conn));
+        let service = answers(Answers::new(answer), PEER, &conn);
+        let served = http1::serve(io, service, Server::new().times, Arc::clone(&conn));
         Self {
             stream,
             conn,
@@ -139,6 +145,14 @@ async fn a_connection_that_is_told_to_close_does_so_at_once_when_it_is_idle() {
     let mut client = Client::connect(b"ok");
     client.exchange().await;
     assert!(client.conn.idle_since().is_some());
+    client.conn.close();
+    assert_eq!(client.closed().await, (Duration::ZERO, Vec::new()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_never_had_a_request_closes_when_it_is_told_to() {
+    let client = Client::connect(b"ok");
+    tokio::task::yield_now().await;
     client.conn.close();
     assert_eq!(client.closed().await, (Duration::ZERO, Vec::new()));
 }

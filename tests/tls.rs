@@ -1,0 +1,281 @@
+//! The crate's own server with TLS, and with HTTP/2 on it.
+#![allow(clippy::unwrap_used, reason = "this is test code")]
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, join_all};
+use http::Request;
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http2::{self, SendRequest};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use support::{
+    Certificate, Recorder, Wire, builder, call_hangup, offering, on_the_wire, signed, tls_connect,
+    within,
+};
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio_rustls::client::TlsStream;
+use voipbin_receiver::Receiver;
+use voipbin_receiver::catalog::Any;
+use voipbin_receiver::mount::{Server, Tls, TlsErrorKind};
+
+struct Served {
+    receiver: Receiver,
+    recorder: Recorder,
+    certificate: Certificate,
+    tls: Tls,
+    address: SocketAddr,
+    stop: BoxFuture<'static, ()>,
+}
+
+impl Served {
+    async fn start() -> Self {
+        Self::with(|server| server).await
+    }
+
+    async fn with(limits: impl FnOnce(Server) -> Server) -> Self {
+        let certificate = Certificate::new();
+        let tls = certificate.tls();
+        let recorder = Recorder::new();
+        let receiver = builder().on(Any, recorder.clone()).build().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = limits(Server::new().tls(tls.clone()));
+        let service = receiver.service();
+        let (close, closed) = oneshot::channel::<()>();
+        let serving = async move { server.serve(listener, service, closed.map(drop)).await };
+        let serving = tokio::spawn(serving);
+        let stop = async {
+            close.send(()).unwrap();
+            serving.await.unwrap();
+        };
+        Self {
+            receiver,
+            recorder,
+            certificate,
+            tls,
+            address,
+            stop: stop.boxed(),
+        }
+    }
+
+    async fn connect(&self, protocols: &[&str]) -> TlsStream<TcpStream> {
+        let client = offering(protocols, [&self.certificate]);
+        tls_connect(self.address, client).await.unwrap()
+    }
+
+    /// As VoIPBIN's sender connects.
+    async fn wire(&self) -> Wire<TlsStream<TcpStream>> {
+        Wire::over(self.connect(&[]).await)
+    }
+
+    async fn http2(&self) -> SendRequest<Full<Bytes>> {
+        let stream = self.connect(&["h2", "http/1.1"]).await;
+        assert_eq!(agreed(&stream), Some(&b"h2"[..]));
+        let (send, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .unwrap();
+        tokio::spawn(connection);
+        send
+    }
+}
+
+fn agreed(stream: &TlsStream<TcpStream>) -> Option<&[u8]> {
+    stream.get_ref().1.alpn_protocol()
+}
+
+async fn deliver(wire: &mut Wire<TlsStream<TcpStream>>, id: usize) -> String {
+    let request = on_the_wire("POST", &call_hangup(id));
+    wire.exchange(&request).await.word()
+}
+
+/// A signed event, with the whole URL as HTTP/2 has it.
+fn event(id: usize) -> Request<Full<Bytes>> {
+    let mut request = signed(call_hangup(id));
+    *request.uri_mut() = "https://hooks.example.com/voipbin/webhook".parse().unwrap();
+    request
+}
+
+#[tokio::test]
+async fn a_client_that_offers_no_protocols_is_served() {
+    within(async {
+        let served = Served::start().await;
+        let stream = served.connect(&[]).await;
+        assert_eq!(agreed(&stream), None);
+        let mut wire = Wire::over(stream);
+        for id in 0..3 {
+            assert_eq!(deliver(&mut wire, id).await, "received");
+        }
+        served.stop.await;
+        assert_eq!(wire.rest().await, Some(Vec::new()));
+        assert_eq!(served.receiver.stats().accepted, 3);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_client_gets_the_protocol_that_it_offers() {
+    within(async {
+        let served = Served::start().await;
+        let stream = served.connect(&["http/1.1"]).await;
+        assert_eq!(agreed(&stream), Some(&b"http/1.1"[..]));
+        assert_eq!(deliver(&mut Wire::over(stream), 1).await, "received");
+
+        let unknown = offering(&["gopher"], [&served.certificate]);
+        assert!(tls_connect(served.address, unknown).await.is_err());
+
+        let answer = served.http2().await.send_request(event(2)).await.unwrap();
+        assert_eq!(answer.status(), 200);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn many_events_on_one_connection_of_http2_are_each_handled_once() {
+    within(async {
+        const EVENTS: usize = 500;
+        let served = Served::start().await;
+        let mut send = served.http2().await;
+        let answers: Vec<_> = (0..EVENTS).map(|id| send.send_request(event(id))).collect();
+        for answer in join_all(answers).await {
+            let body = answer.unwrap().into_body().collect().await.unwrap();
+            assert_eq!(&body.to_bytes()[..], br#"{"status":"received"}"#);
+        }
+        assert!(served.receiver.shutdown(Duration::MAX).await.is_drained());
+        assert_eq!(served.recorder.rest().await.len(), EVENTS);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_server_that_stops_answers_on_http2_what_it_has_and_closes_without_waiting_for_the_client()
+ {
+    within(async {
+        let served = Served::start().await;
+        let mut idle = served.http2().await;
+        assert_eq!(idle.send_request(event(1)).await.unwrap().status(), 200);
+        served.stop.await;
+        assert!(idle.ready().await.is_err());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_header_bomb_on_http2_is_refused_and_the_connection_goes_on() {
+    within(async {
+        let served = Served::start().await;
+        let mut send = served.http2().await;
+        let mut bomb = event(1);
+        let long = "x".repeat(1000).parse::<http::HeaderValue>().unwrap();
+        for number in 0..60 {
+            let name = format!("x-bomb-{number}");
+            let name = name.parse::<http::HeaderName>().unwrap();
+            bomb.headers_mut().insert(name, long.clone());
+        }
+        assert_eq!(send.send_request(bomb).await.unwrap().status(), 431);
+        assert_eq!(send.send_request(event(2)).await.unwrap().status(), 200);
+        assert_eq!(served.receiver.stats().accepted, 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_new_certificate_is_taken_up_without_dropping_a_connection() {
+    within(async {
+        let mut served = Served::start().await;
+        let mut before = served.wire().await;
+        assert_eq!(deliver(&mut before, 1).await, "received");
+
+        let old = offering(&[], [&served.certificate]);
+        served.certificate.renew();
+        served.tls.reload().unwrap();
+
+        assert_eq!(deliver(&mut before, 2).await, "received");
+        let mut after = served.wire().await;
+        assert_eq!(deliver(&mut after, 3).await, "received");
+        let refused = tls_connect(served.address, old).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::InvalidData);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_certificate_that_cannot_be_taken_up_leaves_the_old_one() {
+    within(async {
+        let served = Served::start().await;
+        std::fs::write(served.certificate.key(), "half of it").unwrap();
+        let error = served.tls.reload().unwrap_err();
+        assert_eq!(error.kind(), TlsErrorKind::NoKey);
+        assert_eq!(error.path(), served.certificate.key());
+        assert_eq!(deliver(&mut served.wire().await, 1).await, "received");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_no_tls_is_closed_and_others_are_served() {
+    within(async {
+        let served = Served::start().await;
+        let mut good = served.wire().await;
+        let plain = on_the_wire("POST", &call_hangup(1));
+        for (id, words) in [
+            &plain[..],
+            &[0x16; 4096],
+            b"\r\n\r\n",
+            &[0x80, 0x2e, 1, 0, 2],
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let mut stream = TcpStream::connect(served.address).await.unwrap();
+            stream.write_all(words).await.unwrap();
+            stream.shutdown().await.unwrap();
+            let told = Wire::over(stream).rest().await.unwrap_or_default();
+            assert!(!told.starts_with(b"HTTP"));
+            assert_eq!(deliver(&mut good, id + 2).await, "received");
+        }
+        assert_eq!(served.receiver.stats().accepted, 4);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn one_that_has_not_begun_its_handshake_gives_way_to_a_new_connection() {
+    within(async {
+        let served = Served::with(|server| server.max_connections(2)).await;
+        let mut silent = Wire::connect(served.address).await;
+        let mut first = served.wire().await;
+        assert_eq!(deliver(&mut first, 1).await, "received");
+        let mut second = served.wire().await;
+        assert_eq!(deliver(&mut second, 2).await, "received");
+        assert_eq!(silent.rest().await, Some(Vec::new()));
+        assert_eq!(deliver(&mut first, 3).await, "received");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_connection_that_would_take_the_place_of_one_in_a_request_is_closed_in_its_handshake() {
+    within(async {
+        let served = Served::with(|server| server.max_connections(1)).await;
+        let body = call_hangup(1);
+        let request = on_the_wire("POST", &body);
+        let (head, rest) = request.split_at(request.len() - body.len());
+        let head = String::from_utf8(head.to_vec()).unwrap();
+        let head = head.replace("\r\n\r\n", "\r\nExpect: 100-continue\r\n\r\n");
+        let mut busy = served.wire().await;
+        // The body is being read.
+        assert_eq!(busy.exchange(head.as_bytes()).await.status, 100);
+
+        let client = offering(&[], [&served.certificate]);
+        assert!(tls_connect(served.address, client).await.is_err());
+        assert_eq!(busy.exchange(rest).await.word(), "received");
+        assert_eq!(deliver(&mut served.wire().await, 2).await, "received");
+    })
+    .await;
+}

@@ -1,0 +1,217 @@
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::{self, ServerConfig};
+use zeroize::Zeroizing;
+
+use super::connection::{Answers, Conn, Times};
+use super::tls_error::{TlsError, TlsErrorKind};
+use super::{Server, http1, http2};
+
+/// The certificate of a [`Server`] and its key, which can change while the server runs.
+///
+/// TLS 1.2 and 1.3 by rustls. Clients prove nothing: the signature of a delivery does. A client need not
+/// offer application protocols (ALPN), as VoIPBIN's sender does not; one that does must offer `http/1.1`, or
+/// `h2` where the feature `http2` is on.
+///
+/// VoIPBIN checks the certificate: its name must be that of the URL, its issuer one that systems know, and
+/// the file must hold the issuer's intermediate certificates too, behind its own. A self-signed certificate
+/// is refused, and each event is lost after three tries.
+///
+/// A clone is the same certificate: keep one, and [`reload`](Self::reload) it when the files have changed.
+///
+/// ```
+/// use voipbin_receiver::mount::{Server, Tls, TlsError};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// # let made = rcgen::generate_simple_self_signed(["hooks.example.com".to_owned()])?;
+/// # let (certificates, key) = (directory.path().join("fullchain.pem"), directory.path().join("privkey.pem"));
+/// # std::fs::write(&certificates, made.cert.pem())?;
+/// # std::fs::write(&key, made.signing_key.serialize_pem())?;
+/// let tls = Tls::from_pem_files(certificates, key)?;
+/// let server = Server::new().tls(tls.clone());
+///
+/// // When the certificate was renewed, such as on SIGHUP. Connections go on with the one that they have.
+/// if let Err(error) = tls.reload() {
+///     eprintln!("the old certificate stays in use: {error}");
+/// }
+/// # drop(server);
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Tls(Arc<Shared>);
+
+struct Shared {
+    certificates: PathBuf,
+    key: PathBuf,
+    current: ArcSwap<ServerConfig>,
+}
+
+impl Tls {
+    /// Reads the server's certificate, followed by those of its issuers, and its private key (PKCS #8,
+    /// PKCS #1 or SEC 1; RSA, ECDSA or Ed25519) from files in the format PEM. They may be one file.
+    ///
+    /// It blocks while it reads them.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be read or does not hold what it should, or when the key is not the certificate's.
+    /// Whether the certificate is valid today, and for which name, is not checked.
+    pub fn from_pem_files(
+        certificates: impl Into<PathBuf>,
+        key: impl Into<PathBuf>,
+    ) -> Result<Self, TlsError> {
+        let (certificates, key) = (certificates.into(), key.into());
+        let current = ArcSwap::from_pointee(load(&certificates, &key)?);
+        Ok(Self(Arc::new(Shared {
+            certificates,
+            key,
+            current,
+        })))
+    }
+
+    /// Reads the files again. Connections that come from now on get the new certificate; those that are
+    /// there go on as they are.
+    ///
+    /// It blocks while it reads them.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`from_pem_files`](Self::from_pem_files). The certificate that was in use stays in use then,
+    /// also when only one of the two files had been replaced so far: try again when both are.
+    pub fn reload(&self) -> Result<(), TlsError> {
+        let Shared {
+            certificates,
+            key,
+            current,
+        } = &*self.0;
+        current.store(Arc::new(load(certificates, key)?));
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls")
+            .field("certificates", &self.0.certificates)
+            .field("key", &self.0.key)
+            .finish_non_exhaustive()
+    }
+}
+
+fn load(certificates: &Path, key: &Path) -> Result<ServerConfig, TlsError> {
+    let (chain, private) = (read_chain(certificates)?, read_key(key)?);
+    let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions();
+    let made = builder.and_then(|builder| {
+        let builder = builder.with_no_client_auth();
+        builder.with_single_cert(chain, private)
+    });
+    let mut config = made.map_err(|error| match error {
+        rustls::Error::InconsistentKeys(_) => TlsError::new(TlsErrorKind::Mismatch, key),
+        rustls::Error::InvalidCertificate(_) => {
+            TlsError::new(TlsErrorKind::UnusableCertificate, certificates).because(error)
+        }
+        // Without the cause, which is about a key.
+        _ => TlsError::new(TlsErrorKind::UnusableKey, key),
+    })?;
+    config.alpn_protocols = http2::PROTOCOLS.iter().map(|name| name.to_vec()).collect();
+    Ok(config)
+}
+
+fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let read = fs::read(path)
+        .map_err(|error| TlsError::new(TlsErrorKind::Unreadable, path).because(error))?;
+    let chain = CertificateDer::pem_slice_iter(&read).collect::<Result<Vec<_>, _>>();
+    let chain = chain.map_err(|_| TlsError::new(TlsErrorKind::NotPem, path))?;
+    if chain.is_empty() {
+        return Err(TlsError::new(TlsErrorKind::NoCertificate, path));
+    }
+    Ok(chain)
+}
+
+fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    let read = fs::read(path)
+        .map_err(|error| TlsError::new(TlsErrorKind::Unreadable, path).because(error))?;
+    PrivateKeyDer::from_pem_slice(&Zeroizing::new(read)).map_err(|error| {
+        let kind = match error {
+            pem::Error::NoItemsFound => TlsErrorKind::NoKey,
+            _ => TlsErrorKind::NotPem,
+        };
+        TlsError::new(kind, path)
+    })
+}
+
+impl Server {
+    /// Speaks TLS with this certificate, and nothing else on that listener: what comes without is closed.
+    /// The default is none, for a proxy in front that speaks TLS, or for tests.
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.transport.tls = Some(tls);
+        self
+    }
+
+    /// How long the handshake of TLS may take, from the connection on. The default is 10 seconds, which is
+    /// for how long VoIPBIN waits for it.
+    pub const fn handshake_timeout(mut self, timeout: Duration) -> Self {
+        self.transport.handshake = timeout;
+        self
+    }
+}
+
+/// With TLS or without.
+#[derive(Clone, Debug)]
+pub(super) struct Transport {
+    tls: Option<Tls>,
+    handshake: Duration,
+}
+
+impl Transport {
+    pub(super) const fn plain() -> Self {
+        Self {
+            tls: None,
+            handshake: Duration::from_secs(10),
+        }
+    }
+
+    pub(super) const fn is_plain(&self) -> bool {
+        self.tls.is_none()
+    }
+
+    /// Serves one connection to its end, which counts as idle until the handshake is over.
+    pub(super) async fn serve(
+        self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
+        service: impl Answers,
+        times: Times,
+        conn: Arc<Conn>,
+    ) {
+        let Some(tls) = self.tls else {
+            return http1::serve(stream, service, times, conn).await;
+        };
+        let handshake = TlsAcceptor::from(tls.0.current.load_full()).accept(stream);
+        let accepted = tokio::select! {
+            accepted = tokio::time::timeout(self.handshake, handshake) => accepted,
+            () = conn.closing() => return,
+        };
+        let stream = match accepted {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return tracing::debug!(%error, "a handshake failed"),
+            Err(_) => return tracing::debug!("a handshake took too long"),
+        };
+        let protocol = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
+        http2::serve(protocol.as_deref(), stream, service, times, conn).await;
+    }
+}
