@@ -18,18 +18,13 @@
     reason = "this is test code"
 )]
 
-#[allow(dead_code, reason = "shared with the other benchmark")]
-mod figures;
-mod offered;
-#[allow(dead_code, reason = "shared with the other benchmark")]
-mod process;
 mod sleepers;
 
 use std::time::Duration;
 
-use crate::figures::{Round, Spread};
-use crate::offered::Offered;
-use crate::process::Other;
+use support::figures::{Round, Spread};
+use support::load::{self, BODY_LENGTH, Load, Pace, Sent};
+use support::process::Other;
 
 const RATE: usize = 10_000;
 const FLOOD: usize = 40_000;
@@ -44,15 +39,31 @@ fn main() {
     // The parts that run in a process of their own.
     let time = match *arguments.as_slice() {
         ["serve", kind] => return sleepers::run(kind),
-        ["offer", address, rate, seconds, first] => {
-            return offered::run(address, rate, seconds, first);
-        }
+        ["load", load] => return load::run(load),
         [] => Duration::from_secs(30),
         ["--quick"] => Duration::from_secs(5),
         _ => panic!("unknown arguments: {arguments:?}"),
     };
     unharmed(time);
     flooded(time);
+}
+
+/// Offers so many a second, from another process.
+fn offer(address: &str, rate: usize, time: Duration, first: usize) -> Sent {
+    let load = Load {
+        address: address.parse().unwrap(),
+        connections: 64,
+        body_length: BODY_LENGTH,
+        first,
+        pace: Pace::Open {
+            rate: rate as f64,
+            lead: Duration::ZERO,
+            time,
+        },
+        server: Vec::new(),
+        core: Some(1),
+    };
+    load.send()
 }
 
 /// The times of answers beside handlers that take their time.
@@ -65,8 +76,8 @@ fn unharmed(time: Duration) {
     });
     let mut first = 0;
     let mut next = |address: &str, time| {
-        let sent = Offered::to(address, RATE, time, first);
-        first += sent.offered;
+        let sent = offer(address, RATE, time, first);
+        first += sent.requests;
         sent
     };
     for (address, _) in &servers {
@@ -77,13 +88,9 @@ fn unharmed(time: Duration) {
     for _ in 0..ROUNDS {
         for (place, (address, _)) in servers.iter().enumerate() {
             let round = next(address, time);
-            assert_eq!(
-                round.answered,
-                [round.offered, 0],
-                "not every answer was a 200"
-            );
-            sent[place] += round.offered;
-            rounds[place].push(round.times);
+            assert!(round.all_received(), "{:?}", round.answered);
+            sent[place] += round.requests;
+            rounds[place].push(round.round);
         }
     }
     let spread = |of: &[Round], value: fn(&Round) -> f64| {
@@ -120,18 +127,18 @@ fn unharmed(time: Duration) {
 fn flooded(time: Duration) {
     let mut server = Other::start(&["serve", "small"]);
     let address = server.line();
-    let sent = Offered::to(&address, FLOOD, time, 0);
+    let sent = offer(&address, FLOOD, time, 0);
     server.close_input();
     let line = server.line();
-    let [kept, refused] = sent.answered;
+    let (kept, refused) = (sent.with(200), sent.with(503));
     println!();
     println!("{FLOOD} events a second for {time:?} to an inbox of 2,000 events");
     println!(
         "{} offered at {:.0} a second: {kept} were answered 200 and {refused} 503, p99 {:.2} ms",
-        sent.offered, sent.times.per_second, sent.times.p99
+        sent.requests, sent.round.per_second, sent.round.p99
     );
     println!("{line}");
-    assert_eq!(kept + refused, sent.offered);
+    assert_eq!(kept + refused, sent.requests);
     let handled = format!("accepted {kept}, handled {kept}, left 0");
     assert_eq!(
         line, handled,

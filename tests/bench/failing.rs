@@ -9,7 +9,7 @@ use tokio::runtime::Builder;
 use voipbin_receiver::inbox::{Attempt, AttemptEnd, DiskInbox, Inbox, Kept, Settled};
 
 use crate::events::{incoming, jobs};
-use crate::process::{disk_use, memory, written};
+use support::process::{disk_use, memory, written};
 
 const ATTEMPTS: u32 = 8;
 const ERROR: usize = 1000;

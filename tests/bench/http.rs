@@ -1,10 +1,13 @@
 //! Whole requests, from a client in another process to a server in another process.
 
 use std::path::Path;
+use std::time::Duration;
+
+use support::figures::{Round, columns, row};
+use support::load::{BODY_LENGTH, Load, Pace};
+use support::process::Other;
 
 use crate::Effort;
-use crate::figures::{Round, columns, row};
-use crate::process::Other;
 use crate::server::KINDS;
 
 const CONNECTIONS: usize = 64;
@@ -41,17 +44,20 @@ pub(crate) fn measure(place: &Path, effort: Effort) {
 }
 
 fn send(address: &str, requests: usize, first: usize) -> Round {
-    let (requests, connections) = (requests.to_string(), CONNECTIONS.to_string());
-    let first = first.to_string();
-    let line = Other::start(&["load", address, &requests, &connections, &first]).rest();
-    let figures: Vec<f64> = line
-        .split_whitespace()
-        .map(|figure| figure.parse().unwrap())
-        .collect();
-    Round {
-        per_second: figures[0],
-        p50: figures[1],
-        p99: figures[2],
-        written: None,
-    }
+    let load = Load {
+        address: address.parse().unwrap(),
+        connections: CONNECTIONS,
+        body_length: BODY_LENGTH,
+        first,
+        pace: Pace::Closed {
+            requests,
+            lead: Duration::ZERO,
+            time: None,
+        },
+        server: Vec::new(),
+        core: None,
+    };
+    let sent = load.send();
+    assert!(sent.all_received(), "{:?}", sent.answered);
+    sent.round
 }

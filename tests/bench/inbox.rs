@@ -24,14 +24,10 @@
 )]
 
 mod appended;
-mod client;
 mod events;
 mod failing;
-mod figures;
 mod http;
 mod keep;
-#[allow(dead_code, reason = "shared with the other benchmark")]
-mod process;
 mod reopen;
 mod server;
 
@@ -75,9 +71,7 @@ fn main() {
     // The parts that run in a process of their own.
     match *arguments.as_slice() {
         ["serve", kind, directory] => return server::run(kind, directory.as_ref()),
-        ["load", address, requests, connections, first] => {
-            return client::run(address, requests, connections, first);
-        }
+        ["load", load] => return support::load::run(load),
         ["fill", directory, events] => {
             return reopen::fill(directory.as_ref(), events.parse().unwrap());
         }

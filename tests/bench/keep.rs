@@ -13,8 +13,8 @@ use voipbin_receiver::inbox::{DiskInbox, Inbox, Incoming, Jobs, Kept, Receipt, S
 use crate::Effort;
 use crate::appended::Appended;
 use crate::events::{incoming, jobs};
-use crate::figures::{Round, columns, micros, row};
-use crate::process::written;
+use support::figures::{Round, columns, micros, row};
+use support::process::written;
 
 #[derive(Clone)]
 enum Keeper {

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use voipbin_receiver::inbox::{DiskInbox, Inbox, Kept, Settled};
 
 use crate::events::{incoming, jobs};
-use crate::process::{Other, disk_use, memory};
+use support::process::{Other, disk_use, memory};
 
 /// How long the file may take to come down after the last event.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -3,13 +3,12 @@
 use std::io::Read;
 use std::time::Duration;
 
+use support::process::keep_to_core;
 use support::{builder, serve_hyper};
 use tokio::sync::oneshot;
 use voipbin_receiver::Context;
 use voipbin_receiver::catalog::Any;
 use voipbin_receiver::inbox::MemoryInbox;
-
-use crate::process::keep_to_core;
 
 /// Prints where it listens, and serves until its input ends. Then it prints what it has handled.
 pub(crate) fn run(kind: &str) {

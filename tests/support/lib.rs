@@ -10,10 +10,13 @@
 mod body;
 mod clock;
 mod examples;
+pub mod figures;
 mod guard;
 mod handlers;
 mod inbox;
 mod labels;
+pub mod load;
+pub mod process;
 mod records;
 mod servers;
 pub mod standalone;

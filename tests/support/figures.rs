@@ -3,19 +3,26 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// One round of one kind.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Round {
-    pub(crate) per_second: f64,
-    pub(crate) p50: f64,
-    pub(crate) p99: f64,
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Round {
+    /// Answers a second.
+    pub per_second: f64,
+    /// The time within which a half of the answers came, in milliseconds.
+    pub p50: f64,
+    /// The same for 99 %.
+    pub p99: f64,
+    /// The same for 99.9 %.
+    pub p999: f64,
     /// Bytes written for each event, where the system tells.
-    pub(crate) written: Option<f64>,
+    pub written: Option<f64>,
 }
 
 impl Round {
     /// Sorts the times of all answers, in microseconds.
-    pub(crate) fn new(times: &mut [u32], took: Duration) -> Self {
+    pub fn new(times: &mut [u32], took: Duration) -> Self {
         times.sort_unstable();
         let at =
             |share: f64| f64::from(times[((times.len() - 1) as f64 * share) as usize]) / 1000.0;
@@ -23,24 +30,31 @@ impl Round {
             per_second: times.len() as f64 / took.as_secs_f64(),
             p50: at(0.5),
             p99: at(0.99),
+            p999: at(0.999),
             written: None,
         }
     }
 }
 
-pub(crate) fn micros(time: Duration) -> u32 {
+/// A time in microseconds, as [`Round::new`] takes it.
+pub fn micros(time: Duration) -> u32 {
     u32::try_from(time.as_micros()).unwrap_or(u32::MAX)
 }
 
 /// A median with the least and the most.
-pub(crate) struct Spread {
-    middle: f64,
-    least: f64,
-    most: f64,
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Spread {
+    /// The median.
+    pub middle: f64,
+    /// The least.
+    pub least: f64,
+    /// The most.
+    pub most: f64,
 }
 
 impl Spread {
-    pub(crate) fn of(values: impl Iterator<Item = f64>) -> Option<Self> {
+    /// That of all values; `None` when there are none.
+    pub fn of(values: impl Iterator<Item = f64>) -> Option<Self> {
         let mut values: Vec<f64> = values.collect();
         values.sort_unstable_by(f64::total_cmp);
         Some(Self {
@@ -63,7 +77,7 @@ impl fmt::Display for Spread {
 }
 
 /// The columns that all tables share: of one kind, and beside another one of the same rounds.
-pub(crate) fn row(rounds: &[Round], beside: &[Round]) -> String {
+pub fn row(rounds: &[Round], beside: &[Round]) -> String {
     let spread = |value: fn(&Round) -> f64| Spread::of(rounds.iter().map(value)).unwrap();
     let ratio = |value: fn(&Round) -> f64| {
         Spread::of(rounds.iter().zip(beside).map(|(a, b)| value(a) / value(b))).unwrap()
@@ -81,7 +95,7 @@ pub(crate) fn row(rounds: &[Round], beside: &[Round]) -> String {
 }
 
 /// What the columns of [`row`] are.
-pub(crate) fn columns(beside: &str) -> String {
+pub fn columns(beside: &str) -> String {
     format!(
         "{:>24} {:>6} {:>20} {:>8} {:>18} {:>18}",
         "a second",
