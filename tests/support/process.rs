@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
+use std::ops::Range;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
@@ -99,9 +100,10 @@ pub fn disk_use(directory: &Path) -> u64 {
         .sum()
 }
 
-/// Keeps this process to one of the cores it may use, where the system can and there are several:
-/// sender and receiver do not push each other aside then. For the first thread, before others start.
-pub fn keep_to_core(number: usize) {
+/// Keeps this process to some of the cores that it may use, where the system can and there are several:
+/// sender and receiver do not push each other aside then. Beyond the last core there is the last one. For
+/// the first thread, before others start.
+pub fn keep_to_cores(numbers: Range<usize>) {
     #[cfg(target_os = "linux")]
     {
         use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -109,14 +111,20 @@ pub fn keep_to_core(number: usize) {
         let cores: Vec<usize> = (0..CpuSet::MAX_CPU)
             .filter(|core| mine.is_set(*core))
             .collect();
-        if cores.len() > 1 {
-            let mut only = CpuSet::new();
-            only.set(cores[number % cores.len()]);
-            sched_setaffinity(None, &only).unwrap();
+        let last = cores.len() - 1;
+        let mut only = CpuSet::new();
+        for core in &cores[numbers.start.min(last)..numbers.end.clamp(1, cores.len())] {
+            only.set(*core);
         }
+        sched_setaffinity(None, &only).unwrap();
     }
     #[cfg(not(target_os = "linux"))]
-    let _ = number;
+    let _ = numbers;
+}
+
+/// The same with one core alone.
+pub fn keep_to_core(number: usize) {
+    keep_to_cores(number..number.saturating_add(1));
 }
 
 /// This program in another process. It is killed when this is dropped.

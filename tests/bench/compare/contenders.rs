@@ -96,6 +96,7 @@ impl Contender {
                 "serve",
                 self.name,
                 &directory.to_string_lossy(),
+                "1",
             ])),
             Some(runtime) => {
                 foreign.prepare(runtime)?;

@@ -12,7 +12,10 @@
 //!
 //! * `--quick`: shorter rounds.
 //! * `--only NAME`: this one beside the server that only reads; may be given again.
-//! * `--out DIR`: where the figures go, instead of the build's own folder.
+//! * `--scale`: instead, how the receiver does with more cores, connections, bytes and identities.
+//! * `--out DIR`: where figures and plots go, instead of the build's own folder.
+//! * `--publish`: they go into the documentation, and the tables into its page.
+//! * `--render`: nothing is measured; plots and page are written anew from the figures there.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -27,18 +30,20 @@ mod bare;
 mod by_hand;
 mod contenders;
 mod foreign;
+mod inside;
 mod measure;
-mod results;
+mod report;
+mod running;
+mod scale;
 mod serve;
-mod targets;
-mod text;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use support::load;
 
-use crate::contenders::CONTENDERS;
+use crate::contenders::{CONTENDERS, Contender};
+use crate::report::{Comparison, Page, Scale};
 
 /// How much is measured.
 #[derive(Clone, Copy)]
@@ -48,18 +53,22 @@ struct Effort {
     lead: Duration,
     /// How long the clock of a round runs.
     time: Duration,
+    /// Up to how many identities are remembered.
+    identities: usize,
 }
 
 const FULL: Effort = Effort {
     rounds: 7,
     lead: Duration::from_millis(300),
     time: Duration::from_secs(2),
+    identities: 10_000_000,
 };
 
 const QUICK: Effort = Effort {
     rounds: 5,
     lead: Duration::from_millis(100),
     time: Duration::from_millis(500),
+    identities: 1_000_000,
 };
 
 fn main() {
@@ -70,7 +79,11 @@ fn main() {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     // The parts that run in a process of their own.
     match *arguments.as_slice() {
-        ["serve", name, directory] => return serve::run(name, directory.as_ref()),
+        ["serve", name, directory, cores] => {
+            return serve::run(name, directory.as_ref(), cores);
+        }
+        ["deliver", threads] => return inside::deliver(threads),
+        ["identities", count] => return inside::identities(count),
         ["load", load] => return load::run(load),
         ["become", program, ref arguments @ ..] => {
             return foreign::become_program(program, arguments);
@@ -78,27 +91,39 @@ fn main() {
         _ => {}
     }
     let mut effort = FULL;
-    let mut out = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("compare");
+    let place = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    let mut page = Page::in_folder(&place.join("compare"));
     let mut only = Vec::new();
+    let mut scale = false;
     let mut arguments = arguments.into_iter();
     while let Some(argument) = arguments.next() {
         match argument {
             "--quick" => effort = QUICK,
+            "--scale" => scale = true,
             "--only" => only.push(arguments.next().expect("a name follows --only")),
-            "--out" => out = arguments.next().expect("a directory follows --out").into(),
+            "--out" => {
+                let folder = arguments.next().expect("a directory follows --out");
+                page = Page::in_folder(folder.as_ref());
+            }
+            "--publish" => page = Page::published(),
+            "--render" => return Page::published().write(),
             other => panic!("unknown argument: {other}"),
         }
     }
-    let wanted = CONTENDERS
-        .iter()
-        .filter(|contender| {
+    if scale {
+        let scale = scale::all(effort);
+        page.keep(Scale::FILE, &scale);
+        print!("{}", scale.text());
+    } else {
+        let wanted = |contender: &&Contender| {
             only.is_empty() || contender.is_the_measure() || only.contains(&contender.name)
-        })
-        .collect();
-    std::fs::create_dir_all(&out).unwrap();
-    let results = measure::all(wanted, effort, &out);
-    let json = serde_json::to_string_pretty(&results).unwrap();
-    std::fs::write(out.join("compare.json"), json + "\n").unwrap();
-    print!("{}", text::of(&results));
-    println!("written to {}", out.display());
+        };
+        // On the disk of the build, where the one inbox has its files.
+        let files = tempfile::tempdir_in(place).unwrap();
+        let contenders = CONTENDERS.iter().filter(wanted).collect();
+        let comparison = measure::all(contenders, effort, files.path());
+        page.keep(Comparison::FILE, &comparison);
+        print!("{}", comparison.text());
+    }
+    page.write();
 }

@@ -1,93 +1,44 @@
-//! Rounds.
+//! The rounds of the comparison.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Duration;
 
-use support::load::{BODY_LENGTH, Load, Pace, Sent};
-use support::process::{Other, family, memory_of};
+use support::load::{BODY_LENGTH, Pace};
 
 use crate::Effort;
 use crate::contenders::Contender;
 use crate::foreign::Foreign;
-use crate::results::{Machine, Measured, Results, Server, Skipped};
+use crate::report::{Comparison, Machine, Measured, Server, Skipped};
+use crate::running::{Running, Shape};
 
-const CONNECTIONS: usize = 64;
+const SHAPE: Shape = Shape {
+    connections: 64,
+    body_length: BODY_LENGTH,
+};
 
 /// Events a second that are offered to those that can take a quarter more.
 const RATES: [usize; 3] = [1_000, 10_000, 30_000];
 
-/// A contender that runs.
-struct Running {
-    address: SocketAddr,
-    family: Vec<u32>,
-    /// Until it is dropped.
-    _process: Other,
-    /// Events that it was sent.
-    sent: usize,
-    /// How many a second it took at the last.
-    takes: f64,
+/// A server with what was measured of it.
+struct Entrant {
+    running: Running,
     results: Server,
 }
 
-impl Running {
+impl Entrant {
     fn start(contender: &Contender, foreign: &Foreign, place: &Path) -> Result<Self, String> {
-        let mut process = contender.start(foreign, &place.join(contender.name))?;
-        let address = process.line().parse().unwrap();
-        let family = family(process.id());
-        Ok(Self {
-            address,
-            results: Server {
-                name: contender.name.to_owned(),
-                what: contender.what.to_owned(),
-                closed: Vec::new(),
-                open: Default::default(),
-                idle_memory: memory_of(&family, "VmRSS:"),
-                memory: None,
-                requests: 0,
-            },
-            family,
-            _process: process,
-            sent: 0,
-            takes: 0.0,
-        })
-    }
-
-    fn send(&mut self, pace: Pace) -> Sent {
-        let load = Load {
-            address: self.address,
-            connections: CONNECTIONS,
-            body_length: BODY_LENGTH,
-            first: self.sent,
-            pace,
-            server: self.family.clone(),
-            core: Some(1),
+        let process = contender.start(foreign, &place.join(contender.name))?;
+        let running = Running::new(process, 1);
+        let results = Server {
+            name: contender.name.to_owned(),
+            what: contender.what.to_owned(),
+            closed: Vec::new(),
+            open: BTreeMap::new(),
+            idle_memory: running.memory(),
+            memory: None,
+            requests: 0,
         };
-        let sent = load.send();
-        assert!(
-            sent.all_received(),
-            "{} answered {:?}",
-            self.results.name,
-            sent.answered
-        );
-        self.sent += sent.requests;
-        sent
-    }
-
-    /// As much as it takes.
-    fn saturate(&mut self, lead: Duration, time: Duration) -> Sent {
-        let expected = self.takes * (lead + time).as_secs_f64();
-        let requests = (expected * 1.5) as usize + 20_000;
-        let time = Some(time);
-        let sent = self.send(Pace::Closed {
-            requests,
-            lead,
-            time,
-        });
-        self.takes = sent.round.per_second;
-        sent
+        Ok(Self { running, results })
     }
 
     fn can_take(&self, rate: usize) -> bool {
@@ -96,17 +47,16 @@ impl Running {
     }
 }
 
-pub(crate) fn all(contenders: Vec<&Contender>, effort: Effort, out: &Path) -> Results {
-    let place = tempfile::tempdir_in(out).unwrap();
+pub(crate) fn all(contenders: Vec<&Contender>, effort: Effort, place: &Path) -> Comparison {
     let foreign = Foreign::new();
-    let mut running = Vec::new();
+    let mut entrants = Vec::new();
     let mut skipped = Vec::new();
     let mut versions = BTreeMap::new();
     for contender in contenders {
-        match Running::start(contender, &foreign, place.path()) {
-            Ok(server) => {
+        match Entrant::start(contender, &foreign, place) {
+            Ok(entrant) => {
                 versions.extend(contender.versions(&foreign));
-                running.push(server);
+                entrants.push(entrant);
             }
             Err(why) => {
                 eprintln!("\n!!! WITHOUT {}: {why}\n", contender.what);
@@ -118,47 +68,36 @@ pub(crate) fn all(contenders: Vec<&Contender>, effort: Effort, out: &Path) -> Re
             }
         }
     }
-    for server in &mut running {
-        for _ in 0..2 {
-            server.saturate(Duration::ZERO, effort.time / 2);
-        }
+    for Entrant { running, .. } in &mut entrants {
+        running.warm_up(SHAPE, effort.time / 2);
     }
-    let count = running.len();
-    for round in 0..effort.rounds {
-        // Nobody always comes after the same.
-        for place in (0..count).map(|place| (place + round) % count) {
-            let sent = running[place].saturate(effort.lead, effort.time);
-            running[place].results.closed.push(Measured::of(&sent));
-        }
-        eprintln!("round {} of {}", round + 1, effort.rounds);
-    }
+    in_turns(&mut entrants, effort.rounds, |entrant| {
+        let sent = entrant.running.saturate(SHAPE, effort.lead, effort.time);
+        entrant.results.closed.push(Measured::of(&sent));
+    });
     for rate in RATES {
-        for round in 0..effort.rounds {
-            for place in (0..count).map(|place| (place + round) % count) {
-                let server = &mut running[place];
-                if !server.can_take(rate) {
-                    continue;
-                }
-                let sent = server.send(Pace::Open {
+        in_turns(&mut entrants, effort.rounds, |entrant| {
+            if entrant.can_take(rate) {
+                let pace = Pace::Open {
                     rate: rate as f64,
                     lead: effort.lead,
                     time: effort.time,
-                });
-                let rounds = server.results.open.entry(rate).or_default();
+                };
+                let sent = entrant.running.send(SHAPE, pace);
+                let rounds = entrant.results.open.entry(rate).or_default();
                 rounds.push(Measured::of(&sent));
             }
-        }
-        eprintln!("{rate} a second");
+        });
     }
-    let servers = running.into_iter().map(|server| Server {
-        memory: memory_of(&server.family, "VmRSS:"),
-        requests: server.sent,
-        ..server.results
+    let servers = entrants.into_iter().map(|entrant| Server {
+        memory: entrant.running.memory(),
+        requests: entrant.running.sent,
+        ..entrant.results
     });
-    Results {
+    Comparison {
         machine: Machine::this(),
-        connections: CONNECTIONS,
-        body_length: BODY_LENGTH,
+        connections: SHAPE.connections,
+        body_length: SHAPE.body_length,
         seconds: effort.time.as_secs_f64(),
         servers: servers.collect(),
         skipped,
@@ -166,29 +105,14 @@ pub(crate) fn all(contenders: Vec<&Contender>, effort: Effort, out: &Path) -> Re
     }
 }
 
-impl Measured {
-    fn of(sent: &Sent) -> Self {
-        Self {
-            round: sent.round,
-            server_cpu: sent.server_cpu,
-            sender_busy: sent.busy,
+/// Rounds in which everybody has a turn, and nobody always comes after the same.
+pub(crate) fn in_turns<T>(entrants: &mut [T], rounds: usize, mut turn: impl FnMut(&mut T)) {
+    let count = entrants.len();
+    for round in 0..rounds {
+        for place in 0..count {
+            turn(&mut entrants[(place + round) % count]);
         }
+        eprint!(".");
     }
-}
-
-impl Machine {
-    fn this() -> Self {
-        let text = |path: &str| fs::read_to_string(path).unwrap_or_default();
-        let processors = text("/proc/cpuinfo");
-        let processor = processors.lines().find_map(|line| {
-            let (name, value) = line.split_once(':')?;
-            (name.trim() == "model name").then(|| value.trim().to_owned())
-        });
-        let release = text("/proc/sys/kernel/osrelease");
-        Self {
-            system: format!("{} {}", std::env::consts::OS, release.trim()),
-            processor: processor.unwrap_or_else(|| std::env::consts::ARCH.to_owned()),
-            cores: std::thread::available_parallelism().map_or(1, usize::from),
-        }
-    }
+    eprintln!();
 }

@@ -8,7 +8,7 @@ use super::connection::{Advance, Connection};
 use super::requests::Requests;
 use super::{Load, Pace, Sent};
 use crate::figures::{Round, micros};
-use crate::process::{cpu_of, may_open_many};
+use crate::process::{cpu_of, may_open_many, memory_of};
 
 /// How long all that is on its way may take to be answered at the end.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -213,6 +213,7 @@ impl Client {
             answered: self.answered,
             round: Round::new(&mut self.window.times, closed.took),
             server_cpu: server.map(|server| server.as_secs_f64() * 1e6 / counted),
+            server_memory: memory_of(&self.load.server, "VmRSS:"),
             busy: match (self.load.pace, own) {
                 (Pace::Closed { .. }, Some(own)) => own.as_secs_f64() / took,
                 _ => waited,

@@ -75,6 +75,8 @@ pub struct Sent {
     pub round: Round,
     /// CPU time of the server for each answer, in microseconds, where the system tells.
     pub server_cpu: Option<f64>,
+    /// Memory of the server while the connections are still open, in bytes, where the system tells.
+    pub server_memory: Option<u64>,
     /// The part of its time that this sender was busy. Near 1 it is the sender that is measured.
     pub busy: f64,
     /// Connections that the server closed after an answer and that were opened again.

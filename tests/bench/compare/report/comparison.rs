@@ -1,12 +1,14 @@
-//! What was measured, as it is written to JSON, and what follows from it.
-
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use support::figures::{Round, Spread};
+use support::load::Sent;
 
+use super::Machine;
+
+/// The receiver beside other servers.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Results {
+pub(crate) struct Comparison {
     pub(crate) machine: Machine,
     /// Connections of each round.
     pub(crate) connections: usize,
@@ -27,13 +29,6 @@ pub(crate) struct Skipped {
     pub(crate) name: String,
     pub(crate) what: String,
     pub(crate) why: String,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Machine {
-    pub(crate) system: String,
-    pub(crate) processor: String,
-    pub(crate) cores: usize,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -61,7 +56,17 @@ pub(crate) struct Measured {
     pub(crate) sender_busy: f64,
 }
 
-impl Results {
+impl Measured {
+    pub(crate) fn of(sent: &Sent) -> Self {
+        Self {
+            round: sent.round,
+            server_cpu: sent.server_cpu,
+            sender_busy: sent.busy,
+        }
+    }
+}
+
+impl Comparison {
     /// The server of this name, when it took part.
     pub(crate) fn server(&self, name: &str) -> Option<&Server> {
         self.servers.iter().find(|server| server.name == name)
@@ -69,13 +74,9 @@ impl Results {
 }
 
 impl Server {
-    /// A figure of the rounds.
-    pub(crate) fn spread(&self, of: impl Fn(&Measured) -> Option<f64>) -> Option<Spread> {
-        Spread::of(self.closed.iter().filter_map(of))
-    }
-
+    /// What it takes a second.
     pub(crate) fn per_second(&self) -> Option<Spread> {
-        self.spread(|round| Some(round.round.per_second))
+        Spread::of(self.closed.iter().map(|round| round.round.per_second))
     }
 
     /// What it takes a second, of what another takes.
