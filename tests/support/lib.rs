@@ -43,7 +43,8 @@ pub use self::inbox::{BeforeRetry, HeldInbox, PreparedInbox, RefusingInbox, Watc
 pub use self::labels::{assert_apart, begins, label, labelled, labelled_call, labels, slow};
 pub use self::records::{Record, logged, record_logs};
 pub use self::servers::{
-    Stoppable, serve_actix_at, serve_alone, serve_axum, serve_axum_at, serve_hyper,
+    RECEIVED, Stoppable, serve_actix_at, serve_alone, serve_app, serve_axum, serve_axum_at,
+    serve_bare, serve_hyper,
 };
 pub use self::tls::{Certificate, offering, tls_connect};
 pub use self::wire::{Reply, Wire, on_the_wire, with_headers};

@@ -1,12 +1,20 @@
+use std::convert::Infallible;
 use std::future::{IntoFuture, pending};
 use std::net::SocketAddr;
 
 use actix_web::dev::Server;
 use actix_web::{App, HttpServer};
 use axum::Router;
+use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{Request, Response};
+use http_body::Body;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
@@ -15,6 +23,9 @@ use voipbin_receiver::{Receiver, ReceiverService, mount};
 
 use crate::PATH;
 
+/// The body of the answer to a new event.
+pub const RECEIVED: &str = r#"{"status":"received"}"#;
+
 /// Serves the receiver at [`PATH`] of an axum app, until the test ends.
 pub async fn serve_axum(receiver: ReceiverService) -> SocketAddr {
     serve_axum_at(PATH, receiver).await
@@ -22,23 +33,48 @@ pub async fn serve_axum(receiver: ReceiverService) -> SocketAddr {
 
 /// Serves the receiver at a path of an axum app, until the test ends.
 pub async fn serve_axum_at(path: &str, receiver: ReceiverService) -> SocketAddr {
+    serve_app(Router::new().route_service(path, receiver)).await
+}
+
+/// Serves an axum app until the test ends.
+pub async fn serve_app(app: Router) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let app = Router::new().route_service(path, receiver);
     tokio::spawn(async { axum::serve(listener, app).await });
     address
 }
 
 /// Serves the receiver with plain hyper at any path, until the test ends.
 pub async fn serve_hyper(receiver: ReceiverService) -> SocketAddr {
+    serve_with_hyper(TowerToHyperService::new(receiver)).await
+}
+
+/// Reads bodies with plain hyper and answers with [`RECEIVED`], and does nothing else, until the test ends.
+pub async fn serve_bare() -> SocketAddr {
+    let read = |request: Request<Incoming>| async {
+        let _ = request.into_body().collect().await;
+        let mut response = Response::new(Full::new(Bytes::from_static(RECEIVED.as_bytes())));
+        let json = HeaderValue::from_static("application/json");
+        response.headers_mut().insert(CONTENT_TYPE, json);
+        Ok::<_, Infallible>(response)
+    };
+    serve_with_hyper(service_fn(read)).await
+}
+
+async fn serve_with_hyper<S, B>(service: S) -> SocketAddr
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+    S: Clone + Send + 'static,
+    S::Future: Send,
+    B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
+{
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let service = TowerToHyperService::new(receiver.clone());
             let mut http = http1::Builder::new();
             http.timer(TokioTimer::new());
-            tokio::spawn(http.serve_connection(TokioIo::new(stream), service));
+            tokio::spawn(http.serve_connection(TokioIo::new(stream), service.clone()));
         }
     });
     address

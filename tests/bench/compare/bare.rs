@@ -1,6 +1,5 @@
 //! Servers that read the body and answer, and do nothing else.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -8,56 +7,18 @@ use actix_web::{App, HttpResponse, HttpServer, web};
 use axum::Router;
 use axum::routing::post;
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue};
-use http::{Request, Response};
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use support::PATH;
-use tokio::net::TcpListener;
-
-/// What the receiver answers.
-pub(crate) const ANSWER: &str = r#"{"status":"received"}"#;
-
-pub(crate) async fn hyper() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let mut http = http1::Builder::new();
-            http.timer(TokioTimer::new());
-            tokio::spawn(http.serve_connection(TokioIo::new(stream), service_fn(read)));
-        }
-    });
-    address
-}
-
-async fn read(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-    let _ = request.into_body().collect().await;
-    let mut response = Response::new(Full::new(Bytes::from_static(ANSWER.as_bytes())));
-    let json = HeaderValue::from_static("application/json");
-    response.headers_mut().insert(CONTENT_TYPE, json);
-    Ok(response)
-}
+use http::header::CONTENT_TYPE;
+use support::{PATH, RECEIVED, serve_app};
 
 pub(crate) async fn axum() -> SocketAddr {
-    let read = |_: Bytes| async { ([(CONTENT_TYPE, "application/json")], ANSWER) };
-    serve_axum(Router::new().route(PATH, post(read))).await
-}
-
-pub(crate) async fn serve_axum(app: Router) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async { axum::serve(listener, app).await });
-    address
+    let read = |_: Bytes| async { ([(CONTENT_TYPE, "application/json")], RECEIVED) };
+    serve_app(Router::new().route(PATH, post(read))).await
 }
 
 pub(crate) fn actix() -> SocketAddr {
     let read = |_: Bytes| async {
         let mut answer = HttpResponse::Ok();
-        answer.content_type("application/json").body(ANSWER)
+        answer.content_type("application/json").body(RECEIVED)
     };
     serve_actix(move |app| {
         app.route(PATH, web::post().to(read));

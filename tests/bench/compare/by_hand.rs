@@ -15,9 +15,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 use sha2::Sha256;
-use support::{PATH, SECRET};
-
-use crate::bare::{ANSWER, serve_axum};
+use support::{PATH, RECEIVED, SECRET, serve_app};
 
 /// How long an event is remembered.
 const TTL: Duration = Duration::from_secs(3600);
@@ -50,7 +48,7 @@ impl Seen {
 
 pub(crate) async fn serve() -> SocketAddr {
     let app = Router::new().route(PATH, post(webhook));
-    serve_axum(app.with_state(Arc::<App>::default())).await
+    serve_app(app.with_state(Arc::<App>::default())).await
 }
 
 async fn webhook(
@@ -63,7 +61,7 @@ async fn webhook(
     if app.seen.lock().unwrap().insert(signature) {
         tokio::spawn(handle(event));
     }
-    Ok(([(CONTENT_TYPE, "application/json")], ANSWER))
+    Ok(([(CONTENT_TYPE, "application/json")], RECEIVED))
 }
 
 fn verified(headers: &HeaderMap, body: &[u8]) -> Option<[u8; 32]> {

@@ -36,26 +36,37 @@ impl Foreign {
         Self { place }
     }
 
-    /// Installs what a server needs, unless it is there; or why it cannot run. Says what it is with
-    /// its version.
+    /// Installs what a server needs, unless it is there; or says why it cannot run.
     pub(crate) fn prepare(&self, runtime: Runtime) -> Result<(), String> {
         match runtime {
-            Runtime::Node(file) => {
+            Runtime::Node(_) => {
                 self.says(Command::new("node").arg("--version"))?;
-                if file == "express.mjs" && !self.has("node_modules/express/package.json") {
+                self.once("package.json", || {
                     let options = ["install", "--no-audit", "--no-fund", "--no-package-lock"];
-                    self.says(Command::new("npm").args(options))?;
-                }
+                    self.says(Command::new("npm").args(options))
+                })
             }
-            Runtime::Python(_) => {
-                if !self.has("python/installed") {
-                    self.says(Command::new("python3").args(["-m", "venv", "python"]))?;
-                    let options = ["-m", "pip", "install", "--quiet", "-r", "requirements.txt"];
-                    self.says(Command::new(self.python()).args(options))?;
-                    fs::write(self.place.join("python/installed"), "").unwrap();
-                }
-            }
+            Runtime::Python(_) => self.once("requirements.txt", || {
+                self.says(Command::new("python3").args(["-m", "venv", "python"]))?;
+                let options = ["-m", "pip", "install", "--quiet", "-r", "requirements.txt"];
+                self.says(Command::new(self.python()).args(options))
+            }),
         }
+    }
+
+    /// Installs what a list names, unless it was done for the same list.
+    fn once(
+        &self,
+        list: &str,
+        install: impl FnOnce() -> Result<String, String>,
+    ) -> Result<(), String> {
+        let done = self.place.join(format!("installed-{list}"));
+        let wanted = fs::read_to_string(self.place.join(list)).unwrap();
+        if fs::read_to_string(&done).is_ok_and(|done| done == wanted) {
+            return Ok(());
+        }
+        install()?;
+        fs::write(done, wanted).unwrap();
         Ok(())
     }
 
@@ -104,10 +115,6 @@ impl Foreign {
     fn python(&self) -> PathBuf {
         let folder = if cfg!(windows) { "Scripts" } else { "bin" };
         self.place.join("python").join(folder).join("python")
-    }
-
-    fn has(&self, path: &str) -> bool {
-        self.place.join(path).exists()
     }
 
     /// What a command says, or why it fails.

@@ -15,9 +15,12 @@ loglevel = "error"
 
 
 def when_ready(server):
-    host, port = server.LISTENERS[0].getsockname()
-    print(f"{host}:{port}", flush=True)
     threading.Thread(target=end_with_input, daemon=True).start()
+
+
+def post_worker_init(worker):
+    host, port = worker.sockets[0].getsockname()
+    print(f"{host}:{port}", flush=True)
 
 
 def end_with_input():

@@ -95,21 +95,35 @@ fn main() {
     let mut page = Page::in_folder(&place.join("compare"));
     let mut only = Vec::new();
     let mut scale = false;
+    let mut publish = false;
     let mut arguments = arguments.into_iter();
     while let Some(argument) = arguments.next() {
         match argument {
             "--quick" => effort = QUICK,
             "--scale" => scale = true,
-            "--only" => only.push(arguments.next().expect("a name follows --only")),
+            "--only" => {
+                let name = arguments.next().expect("a name follows --only");
+                let known = CONTENDERS.iter().map(|contender| contender.name);
+                let known: Vec<&str> = known.collect();
+                assert!(known.contains(&name), "{name} is none of {known:?}");
+                only.push(name);
+            }
             "--out" => {
                 let folder = arguments.next().expect("a directory follows --out");
                 page = Page::in_folder(folder.as_ref());
             }
-            "--publish" => page = Page::published(),
+            "--publish" => {
+                page = Page::published();
+                publish = true;
+            }
             "--render" => return Page::published().write(),
             other => panic!("unknown argument: {other}"),
         }
     }
+    assert!(
+        !publish || only.is_empty(),
+        "a part of the table is not published"
+    );
     if scale {
         let scale = scale::all(effort);
         page.keep(Scale::FILE, &scale);

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use support::process::{keep_to_cores, may_open_many};
-use support::{PATH, builder, serve_alone, serve_axum, serve_hyper};
+use support::{PATH, builder, serve_alone, serve_axum, serve_bare, serve_hyper};
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use voipbin_receiver::catalog::Any;
@@ -31,7 +31,7 @@ pub(crate) fn run(name: &str, directory: &Path, cores: &str) {
 
 async fn serve(name: &str, directory: &Path) -> SocketAddr {
     match name {
-        "hyper" => bare::hyper().await,
+        "hyper" => serve_bare().await,
         "axum" => bare::axum().await,
         "actix" => bare::actix(),
         "receiver-server" => serve_alone(receiver().service()).await,

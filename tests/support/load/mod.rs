@@ -28,7 +28,7 @@ pub struct Load {
     pub address: SocketAddr,
     /// Over how many connections, all of them open before the first request.
     pub connections: usize,
-    /// How long each body is, in bytes: [`BODY_LENGTH`] or whatever else.
+    /// How long each body is, in bytes: [`BODY_LENGTH`], or more than 120.
     pub body_length: usize,
     /// The number of the first event. Events of different numbers are different.
     pub first: usize,
@@ -89,6 +89,11 @@ impl Load {
         let load = serde_json::to_string(self).unwrap();
         let sent = Other::start(&["load", &load]).rest();
         serde_json::from_str(&sent).unwrap()
+    }
+
+    /// Sends it from this thread, for a test of the sender itself.
+    pub fn send_here(self) -> Sent {
+        Client::new(self).send()
     }
 }
 

@@ -3,7 +3,7 @@ use std::ops::Range;
 use super::Load;
 use crate::{on_the_wire, signer};
 
-/// About the length of a body that the platform sends for a call, in bytes.
+/// About the length of the bodies that the platform sends for calls, in bytes.
 pub const BODY_LENGTH: usize = 1536;
 
 /// The length of an id.
@@ -73,19 +73,22 @@ fn find(all: &[u8], part: &[u8]) -> Range<usize> {
     start..start + part.len()
 }
 
-/// The end of the call 0, of about this length: as the platform sends it, with fewer fields where that is
-/// too long, and with more calls that are chained to it where it is too short.
+/// The end of the call 0 with a body of this length: as the platform sends it, with fewer fields where
+/// that is too long, and with more calls that are chained to it where it is too short.
 fn body(length: usize) -> String {
     let id = String::from_utf8_lossy(&id(0)).into_owned();
-    let whole = include_str!("../../fixtures/today/call_hangup.json").trim_end();
-    let whole = whole.replacen("cfda08cd-ba8e-5c29-a927-67156793afc4", &id, 1);
-    let marker = r#""chained_call_ids":["#;
-    if length < whole.len() {
-        let short = crate::call_hangup(&id);
-        let detail = "x".repeat(length.saturating_sub(short.len() + r#","detail":"""#.len()));
-        return short.replacen(r#"}}"#, &format!(r#","detail":"{detail}"}}}}"#), 1);
+    let mut body = include_str!("../../fixtures/today/call_hangup.json")
+        .trim_end()
+        .replacen("cfda08cd-ba8e-5c29-a927-67156793afc4", &id, 1);
+    if body.len() > length {
+        body = crate::call_hangup(&id);
+    } else {
+        let list = r#""chained_call_ids":["#;
+        let call = r#""6aef63dc-81f4-57a8-aca1-ea10182e100e","#;
+        let more = call.repeat((length - body.len()) / call.len());
+        body = body.replacen(list, &format!("{list}{more}"), 1);
     }
-    let one = r#""6aef63dc-81f4-57a8-aca1-ea10182e100e","#;
-    let more = one.repeat((length - whole.len()) / one.len());
-    whole.replacen(marker, &format!("{marker}{more}"), 1)
+    let reason = r#""hangup_reason":"normal"#;
+    let rest = "l".repeat(length.saturating_sub(body.len()));
+    body.replacen(reason, &format!("{reason}{rest}"), 1)
 }
