@@ -15,19 +15,20 @@ const NONE: &str = "-";
 pub(super) fn of_comparison(comparison: &Comparison) -> Vec<Table> {
     let mut tables = vec![closed(comparison)];
     tables.extend(open(comparison));
-    tables.push(of_targets(targets::of_comparison(comparison)));
+    tables.extend(of_targets(targets::of_comparison(comparison)));
     tables
 }
 
 pub(super) fn of_scale(scale: &Scale) -> Vec<Table> {
-    vec![
+    let mut tables = vec![
         threads(scale),
         points("cores of the server", &scale.cores),
         points("connections", &scale.connections),
         points("bytes of a body", &scale.bodies),
         identities(scale),
-        of_targets(targets::of_scale(scale)),
-    ]
+    ];
+    tables.extend(of_targets(targets::of_scale(scale)));
+    tables
 }
 
 fn closed(comparison: &Comparison) -> Table {
@@ -98,6 +99,7 @@ fn open(comparison: &Comparison) -> Vec<Table> {
                 times(|round| round.p99),
                 times(|round| round.p999),
                 rounded(middle(rounds, |round| round.server_cpu), 1),
+                busy(rounds),
             ])
         };
         Table {
@@ -105,27 +107,34 @@ fn open(comparison: &Comparison) -> Vec<Table> {
                 "{} events offered a second: times of answers from when each event was due.",
                 thousands(rate)
             ),
-            columns: vec!["server", "p50 ms", "p99 ms", "p99.9 ms", "CPU µs each"],
+            columns: vec![
+                "server",
+                "p50 ms",
+                "p99 ms",
+                "p99.9 ms",
+                "CPU µs each",
+                "sender busy",
+            ],
             rows: comparison.servers.iter().filter_map(row).collect(),
         }
     };
     rates.into_iter().map(table).collect()
 }
 
-fn of_targets(targets: Vec<Target>) -> Table {
+fn of_targets(targets: Vec<Target>) -> Option<Table> {
     let row = |target: Target| {
         vec![
             target.what.to_owned(),
             target.wanted.to_string(),
-            target.measured.clone(),
+            target.measured,
             if target.met { "met" } else { "missed" }.to_owned(),
         ]
     };
-    Table {
+    (!targets.is_empty()).then(|| Table {
         title: "What was to be reached.".to_owned(),
         columns: vec!["", "wanted", "measured", ""],
         rows: targets.into_iter().map(row).collect(),
-    }
+    })
 }
 
 fn threads(scale: &Scale) -> Table {
