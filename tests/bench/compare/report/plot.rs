@@ -28,7 +28,7 @@ pub(super) fn throughput(comparison: &Comparison) -> String {
     let mut plot = Plot::new(
         "Requests a second, on one core",
         &format!(
-            "{} connections, signed bodies of {} bytes; median, least and most of {} rounds",
+            "{} connections, signed bodies of {} bytes; median, least and most of {} rounds, and the ratio to the first",
             comparison.connections,
             comparison.body_length,
             measure.closed.len()
@@ -41,7 +41,7 @@ pub(super) fn throughput(comparison: &Comparison) -> String {
         plot.rect(LEFT, middle - 8.0, end - LEFT, 16.0, color(server));
         plot.line(at(spread.least), at(spread.most), middle, "#111827");
         let ratio = server.ratio(measure).map_or(1.0, |ratio| ratio.middle);
-        let value = format!("{:.1} k, {ratio:.2}", spread.middle / 1000.0);
+        let value = format!("{:.1} k ({ratio:.2})", spread.middle / 1000.0);
         plot.text(at(spread.most) + 8.0, middle + 4.0, "start", &value);
     }
     plot.end()
@@ -77,7 +77,7 @@ pub(super) fn latency(comparison: &Comparison, rate: usize) -> Option<String> {
     }
     let at = |value: f64| LEFT + (RIGHT - LEFT) * (value.log10() - least) / (most - least).max(1.0);
     let mut plot = Plot::new(
-        &format!("Times of answers at {rate} events a second"),
+        &format!("Times of answers, with {rate} events offered a second"),
         "milliseconds from when an event was due: median, 99 % and 99.9 %; medians of the rounds",
         rows.len() + 1,
     );
