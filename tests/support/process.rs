@@ -25,19 +25,34 @@ pub fn memory_of(processes: &[u32], name: &str) -> Option<u64> {
 
 /// CPU time that these processes have taken together, in user and in kernel mode, where the system tells.
 pub fn cpu_of(processes: &[u32]) -> Option<Duration> {
+    let one = |process: &u32| scheduled(*process).or_else(|| ticked(*process));
+    processes.iter().map(one).sum()
+}
+
+/// To the nanosecond, of all threads that it has now.
+fn scheduled(process: u32) -> Option<Duration> {
+    let threads = fs::read_dir(format!("/proc/{process}/task")).ok()?;
+    let nanos = threads.map(|thread| {
+        let text = fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
+        text.split_whitespace().next()?.parse::<u64>().ok()
+    });
+    nanos.sum::<Option<u64>>().map(Duration::from_nanos)
+}
+
+/// To the hundredth of a second.
+fn ticked(process: u32) -> Option<Duration> {
     #[cfg(target_os = "linux")]
     {
-        let ticks = processes.iter().map(|process| {
-            let fields = fields(*process)?;
-            Some(fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?)
-        });
-        let ticks = ticks.sum::<Option<u64>>()?;
+        let fields = fields(process)?;
+        let ticks = |place: usize| fields.get(place)?.parse::<u64>().ok();
         let second = rustix::param::clock_ticks_per_second();
-        Some(Duration::from_secs_f64(ticks as f64 / second as f64))
+        Some(Duration::from_secs_f64(
+            (ticks(11)? + ticks(12)?) as f64 / second as f64,
+        ))
     }
     #[cfg(not(target_os = "linux"))]
     {
-        let _ = processes;
+        let _ = process;
         None
     }
 }

@@ -8,6 +8,7 @@ use support::process::{Other, family, memory_of};
 
 /// A server in a process of its own, until it is dropped.
 pub(crate) struct Running {
+    name: String,
     address: SocketAddr,
     family: Vec<u32>,
     _process: Other,
@@ -28,9 +29,10 @@ pub(crate) struct Shape {
 
 impl Running {
     /// Takes on a server that was started, and that is sent to from another core.
-    pub(crate) fn new(mut process: Other, sender: usize) -> Self {
+    pub(crate) fn new(name: &str, mut process: Other, sender: usize) -> Self {
         let address = process.line().parse().unwrap();
         Self {
+            name: name.to_owned(),
             address,
             family: family(process.id()),
             _process: process,
@@ -57,7 +59,8 @@ impl Running {
             core: Some(self.sender),
         };
         let sent = load.send();
-        assert!(sent.all_received(), "answered {:?}", sent.answered);
+        let answered = &sent.answered;
+        assert!(sent.all_received(), "{} answered {answered:?}", self.name);
         self.sent += sent.requests;
         sent
     }

@@ -75,7 +75,7 @@ pub(crate) fn all(effort: Effort) -> Scale {
 
 fn start(name: &str, cores: usize) -> Running {
     let process = Other::start(&["serve", name, "", &cores.to_string()]);
-    Running::new(process, usize::MAX)
+    Running::new(name, process, usize::MAX)
 }
 
 fn point(at: usize, pair: &mut [Running; 2], shape: Shape, effort: Effort) -> Point {

@@ -86,12 +86,33 @@ impl Client {
     }
 
     pub(super) fn send(mut self) -> Sent {
+        self.settle();
         let begun = Instant::now();
         match self.load.pace {
             Pace::Closed { lead, time, .. } => self.closed(begun, lead, time),
             Pace::Open { rate, lead, .. } => self.open(begun, rate, lead),
         }
         self.sent()
+    }
+
+    /// Opens again what a busy server has closed while others were opened.
+    fn settle(&mut self) {
+        loop {
+            self.poll
+                .poll(&mut self.events, Some(Duration::ZERO))
+                .unwrap();
+            if self.events.is_empty() {
+                return;
+            }
+            for event in &self.events {
+                let place = event.token().0;
+                let connection = &mut self.connections[place];
+                if let Advance::Closed = connection.advance() {
+                    connection.reopen(self.load.address, self.poll.registry(), place);
+                    self.reopened += 1;
+                }
+            }
+        }
     }
 
     /// As many on their way as there are connections.
