@@ -43,8 +43,8 @@ pub use self::inbox::{BeforeRetry, HeldInbox, PreparedInbox, RefusingInbox, Watc
 pub use self::labels::{assert_apart, begins, label, labelled, labelled_call, labels, slow};
 pub use self::records::{Record, logged, record_logs};
 pub use self::servers::{
-    RECEIVED, Stoppable, serve_actix_at, serve_alone, serve_app, serve_axum, serve_axum_at,
-    serve_bare, serve_hyper,
+    RECEIVED, Stoppable, serve_actix_at, serve_actix_h2c, serve_alone, serve_app, serve_axum,
+    serve_axum_at, serve_bare, serve_hyper, serve_tls,
 };
 pub use self::tls::{Certificate, offering, tls_connect};
 pub use self::wire::{Reply, Wire, on_the_wire, with_headers};

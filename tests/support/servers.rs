@@ -21,7 +21,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use voipbin_receiver::{Receiver, ReceiverService, mount};
 
-use crate::PATH;
+use crate::{Certificate, PATH};
 
 /// The body of the answer to a new event.
 pub const RECEIVED: &str = r#"{"status":"received"}"#;
@@ -82,31 +82,48 @@ where
 
 /// Serves the receiver with the crate's own server at any path, until the test ends.
 pub async fn serve_alone(receiver: ReceiverService) -> SocketAddr {
+    serve_with(mount::Server::new(), receiver).await
+}
+
+/// The same over TLS.
+pub async fn serve_tls(receiver: ReceiverService) -> (SocketAddr, Certificate) {
+    let certificate = Certificate::new();
+    let server = mount::Server::new().tls(certificate.tls());
+    (serve_with(server, receiver).await, certificate)
+}
+
+async fn serve_with(server: mount::Server, receiver: ReceiverService) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let serve = async {
-        mount::Server::new()
-            .serve(listener, receiver, pending())
-            .await
-    };
-    tokio::spawn(serve);
+    tokio::spawn(async move { server.serve(listener, receiver, pending()).await });
     address
 }
 
 /// Serves the receiver at a path of an actix-web app with two workers, until the test ends.
 pub async fn serve_actix_at(path: &str, receiver: &Receiver) -> SocketAddr {
-    let (address, server) = actix(path, receiver);
+    let (address, server) = actix(path, receiver, false);
     tokio::spawn(server);
     address
 }
 
-fn actix(path: &str, receiver: &Receiver) -> (SocketAddr, Server) {
+/// The same for clients that know beforehand that it speaks HTTP/2, too.
+pub async fn serve_actix_h2c(path: &str, receiver: &Receiver) -> SocketAddr {
+    let (address, server) = actix(path, receiver, true);
+    tokio::spawn(server);
+    address
+}
+
+fn actix(path: &str, receiver: &Receiver, h2c: bool) -> (SocketAddr, Server) {
     let (path, receiver) = (path.to_owned(), receiver.clone());
     let server = HttpServer::new(move || App::new().service(receiver.actix(path.as_str())))
         .workers(2)
-        .disable_signals()
-        .bind("127.0.0.1:0")
-        .unwrap();
+        .disable_signals();
+    let server = if h2c {
+        server.bind_auto_h2c("127.0.0.1:0")
+    } else {
+        server.bind("127.0.0.1:0")
+    };
+    let server = server.unwrap();
     (server.addrs()[0], server.run())
 }
 
@@ -136,7 +153,7 @@ impl Stoppable {
 
     /// Serves the receiver at [`PATH`] of an actix-web app.
     pub fn actix(receiver: &Receiver) -> Self {
-        let (address, server) = actix(PATH, receiver);
+        let (address, server) = actix(PATH, receiver, false);
         let handle = server.handle();
         let server = tokio::spawn(server);
         let stop = async move {
