@@ -15,6 +15,7 @@ mod http2;
 mod idle;
 mod mounts;
 mod platform;
+mod rotation;
 mod shapes;
 mod waiting;
 mod ways;
@@ -75,6 +76,9 @@ through_every_mount! {
     curl {
         each_of_its_ways_to_send_an_event_is_received
         a_body_at_the_limit_is_received_and_one_byte_more_is_refused
+    }
+    rotation {
+        no_request_is_refused_and_none_is_accepted_with_a_retired_secret
     }
 }
 

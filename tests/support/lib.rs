@@ -47,7 +47,7 @@ pub use self::servers::{
     serve_axum_at, serve_bare, serve_hyper, serve_tls,
 };
 pub use self::tls::{Certificate, offering, tls_connect};
-pub use self::wire::{Reply, Wire, on_the_wire, with_headers};
+pub use self::wire::{Reply, Wire, on_the_wire, signed_on_the_wire, with_headers};
 
 /// The secret that the tests sign with.
 pub const SECRET: &str = "AbCdEfGhIjKlMnOpQrStUvWxYz012-_9";

@@ -3,13 +3,19 @@ use std::net::SocketAddr;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
+use voipbin_receiver::testing::Signer;
 
 use crate::{PATH, signer};
 
 /// What the platform puts on the wire for a body signed with [`SECRET`](crate::SECRET): the
 /// spelling and the order of its headers.
 pub fn on_the_wire(method: &str, body: &str) -> Vec<u8> {
-    let signature = signer().sign(body.as_bytes());
+    signed_on_the_wire(&signer(), method, body)
+}
+
+/// The same for a customer with another secret.
+pub fn signed_on_the_wire(signer: &Signer, method: &str, body: &str) -> Vec<u8> {
+    let signature = signer.sign(body.as_bytes());
     let headers = format!(
         "Content-Length: {}\r\nX-Voipbin-Signature: {signature}\r\n",
         body.len()
