@@ -83,8 +83,8 @@ impl Receiver {
     ///
     /// # The server's settings
     ///
-    /// Two defaults of `HttpServer` do not suit VoIPBIN's sender. It keeps idle connections for 30
-    /// seconds, and one that the server closes first can cost it one of its three tries: set
+    /// Two defaults of `HttpServer`, 5 seconds each, do not suit VoIPBIN's sender. It keeps idle connections
+    /// for 30 seconds, and one that the server closes first can cost it one of its three tries: set
     /// `keep_alive(Duration::from_secs(75))`. A 408 is final for it: set
     /// `client_request_timeout(Duration::from_secs(60))`, by when it has given the request up. And an
     /// interrupt ends the server at once, as actix-web understands it; see the example `actix-app` for a

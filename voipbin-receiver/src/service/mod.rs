@@ -21,8 +21,8 @@ use crate::pipeline::Pipeline;
 /// The receiver as a [`tower::Service`](tower_service::Service) over any HTTP body.
 ///
 /// It mounts wherever such a service does: `Router::route_service` of axum, a hyper connection
-/// through `hyper_util::service::TowerToHyperService`, warp, poem and salvo through their adapters.
-/// With the feature `actix` it is a service of actix-web too.
+/// through `hyper_util::service::TowerToHyperService`, [other frameworks](#other-frameworks) through
+/// their adapters. With the feature `actix` it is a service of actix-web too.
 /// Cloning it is one atomic increment.
 ///
 /// It is always ready: overload is an answer (503, so that the sender tries again) and never a
@@ -77,6 +77,62 @@ use crate::pipeline::Pipeline;
 /// ```
 ///
 /// The examples `axum-app` and `actix-app` are whole apps of this kind, with a graceful end.
+///
+/// # Servers
+///
+/// Every server gets the same answers from the receiver; what it does before and after is its own. So
+/// they do by default:
+///
+/// | | axum's `serve` | actix-web's `HttpServer` | `mount::Server` | a connection of hyper |
+/// | --- | --- | --- | --- | --- |
+/// | an idle connection | stays | is closed after 5 s | is closed after 75 s | with a timer, is closed after 30 s |
+/// | a head that does not end | may take for ever | a 408 after 5 s | is closed after 10 s | with a timer, is closed after 30 s |
+/// | a client that closes its side and waits | is taken for gone | is answered | is answered | is taken for gone |
+/// | `Expect: 100-continue` | 100 when the receiver reads | 100 at once | 100 when the receiver reads | 100 when the receiver reads |
+///
+/// VoIPBIN's sender keeps idle connections for 30 seconds, and one that the server closes first can cost it
+/// one of its three tries; a 408 is final for it. So give actix-web other times
+/// ([`Receiver::actix`](crate::Receiver) says which), and hyper, whose time for a head runs from the answer
+/// before it, a `header_read_timeout` of 75 seconds. A client that is taken for gone loses nothing: what was
+/// handed to the receiver by then is kept, and its next try is told so. VoIPBIN closes no side and waits for
+/// no 100; others that test a webhook may.
+///
+/// # Other frameworks
+///
+/// poem takes tower services with its feature `tower-compat`:
+///
+/// ```
+/// use poem::endpoint::TowerCompatExt;
+/// use poem::{Endpoint, Request, Route, get, handler};
+/// # use voipbin_receiver::{Receiver, catalog};
+///
+/// #[handler]
+/// fn calls() -> &'static str {
+///     "none"
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let receiver = Receiver::builder()
+/// #     .secret("the customer's webhook secret")
+/// #     .on(catalog::Any, || async {})
+/// #     .build()?;
+/// let app = Route::new()
+///     .at("/calls", get(calls))
+///     .at("/voipbin/webhook", receiver.service().compat());
+///
+/// let unsigned = Request::builder().uri_str("/voipbin/webhook").body("{}");
+/// assert_eq!(app.call(unsigned).await?.status(), 401);
+/// # Ok(()) }
+/// ```
+///
+/// So does salvo, under the same name: `Router::with_path("voipbin/webhook").goal(receiver.service().compat())`.
+/// warp mounts none, but an app of warp is one itself: have axum's router serve the receiver at its path, and
+/// everything else by `fallback_service(warp::service(routes))`.
+///
+/// Where a function is frozen once it has answered, as AWS Lambda does, handlers would not run on: the
+/// service answers before they begin. Such a place takes an inbox elsewhere, from which a process that stays
+/// takes the events; none of those that come with this crate is one.
 ///
 /// # Cancel safety
 ///
