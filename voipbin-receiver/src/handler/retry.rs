@@ -29,15 +29,24 @@ pub struct RetryPolicy {
 impl Default for RetryPolicy {
     fn default() -> Self {
         Self {
-            attempts: 8,
-            initial: Duration::from_secs(1),
-            max: Duration::from_secs(600),
-            max_age: Duration::from_secs(24 * 3600),
+            attempts: Self::DEFAULT_ATTEMPTS,
+            initial: Self::DEFAULT_INITIAL,
+            max: Self::DEFAULT_MAX,
+            max_age: Self::DEFAULT_MAX_AGE,
         }
     }
 }
 
 impl RetryPolicy {
+    /// The default of [`attempts`](Self::attempts).
+    pub const DEFAULT_ATTEMPTS: u32 = 8;
+    /// The default of [`initial`](Self::initial): 1 second.
+    pub const DEFAULT_INITIAL: Duration = Duration::from_secs(1);
+    /// The default of [`max`](Self::max): 10 minutes.
+    pub const DEFAULT_MAX: Duration = Duration::from_secs(600);
+    /// The default of [`max_age`](Self::max_age): 24 hours.
+    pub const DEFAULT_MAX_AGE: Duration = Duration::from_secs(24 * 3600);
+
     /// One attempt and no other.
     pub fn never() -> Self {
         Self::default().attempts(1)

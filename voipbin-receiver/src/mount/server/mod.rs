@@ -112,16 +112,25 @@ impl Default for Server {
 }
 
 impl Server {
+    /// The default of [`idle_timeout`](Self::idle_timeout): 75 seconds.
+    pub const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+    /// The default of [`head_timeout`](Self::head_timeout): 10 seconds.
+    pub const DEFAULT_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+    /// The default of [`write_timeout`](Self::write_timeout): 10 seconds.
+    pub const DEFAULT_WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+    /// The default of [`max_connections`](Self::max_connections).
+    pub const DEFAULT_MAX_CONNECTIONS: usize = 512;
+
     /// A server with the limits that suit VoIPBIN's sender.
     pub const fn new() -> Self {
         Self {
             transport: Transport::plain(),
             times: Times {
-                idle: Duration::from_secs(75),
-                head: Duration::from_secs(10),
-                write: Duration::from_secs(10),
+                idle: Self::DEFAULT_IDLE_TIMEOUT,
+                head: Self::DEFAULT_HEAD_TIMEOUT,
+                write: Self::DEFAULT_WRITE_TIMEOUT,
             },
-            connections: 512,
+            connections: Self::DEFAULT_MAX_CONNECTIONS,
         }
     }
 
