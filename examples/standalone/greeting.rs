@@ -6,26 +6,26 @@ use std::net::SocketAddr;
 
 use voipbin_receiver::testing::Signer;
 
-use crate::options::{Access, InboxChoice, ServerOptions};
+use crate::settings::{Access, InboxChoice, Settings};
 
 /// The end of a call, as the platform writes it, and small enough to read in a terminal.
 const SAMPLE: &str = r#"{"type":"call_hangup","data":{"id":"5371e9db-d035-4db6-a8d6-0994d33e744e","source":{"type":"tel","target":"+15551234567"},"destination":{"type":"tel","target":"+15559876543"},"status":"hangup","hangup_reason":"normal","tm_hangup":"2026-08-22T10:30:42.105Z"}}"#;
 
 pub(crate) fn greet(
-    options: &ServerOptions,
+    settings: &Settings,
     access: &Access,
     address: SocketAddr,
     metrics: Option<SocketAddr>,
 ) {
-    let url = format!("http://{address}{}", options.path);
+    let url = format!("http://{address}{}", settings.server.path);
     eprintln!("listening on {url}");
     if let Some(address) = metrics {
         eprintln!("metrics on http://{address}/metrics");
     }
-    match options.inbox {
+    match settings.inbox.choice {
         InboxChoice::Disk => eprintln!(
             "events are kept in {}: they survive kill -9 and a power cut",
-            options.directory.display()
+            settings.inbox.directory.display()
         ),
         InboxChoice::Memory => {
             eprintln!(
@@ -34,8 +34,8 @@ pub(crate) fn greet(
         }
     }
     match access {
-        Access::Secrets(secrets) => {
-            eprintln!("signatures are checked with {} secret(s)", secrets.len());
+        Access::Signed(secrets) => {
+            eprintln!("signatures are checked with {secrets} secret(s)");
         }
         Access::Generated(secret) => {
             eprintln!("no secret was given; the one for this run is {secret}");
@@ -60,8 +60,12 @@ fn curl(url: &str, signature: Option<&str>) -> String {
     )
 }
 
-pub(crate) fn complain(error: &dyn Error) {
-    eprintln!("error: {}", in_full(error));
+pub(crate) fn complain(problem: &str) {
+    eprintln!("error: {problem}");
+}
+
+pub(crate) fn say(what: &str) {
+    eprintln!("{what}");
 }
 
 /// An error and what it came from.

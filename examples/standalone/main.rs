@@ -3,111 +3,116 @@
 //! `cargo run --example standalone` is all it takes to see one: without a secret it makes one for
 //! this run and prints a complete `curl` command.
 
+mod check;
 mod greeting;
 mod inbox;
 mod metrics;
 mod options;
 mod print;
+mod receiver;
+mod reload;
 mod server;
+mod settings;
 
 use std::error::Error;
 use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use clap::Parser;
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
-use voipbin_receiver::inbox::MemoryInbox;
-use voipbin_receiver::observe::Metrics;
-use voipbin_receiver::{Receiver, handlers};
+use voipbin_receiver::{Receiver, ShutdownReport};
 
 use crate::inbox::Control;
 use crate::metrics::Exporter;
-use crate::options::{Access, Command, InboxChoice, Options, ServerOptions};
-use crate::print::Printer;
+use crate::options::{Command, Given, Options};
+use crate::reload::Reload;
 use crate::server::Stop;
-
-/// How long handlers may go on after the first Ctrl-C or SIGTERM.
-const DRAIN: Duration = Duration::from_secs(10);
+use crate::settings::{InboxChoice, LogFormat, Settings};
 
 fn main() -> ExitCode {
-    let Options { server, command } = Options::parse();
-    let level = if command.is_some() { "warn" } else { "info" };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        // Its complaint about a closed standard error goes to standard error, and panics.
-        .log_internal_errors(false)
-        .init();
-
-    let ended = match tokio::runtime::Runtime::new() {
-        Ok(runtime) => {
-            let ended = runtime.block_on(async {
-                match command {
-                    Some(Command::Inbox(command)) => Ok(inbox::run(command).await),
-                    None => serve(server).await,
-                }
-            });
-            // Whatever still blocks a thread, such as a pipe that nobody reads, must not hold up the
-            // end.
-            runtime.shutdown_background();
-            ended
-        }
+    let ended = match Options::read() {
+        Ok(given) => run(given),
         Err(error) => Err(error.into()),
     };
     ended.unwrap_or_else(|error| {
-        greeting::complain(&*error);
+        greeting::complain(&greeting::in_full(&*error));
         ExitCode::from(2)
     })
 }
 
-async fn serve(options: ServerOptions) -> Result<ExitCode, Box<dyn Error>> {
-    let access = options.access()?;
-    let listener = TcpListener::bind(options.listen)
-        .await
-        .map_err(|error| format!("cannot listen on {}: {error}", options.listen))?;
+fn run(given: Given) -> Result<ExitCode, Box<dyn Error>> {
+    log(&given.options);
+    let runtime = tokio::runtime::Runtime::new()?;
+    let ended = runtime.block_on(async {
+        if given.options.command.is_none() {
+            given.warn();
+        }
+        if given.options.check {
+            return Ok(check::check(&given).await);
+        }
+        match given.options.command {
+            Some(Command::Inbox(command)) => Ok(inbox::run(command).await),
+            None => serve(&given.options.settings).await,
+        }
+    });
+    // Whatever still blocks a thread, such as a pipe that nobody reads, must not hold up the end.
+    runtime.shutdown_background();
+    ended
+}
 
-    let exporter = match options.metrics_listen {
+/// Logs to standard error. The tools have none of the server's settings.
+fn log(options: &Options) {
+    let logs = &options.settings.logs;
+    let filter = match options.command {
+        None => EnvFilter::new(&logs.log),
+        Some(_) => EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn")),
+    };
+    let logged = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        // Its complaint about a closed standard error goes to standard error, and panics.
+        .log_internal_errors(false);
+    match (logs.log_format, &options.command) {
+        (LogFormat::Json, None) => logged.json().init(),
+        _ => logged.init(),
+    }
+}
+
+async fn serve(settings: &Settings) -> Result<ExitCode, Box<dyn Error>> {
+    let access = settings.gate.access(settings.server.listen)?;
+    let listen = settings.server.listen;
+    let listener = TcpListener::bind(listen)
+        .await
+        .map_err(|error| format!("cannot listen on {listen}: {error}"))?;
+    let exporter = match settings.server.metrics_listen {
         Some(address) => Some(Exporter::listen(address).await?),
         None => None,
     };
-
-    let mut builder = Receiver::builder()
-        .state(Printer::new(options.quiet))
-        .handlers(handlers![print::event, print::custom]);
-    for secret in access.secrets() {
-        builder = builder.secret(secret.as_str());
-    }
-    if options.allow_unsigned {
-        builder = builder.allow_unsigned();
-    }
-    if exporter.is_some() {
-        builder = builder.observe(Metrics::new());
-    }
-    let receiver = match options.inbox {
-        InboxChoice::Disk => builder.inbox(inbox::open(&options.directory).await?),
-        InboxChoice::Memory => builder.inbox(MemoryInbox::new()),
-    }
-    .build()?;
-
-    let _control = match options.inbox {
-        InboxChoice::Disk => control(&options.directory, &receiver),
+    let receiver = receiver::build(settings, &access).await?;
+    let _control = match settings.inbox.choice {
+        InboxChoice::Disk => control(&settings.inbox.directory, &receiver),
         InboxChoice::Memory => None,
     };
     // Before the greeting: whoever reads it may stop the server at once.
     let stop = Stop::new()?;
+    let reload = Reload::new(*settings.gate.reload_interval)?;
     let metrics = exporter.as_ref().map(Exporter::address).transpose()?;
-    greeting::greet(&options, &access, listener.local_addr()?, metrics);
+    greeting::greet(settings, &access, listener.local_addr()?, metrics);
     // To the very end: the drain is worth watching too.
     let scraped = exporter.map(|exporter| tokio::spawn(exporter.serve(receiver.clone())));
-    let report = server::serve(listener, &options.path, &receiver, DRAIN, stop).await;
+    let reloaded = tokio::spawn(reload.run(receiver.clone()));
+    let report = server::serve(listener, &settings.server, &receiver, stop).await;
+    reloaded.abort();
     if let Some(scraped) = scraped {
         scraped.abort();
     }
+    Ok(ended(&receiver, &report))
+}
+
+/// Logs what was done and what was left.
+fn ended(receiver: &Receiver, report: &ShutdownReport) -> ExitCode {
     let stats = receiver.stats();
     tracing::info!(
         accepted = stats.accepted,
@@ -133,11 +138,11 @@ async fn serve(options: ServerOptions) -> Result<ExitCode, Box<dyn Error>> {
     for left in &report.unfinished {
         tracing::error!(delivery = ?left.delivery, handler = %left.handler, state = ?left.state, "lost");
     }
-    Ok(if report.is_drained() {
+    if report.is_drained() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
-    })
+    }
 }
 
 /// Lets the inbox's tools ask this server. Without them it serves all the same.
@@ -152,14 +157,4 @@ fn control(directory: &Path, receiver: &Receiver) -> Option<Control> {
             );
         })
         .ok()
-}
-
-impl Access {
-    fn secrets(&self) -> &[String] {
-        match self {
-            Self::Secrets(secrets) => secrets,
-            Self::Generated(secret) => std::slice::from_ref(secret),
-            Self::Unsigned => &[],
-        }
-    }
 }

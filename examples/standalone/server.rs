@@ -12,8 +12,9 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tower::ServiceExt;
-use voipbin_receiver::mount::Server;
 use voipbin_receiver::{Receiver, ResponseBody, ShutdownReport};
+
+use crate::settings::ServerSettings;
 
 /// Ctrl-C and SIGTERM, caught from when this is made.
 pub(crate) struct Stop {
@@ -44,15 +45,15 @@ impl Stop {
 /// ends the drain at once.
 pub(crate) async fn serve(
     listener: TcpListener,
-    path: &str,
+    settings: &ServerSettings,
     receiver: &Receiver,
-    drain: Duration,
     mut stop: Stop,
 ) -> ShutdownReport {
-    let (path, routed) = (path.to_owned(), receiver.clone());
+    let drain = *settings.drain;
+    let (path, routed) = (settings.path.clone(), receiver.clone());
     let route = tower::service_fn(move |request| route(path.clone(), routed.clone(), request));
     let (close, closed) = oneshot::channel::<()>();
-    let server = Server::new();
+    let server = settings.http();
     let mut served = pin!(server.serve(listener, route, async {
         let _ = closed.await;
     }));

@@ -1,6 +1,7 @@
 //! Without a server.
 
 use std::process::Stdio;
+use std::time::Duration;
 
 use support::standalone::{Server, command};
 use support::within;
@@ -315,6 +316,20 @@ async fn what_is_left_of_an_inbox_is_brought_back_into_another() {
         assert_eq!(table.lines().count(), before + 1, "{table}");
         // Nothing is overwritten.
         assert_eq!(place.run(&["salvage", "anew"]).await.code, 1);
+    })
+    .await;
+}
+
+/// How long events stay is a setting of the server, which the tools do not know.
+#[tokio::test]
+async fn no_tool_removes_an_event_by_its_age() {
+    within(async {
+        let place = Place::with_a_finished_one(Duration::from_secs(90 * 24 * 3600)).await;
+        for _ in 0..3 {
+            assert_eq!(place.ids(&["--state", "done"]).await, [1]);
+        }
+        assert_eq!(place.get(&["purge"]).await, "1 event discarded\n");
+        assert_eq!(place.ids(&[]).await, [0; 0]);
     })
     .await;
 }

@@ -3,9 +3,11 @@
 use std::fs::File;
 use std::path::PathBuf;
 use std::process::Output;
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
+use support::ManualClock;
 use support::standalone::command;
 use tempfile::TempDir;
 use voipbin_receiver::EventKey;
@@ -86,6 +88,24 @@ impl Place {
         for number in 0..events {
             let body = format!(r#"["{number}","{}"]"#, "x".repeat(5000));
             keep(&inbox, body, Duration::ZERO).await;
+        }
+        place.close(inbox).await;
+        place
+    }
+
+    /// With one event that came and was finished so long ago.
+    pub(crate) async fn with_a_finished_one(age: Duration) -> Self {
+        let place = Self::empty();
+        let clock = Arc::new(ManualClock::default());
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        clock.advance(now - age);
+        let inbox = DiskInbox::builder(place.inbox())
+            .clock(clock)
+            .open()
+            .unwrap();
+        keep(&inbox, "[1]".to_owned(), age).await;
+        for job in inbox.take(1).await {
+            inbox.settle(&job, Settled::Done);
         }
         place.close(inbox).await;
         place

@@ -166,6 +166,16 @@ impl Server {
         }
     }
 
+    /// The next line on standard error with this in it.
+    pub async fn logged(&mut self, part: &str) -> String {
+        loop {
+            let line = self.stderr.next().await;
+            if line.contains(part) {
+                return line;
+            }
+        }
+    }
+
     /// The command that the greeting shows, exactly as it stands there.
     pub async fn printed_command(&mut self) -> String {
         let mut command = String::new();

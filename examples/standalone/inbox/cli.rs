@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use voipbin_receiver::event::Time;
 
 use super::protocol::{Filter, Page, State, Which};
-use crate::options::DIRECTORY;
+use crate::settings::DIRECTORY;
 
 /// Look into the inbox on disk, and have its events handled again
 ///
@@ -17,6 +17,10 @@ use crate::options::DIRECTORY;
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct InboxCommand {
+    /// The server's file with settings, for its directory
+    #[arg(long, global = true, env = "VOIPBIN_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+
     /// The directory of the inbox
     #[arg(
         long,
@@ -270,21 +274,8 @@ fn moment(text: &str) -> Result<Time, String> {
 }
 
 fn age(text: &str) -> Result<Duration, String> {
-    let unknown = || "say an age such as 90s, 15m, 2h, 7d".to_owned();
-    let digits = text.trim_end_matches(|last: char| !last.is_ascii_digit());
-    let unit = match text.strip_prefix(digits).unwrap_or_default() {
-        "s" => 1,
-        "m" => 60,
-        "h" => 60 * 60,
-        "d" => 24 * 60 * 60,
-        "w" => 7 * 24 * 60 * 60,
-        _ => return Err(unknown()),
-    };
-    let number: u64 = digits.parse().map_err(|_| unknown())?;
-    number
-        .checked_mul(unit)
-        .map(Duration::from_secs)
-        .ok_or_else(unknown)
+    humantime::parse_duration(text)
+        .map_err(|error| format!("{error}: say an age such as 90s, 15m, 2h, 7d"))
 }
 
 /// The time that was so long ago.

@@ -9,7 +9,7 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
-use voipbin_receiver::inbox::{DiskInbox, DiskInboxErrorKind};
+use voipbin_receiver::inbox::{DiskInbox, DiskInboxError, DiskInboxErrorKind};
 
 use super::SOCKET;
 use super::answer::{answer, channel};
@@ -37,7 +37,7 @@ pub(crate) enum Source {
 
 impl Source {
     pub(crate) async fn open(directory: &Path) -> Result<Self, String> {
-        if !directory.join("events.redb").exists() {
+        if !holds_inbox(directory) {
             return Err(format!(
                 "there is no inbox in {}: name the server's directory with --directory or VOIPBIN_DIRECTORY",
                 directory.display()
@@ -45,7 +45,7 @@ impl Source {
         }
         let since = Instant::now();
         loop {
-            let holder = match DiskInbox::open(directory) {
+            let holder = match look_into(directory) {
                 Ok(inbox) => return Ok(Self::Opened(inbox)),
                 Err(error) => match error.kind() {
                     DiskInboxErrorKind::Locked { holder } => holder,
@@ -93,6 +93,23 @@ impl Source {
             }
         }
     }
+}
+
+/// Whether there is an inbox in a directory.
+pub(crate) fn holds_inbox(directory: &Path) -> bool {
+    directory.join("events.redb").exists()
+}
+
+/// Opens an inbox and removes nothing from it by its age or for want of room: how much stays, and for how
+/// long, is the server's affair.
+pub(crate) fn look_into(directory: &Path) -> Result<DiskInbox, DiskInboxError> {
+    DiskInbox::builder(directory)
+        .max_events(usize::MAX)
+        .max_bytes(u64::MAX)
+        .identity_ttl(Duration::MAX)
+        .retain_done(Duration::MAX)
+        .retain_dead(Duration::MAX)
+        .open()
 }
 
 /// Whether waiting may help: there is no socket yet, or nobody at it.

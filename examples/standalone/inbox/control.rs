@@ -19,6 +19,7 @@ use voipbin_receiver::inbox::{DiskInbox, DiskInboxError, DiskInboxErrorKind};
 use super::SOCKET;
 use super::answer::{Answers, answer, channel};
 use super::protocol::{Answer, Request, VERSION, Versioned};
+use crate::settings::InboxSettings;
 
 /// How many tools are answered at once.
 const AT_ONCE: usize = 4;
@@ -43,15 +44,17 @@ const TURN: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Opens the inbox for a server. A tool may have it for a moment; another server keeps it.
-pub(crate) async fn open(directory: &Path) -> Result<DiskInbox, DiskInboxError> {
+pub(crate) async fn open(settings: &InboxSettings) -> Result<DiskInbox, DiskInboxError> {
     let since = Instant::now();
     let mut told = false;
     loop {
-        match DiskInbox::open(directory) {
+        match settings.disk().open() {
             Err(error)
                 if matches!(error.kind(), DiskInboxErrorKind::Locked { .. })
                     && since.elapsed() < TURN
-                    && UnixStream::connect(directory.join(SOCKET)).await.is_err() =>
+                    && UnixStream::connect(settings.directory.join(SOCKET))
+                        .await
+                        .is_err() =>
             {
                 if !told {
                     tracing::info!("{error}; waiting a moment, it may be a tool");

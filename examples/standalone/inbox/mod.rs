@@ -14,6 +14,7 @@ mod protocol;
 mod tool;
 
 pub(crate) use self::cli::InboxCommand;
+pub(crate) use self::client::{holds_inbox, look_into};
 pub(crate) use self::control::{Control, open};
 pub(crate) use self::tool::run;
 

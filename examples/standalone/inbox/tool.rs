@@ -17,7 +17,9 @@ use crate::options::Options;
 
 /// Status 1: something is not there, or failed.
 pub(crate) async fn run(command: InboxCommand) -> ExitCode {
-    let InboxCommand { directory, tool } = command;
+    let InboxCommand {
+        directory, tool, ..
+    } = command;
     let (ask, style) = match request(tool) {
         Ok(Asked::Inbox(ask, style)) => (ask, style),
         Ok(Asked::Salvage(into)) => return salvage(&directory, &into),

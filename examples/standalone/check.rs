@@ -1,0 +1,80 @@
+//! Whether the server could start.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use voipbin_receiver::inbox::DiskInboxErrorKind;
+
+use crate::greeting::{complain, in_full, say};
+use crate::inbox::{holds_inbox, look_into};
+use crate::options::Given;
+use crate::receiver;
+use crate::settings::{InboxChoice, Settings};
+
+/// Prints the settings, and on standard error what is wrong with them. No event is handled or removed.
+pub(crate) async fn check(given: &Given) -> ExitCode {
+    // Whoever reads it may have seen enough.
+    let _ = write!(std::io::stdout().lock(), "{}", given.effective);
+    let problems = problems(&given.options.settings).await;
+    if problems.is_empty() {
+        say("the server could start");
+        return ExitCode::SUCCESS;
+    }
+    for problem in &problems {
+        complain(problem);
+    }
+    ExitCode::from(2)
+}
+
+async fn problems(settings: &Settings) -> Vec<String> {
+    let mut problems = Vec::new();
+    match settings.gate.access(settings.server.listen) {
+        // In memory, for as long as this takes: the one on disk may be a server's that runs.
+        Ok(access) => match receiver::builder(settings, &access)
+            .inbox(settings.inbox.memory())
+            .build()
+        {
+            Ok(_) => {}
+            Err(error) => problems.push(in_full(&error)),
+        },
+        Err(error) => problems.push(in_full(&error)),
+    }
+    if settings.inbox.choice == InboxChoice::Disk {
+        problems.extend(directory(&settings.inbox.directory).await.err());
+    }
+    let listen = settings.server.listen;
+    if listen.port() != 0 && settings.server.metrics_listen == Some(listen) {
+        problems.push(format!(
+            "the webhook and the metrics cannot both have {listen}: give one of them another port"
+        ));
+    }
+    problems
+}
+
+/// Whether the inbox can be used, or could be made.
+async fn directory(directory: &Path) -> Result<(), String> {
+    if holds_inbox(directory) {
+        match look_into(directory) {
+            Ok(inbox) => inbox.closed().await,
+            Err(error) => match error.kind() {
+                DiskInboxErrorKind::Locked { .. } => say(&format!(
+                    "the inbox in {} is in use, as by a server that runs, and was not looked at",
+                    directory.display()
+                )),
+                _ => return Err(in_full(&error)),
+            },
+        }
+        return Ok(());
+    }
+    let there = directory.ancestors().find(|path| path.exists());
+    let there = there.unwrap_or_else(|| Path::new("."));
+    // It has no name, and is gone when this ends.
+    tempfile::tempfile_in(there).map(drop).map_err(|error| {
+        format!(
+            "there can be no inbox in {}, as nothing can be written to {}: {error}",
+            directory.display(),
+            there.display()
+        )
+    })
+}

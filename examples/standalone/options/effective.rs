@@ -1,0 +1,91 @@
+//! The settings as they are, to be shown.
+
+use std::ffi::OsStr;
+use std::fmt;
+
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Args, Command};
+
+use super::file::File;
+use crate::settings::Settings;
+
+/// All settings of the server, as a file would say them, and where each comes from. Without secrets.
+pub(crate) struct Effective(Vec<Setting>);
+
+struct Setting {
+    key: String,
+    /// `None` when nobody has set it and there is no default.
+    values: Option<Vec<String>>,
+    is_list: bool,
+    origin: &'static str,
+}
+
+impl Effective {
+    pub(super) fn of(matches: &ArgMatches, file: Option<&File>) -> Self {
+        let settings = Settings::augment_args(Command::new("settings"));
+        let settings = settings.get_arguments();
+        Self(
+            settings
+                .map(|arg| Setting::of(arg, matches, file))
+                .collect(),
+        )
+    }
+}
+
+impl fmt::Display for Effective {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0
+            .iter()
+            .try_for_each(|setting| match setting.written() {
+                Some(written) => writeln!(f, "{written:<48} # {}", setting.origin),
+                None => writeln!(f, "# {} is not set", setting.key),
+            })
+    }
+}
+
+impl Setting {
+    fn of(arg: &Arg, matches: &ArgMatches, file: Option<&File>) -> Self {
+        let key = arg.get_id().as_str();
+        let shown = |value: &OsStr| match arg.is_hide_env_values_set() {
+            true => "redacted".to_owned(),
+            false => value.to_string_lossy().into_owned(),
+        };
+        let values = matches.get_raw(key);
+        Self {
+            key: key.to_owned(),
+            values: values.map(|values| values.map(shown).collect()),
+            is_list: matches!(arg.get_action(), ArgAction::Append),
+            origin: match matches.value_source(key) {
+                Some(ValueSource::CommandLine) => "flag",
+                Some(ValueSource::EnvVariable) => "environment",
+                _ if file.is_some_and(|file| file.values(key).is_some()) => "file",
+                _ => "default",
+            },
+        }
+    }
+
+    /// A line of TOML.
+    fn written(&self) -> Option<String> {
+        let values: Vec<String> = self
+            .values
+            .as_ref()?
+            .iter()
+            .map(|value| quoted(value))
+            .collect();
+        let values = values.join(", ");
+        Some(match self.is_list {
+            true => format!("{} = [{values}]", self.key),
+            false => format!("{} = {values}", self.key),
+        })
+    }
+}
+
+/// As TOML has it: what is a number or a truth stands bare.
+pub(super) fn quoted(value: &str) -> String {
+    let number = value.parse().map(toml::Value::Integer).ok();
+    let truth = || value.parse().map(toml::Value::Boolean).ok();
+    number
+        .or_else(truth)
+        .unwrap_or_else(|| toml::Value::String(value.to_owned()))
+        .to_string()
+}

@@ -1,0 +1,136 @@
+//! What the program is told: by flags, by the environment, by a file.
+//!
+//! clap knows each setting: its flag, its variable, its default and how its value is written. A file is read
+//! as further flags, one for each key, whose values take the place of the defaults.
+
+mod effective;
+mod file;
+#[cfg(test)]
+mod reference;
+
+use std::path::PathBuf;
+
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+pub(crate) use self::effective::Effective;
+use self::file::{File, FileError, is_readable_by_all};
+use crate::inbox::InboxCommand;
+use crate::settings::Settings;
+
+/// Receives VoIPBIN webhooks and prints one JSON object per handled event on standard output.
+///
+/// Every event is verified, kept once and answered at once; logs go to standard error. Each setting can be
+/// given by a flag, by the environment variable that stands beside it, or in the file of --config, by
+/// the flag's name with _ for -. A flag wins over a variable, and a variable over the file.
+///
+/// Without a secret, on a loopback address, the server makes one for this run and prints a curl
+/// command that sends a signed event.
+#[derive(Parser)]
+#[command(
+    name = "standalone",
+    version,
+    after_help = EXAMPLES,
+    args_conflicts_with_subcommands = true
+)]
+pub(crate) struct Options {
+    /// A TOML file with settings; standalone.example.toml shows all of them
+    #[arg(long, env = "VOIPBIN_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Do not serve: tell whether the server could start, and print every setting and where it comes from
+    ///
+    /// Secrets are read and not shown, certificates and the inbox are looked at, nothing is changed. Exit
+    /// status: 0 when the server could start, 2 when not.
+    #[arg(long)]
+    pub(crate) check: bool,
+
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+/// What is done instead of serving.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    Inbox(InboxCommand),
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  Try it without an account:
+    standalone
+  Receive what a customer's webhook sends, behind a tunnel or a proxy with TLS:
+    VOIPBIN_SECRET=… standalone --listen 127.0.0.1:5000
+  See whether a file with settings is good before a restart:
+    standalone --config /etc/voipbin/standalone.toml --check
+  Follow one type of event:
+    standalone | jq 'select(.event == \"call_hangup\")'
+
+  Serve metrics to a Prometheus on this machine:
+    standalone --metrics-listen 127.0.0.1:9464
+
+  See what the inbox holds, and have it handled again:
+    standalone inbox list --state dead
+    standalone inbox replay --state dead
+
+Each line has: event (null for a custom delivery), resource_id, identity, attempt, possible_repeat,
+replay_of (the id of the event that this is a replay of, or null).
+GET /health/live and /health/ready answer probes.
+The first Ctrl-C or SIGTERM drains for up to --drain, a second one ends at once. SIGHUP has files of
+secrets read again.";
+
+/// What was read.
+pub(crate) struct Given {
+    pub(crate) options: Options,
+    /// All settings of the server, to be shown.
+    pub(crate) effective: Effective,
+    /// The file of `--config`, when there are secrets in it and every user of the machine can read it.
+    exposed: Option<PathBuf>,
+}
+
+impl Given {
+    /// Says which secrets the users of this machine can read.
+    pub(crate) fn warn(&self) {
+        let files = &self.options.settings.gate.secret_files;
+        let files = files.iter().filter(|file| is_readable_by_all(file));
+        for file in self.exposed.iter().chain(files) {
+            tracing::warn!(
+                file = %file.display(),
+                "every user of this machine can read this file and the secrets in it: `chmod o-r` it"
+            );
+        }
+    }
+}
+
+impl Options {
+    /// Reads all that there is. Ends the process for `--help` and for flags and variables that make no
+    /// sense.
+    pub(crate) fn read() -> Result<Given, FileError> {
+        let command = Self::command();
+        let matches = command.clone().get_matches();
+        let Some(path) = config(&matches) else {
+            return Ok(Self::given(&matches, None));
+        };
+        let file = File::read(path)?;
+        let matches = file.defaults(command).get_matches();
+        Ok(Self::given(&matches, Some(file)))
+    }
+
+    fn given(matches: &ArgMatches, file: Option<File>) -> Given {
+        Given {
+            options: Self::from_arg_matches(matches).unwrap_or_else(|error| error.exit()),
+            effective: Effective::of(matches, file.as_ref()),
+            exposed: file.and_then(File::exposed),
+        }
+    }
+}
+
+/// The file that is named, for the server or for its tools.
+fn config(matches: &ArgMatches) -> Option<&PathBuf> {
+    match matches.subcommand() {
+        Some((_, of_tools)) => of_tools.get_one("config"),
+        None => matches.get_one("config"),
+    }
+}

@@ -1,0 +1,83 @@
+use clap::Args;
+use clap::builder::RangedU64ValueParser;
+use voipbin_receiver::{ReceiverBuilder, RetryPolicy};
+
+use super::values::{count, default, time, wait};
+
+/// How handlers run, and when what failed is tried again.
+#[derive(Args)]
+pub(crate) struct HandlerSettings {
+    /// How many handlers may run at once
+    #[arg(
+        long,
+        env = "VOIPBIN_CONCURRENCY",
+        value_name = "N",
+        default_value_t = ReceiverBuilder::DEFAULT_CONCURRENCY,
+        value_parser = count()
+    )]
+    concurrency: usize,
+
+    /// How long one run of a handler may take; for ever without it
+    #[arg(
+        long,
+        env = "VOIPBIN_HANDLER_TIMEOUT",
+        value_name = "TIME",
+        value_parser = wait
+    )]
+    handler_timeout: Option<humantime::Duration>,
+
+    /// How many attempts there are in all before an event is a dead letter
+    #[arg(
+        long,
+        env = "VOIPBIN_ATTEMPTS",
+        value_name = "N",
+        default_value_t = RetryPolicy::DEFAULT_ATTEMPTS,
+        value_parser = RangedU64ValueParser::<u32>::new().range(1..)
+    )]
+    attempts: u32,
+
+    /// The wait before the second attempt; each later one is four times as long
+    #[arg(
+        long,
+        env = "VOIPBIN_RETRY_INITIAL",
+        value_name = "TIME",
+        default_value = default(RetryPolicy::DEFAULT_INITIAL),
+        value_parser = time
+    )]
+    retry_initial: humantime::Duration,
+
+    /// The longest wait between two attempts
+    #[arg(
+        long,
+        env = "VOIPBIN_RETRY_MAX",
+        value_name = "TIME",
+        default_value = default(RetryPolicy::DEFAULT_MAX),
+        value_parser = time
+    )]
+    retry_max: humantime::Duration,
+
+    /// How old an event may be for another attempt
+    #[arg(
+        long,
+        env = "VOIPBIN_RETRY_MAX_AGE",
+        value_name = "TIME",
+        default_value = default(RetryPolicy::DEFAULT_MAX_AGE),
+        value_parser = time
+    )]
+    retry_max_age: humantime::Duration,
+}
+
+impl HandlerSettings {
+    pub(crate) fn apply(&self, builder: ReceiverBuilder) -> ReceiverBuilder {
+        let retry = RetryPolicy::default()
+            .attempts(self.attempts)
+            .initial(*self.retry_initial)
+            .max(*self.retry_max)
+            .max_age(*self.retry_max_age);
+        let builder = builder.concurrency(self.concurrency).retry(retry);
+        match self.handler_timeout {
+            Some(timeout) => builder.timeout(*timeout),
+            None => builder,
+        }
+    }
+}

@@ -1,0 +1,98 @@
+use std::net::SocketAddr;
+
+use clap::Args;
+use voipbin_receiver::mount::Server;
+
+use super::values::{count, default, path, time, wait};
+
+/// Where and how the server listens, and how it ends.
+#[derive(Args)]
+pub(crate) struct ServerSettings {
+    /// The address to listen on; port 0 takes a free one
+    #[arg(
+        long,
+        env = "VOIPBIN_LISTEN",
+        value_name = "ADDR",
+        default_value = "127.0.0.1:5000"
+    )]
+    pub(crate) listen: SocketAddr,
+
+    /// The path of the webhook, exactly as VoIPBIN is given it: a redirect would lose the event
+    #[arg(
+        long,
+        env = "VOIPBIN_PATH",
+        value_name = "PATH",
+        default_value = "/voipbin/webhook",
+        value_parser = path
+    )]
+    pub(crate) path: String,
+
+    /// How many connections there may be; for one more the one that has been idle the longest is closed
+    #[arg(
+        long,
+        env = "VOIPBIN_MAX_CONNECTIONS",
+        value_name = "N",
+        default_value_t = Server::DEFAULT_MAX_CONNECTIONS,
+        value_parser = count()
+    )]
+    max_connections: usize,
+
+    /// How long a connection may wait for its first or its next request; less than 30s costs VoIPBIN
+    /// tries
+    #[arg(
+        long,
+        env = "VOIPBIN_IDLE_TIMEOUT",
+        value_name = "TIME",
+        default_value = default(Server::DEFAULT_IDLE_TIMEOUT),
+        value_parser = wait
+    )]
+    idle_timeout: humantime::Duration,
+
+    /// How long the head of a request may take from its first byte on
+    #[arg(
+        long,
+        env = "VOIPBIN_HEAD_TIMEOUT",
+        value_name = "TIME",
+        default_value = default(Server::DEFAULT_HEAD_TIMEOUT),
+        value_parser = wait
+    )]
+    head_timeout: humantime::Duration,
+
+    /// How long a client may not read of its answer
+    #[arg(
+        long,
+        env = "VOIPBIN_WRITE_TIMEOUT",
+        value_name = "TIME",
+        default_value = default(Server::DEFAULT_WRITE_TIMEOUT),
+        value_parser = wait
+    )]
+    write_timeout: humantime::Duration,
+
+    /// How long handlers and open requests may go on after the first Ctrl-C or SIGTERM
+    #[arg(
+        long,
+        env = "VOIPBIN_DRAIN",
+        value_name = "TIME",
+        default_value = "10s",
+        value_parser = time
+    )]
+    pub(crate) drain: humantime::Duration,
+
+    /// The address for metrics, on which /metrics answers Prometheus; port 0 takes a free one
+    ///
+    /// Without it there are none. It is never the address of the webhook, which others may reach:
+    /// whoever reaches this one can read how much comes in and how it goes.
+    #[arg(long, env = "VOIPBIN_METRICS_LISTEN", value_name = "ADDR")]
+    pub(crate) metrics_listen: Option<SocketAddr>,
+}
+
+impl ServerSettings {
+    /// The server, to be given a listener.
+    pub(crate) fn http(&self) -> Server {
+        Server::new()
+            .max_connections(self.max_connections)
+            .idle_timeout(*self.idle_timeout)
+            .head_timeout(*self.head_timeout)
+            .write_timeout(*self.write_timeout)
+    }
+}
