@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use support::standalone::{Server, paste};
-use support::{PATH, SECRET, call_hangup, within};
+use support::standalone::{Server, paste, within};
+use support::{PATH, SECRET, call_hangup};
 use voipbin_receiver::testing::Signer;
 
 #[tokio::test]

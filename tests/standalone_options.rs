@@ -6,8 +6,8 @@
     reason = "this is test code"
 )]
 
-use support::standalone::{Server, command, refuses};
-use support::{SECRET, call_hangup, within};
+use support::standalone::{Server, command, refuses, within};
+use support::{SECRET, call_hangup};
 use voipbin_receiver::testing::{Sender, connect};
 
 #[tokio::test]

@@ -40,6 +40,9 @@ async fn problems(settings: &Settings) -> Vec<String> {
         },
         Err(error) => problems.push(in_full(&error)),
     }
+    if let Err(error) = settings.server.tls() {
+        problems.push(in_full(&*error));
+    }
     if settings.inbox.choice == InboxChoice::Disk {
         problems.extend(directory(&settings.inbox.directory).await.err());
     }

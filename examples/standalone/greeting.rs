@@ -17,7 +17,11 @@ pub(crate) fn greet(
     address: SocketAddr,
     metrics: Option<SocketAddr>,
 ) {
-    let url = format!("http://{address}{}", settings.server.path);
+    let scheme = match settings.server.tls_key {
+        Some(_) => "https",
+        None => "http",
+    };
+    let url = format!("{scheme}://{address}{}", settings.server.path);
     eprintln!("listening on {url}");
     if let Some(address) = metrics {
         eprintln!("metrics on http://{address}/metrics");

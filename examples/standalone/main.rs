@@ -82,6 +82,7 @@ fn log(options: &Options) {
 
 async fn serve(settings: &Settings) -> Result<ExitCode, Box<dyn Error>> {
     let access = settings.gate.access(settings.server.listen)?;
+    let tls = settings.server.tls()?;
     let listen = settings.server.listen;
     let listener = TcpListener::bind(listen)
         .await
@@ -102,8 +103,8 @@ async fn serve(settings: &Settings) -> Result<ExitCode, Box<dyn Error>> {
     greeting::greet(settings, &access, listener.local_addr()?, metrics);
     // To the very end: the drain is worth watching too.
     let scraped = exporter.map(|exporter| tokio::spawn(exporter.serve(receiver.clone())));
-    let reloaded = tokio::spawn(reload.run(receiver.clone()));
-    let report = server::serve(listener, &settings.server, &receiver, stop).await;
+    let reloaded = tokio::spawn(reload.run(receiver.clone(), tls.clone()));
+    let report = server::serve(listener, &settings.server, tls, &receiver, stop).await;
     reloaded.abort();
     if let Some(scraped) = scraped {
         scraped.abort();

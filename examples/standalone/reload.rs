@@ -5,14 +5,18 @@ use std::io;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use voipbin_receiver::Receiver;
+use voipbin_receiver::mount::Tls;
 
 use crate::greeting::in_full;
+use crate::server::{has_terminal, next};
 
-/// Has files read again: on SIGHUP, which is caught from when this is made, and every so often.
+/// Has files read again: on SIGHUP, which is caught from when this is made, and every so often. In a
+/// terminal SIGHUP is the end.
 pub(crate) struct Reload {
-    hangup: Signal,
+    hangup: Option<Signal>,
     ticks: Option<Interval>,
 }
 
@@ -24,22 +28,35 @@ impl Reload {
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             ticks
         });
-        let hangup = signal(SignalKind::hangup())?;
-        Ok(Self { hangup, ticks })
+        let hangup = (!has_terminal()).then(|| signal(SignalKind::hangup()));
+        Ok(Self {
+            hangup: hangup.transpose()?,
+            ticks,
+        })
     }
 
     /// For as long as it is polled.
-    pub(crate) async fn run(mut self, receiver: Receiver) {
+    pub(crate) async fn run(mut self, receiver: Receiver, tls: Option<Tls>) {
         let secrets = receiver.secrets();
         loop {
             let asked = self.next().await;
-            match secrets.refresh().await {
-                Ok(()) if asked => tracing::info!("files of secrets were read again"),
-                Ok(()) => {}
-                Err(error) => tracing::warn!(
+            if let Err(error) = secrets.refresh().await {
+                tracing::warn!(
                     error = in_full(&error),
                     "a file of secrets could not be read again: what it said before counts"
-                ),
+                );
+            }
+            if let Some(tls) = tls.clone() {
+                let read = spawn_blocking(move || tls.reload()).await;
+                if let Ok(Err(error)) = read {
+                    tracing::warn!(
+                        error = in_full(&error),
+                        "the certificate could not be read again: the one before stays in use"
+                    );
+                }
+            }
+            if asked {
+                tracing::info!("files of secrets and certificates were read again");
             }
         }
     }
@@ -53,7 +70,7 @@ impl Reload {
             }
         };
         tokio::select! {
-            _ = self.hangup.recv() => true,
+            () = next(self.hangup.as_mut()) => true,
             () = tick => false,
         }
     }

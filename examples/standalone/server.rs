@@ -1,5 +1,6 @@
 use std::convert::Infallible;
-use std::io;
+use std::future::pending;
+use std::io::{self, IsTerminal};
 use std::pin::pin;
 use std::time::Duration;
 
@@ -12,23 +13,27 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tower::ServiceExt;
+use voipbin_receiver::mount::Tls;
 use voipbin_receiver::{Receiver, ResponseBody, ShutdownReport};
 
 use crate::settings::ServerSettings;
 
-/// Ctrl-C and SIGTERM, caught from when this is made.
+/// Ctrl-C and SIGTERM, caught from when this is made, and SIGHUP where it says that a terminal was closed.
 pub(crate) struct Stop {
     interrupt: Signal,
     terminate: Signal,
+    hangup: Option<Signal>,
 }
 
 impl Stop {
     pub(crate) fn new() -> io::Result<Self> {
         let interrupt = signal(SignalKind::interrupt())?;
         let terminate = signal(SignalKind::terminate())?;
+        let hangup = has_terminal().then(|| signal(SignalKind::hangup()));
         Ok(Self {
             interrupt,
             terminate,
+            hangup: hangup.transpose()?,
         })
     }
 
@@ -37,8 +42,23 @@ impl Stop {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
+            () = next(self.hangup.as_mut()) => {}
         }
     }
+}
+
+/// Waits for ever where the signal is not caught.
+pub(crate) async fn next(signal: Option<&mut Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => pending().await,
+    }
+}
+
+/// Whether a person sits in front of it: then a hangup says that they have left. Elsewhere it has files read
+/// again, as with other servers.
+pub(crate) fn has_terminal() -> bool {
+    io::stdin().is_terminal() || io::stdout().is_terminal() || io::stderr().is_terminal()
 }
 
 /// Serves the receiver at one path, and its health, until Ctrl-C or SIGTERM, then drains. A second signal
@@ -46,6 +66,7 @@ impl Stop {
 pub(crate) async fn serve(
     listener: TcpListener,
     settings: &ServerSettings,
+    tls: Option<Tls>,
     receiver: &Receiver,
     mut stop: Stop,
 ) -> ShutdownReport {
@@ -53,7 +74,7 @@ pub(crate) async fn serve(
     let (path, routed) = (settings.path.clone(), receiver.clone());
     let route = tower::service_fn(move |request| route(path.clone(), routed.clone(), request));
     let (close, closed) = oneshot::channel::<()>();
-    let server = settings.http();
+    let server = settings.http(tls);
     let mut served = pin!(server.serve(listener, route, async {
         let _ = closed.await;
     }));

@@ -1,6 +1,6 @@
 //! `--check`.
 
-use support::within;
+use support::standalone::within;
 use support::{SECRET, call_hangup};
 
 use crate::place::Place;

@@ -10,8 +10,9 @@ mod checking;
 mod place;
 mod reloading;
 mod serving;
+mod tls;
 
-use support::within;
+use support::standalone::within;
 
 use crate::place::Place;
 

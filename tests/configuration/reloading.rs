@@ -1,6 +1,6 @@
 //! What changes while the server runs.
 
-use support::within;
+use support::standalone::{Server, command, within};
 use support::{SECRET, call_hangup};
 
 use crate::place::Place;
@@ -94,6 +94,27 @@ async fn a_hangup_does_not_end_a_server_without_files() {
             200
         );
         assert_eq!(server.stop().await.status.code(), Some(0));
+    })
+    .await;
+}
+
+/// A server that nobody sees any more would go on with its output gone, and keep the port.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_hangup_ends_a_server_in_a_terminal() {
+    use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
+
+    within(async {
+        let place = Place::with("listen = \"127.0.0.1:0\"");
+        let open = OpenptFlags::RDWR | OpenptFlags::NOCTTY;
+        let screen = openpt(open).unwrap();
+        unlockpt(&screen).unwrap();
+        let terminal = ioctl_tiocgptpeer(&screen, open).unwrap();
+        let settings = place.settings();
+        let mut command = command(place.path(), &["--config", &settings], &[]);
+        command.stdin(terminal);
+        let server = Server::run(command).await;
+        assert_eq!(server.stop_with("HUP").await.status.code(), Some(0));
     })
     .await;
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use support::standalone::{Server, command, paste};
-use support::{SECRET, call_hangup, within};
+use support::standalone::{Server, command, paste, within};
+use support::{SECRET, call_hangup};
 
 use crate::place::Place;
 

@@ -5,8 +5,8 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
 
 use serde_json::Value;
-use support::standalone::{Server, command};
-use support::{SECRET, call_hangup, within};
+use support::standalone::{Server, command, within};
+use support::{SECRET, call_hangup};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use voipbin_receiver::inbox::DiskInbox;

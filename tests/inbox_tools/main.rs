@@ -10,7 +10,7 @@ mod beside_a_server;
 mod offline;
 mod seed;
 
-use support::within;
+use support::standalone::within;
 
 use crate::seed::Place;
 

@@ -3,8 +3,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use support::standalone::{Server, command};
-use support::within;
+use support::standalone::{Server, command, within};
 
 use crate::seed::{
     CREDENTIAL, DEAD, DEAD_CREDENTIAL, DEAD_CUSTOM, DONE, INTERRUPTED, ODD, PENDING, PHONE, Place,

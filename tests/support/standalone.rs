@@ -43,6 +43,12 @@ pub fn program() -> &'static Path {
     &PROGRAM
 }
 
+/// As [`within`](crate::within), for a test of the program: what it takes to build that does not count.
+pub async fn within<F: Future>(test: F) -> F::Output {
+    program();
+    crate::within(test).await
+}
+
 /// In this directory, with an environment of its own: whatever the tests run in does not matter.
 pub fn command(directory: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Command {
     let mut command = Command::new(program());
@@ -141,12 +147,8 @@ impl Server {
                 break url.to_owned();
             }
         };
-        let address = url["http://".len()..]
-            .split('/')
-            .next()
-            .unwrap()
-            .parse()
-            .unwrap();
+        let (_, behind) = url.split_once("://").unwrap();
+        let address = behind.split('/').next().unwrap().parse().unwrap();
         Self {
             child,
             stdout,

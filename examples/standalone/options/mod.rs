@@ -79,7 +79,7 @@ Each line has: event (null for a custom delivery), resource_id, identity, attemp
 replay_of (the id of the event that this is a replay of, or null).
 GET /health/live and /health/ready answer probes.
 The first Ctrl-C or SIGTERM drains for up to --drain, a second one ends at once. SIGHUP has files of
-secrets read again.";
+secrets and certificates read again; in a terminal it is the end, as SIGTERM.";
 
 /// What was read.
 pub(crate) struct Given {
@@ -91,14 +91,16 @@ pub(crate) struct Given {
 }
 
 impl Given {
-    /// Says which secrets the users of this machine can read.
+    /// Says which secrets and keys the users of this machine can read.
     pub(crate) fn warn(&self) {
-        let files = &self.options.settings.gate.secret_files;
-        let files = files.iter().filter(|file| is_readable_by_all(file));
+        let settings = &self.options.settings;
+        let files = settings.gate.secret_files.iter();
+        let files = files.chain(&settings.server.tls_key);
+        let files = files.filter(|file| is_readable_by_all(file));
         for file in self.exposed.iter().chain(files) {
             tracing::warn!(
                 file = %file.display(),
-                "every user of this machine can read this file and the secrets in it: `chmod o-r` it"
+                "every user of this machine can read this file, in which is a secret or a key: `chmod o-r` it"
             );
         }
     }

@@ -39,7 +39,7 @@ pub(crate) struct GateSettings {
     )]
     pub(crate) secret_files: Vec<PathBuf>,
 
-    /// How often files of secrets are read again, besides on SIGHUP; 0s is never
+    /// How often files of secrets and certificates are read again, besides on SIGHUP; 0s is never
     #[arg(
         long,
         env = "VOIPBIN_RELOAD_INTERVAL",

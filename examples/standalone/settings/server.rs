@@ -1,7 +1,9 @@
+use std::error::Error;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::Args;
-use voipbin_receiver::mount::Server;
+use voipbin_receiver::mount::{Server, Tls};
 
 use super::values::{count, default, path, time, wait};
 
@@ -27,6 +29,16 @@ pub(crate) struct ServerSettings {
     )]
     pub(crate) path: String,
 
+    /// The file of the certificate for TLS and of its issuers' ones, in PEM; plain HTTP without it
+    ///
+    /// It is read again on SIGHUP and every --reload-interval. Over TLS the server speaks HTTP/2 as well.
+    #[arg(long, env = "VOIPBIN_TLS_CERT", value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+
+    /// The file of the certificate's private key, in PEM
+    #[arg(long, env = "VOIPBIN_TLS_KEY", value_name = "FILE")]
+    pub(crate) tls_key: Option<PathBuf>,
+
     /// How many connections there may be; for one more the one that has been idle the longest is closed
     #[arg(
         long,
@@ -36,6 +48,16 @@ pub(crate) struct ServerSettings {
         value_parser = count()
     )]
     max_connections: usize,
+
+    /// How long the handshake of TLS may take
+    #[arg(
+        long,
+        env = "VOIPBIN_HANDSHAKE_TIMEOUT",
+        value_name = "TIME",
+        default_value = default(Server::DEFAULT_HANDSHAKE_TIMEOUT),
+        value_parser = wait
+    )]
+    handshake_timeout: humantime::Duration,
 
     /// How long a connection may wait for its first or its next request; less than 30s costs VoIPBIN
     /// tries
@@ -87,9 +109,23 @@ pub(crate) struct ServerSettings {
 }
 
 impl ServerSettings {
+    /// The certificate, if there is one.
+    pub(crate) fn tls(&self) -> Result<Option<Tls>, Box<dyn Error>> {
+        match (&self.tls_cert, &self.tls_key) {
+            (None, None) => Ok(None),
+            (Some(certificate), Some(key)) => Ok(Some(Tls::from_pem_files(certificate, key)?)),
+            _ => Err("a certificate and its key belong together: give tls_cert and tls_key, or none of them".into()),
+        }
+    }
+
     /// The server, to be given a listener.
-    pub(crate) fn http(&self) -> Server {
-        Server::new()
+    pub(crate) fn http(&self, tls: Option<Tls>) -> Server {
+        let server = match tls {
+            Some(tls) => Server::new().tls(tls),
+            None => Server::new(),
+        };
+        server
+            .handshake_timeout(*self.handshake_timeout)
             .max_connections(self.max_connections)
             .idle_timeout(*self.idle_timeout)
             .head_timeout(*self.head_timeout)

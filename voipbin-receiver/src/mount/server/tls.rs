@@ -163,6 +163,9 @@ impl Server {
         self
     }
 
+    /// The default of [`handshake_timeout`](Self::handshake_timeout): 10 seconds.
+    pub const DEFAULT_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
     /// How long the handshake of TLS may take, from the connection on. The default is 10 seconds, which is
     /// for how long VoIPBIN waits for it.
     pub const fn handshake_timeout(mut self, timeout: Duration) -> Self {
@@ -182,7 +185,7 @@ impl Transport {
     pub(super) const fn plain() -> Self {
         Self {
             tls: None,
-            handshake: Duration::from_secs(10),
+            handshake: Server::DEFAULT_HANDSHAKE_TIMEOUT,
         }
     }
 
