@@ -1,6 +1,6 @@
 use std::convert::Infallible;
 use std::error::Error;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -43,8 +44,23 @@ struct State {
     head: bool,
     /// Since when it has been without a request, or the next head has been coming.
     since: Instant,
+    /// Since when the body of a request has been awaited, in HTTP/1.1.
+    body: Option<Instant>,
+    /// Whether more of it is awaited now.
+    awaited: bool,
     /// Since when it is to close.
     closing: Option<Instant>,
+    /// Whether that is to be at once.
+    at_once: bool,
+}
+
+/// For what a connection is waiting.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Waiting {
+    /// For a request.
+    Idle { since: Instant },
+    /// For the rest of one.
+    Slow { since: Instant },
 }
 
 impl Default for Conn {
@@ -54,7 +70,10 @@ impl Default for Conn {
                 requests: 0,
                 head: false,
                 since: Instant::now(),
+                body: None,
+                awaited: false,
                 closing: None,
+                at_once: false,
             }),
             closing: Notify::new(),
         }
@@ -68,14 +87,26 @@ impl Conn {
         self.closing.notify_one();
     }
 
+    /// Has it closed, whatever it is doing.
+    pub(super) fn close_at_once(&self) {
+        self.state().at_once = true;
+        self.close();
+    }
+
     /// Ends when it is to close; for one caller.
     pub(super) async fn closing(&self) {
         self.closing.notified().await;
     }
 
-    pub(super) fn idle_since(&self) -> Option<Instant> {
+    /// `None` when it is its client that waits.
+    pub(super) fn waiting(&self) -> Option<Waiting> {
         let state = *self.state();
-        state.is_idle().then_some(state.since)
+        match state.body {
+            Some(since) if state.awaited => Some(Waiting::Slow { since }),
+            _ if state.requests > 0 => None,
+            _ if state.head => Some(Waiting::Slow { since: state.since }),
+            _ => Some(Waiting::Idle { since: state.since }),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -98,6 +129,23 @@ impl State {
             Some(closing) => self.since.max(closing).checked_add(times.head),
         }
     }
+
+    /// Bytes have come, with or without frames in between.
+    fn comes(&mut self, heads: bool) {
+        self.awaited = false;
+        if heads && self.is_idle() {
+            self.head = true;
+            self.since = Instant::now();
+        }
+    }
+
+    /// Nothing has come.
+    fn waits(&mut self, heads: bool) {
+        if heads && self.requests > 0 {
+            self.awaited = true;
+            self.body.get_or_insert_with(Instant::now);
+        }
+    }
 }
 
 /// For as long as it lives, a connection is in a request.
@@ -118,6 +166,8 @@ impl Drop for InRequest {
         let mut state = self.0.state();
         state.requests = state.requests.saturating_sub(1);
         state.since = Instant::now();
+        state.body = None;
+        state.awaited = false;
     }
 }
 
@@ -172,11 +222,15 @@ where
 /// Serves a connection to its end.
 pub(super) async fn drive(served: impl GracefulConnection<Error = hyper::Error>, conn: &Conn) {
     let mut served = pin!(served);
-    let ended = tokio::select! {
-        ended = served.as_mut() => ended,
-        () = conn.closing() => {
-            served.as_mut().graceful_shutdown();
-            served.await
+    let ended = loop {
+        tokio::select! {
+            ended = served.as_mut() => break ended,
+            () = conn.closing() => served.as_mut().graceful_shutdown(),
+        }
+        if conn.state().at_once {
+            // HTTP/2 has a word for it.
+            let _ = served.now_or_never();
+            return;
         }
     };
     if let Err(error) = ended {
@@ -192,6 +246,8 @@ pub(super) struct Guarded<I> {
     /// Whether what comes between two requests begins a head, which has a time of its own then. It does
     /// unless the protocol has other frames.
     pub(super) heads: bool,
+    /// What has been read ahead.
+    first: Option<u8>,
     read: Alarm,
     write: Alarm,
     /// Since when the client has not read.
@@ -205,10 +261,27 @@ impl<I> Guarded<I> {
             times,
             conn: Arc::clone(conn),
             heads: true,
+            first: None,
             read: Alarm::default(),
             write: Alarm::default(),
             stuck: None,
         }
+    }
+}
+
+impl<I: AsyncRead + Unpin> Guarded<I> {
+    /// Waits for the first byte, which is read again; false when none comes.
+    pub(super) async fn begins(&mut self) -> bool {
+        let conn = Arc::clone(&self.conn);
+        let mut byte = [0];
+        let mut buf = ReadBuf::new(&mut byte);
+        tokio::select! {
+            read = poll_fn(|cx| Pin::new(&mut *self).poll_read(cx, &mut buf)) => {
+                self.first = read.ok().and_then(|()| buf.filled().first().copied());
+            }
+            () = conn.closing() => {}
+        }
+        self.first.is_some()
     }
 }
 
@@ -218,16 +291,20 @@ impl<I: AsyncRead + Unpin> AsyncRead for Guarded<I> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if let Some(first) = self.first.take_if(|_| buf.remaining() > 0) {
+            buf.put_slice(&[first]);
+            return Poll::Ready(Ok(()));
+        }
         let before = buf.filled().len();
         let read = Pin::new(&mut self.io).poll_read(cx, buf);
         let mut state = self.conn.state();
         if read.is_ready() {
-            if self.heads && buf.filled().len() > before && state.is_idle() {
-                state.head = true;
-                state.since = Instant::now();
+            if buf.filled().len() > before {
+                state.comes(self.heads);
             }
             return read;
         }
+        state.waits(self.heads);
         let now = *state;
         drop(state);
         let over = now.over(self.times);

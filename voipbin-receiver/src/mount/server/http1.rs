@@ -16,11 +16,16 @@ pub(super) async fn serve(
     times: Times,
     conn: Arc<Conn>,
 ) {
+    let mut io = Guarded::new(io, times, &conn);
+    // Until something comes it does without hyper and its buffers.
+    if !io.begins().await {
+        return;
+    }
     let mut http = http1::Builder::new();
     // Its own time for heads also runs between two requests. A client that has closed its side may still read.
     http.header_read_timeout(None)
         .half_close(true)
         .max_buf_size(BUFFER);
-    let io = TokioIo::new(Guarded::new(io, times, &conn));
-    drive(http.serve_connection(io, service), &conn).await;
+    let served = http.serve_connection(TokioIo::new(io), service);
+    Box::pin(drive(served, &conn)).await;
 }

@@ -31,7 +31,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{Id, JoinSet};
 use tower_service::Service;
 
-use self::connection::{BoxError, Conn, Times, answers};
+use self::connection::{BoxError, Conn, Times, Waiting, answers};
 use self::tls::Transport;
 #[cfg(feature = "tls")]
 pub use self::{
@@ -42,6 +42,9 @@ pub use self::{
 /// After a failed accept, such as for want of file descriptors: time for others to close theirs.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// A request comes in one piece or two. One that takes longer is the first to go when there is no room.
+const SLOW: Duration = Duration::from_secs(1);
+
 /// What a connection is told that there is no room for.
 const NO_ROOM: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
@@ -50,8 +53,8 @@ const NO_ROOM: &[u8] =
 ///
 /// VoIPBIN's sender speaks HTTP/1.1 alone. It opens as many connections as it has events, and keeps idle
 /// ones for 30 seconds; one that the server closes first can cost it one of its three tries. So idle
-/// connections are kept for longer than that, and where there are too many it is the one that has been
-/// idle the longest that goes.
+/// connections are kept for longer than that, and where there are too many it is a client that is slow with
+/// its request that goes, or else the one that has been idle the longest.
 ///
 /// With the feature `tls` it speaks TLS, with a certificate that can change while it runs: `Server::tls`.
 /// With the feature `http2` it also speaks HTTP/2 there, to a proxy or client that offers it. Without TLS
@@ -158,8 +161,10 @@ impl Server {
 
     /// How many connections there may be. The default is 512; each takes a file descriptor.
     ///
-    /// For one more, the one that has been idle the longest is closed. When all of them are in a request,
-    /// the new one is answered 503, or closed where it would speak TLS, so that VoIPBIN tries again.
+    /// For one more, one is closed: of those that wait for the rest of a request for more than a second the
+    /// slowest, or else the one that has been waiting for its client the longest, most often for a request.
+    /// When all of them are being answered, the new one gets a 503, or is closed where it would speak TLS, so
+    /// that VoIPBIN tries again. In HTTP/2 no connection with a request counts as slow.
     pub const fn max_connections(mut self, connections: usize) -> Self {
         self.connections = connections;
         self
@@ -199,7 +204,7 @@ impl Server {
                 () = open.reap() => continue,
                 accepted = accept(&listener) => accepted,
             };
-            if open.connections.len() >= self.connections && !open.close_the_longest_idle() {
+            if open.connections.len() >= self.connections && !open.make_room() {
                 self.refuse(stream);
                 continue;
             }
@@ -252,12 +257,19 @@ impl Open {
         }
     }
 
-    fn close_the_longest_idle(&mut self) -> bool {
-        let idle = self.connections.iter();
-        let idle = idle.filter_map(|(id, conn)| Some((conn.idle_since()?, *id)));
-        let longest = idle.min_by_key(|(since, _)| *since);
+    /// Closes a connection whose client has been slow with a request for long, or else the one that has been
+    /// waiting for its client the longest; false when it is all clients that wait.
+    fn make_room(&mut self) -> bool {
+        let waiting = self.connections.iter().filter_map(|(id, conn)| {
+            let (slow, since) = match conn.waiting()? {
+                Waiting::Idle { since } => (false, since),
+                Waiting::Slow { since } => (since.elapsed() >= SLOW, since),
+            };
+            Some(((!slow, since), *id))
+        });
+        let longest = waiting.min_by_key(|(rank, _)| *rank);
         let conn = longest.and_then(|(_, id)| self.connections.remove(&id));
-        conn.map(|conn| conn.close()).is_some()
+        conn.map(|conn| conn.close_at_once()).is_some()
     }
 }
 

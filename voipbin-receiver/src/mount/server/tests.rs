@@ -16,11 +16,21 @@ pub(super) const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHO
 
 /// Answers each request with this body, once its own has come.
 #[derive(Clone)]
-pub(super) struct Answers(Bytes);
+pub(super) struct Answers(Option<Bytes>);
 
 impl Answers {
     pub(super) fn new(body: &'static [u8]) -> Self {
-        Self(Bytes::from_static(body))
+        Self(Some(Bytes::from_static(body)))
+    }
+
+    fn never() -> Self {
+        Self(None)
+    }
+}
+
+impl Conn {
+    pub(super) fn is_idle(&self) -> bool {
+        matches!(self.waiting(), Some(Waiting::Idle { .. }))
     }
 }
 
@@ -40,7 +50,10 @@ impl Service<Request<Incoming>> for Answers {
         let answer = self.0.clone();
         Box::pin(async move {
             let _ = request.into_body().collect().await;
-            Ok(Response::new(Full::new(answer)))
+            match answer {
+                Some(answer) => Ok(Response::new(Full::new(answer))),
+                None => std::future::pending().await,
+            }
         })
     }
 }
@@ -53,9 +66,13 @@ struct Client {
 
 impl Client {
     fn connect(answer: &'static [u8]) -> Self {
+        Self::to(Answers::new(answer))
+    }
+
+    fn to(service: Answers) -> Self {
         let (stream, io) = tokio::io::duplex(1024);
         let conn = Arc::new(Conn::default());
-        let service = answers(Answers::new(answer), PEER, &conn);
+        let service = answers(service, PEER, &conn);
         let served = http1::serve(io, service, Server::new().times, Arc::clone(&conn));
         Self {
             stream,
@@ -144,7 +161,7 @@ async fn a_client_that_does_not_read_its_answer_is_left() {
 async fn a_connection_that_is_told_to_close_does_so_at_once_when_it_is_idle() {
     let mut client = Client::connect(b"ok");
     client.exchange().await;
-    assert!(client.conn.idle_since().is_some());
+    assert!(client.conn.is_idle());
     client.conn.close();
     assert_eq!(client.closed().await, (Duration::ZERO, Vec::new()));
 }
@@ -162,7 +179,7 @@ async fn a_connection_that_is_told_to_close_in_a_request_answers_first() {
     let mut client = Client::connect(b"ok");
     let (last, all_but_last) = REQUEST.split_last().unwrap();
     client.stream.write_all(all_but_last).await.unwrap();
-    while client.conn.idle_since().is_some() {
+    while client.conn.is_idle() {
         tokio::task::yield_now().await;
     }
     client.conn.close();
@@ -171,4 +188,75 @@ async fn a_connection_that_is_told_to_close_in_a_request_answers_first() {
     let (after, answer) = client.closed().await;
     assert_eq!(after, Duration::ZERO);
     assert!(answer.ends_with(b"\r\n\r\nok"));
+}
+
+/// Sends all of a request but the last byte, and lets it be read.
+async fn almost(client: &mut Client) {
+    let (_, all_but_last) = REQUEST.split_last().unwrap();
+    client.stream.write_all(all_but_last).await.unwrap();
+    while !matches!(client.conn.waiting(), Some(Waiting::Slow { .. })) {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// All of them on one server that has no room for others.
+fn full(clients: &[&Client]) -> Open {
+    let mut open = Open::default();
+    for client in clients {
+        let task = open.tasks.spawn(async {});
+        open.connections.insert(task.id(), Arc::clone(&client.conn));
+    }
+    open
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_slow_with_its_head_gives_way_before_an_idle_one() {
+    let idle = Client::connect(b"ok");
+    let mut slow = Client::connect(b"ok");
+    slow.stream.write_all(b"POST / HT").await.unwrap();
+    tokio::time::sleep(seconds(1)).await;
+    assert!(full(&[&idle, &slow]).make_room());
+    assert_eq!(slow.closed().await, (Duration::ZERO, Vec::new()));
+    assert!(!idle.served.is_finished());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_slow_with_its_body_gives_way_however_it_comes() {
+    let idle = Client::connect(b"ok");
+    let mut slow = Client::connect(b"ok");
+    let head = b"POST / HTTP/1.1\r\ncontent-length: 1000\r\n\r\n";
+    slow.stream.write_all(head).await.unwrap();
+    for byte in b"{}" {
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        slow.stream.write_all(&[*byte]).await.unwrap();
+    }
+    tokio::task::yield_now().await;
+    assert!(full(&[&idle, &slow]).make_room());
+    assert_eq!(slow.closed().await, (Duration::ZERO, Vec::new()));
+    assert!(!idle.served.is_finished());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_has_waited_for_longer_gives_way_before_one_that_has_just_begun_its_request() {
+    let mut idle = Client::connect(b"ok");
+    idle.exchange().await;
+    advance(Duration::from_millis(10)).await;
+    let mut begun = Client::connect(b"ok");
+    almost(&mut begun).await;
+    let mut open = full(&[&idle, &begun]);
+    assert!(open.make_room());
+    assert_eq!(idle.closed().await, (Duration::ZERO, Vec::new()));
+    assert!(!begun.served.is_finished());
+    // When there is nobody else.
+    assert!(open.make_room());
+    assert_eq!(begun.closed().await, (Duration::ZERO, Vec::new()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_waits_for_its_answer_gives_way_to_nobody() {
+    let mut client = Client::to(Answers::never());
+    client.stream.write_all(REQUEST).await.unwrap();
+    tokio::time::sleep(seconds(100)).await;
+    assert_eq!(client.conn.waiting(), None);
+    assert!(!full(&[&client]).make_room());
 }

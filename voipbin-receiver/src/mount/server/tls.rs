@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
@@ -193,7 +194,7 @@ impl Transport {
         self.tls.is_none()
     }
 
-    /// Serves one connection to its end, which counts as idle until the handshake is over.
+    /// Serves one connection to its end.
     pub(super) async fn serve(
         self,
         stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
@@ -201,20 +202,37 @@ impl Transport {
         times: Times,
         conn: Arc<Conn>,
     ) {
-        let Some(tls) = self.tls else {
-            return http1::serve(stream, service, times, conn).await;
-        };
-        let handshake = TlsAcceptor::from(tls.0.current.load_full()).accept(stream);
-        let accepted = tokio::select! {
-            accepted = tokio::time::timeout(self.handshake, handshake) => accepted,
-            () = conn.closing() => return,
-        };
-        let stream = match accepted {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return tracing::debug!(%error, "a handshake failed"),
-            Err(_) => return tracing::debug!("a handshake took too long"),
-        };
-        let protocol = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
-        http2::serve(protocol.as_deref(), stream, service, times, conn).await;
+        match self.tls {
+            None => http1::serve(stream, service, times, conn).await,
+            // It takes more room, which connections without it do not have to have.
+            Some(tls) => {
+                let served = secure(tls, self.handshake, stream, service, times, conn);
+                Box::pin(served).await;
+            }
+        }
+    }
+}
+
+/// Shakes hands, which is idleness to the server, and serves the connection to its end.
+async fn secure(
+    tls: Tls,
+    time: Duration,
+    stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
+    service: impl Answers,
+    times: Times,
+    conn: Arc<Conn>,
+) {
+    let handshake = TlsAcceptor::from(tls.0.current.load_full()).accept(stream);
+    let accepted = tokio::select! {
+        accepted = timeout(time, handshake) => accepted,
+        () = conn.closing() => return,
+    };
+    match accepted {
+        Ok(Ok(stream)) => {
+            let protocol = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
+            http2::serve(protocol.as_deref(), stream, service, times, conn).await;
+        }
+        Ok(Err(error)) => tracing::debug!(%error, "a handshake failed"),
+        Err(_) => tracing::debug!("a handshake took too long"),
     }
 }
