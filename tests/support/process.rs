@@ -84,15 +84,31 @@ fn fields(process: u32) -> Option<Vec<String>> {
     Some(fields.split_whitespace().map(str::to_owned).collect())
 }
 
-/// Lets this process have as many files and sockets as it may at most, where the system has two limits.
-pub fn may_open_many() {
+/// Lets this process have as many files and sockets as it may at most, where the system has two limits: how
+/// many, where there is a limit.
+pub fn may_open_many() -> Option<u64> {
     #[cfg(target_os = "linux")]
     {
         use rustix::process::{Resource, getrlimit, setrlimit};
         let mut limit = getrlimit(Resource::Nofile);
         limit.current = limit.maximum;
         setrlimit(Resource::Nofile, limit).unwrap();
+        limit.maximum
     }
+    #[cfg(not(target_os = "linux"))]
+    None
+}
+
+/// As many of these connections as this process may have beside its other files. Says aloud when it is not
+/// all of them.
+pub fn room_for(connections: u64) -> u64 {
+    const OTHERS: u64 = 200;
+    let files = may_open_many().unwrap_or(u64::MAX);
+    let room = files.saturating_sub(OTHERS).min(connections);
+    if room < connections {
+        eprintln!("\n!!! {room} CONNECTIONS, NOT {connections}: no more open files are allowed here.\n");
+    }
+    room
 }
 
 fn number_in(path: &str, name: &str) -> Option<u64> {
