@@ -1,11 +1,12 @@
 //! Has receivers do everything that there is a metric for.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::stream;
-use http::Request;
+use futures_util::{poll, stream};
+use http::{HeaderValue, Request};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use metrics_exporter_prometheus::{
@@ -16,14 +17,15 @@ use support::{
     unsigned,
 };
 use tokio::runtime::Handle;
+use tower::ServiceExt;
 use voipbin_receiver::catalog::{Any, Custom};
 use voipbin_receiver::events::{CallHangup, CallProgressing};
+use voipbin_receiver::gate::{PeerAddr, Rate, Secret};
 use voipbin_receiver::handler::HandlerName;
 use voipbin_receiver::inbox::{Entry, MemoryInbox, RecordFilter, RecordState, Taken};
 use voipbin_receiver::observe::Metrics;
 use voipbin_receiver::observe::metrics::{METRICS, MetricKind};
-use voipbin_receiver::testing::TokioClock;
-use voipbin_receiver::testing::delivery;
+use voipbin_receiver::testing::{Signer, TokioClock, delivery};
 use voipbin_receiver::{
     Context, Delivery, HandlerError, Receiver, ReceiverBuilder, Registration, RetryPolicy,
 };
@@ -149,6 +151,67 @@ pub(crate) async fn answers(exporter: &Exporter) {
     assert!(receiver.shutdown(HOUR).await.is_drained());
 }
 
+/// Every refusal of the gate but for a signature.
+pub(crate) async fn gate(exporter: &Exporter) {
+    let here = || {
+        let handler = Registration::new(CallHangup, || async {}).name("runs");
+        here(exporter).handlers([handler])
+    };
+    let from = |peer: &str, id: u32| {
+        let mut request = signed(call_hangup(id));
+        let peer = SocketAddr::new(peer.parse().unwrap(), 4711);
+        request.extensions_mut().insert(PeerAddr(peer));
+        request
+    };
+    let receiver = here()
+        .allow_sources(["203.0.113.0/24"])
+        .source_rate_limit(Rate::per_minute(1))
+        .rate_limit(Rate::per_minute(2))
+        .build()
+        .unwrap();
+    let service = receiver.service();
+    assert_eq!(deliver(&service, call_hangup(1)).await.status(), 503);
+    for (id, (peer, status)) in (2..).zip([
+        ("198.51.100.1", 403),
+        ("203.0.113.1", 200),
+        ("203.0.113.1", 503),
+        ("203.0.113.2", 200),
+        ("203.0.113.3", 503),
+    ]) {
+        assert_eq!(
+            send(&service, from(peer, id)).await.status(),
+            status,
+            "{peer}"
+        );
+    }
+    receiver.record_gauges();
+
+    let receiver = here()
+        .in_flight_limit(1)
+        .header_count_limit(6)
+        .max_event_age(HOUR)
+        .secret_source(|| async { Ok(Vec::<Secret>::new()) })
+        .build()
+        .unwrap();
+    let service = receiver.service();
+    let reading = Request::post(PATH).body(Frames::hanging(["{"])).unwrap();
+    let mut reading = Box::pin(service.clone().oneshot(reading));
+    assert!(poll!(&mut reading).is_pending());
+    assert_eq!(deliver(&service, call_hangup(1)).await.code(), "too_busy");
+    drop(reading);
+    let mut long = signed(call_hangup(1));
+    for _ in 0..6 {
+        let header = HeaderValue::from_static("1");
+        long.headers_mut().append("x-more", header);
+    }
+    assert_eq!(send(&service, long).await.status(), 431);
+    let other = Signer::new("another secret of somebody's");
+    let other = other.request(PATH.parse().unwrap(), call_hangup(1));
+    assert_eq!(send(&service, other).await.status(), 503);
+    let old = call("call_hangup", "1", 9).replace("2026", "1970");
+    assert_eq!(deliver(&service, old).await.status(), 403);
+}
+
 /// Every end of a run, and everything that follows it.
 pub(crate) async fn runs(exporter: &Exporter) {
     let once = |context: Context| async move {
@@ -232,6 +295,7 @@ pub(crate) async fn everything() -> Exposition {
 pub(crate) async fn rendered() -> String {
     let exporter = Exporter::new();
     answers(&exporter).await;
+    gate(&exporter).await;
     runs(&exporter).await;
     let receiver = here(&exporter)
         .handlers([Registration::new(Any, Valve::new()).name("runs")])

@@ -1,15 +1,18 @@
 //! What is emitted, beside the table.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
-use support::{PreparedInbox, Valve, builder, call_hangup, deliver, within};
+use support::{ManualClock, PreparedInbox, Valve, builder, call_hangup, deliver, send, within};
 use voipbin_receiver::catalog::{Any, EventType};
+use voipbin_receiver::gate::Secret;
 use voipbin_receiver::inbox::{DiskInbox, MemoryInbox};
 use voipbin_receiver::observe::metrics::{METRICS, MetricKind, names};
 use voipbin_receiver::observe::{DeadLetterReason, Metrics, RefusalReason};
-use voipbin_receiver::{Problem, Registration};
+use voipbin_receiver::testing::Signer;
+use voipbin_receiver::{Problem, Receiver, Registration};
 
 use crate::drive::{Exporter, everything, here, rendered, scrape};
 use crate::exposition::{Exposition, parse};
@@ -70,9 +73,9 @@ async fn each_thing_that_happens_is_counted_as_what_it_is() {
     }
     assert_eq!(delivered("duplicate", "none"), 1.0);
     assert_eq!(delivered("unmatched", "none"), 1.0);
-    // One, the eight of the handlers, and the two that a shutdown found.
-    assert_eq!(delivered("accepted", "none"), 11.0);
-    assert_eq!(sum(&emitted, names::EVENTS, &[]), 11.0);
+    // One, two of the gate, the eight of the handlers, and the two that a shutdown found.
+    assert_eq!(delivered("accepted", "none"), 13.0);
+    assert_eq!(sum(&emitted, names::EVENTS, &[]), 13.0);
     let typed = |event_type| sum(&emitted, names::EVENTS, &[("event_type", event_type)]);
     assert_eq!((typed("custom"), typed("other")), (1.0, 1.0));
 
@@ -218,6 +221,49 @@ async fn gauges_tell_how_the_receiver_stands_when_they_are_recorded() {
         let there = *problem == Problem::InboxFull;
         assert_eq!(value, if there { 1.0 } else { 0.0 }, "{problem}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_secret_tells_how_often_it_was_used_and_when_last() {
+    let clock = Arc::new(ManualClock::default());
+    let exporter = Exporter::new();
+    let secrets = ["the old secret", "the new secret"];
+    let [old, new] = secrets.map(|secret| {
+        let label = secret.split(' ').nth(1).unwrap();
+        Secret::from(secret).with_label(label)
+    });
+    let receiver = Receiver::builder()
+        .clock(clock.clone())
+        .observe(exporter.metrics())
+        .secret(old.clone())
+        .on(Any, Valve::new())
+        .build()
+        .unwrap();
+    let used = |secret| {
+        let emitted = parse(&scrape(&exporter, &receiver)).unwrap();
+        let label = [("secret", secret)];
+        let last = emitted
+            .get(names::SECRET_LAST_USED)
+            .map_or(0.0, |_| sum(&emitted, names::SECRET_LAST_USED, &label));
+        (sum(&emitted, names::SECRET_ACCEPTED, &label), last)
+    };
+    let deliver = async |secret: usize, id: u32| {
+        let signer = Signer::new(secrets[secret]);
+        let request = signer.request("/".parse().unwrap(), call_hangup(id));
+        assert_eq!(send(&receiver.service(), request).await.status(), 200);
+    };
+    assert_eq!(used("old"), (0.0, 0.0));
+    clock.advance(Duration::from_millis(1500));
+    deliver(0, 1).await;
+    deliver(0, 2).await;
+    receiver.secrets().set([new.clone(), old]).unwrap();
+    clock.advance(Duration::from_secs(60));
+    deliver(1, 3).await;
+    assert_eq!((used("old"), used("new")), ((2.0, 1.5), (1.0, 61.5)));
+    receiver.secrets().set([new]).unwrap();
+    // What is known of one that was taken away stays.
+    assert_eq!(used("old"), (2.0, 1.5));
+    assert!(!exporter.render().contains(secrets[1]));
 }
 
 #[tokio::test(start_paused = true)]

@@ -172,7 +172,7 @@ impl Receiver {
     }
 
     /// Has the [observers](crate::observe::Observer) record how the receiver stands: how full the inbox
-    /// is, how many handlers run, whether it is ready.
+    /// is, how many handlers run, when each secret was last used, whether it is ready.
     ///
     /// Call it before each scrape of metrics, or every few seconds: nothing else does.
     ///
@@ -203,7 +203,8 @@ impl Receiver {
         let dispatch = &self.drain.dispatch;
         let (stats, health) = (self.stats(), self.health());
         let handlers: Vec<_> = dispatch.handlers.keys().cloned().collect();
-        let gauges = Gauges::new(&stats, &health, &handlers);
+        let secrets = self.secrets.usage();
+        let gauges = Gauges::new(&stats, &health, &handlers, &secrets);
         dispatch.hooks.record_gauges(&gauges);
     }
 }

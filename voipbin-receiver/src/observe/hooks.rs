@@ -13,6 +13,7 @@ use super::stats::Stats;
 use crate::catalog::EventType;
 use crate::dispatch::{JobState, Unfinished};
 use crate::event::{Delivery, RecordId};
+use crate::gate::SecretUsage;
 use crate::handler::HandlerName;
 use crate::inbox::{Attempt, Taken};
 
@@ -64,14 +65,21 @@ pub struct Gauges<'a> {
     stats: &'a Stats,
     health: &'a Health,
     handlers: &'a [HandlerName],
+    secrets: &'a [SecretUsage],
 }
 
 impl<'a> Gauges<'a> {
-    pub(crate) fn new(stats: &'a Stats, health: &'a Health, handlers: &'a [HandlerName]) -> Self {
+    pub(crate) fn new(
+        stats: &'a Stats,
+        health: &'a Health,
+        handlers: &'a [HandlerName],
+        secrets: &'a [SecretUsage],
+    ) -> Self {
         Self {
             stats,
             health,
             handlers,
+            secrets,
         }
     }
 
@@ -91,6 +99,12 @@ impl<'a> Gauges<'a> {
     #[must_use]
     pub fn handlers(&self) -> &'a [HandlerName] {
         self.handlers
+    }
+
+    /// The secrets that signatures are checked with, and what each was used for.
+    #[must_use]
+    pub fn secrets(&self) -> &'a [SecretUsage] {
+        self.secrets
     }
 }
 

@@ -17,6 +17,7 @@
 //! | `handler` | the names of handlers |
 //! | `end` | `error`, `panic`, `timeout` |
 //! | `state` | `queued`, `running`, `failed` |
+//! | `secret` | the [labels](crate::gate::Secret::with_label) of secrets |
 //! | `problem` | the words of [`Problem`](super::Problem) |
 //! | `receiver` | what [`Metrics::receiver`] was given; not there without it |
 

@@ -1,7 +1,11 @@
-use ::metrics::{Counter, Gauge};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use ::metrics::{Counter, Gauge, SharedString};
 
 use super::registrar::Registrar;
 use super::table::names;
+use crate::gate::SecretUsage;
 use crate::inbox::InboxStats;
 use crate::observe::{Gauges, Problem, Stats};
 
@@ -30,6 +34,7 @@ const GAUGES: &[(&str, Read)] = &[
     (names::INBOX_HELD, |stats| stats.inbox.held as f64),
     (names::INBOX_DEAD, |stats| stats.inbox.dead as f64),
     (names::INBOX_DAMAGED, |stats| stats.inbox.damaged as f64),
+    (names::INBOX_STUCK, |stats| stats.inbox.stuck as f64),
     (names::INBOX_IDENTITIES, |stats| {
         stats.inbox.identities as f64
     }),
@@ -78,6 +83,22 @@ impl Standing {
         self.ready.set(flag(now.health().is_ready()));
         for (problem, gauge) in &self.problems {
             gauge.set(flag(now.health().problems.contains(problem)));
+        }
+        for secret in now.secrets() {
+            self.record_secret(secret);
+        }
+    }
+
+    /// They come and go, so their series are looked up each time.
+    fn record_secret(&self, secret: &SecretUsage) {
+        let labels = [("secret", SharedString::from(Arc::clone(&secret.label)))];
+        let accepted = self.registrar.counter(names::SECRET_ACCEPTED, &labels);
+        accepted.absolute(secret.accepted);
+        let last = secret.last_used;
+        let last = last.and_then(|last| last.duration_since(SystemTime::UNIX_EPOCH).ok());
+        if let Some(last) = last {
+            let gauge = self.registrar.gauge(names::SECRET_LAST_USED, &labels);
+            gauge.set(last.as_secs_f64());
         }
     }
 }

@@ -122,6 +122,8 @@ table! {
         "Jobs that are dead letters and still there to be looked at.";
     Gauge INBOX_DAMAGED "voipbin_inbox_damaged" [] Count
         "Events whose bytes turned out to be damaged.";
+    Gauge INBOX_STUCK "voipbin_inbox_stuck" [] Count
+        "Events that cannot be read at present, while others can.";
     Gauge INBOX_IDENTITIES "voipbin_inbox_identities" [] Count
         "Identities that are remembered to tell copies.";
     Counter INBOX_EVICTED "voipbin_inbox_identities_evicted_total" [] Count
@@ -130,6 +132,10 @@ table! {
         "Runs of handlers that have begun and not ended.";
     Gauge HANDLER_SLOTS "voipbin_handler_slots" [] Count
         "How many runs of handlers there may be at once.";
+    Counter SECRET_ACCEPTED "voipbin_secret_accepted_total" ["secret"] Count
+        "Deliveries that a secret signed, copies included, by its label.";
+    Gauge SECRET_LAST_USED "voipbin_secret_last_used_timestamp_seconds" ["secret"] Seconds
+        "When the last delivery that a secret signed came, in Unix time; not there before the first.";
     Gauge READY "voipbin_ready" [] Count
         "1 while new events are taken and handled, else 0.";
     Gauge PROBLEM "voipbin_problem" ["problem"] Count
