@@ -72,6 +72,7 @@ enum Flaw {
     WaitsWhenClosed,
     LetsEverybodyIn,
     StaysClosed,
+    MixesWhatWasLeft,
 }
 
 #[derive(Debug)]
@@ -120,6 +121,11 @@ impl Inbox for Flawed {
         match self.flaw {
             Flaw::EndsBeforeTheLastJob if self.closed.load(Ordering::SeqCst) => {
                 take.now_or_never().unwrap_or_default()
+            }
+            Flaw::MixesWhatWasLeft if self.closed.load(Ordering::SeqCst) => {
+                let mut jobs = take.await;
+                jobs.reverse();
+                jobs
             }
             _ => take.await,
         }
@@ -190,6 +196,7 @@ async fn the_contract_finds_what_is_broken() {
         (Flaw::WaitsWhenClosed, "a closed inbox lets nothing wait"),
         (Flaw::LetsEverybodyIn, "one receiver at a time"),
         (Flaw::StaysClosed, "the next receiver goes on"),
+        (Flaw::MixesWhatWasLeft, "the next receiver goes on"),
     ] {
         let make = || Flawed {
             inner: MemoryInbox::new(),

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use support::{Recorder, Valve, builder, call_hangup, deliver, within};
+use futures_util::future::join_all;
+use support::{Recorder, Valve, builder, call_hangup, deliver, label, labelled_call, within};
 use tokio::runtime::{Builder, Handle};
 use voipbin_receiver::catalog::Any;
 use voipbin_receiver::inbox::{DiskInbox, Inbox, MemoryInbox};
@@ -95,6 +96,36 @@ async fn what_a_shutdown_left_is_handled_by_the_next_receiver() {
         }
         ids.sort_unstable();
         assert_eq!(ids, ["0", "1", "2"].map(|id| Some(id.to_owned())));
+        assert!(second.shutdown(HOUR).await.is_drained());
+    })
+    .await;
+}
+
+/// More than a receiver takes at once, so that some were taken and some were not.
+#[tokio::test]
+async fn what_a_shutdown_left_of_a_lane_comes_to_the_next_receiver_in_its_order() {
+    const EVENTS: usize = 5_000;
+    each(|inbox| async move {
+        let valve = Valve::new();
+        let first = on(Arc::clone(&inbox), valve.clone()).unwrap();
+        let service = first.service();
+        let numbers: Vec<usize> = (0..EVENTS).collect();
+        for together in numbers.chunks(500) {
+            // Handed over in this order, and stored together.
+            let sent = together.iter().map(|number| {
+                let body = labelled_call("one", &number.to_string());
+                deliver(&service, body)
+            });
+            let answers = join_all(sent).await;
+            assert!(answers.iter().all(|answer| answer.status() == 200));
+        }
+        within(valve.begun().next()).await;
+        let _report = first.shutdown(Duration::ZERO).await;
+        let recorder = Recorder::new();
+        let second = on(Arc::clone(&inbox), recorder.clone()).unwrap();
+        let runs = within(recorder.wait_for(EVENTS)).await;
+        let numbers = runs.iter().map(|run| label(run.delivery()));
+        assert!(numbers.eq((0..EVENTS).map(|number| number.to_string())));
         assert!(second.shutdown(HOUR).await.is_drained());
     })
     .await;

@@ -60,9 +60,10 @@ impl OpenJobs {
         self.jobs.remove(&id).is_some()
     }
 
-    /// Puts all of them back into the inbox.
+    /// Puts all of them back into the inbox, in the order in which they were taken.
     pub(super) fn release_all(&self, inbox: &dyn Inbox) {
-        let ids: Vec<u64> = self.jobs.iter().map(|open| *open.key()).collect();
+        let mut ids: Vec<u64> = self.jobs.iter().map(|open| *open.key()).collect();
+        ids.sort_unstable();
         for id in ids {
             match self.jobs.remove(&id).map(|(_, open)| open.job) {
                 Some(Held::Here(taken)) => inbox.settle(&taken, Settled::Released),

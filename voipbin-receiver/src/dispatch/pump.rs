@@ -59,11 +59,10 @@ impl Dispatch {
             pump.cut_short().await;
         }
         let dispatch = &pump.dispatch;
-        let unfinished = dispatch.unfinished();
+        let unfinished = dispatch.release();
         for left in &unfinished {
             dispatch.hooks.tell(|| Transition::dropped(left));
         }
-        dispatch.open.release_all(&*dispatch.inbox);
         let stored = dispatch.inbox.flush().await.is_ok();
         unended.0 = None;
         dispatch.detach();

@@ -207,8 +207,19 @@ impl Dispatch {
     /// What was not done, when the time is over. With an inbox that loses nothing, only what runs: the
     /// rest stays there.
     pub(crate) fn unfinished(&self) -> Vec<Unfinished> {
+        self.tell_unfinished(|| {})
+    }
+
+    /// The same, and all of it is in the inbox again.
+    pub(super) fn release(&self) -> Vec<Unfinished> {
+        self.tell_unfinished(|| self.open.release_all(&*self.inbox))
+    }
+
+    /// Lets go of what was taken before what is found in the inbox is put back: so it is handed out in its
+    /// order again.
+    fn tell_unfinished(&self, let_go: impl FnOnce()) -> Vec<Unfinished> {
         let mut unfinished = self.open.unfinished(!self.is_durable());
-        unfinished.extend(self.left_behind());
+        unfinished.extend(self.left_behind(let_go));
         let mut failed = self
             .left_failed
             .lock()
@@ -218,25 +229,25 @@ impl Dispatch {
     }
 
     /// What is left in an inbox that loses it with the process.
-    fn left_behind(&self) -> Vec<Unfinished> {
-        let mut left = Vec::new();
+    fn left_behind(&self, let_go: impl FnOnce()) -> Vec<Unfinished> {
+        let mut jobs = Vec::new();
         let attached = self.attached();
         if !self.is_durable() && *attached {
-            let mut jobs = Vec::new();
             while let Some(taken) = self.inbox.take(BATCH).now_or_never() {
                 if taken.is_empty() {
                     break;
                 }
                 jobs.extend(taken);
             }
-            // Back again: another receiver may be built on this inbox.
-            for job in jobs {
-                self.inbox.settle(&job, Settled::Released);
-                let state = JobState::before_a_run(&job);
-                left.push(Unfinished::new(job, state));
-            }
         }
-        left
+        let_go();
+        // Back again: another receiver may be built on this inbox.
+        let back = jobs.into_iter().map(|job| {
+            self.inbox.settle(&job, Settled::Released);
+            let state = JobState::before_a_run(&job);
+            Unfinished::new(job, state)
+        });
+        back.collect()
     }
 }
 

@@ -97,8 +97,8 @@ pub trait Inbox: fmt::Debug + Send + Sync + 'static {
     /// [shared](Promises::shared).
     ///
     /// After the [`detach`](Self::detach) of the one before, this undoes its [`close`](Self::close):
-    /// `keep` and `take` work again, and what was released, put back or held for want of a handler is
-    /// handed out. The default lets everybody in: for an inbox that is shared and never closes for
+    /// `keep` and `take` work again. What was released or put back is handed out in the order in which
+    /// that happened, before what never was; what was held for want of a handler is too. The default lets everybody in: for an inbox that is shared and never closes for
     /// good.
     ///
     /// # Errors

@@ -85,6 +85,14 @@ impl<I: Inbox> Trial<I> {
                 events.len()
             )
         })?;
+        let found: Vec<_> = jobs.iter().map(|job| job.delivery().identity()).collect();
+        let mut kept = Vec::new();
+        for number in 0..4 {
+            kept.push(self.event(number)?.identity());
+        }
+        self.expect(found == kept, || {
+            "what was left comes in another order than it was kept in".into()
+        })?;
         self.settle(&jobs);
         self.until(|inbox| inbox.stats().events == 0).await?;
         self.inbox.close();
