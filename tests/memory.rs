@@ -20,12 +20,13 @@ use http::{Request, StatusCode};
 use http_body_util::Full;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use support::{ManualClock, builder, call_hangup, signed};
+use tokio::sync::{Semaphore, watch};
 use tower::Service;
 use voipbin_receiver::catalog::{Any, Custom};
 use voipbin_receiver::inbox::{
     Inbox, InboxStats, Incoming, MemoryInbox, Promises, Receipt, Repeats, Settled, Taken,
 };
-use voipbin_receiver::{Context, Receiver, ReceiverService, async_trait};
+use voipbin_receiver::{Context, Delivery, Receiver, ReceiverService, Registration, async_trait};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -67,6 +68,44 @@ impl Inbox for Alone {
     }
 }
 
+/// A memory inbox that tells how many jobs were taken and how many are settled.
+#[derive(Clone, Debug)]
+struct Counting {
+    inner: Arc<MemoryInbox>,
+    taken: watch::Sender<usize>,
+    settled: watch::Sender<usize>,
+}
+
+#[async_trait]
+impl Inbox for Counting {
+    fn keep(&self, incoming: Incoming) -> Receipt {
+        self.inner.keep(incoming)
+    }
+
+    async fn take(&self, max: usize) -> Vec<Taken> {
+        let jobs = self.inner.take(max).await;
+        self.taken.send_modify(|taken| *taken += jobs.len());
+        jobs
+    }
+
+    fn settle(&self, job: &Taken, outcome: Settled) {
+        self.inner.settle(job, outcome);
+        self.settled.send_modify(|settled| *settled += 1);
+    }
+
+    fn close(&self) {
+        self.inner.close();
+    }
+
+    fn promises(&self) -> Promises {
+        self.inner.promises()
+    }
+
+    fn stats(&self) -> InboxStats {
+        self.inner.stats()
+    }
+}
+
 /// What is held beyond what was held before.
 fn held(region: &Region<'_, System>) -> usize {
     let change = region.change();
@@ -98,6 +137,7 @@ fn pass_through(service: &ReceiverService, numbers: Range<usize>) {
 fn memory_is_what_the_documentation_says() {
     a_remembered_identity_takes_at_most_56_bytes_and_gives_them_back();
     a_queued_event_takes_its_body_and_little_more();
+    lanes_that_are_over_give_their_memory_back();
 }
 
 fn a_remembered_identity_takes_at_most_56_bytes_and_gives_them_back() {
@@ -189,4 +229,69 @@ fn a_queued_event_takes_its_body_and_little_more() {
         );
         assert!(more <= MORE * EVENTS);
     }
+}
+
+/// Each delivery has a lane of its own, and all of them wait for one that runs.
+fn lanes_that_are_over_give_their_memory_back() {
+    const LANES: usize = if cfg!(debug_assertions) {
+        100_000
+    } else {
+        1_000_000
+    };
+    let inner = MemoryInbox::builder()
+        .max_events(2 * LANES)
+        .max_bytes(usize::MAX)
+        .max_identities(1);
+    let inbox = Counting {
+        inner: Arc::new(inner.build()),
+        taken: watch::Sender::new(0),
+        settled: watch::Sender::new(0),
+    };
+    let gate = Arc::new(Semaphore::new(1));
+    let passes = Arc::clone(&gate);
+    let handler = Registration::new(Custom, move |_: Context| {
+        let passes = Arc::clone(&passes);
+        async move { passes.acquire().await.unwrap().forget() }
+    });
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_time()
+        .build()
+        .unwrap();
+    let receiver = Receiver::builder()
+        .allow_unsigned()
+        .runtime(runtime.handle().clone())
+        .inbox(inbox.clone())
+        .lane_key(|delivery: &Delivery| Some(format!("{:?}", delivery.body())))
+        .handlers([handler.concurrency(1)])
+        .build()
+        .unwrap();
+    let reach = |counter: &watch::Sender<usize>, count: usize| {
+        let mut counter = counter.subscribe();
+        runtime.block_on(async {
+            counter.wait_for(|reached| *reached == count).await.unwrap();
+        });
+    };
+
+    pass_through(&receiver.service(), 0..1);
+    reach(&inbox.settled, 1);
+    let region = Region::new(ALLOCATOR);
+    pass_through(&receiver.service(), 1..LANES + 1);
+    reach(&inbox.taken, LANES + 1);
+    let full = held(&region);
+    gate.add_permits(LANES + 1);
+    reach(&inbox.settled, LANES + 1);
+    // It begins when all of the one before is over.
+    pass_through(&receiver.service(), LANES + 1..LANES + 2);
+    reach(&inbox.settled, LANES + 2);
+    let after = held(&region);
+    println!(
+        "a lane, of {LANES} that wait: {:.1} bytes; after all of them are over: {:.1} bytes",
+        per(full, LANES),
+        per(after, LANES),
+    );
+    // Queues keep some room, however many there were.
+    assert!(after <= 1 << 20, "{after} bytes are left");
+    let report = runtime.block_on(receiver.shutdown(Duration::from_secs(60)));
+    assert!(report.is_drained());
 }

@@ -60,6 +60,11 @@ impl OpenJobs {
         self.jobs.remove(&id).is_some()
     }
 
+    /// Gives the room back that those took which are closed.
+    pub(super) fn shrink(&self) {
+        self.jobs.shrink_to_fit();
+    }
+
     /// Puts all of them back into the inbox, in the order in which they were taken.
     pub(super) fn release_all(&self, inbox: &dyn Inbox) {
         let mut ids: Vec<u64> = self.jobs.iter().map(|open| *open.key()).collect();

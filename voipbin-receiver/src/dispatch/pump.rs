@@ -91,6 +91,8 @@ struct Pump {
     tell: mpsc::UnboundedSender<Told>,
     /// Bytes of the bodies of jobs that wait here.
     waiting_bytes: usize,
+    /// Whether many wait here, or did and their room is not given back.
+    crowded: bool,
     /// Whether nothing further is to begin: the inbox keeps it for the next receiver.
     stopping: bool,
 }
@@ -134,6 +136,7 @@ impl Pump {
             told,
             tell,
             waiting_bytes: 0,
+            crowded: false,
             stopping: false,
         }
     }
@@ -153,6 +156,9 @@ impl Pump {
             }
             while self.jobs.try_join_next().is_some() {}
             let nothing_waits = self.schedule.waiting() == 0 && self.delays.jobs.is_empty();
+            if nothing_waits && std::mem::take(&mut self.crowded) {
+                self.dispatch.open.shrink();
+            }
             if ended && self.schedule.running() == 0 && (nothing_waits || self.stopping) {
                 break;
             }
@@ -283,6 +289,7 @@ impl Pump {
             not_before,
         };
         self.schedule.admit(job, place);
+        self.crowded |= self.schedule.waiting() > AHEAD;
     }
 
     fn spawn(&mut self, job: Job, ticket: Ticket) {

@@ -79,6 +79,11 @@ impl<K: Ord + Hash + Clone, V, S> DashMap<K, V, S> {
         }
     }
 
+    /// There is no room to give back.
+    pub(crate) fn shrink_to_fit(&self) {
+        self.shards.iter().for_each(|shard| drop(lock(shard)));
+    }
+
     /// Holds the lock of one shard after the other, for as long as anything of it is still to come.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Item<'_, K, V>> {
         self.shards.iter().flat_map(|shard| {
