@@ -17,7 +17,7 @@ use voipbin_receiver::catalog::Any;
 use voipbin_receiver::events::{CallHangup, CallProgressing, CallUpdated};
 use voipbin_receiver::resource::Call;
 use voipbin_receiver::testing::{
-    Act, Chaos, Recorder, Signer, Step, StepEnd, TestReceiver, context, delivery, event,
+    Act, Chaos, Recorder, Sender, Signer, Step, StepEnd, TestReceiver, context, delivery, event,
 };
 use voipbin_receiver::{
     Context, Event, HandlerError, Receiver, ReceiverBuilder, Registration, State, handlers, on,
@@ -100,6 +100,26 @@ async fn a_signed_event_is_sent_to_the_app() {
     let report = receiver.shutdown(Duration::from_secs(10)).await;
     assert!(report.is_drained());
     assert_eq!(crm.contacts().calls["c-1"], ("hangup".to_owned(), 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_secret_is_rotated_both_are_accepted_and_then_the_new_one_alone() {
+    let crm = Crm::default();
+    let receiver = TestReceiver::build(|builder| configure(builder, &crm)).unwrap();
+    let secrets = receiver.receiver().secrets();
+    let status = async |secret: &str, id: &str| {
+        let sender = Sender::new(receiver.service(), Signer::new(secret));
+        let report = sender.send(event(CallHangup).id(id)).await;
+        report.answer().unwrap().status()
+    };
+    let (old, new) = (TestReceiver::SECRET, "the new secret");
+    assert_eq!(status(new, "too early").await, StatusCode::UNAUTHORIZED);
+    secrets.set([new, old]).unwrap();
+    assert_eq!(status(old, "c-1").await, StatusCode::OK);
+    assert_eq!(status(new, "c-2").await, StatusCode::OK);
+    secrets.set([new]).unwrap();
+    assert_eq!(status(old, "c-3").await, StatusCode::UNAUTHORIZED);
+    assert_eq!(status(new, "c-4").await, StatusCode::OK);
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,6 +6,8 @@ use http::uri::PathAndQuery;
 use http::{Method, Request, Uri};
 use http_body_util::Full;
 
+use crate::gate::PeerAddr;
+
 const SIGNATURE: HeaderName = HeaderName::from_static("x-voipbin-signature");
 const LOCALHOST: HeaderValue = HeaderValue::from_static("localhost");
 pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -17,6 +19,8 @@ pub(super) struct Message {
     pub(super) uri: Uri,
     pub(super) content_type: Option<HeaderValue>,
     pub(super) signature: Option<HeaderValue>,
+    /// Who the service is told that it comes from.
+    pub(super) peer: Option<PeerAddr>,
 }
 
 impl Message {
@@ -26,6 +30,9 @@ impl Message {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = origin_form(&self.uri);
+        if let Some(peer) = self.peer {
+            request.extensions_mut().insert(peer);
+        }
         let headers = request.headers_mut();
         headers.insert(HOST, host(&self.uri));
         headers.insert(USER_AGENT, HeaderValue::from_static("Go-http-client/1.1"));
@@ -65,6 +72,7 @@ mod tests {
             uri: Uri::from_static(uri),
             content_type: Some(JSON),
             signature: Some(HeaderValue::from_static("sha256=00")),
+            peer: None,
         }
     }
 

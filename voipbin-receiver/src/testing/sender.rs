@@ -1,6 +1,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use tower_service::Service;
 use super::report::{Answer, AttemptError, Report};
 use super::request::{JSON, Message};
 use super::signer::Signer;
+use crate::gate::PeerAddr;
 
 const ATTEMPTS: u32 = 3;
 const PAUSE: Duration = Duration::from_secs(1);
@@ -106,6 +108,7 @@ impl<S> Sender<S> {
                 uri: Uri::from_static("/voipbin/webhook"),
                 content_type: Some(JSON),
                 signature: None,
+                peer: None,
             },
             schedule: Schedule {
                 attempts: ATTEMPTS,
@@ -166,6 +169,38 @@ impl<S> Sender<S> {
             value => Some(HeaderValue::from_str(value)?),
         };
         Ok(self)
+    }
+
+    /// Where the requests come from: what a server tells by a [`PeerAddr`], for receivers with
+    /// [`allow_sources`](crate::ReceiverBuilder::allow_sources) or a limit for each source. Default:
+    /// nobody tells. For services in the same process; over TCP the server knows better.
+    ///
+    /// ```
+    /// use voipbin_receiver::Receiver;
+    /// use voipbin_receiver::events::CallHangup;
+    /// use voipbin_receiver::testing::{Sender, Signer, event};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let receiver = Receiver::builder()
+    ///     .secret("a secret of the test")
+    ///     .allow_sources(["203.0.113.0/24"])
+    ///     .on(CallHangup, || async {})
+    ///     .build()?;
+    /// let sender = Sender::new(receiver.service(), Signer::new("a secret of the test"));
+    ///
+    /// let stranger = sender.clone().peer("198.51.100.7:4711".parse()?);
+    /// let report = stranger.send(event(CallHangup)).await;
+    /// assert!(report.delivered().is_some_and(|answer| answer.status() == 403));
+    ///
+    /// let voipbin = sender.peer("203.0.113.5:4711".parse()?);
+    /// let report = voipbin.send(event(CallHangup)).await;
+    /// assert!(report.delivered().is_some_and(|answer| answer.status() == 200));
+    /// # Ok(()) }
+    /// ```
+    pub fn peer(mut self, peer: SocketAddr) -> Self {
+        self.message.peer = Some(PeerAddr(peer));
+        self
     }
 
     /// How many attempts there are in all. Default: 3. Zero counts as one.

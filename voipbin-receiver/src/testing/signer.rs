@@ -87,6 +87,7 @@ impl Signer {
             uri,
             content_type: Some(JSON),
             signature: self.header(&body),
+            peer: None,
         };
         message.request(body)
     }
