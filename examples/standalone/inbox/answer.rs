@@ -88,10 +88,19 @@ struct Search<'a> {
 impl<'a> Search<'a> {
     fn new(records: &'a dyn Records, page: &Page) -> Self {
         Self {
-            records,
-            filter: page.filter.build(),
             after: page.after.map(RecordId::new),
             left: page.most.unwrap_or(u64::MAX),
+            ..Self::of(records, page.filter.build())
+        }
+    }
+
+    /// All of them.
+    fn of(records: &'a dyn Records, filter: RecordFilter) -> Self {
+        Self {
+            records,
+            filter,
+            after: None,
+            left: u64::MAX,
             over: false,
         }
     }
@@ -135,8 +144,7 @@ async fn list(
             break;
         }
         for record in &found {
-            to.give(Answer::Event(Box::new(Event::of(record, detail))))
-                .await?;
+            to.give(told(record, detail)?).await?;
         }
     }
     if let Some(after) = search.after {
@@ -145,10 +153,15 @@ async fn list(
     Ok(())
 }
 
+fn told(record: &Record, detail: Detail) -> Result<Answer, RecordsError> {
+    let event = Event::of(record, detail).map_err(RecordsError::storage)?;
+    Ok(Answer::Event(Box::new(event)))
+}
+
 async fn show(records: &dyn Records, id: u64, detail: Detail, to: &Answers) -> Result<(), Over> {
     let found = records.get(RecordId::new(id)).await?;
     to.give(match found {
-        Some(record) => Answer::Event(Box::new(Event::of(&record, detail))),
+        Some(record) => told(&record, detail)?,
         None => Answer::NotFound { id },
     })
     .await
@@ -228,29 +241,16 @@ async fn purge(
     dry_run: bool,
     to: &Answers,
 ) -> Result<(), Over> {
-    let ended_before = ended_before.to_system_time();
-    let mut over = Vec::new();
-    let mut search = Search::new(records, &Page::default());
-    loop {
-        let found = search.next().await?;
-        if found.is_empty() {
-            break;
-        }
-        let found = found.iter().filter(|record| match record.state {
-            RecordState::Done => true,
-            RecordState::Dead => dead,
-            _ => false,
-        });
-        let found = found.filter(|record| ended_at(record) < ended_before);
-        over.extend(found.map(|record| record.id));
+    // Before the first time that there is nothing has ended.
+    let ended_before = ended_before
+        .to_system_time()
+        .unwrap_or(SystemTime::UNIX_EPOCH);
+    let mut filter = RecordFilter::new().ended_before(ended_before);
+    if !dead {
+        filter = filter.state(RecordState::Done);
     }
+    let over = Search::of(records, filter).ids().await?;
     give_up(records, &over, dry_run, to).await
-}
-
-/// When the last handler ended with it.
-fn ended_at(record: &Record) -> Option<SystemTime> {
-    let jobs = record.jobs.iter();
-    jobs.filter_map(|job| job.stage.ended_at()).max()
 }
 
 async fn numbers(records: &dyn Records, which: Which) -> Result<Vec<RecordId>, RecordsError> {

@@ -3,10 +3,7 @@
 use serde::{Deserialize, Serialize};
 use voipbin_receiver::catalog::EventType;
 use voipbin_receiver::event::Time;
-use voipbin_receiver::inbox::{Attempt, JobRecord, Record, Stage};
-use voipbin_receiver::inbox::{RecordFilter, RecordState};
-
-use crate::print::resource_id;
+use voipbin_receiver::inbox::{Record, RecordFilter, RecordState};
 
 /// Changes with whatever one side would misread of the other.
 pub(crate) const VERSION: u32 = 2;
@@ -209,55 +206,14 @@ impl From<State> for RecordState {
 }
 
 impl Event {
-    pub(crate) fn of(record: &Record, detail: Detail) -> Self {
-        let delivery = &record.delivery;
-        let attempts = record.jobs.iter().flat_map(|job| &job.history);
-        let last = attempts.max_by_key(|attempt| attempt.began_at);
-        let body = (detail >= Detail::Body)
-            // A delivery is JSON, and so text: nothing is replaced here.
-            .then(|| String::from_utf8_lossy(delivery.body()).into_owned());
-        Self {
-            id: record.id.get(),
-            state: record.state.as_str().to_owned(),
-            event: delivery.received_as().map(ToString::to_string),
-            resource_id: resource_id(delivery),
-            identity: delivery.identity().to_string(),
-            received_at: Time::try_from(delivery.received_at()).ok(),
-            signed: delivery.proof() == voipbin_receiver::event::Proof::Signed,
-            content_type: delivery.content_type().to_owned(),
-            bytes: delivery.body().len(),
-            replay_of: record.replay_of.map(|original| original.get()),
-            failed_attempts: record.jobs.iter().map(|job| job.attempts).sum(),
-            last_error: last.map(|attempt| attempt.ended.to_string()),
-            jobs: record.jobs.iter().map(|job| Job::of(job, detail)).collect(),
-            body,
+    pub(crate) fn of(record: &Record, detail: Detail) -> Result<Self, serde_json::Error> {
+        let mut event: Self = serde_json::from_value(serde_json::to_value(record)?)?;
+        if detail < Detail::Body {
+            event.body = None;
         }
-    }
-}
-
-impl Job {
-    fn of(job: &JobRecord, detail: Detail) -> Self {
-        let at = match job.stage {
-            Stage::Running { since: at } | Stage::Waiting { until: at } => Some(at),
-            stage => stage.ended_at(),
-        };
-        Self {
-            handler: job.handler.to_string(),
-            stage: job.stage.as_str().to_owned(),
-            at: at.and_then(|at| Time::try_from(at).ok()),
-            failed_attempts: job.attempts,
-            history: (detail >= Detail::Attempts)
-                .then(|| job.history.iter().map(Try::of).collect()),
+        if detail < Detail::Attempts {
+            event.jobs.iter_mut().for_each(|job| job.history = None);
         }
-    }
-}
-
-impl Try {
-    fn of(attempt: &Attempt) -> Self {
-        Self {
-            began_at: Time::try_from(attempt.began_at).ok(),
-            took_ms: u64::try_from(attempt.took.as_millis()).unwrap_or(u64::MAX),
-            error: attempt.ended.to_string(),
-        }
+        Ok(event)
     }
 }

@@ -2,6 +2,7 @@
 
 mod error;
 mod filter;
+mod json;
 
 use std::time::SystemTime;
 
@@ -149,6 +150,19 @@ pub trait Records: Send + Sync {
     /// Gives all events up that the filter takes, as [`discard`](Self::discard) does. Returns how many
     /// of them there were.
     ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    /// use voipbin_receiver::inbox::{RecordFilter, RecordState, Records, RecordsError};
+    ///
+    /// /// Removes what was finished a week ago.
+    /// async fn purge(records: &dyn Records) -> Result<usize, RecordsError> {
+    ///     let week_ago = SystemTime::now() - Duration::from_secs(7 * 24 * 3600);
+    ///     let finished = RecordFilter::new().state(RecordState::Done).ended_before(week_ago);
+    ///     records.discard_all(&finished).await
+    /// }
+    /// # drop(purge);
+    /// ```
+    ///
     /// # Errors
     ///
     /// When the store cannot be read or written. What was given up before stays so.
@@ -177,6 +191,51 @@ pub trait Records: Send + Sync {
 const AT_ONCE: usize = 64;
 
 /// An event in an inbox and how far it has come.
+///
+/// As JSON it is one object, with the fields `id`, `state`, `event`, `resource_id` (hashed where it lets its
+/// holder act), `identity`, `received_at`, `signed`, `content_type`, `bytes`, `replay_of`,
+/// `failed_attempts`, `last_error`, `jobs` with the `history` of each, and `body`: the text that was
+/// received, which is personal data. An export as JSON lines:
+///
+/// ```
+/// use std::io::Write;
+/// use voipbin_receiver::inbox::{RecordFilter, Records};
+///
+/// async fn export(
+///     records: &dyn Records,
+///     filter: &RecordFilter,
+///     mut to: impl Write,
+/// ) -> Result<(), Box<dyn std::error::Error>> {
+///     let mut after = None;
+///     loop {
+///         let page = records.list(filter, after, 100).await?;
+///         for record in &page.records {
+///             writeln!(to, "{}", serde_json::to_string(record)?)?;
+///         }
+///         after = page.next;
+///         if after.is_none() {
+///             return Ok(());
+///         }
+///     }
+/// }
+/// # use voipbin_receiver::inbox::{Incoming, Inbox, Jobs, MemoryInbox, Repeats, Settled};
+/// # use voipbin_receiver::handler::HandlerName;
+/// # use voipbin_receiver::testing::{delivery, event};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let inbox = MemoryInbox::new();
+/// # let jobs = Jobs::from_iter([HandlerName::new("crm")]);
+/// # let delivery = delivery(event(voipbin_receiver::events::CallHangup).id("c-1"))?;
+/// # inbox.keep(Incoming::new(delivery, jobs, Repeats::Drop)).await?;
+/// # let jobs = inbox.take(1).await;
+/// # inbox.settle(&jobs[0], Settled::Dead { failed: None });
+/// # let mut lines = Vec::new();
+/// # export(&inbox, &RecordFilter::new(), &mut lines).await?;
+/// # let line: serde_json::Value = serde_json::from_slice(&lines)?;
+/// # assert_eq!((&line["state"], &line["resource_id"]), (&"dead".into(), &"c-1".into()));
+/// # assert_eq!(line["body"].as_str().map(str::as_bytes), Some(&**jobs[0].delivery().body()));
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Record {
@@ -208,6 +267,13 @@ impl Record {
             state: RecordState::of(&jobs),
             jobs,
         }
+    }
+
+    /// When the last of its handlers ended with it; `None` while one has not.
+    #[must_use]
+    pub fn ended_at(&self) -> Option<SystemTime> {
+        let ends: Option<Vec<_>> = self.jobs.iter().map(|job| job.stage.ended_at()).collect();
+        ends?.into_iter().max()
     }
 }
 

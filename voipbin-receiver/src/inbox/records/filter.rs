@@ -14,6 +14,7 @@ pub struct RecordFilter {
     resource_id: Option<String>,
     received_before: Option<SystemTime>,
     received_after: Option<SystemTime>,
+    ended_before: Option<SystemTime>,
 }
 
 impl RecordFilter {
@@ -58,6 +59,12 @@ impl RecordFilter {
         self
     }
 
+    /// Those with which the last handler ended before this time: none that is not finished.
+    pub fn ended_before(mut self, time: SystemTime) -> Self {
+        self.ended_before = Some(time);
+        self
+    }
+
     /// Whether this event is meant.
     #[must_use]
     pub fn takes(&self, record: &Record) -> bool {
@@ -83,5 +90,8 @@ impl RecordFilter {
                 .is_none_or(|wanted| delivery.resource_id() == Some(wanted))
             && self.received_before.is_none_or(|before| received < before)
             && self.received_after.is_none_or(|after| received >= after)
+            && self
+                .ended_before
+                .is_none_or(|before| record.ended_at().is_some_and(|ended| ended < before))
     }
 }
