@@ -81,7 +81,9 @@ impl HandlerError {
     }
 
     /// Asks for the next attempt after this time rather than after the policy's. It still counts
-    /// towards the policy's number of attempts.
+    /// towards the policy's number of attempts. Where the event would be older than the policy's
+    /// [`max_age`](crate::RetryPolicy::max_age) by then, it is a dead letter at once: raise that for a
+    /// handler that may ask for more than a day.
     #[must_use]
     pub fn retry_after(self, after: Duration) -> Self {
         Self {

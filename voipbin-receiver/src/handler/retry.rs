@@ -69,7 +69,11 @@ impl RetryPolicy {
     }
 
     /// How old an event may be for another attempt to begin, from when it was received; 24 hours by
-    /// default. The first attempt is made at any age.
+    /// default. The first attempt is made at any age. Where the next one would come later than that, the
+    /// event is a dead letter at once, and not after a wait for nothing.
+    ///
+    /// It is told by the machine's clock: one that is set ahead by more than this makes dead letters of
+    /// what waits, to be [replayed](crate::inbox::Records::replay_all).
     pub fn max_age(self, age: Duration) -> Self {
         Self {
             max_age: age,
