@@ -9,11 +9,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use support::{BeforeRetry, Valve, builder, call_hangup, deliver};
+use support::{BeforeRetry, Valve, builder, call_hangup, deliver, within};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 use voipbin_receiver::catalog::{Any, named};
 use voipbin_receiver::events::CallHangup;
+use voipbin_receiver::inbox::DiskInbox;
 use voipbin_receiver::testing::{Act, Recorder, Run, TestReceiver, event};
 use voipbin_receiver::{JobState, Receiver, ReceiverBuilder, RetryPolicy, ShutdownReport};
 
@@ -149,6 +150,26 @@ async fn a_job_that_is_put_back_just_as_a_shutdown_begins_does_not_wait_either()
     let runs = within_hours(handler.wait_for(2)).await;
     assert_eq!(runs[1].began(), Duration::ZERO);
     assert!(receiver.shutdown(HOUR).await.is_drained());
+}
+
+/// On the clock of the machine, as the disk is.
+#[tokio::test]
+async fn a_shutdown_tells_when_what_was_handled_could_not_be_stored() {
+    let shutdown = async {
+        let directory = tempfile::tempdir().unwrap();
+        let inbox = DiskInbox::open(directory.path()).unwrap();
+        let valve = Valve::new();
+        let receiver = here().inbox(inbox).on(Any, valve.clone()).build().unwrap();
+        accept(&receiver, 1).await;
+        valve.begun().next().await;
+        let file = directory.path().join("events.redb");
+        std::fs::rename(&file, directory.path().join("elsewhere")).unwrap();
+        valve.open();
+        receiver.shutdown(HOUR).await
+    };
+    let report = within(shutdown).await;
+    assert!(report.unfinished.is_empty());
+    assert!(!report.stored && !report.is_drained());
 }
 
 #[tokio::test(start_paused = true)]

@@ -109,11 +109,11 @@ async fn serve(settings: &Settings) -> Result<ExitCode, Box<dyn Error>> {
     if let Some(scraped) = scraped {
         scraped.abort();
     }
-    Ok(ended(&receiver, &report))
+    Ok(ended(settings.inbox.choice, &receiver, &report))
 }
 
 /// Logs what was done and what was left.
-fn ended(receiver: &Receiver, report: &ShutdownReport) -> ExitCode {
+fn ended(inbox: InboxChoice, receiver: &Receiver, report: &ShutdownReport) -> ExitCode {
     let stats = receiver.stats();
     tracing::info!(
         accepted = stats.accepted,
@@ -136,8 +136,17 @@ fn ended(receiver: &Receiver, report: &ShutdownReport) -> ExitCode {
         unfinished = report.unfinished.len(),
         "stopped"
     );
+    let what = match inbox {
+        InboxChoice::Disk => "cut short: it is handled again when the server starts",
+        InboxChoice::Memory => "lost",
+    };
     for left in &report.unfinished {
-        tracing::error!(delivery = ?left.delivery, handler = %left.handler, state = ?left.state, "lost");
+        tracing::error!(delivery = ?left.delivery, handler = %left.handler, state = ?left.state, "{what}");
+    }
+    if !report.stored {
+        tracing::error!(
+            "the inbox could not store how far everything has come: what was handled last may be handled again"
+        );
     }
     if report.is_drained() {
         ExitCode::SUCCESS
