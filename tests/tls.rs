@@ -120,7 +120,7 @@ async fn a_client_that_offers_no_protocols_is_served() {
 
 #[tokio::test]
 async fn a_client_gets_the_protocol_that_it_offers() {
-    within(async {
+    within(Box::pin(async {
         let served = Served::start().await;
         let stream = served.connect(&["http/1.1"]).await;
         assert_eq!(agreed(&stream), Some(&b"http/1.1"[..]));
@@ -131,7 +131,7 @@ async fn a_client_gets_the_protocol_that_it_offers() {
 
         let answer = served.http2().await.send_request(event(2)).await.unwrap();
         assert_eq!(answer.status(), 200);
-    })
+    }))
     .await;
 }
 
@@ -167,7 +167,7 @@ async fn a_server_that_stops_answers_on_http2_what_it_has_and_closes_without_wai
 
 #[tokio::test]
 async fn a_header_bomb_on_http2_is_refused_and_the_connection_goes_on() {
-    within(async {
+    within(Box::pin(async {
         let served = Served::start().await;
         let mut send = served.http2().await;
         let mut bomb = event(1);
@@ -180,7 +180,7 @@ async fn a_header_bomb_on_http2_is_refused_and_the_connection_goes_on() {
         assert_eq!(send.send_request(bomb).await.unwrap().status(), 431);
         assert_eq!(send.send_request(event(2)).await.unwrap().status(), 200);
         assert_eq!(served.receiver.stats().accepted, 1);
-    })
+    }))
     .await;
 }
 
