@@ -74,21 +74,35 @@ pub fn reference() -> String {
     let counts = counts();
     let mut page = format!(
         "# Events\n\n\
-         Generated from the catalogue. A handler is registered with the name in the second column, \
-         `#[on(CallHangup)]`, and takes the event under any of its names.\n\n\
-         {} names: {} sent today, {} aliases, {} patterns, {} unreachable, {} never sent. \
-         {} resources with {} fields.\n",
+         Generated from the catalogue: {} names, {} resources with {} fields.\n\n\
+         A handler is registered with the name in the second column, `#[on(CallHangup)]`, and takes the \
+         event under any of its names. Its payload is the struct that heads the section, `Event<Call>`.\n\n\
+         | status | names | means |\n\
+         | --- | --- | --- |\n\
+         | sent | {} | VoIPBIN sends it today |\n\
+         | alias | {} | VoIPBIN sends it under the other name; a handler for either takes both |\n\
+         | each of | {} | stands for several that are sent |\n\
+         | unreachable | {} | VoIPBIN has code for it that nothing runs |\n\
+         | never sent | {} | documents know it, or the inside of the platform does |\n\n",
         counts.names,
+        counts.resources,
+        counts.fields,
         counts.sent,
         counts.aliases,
         counts.patterns,
         counts.unreachable,
         counts.not_sent,
-        counts.resources,
-        counts.fields,
     );
+    // A kind has the name of its struct.
+    let links: Vec<_> = ResourceKind::ALL
+        .iter()
+        .map(|kind| format!("{kind:?}"))
+        .map(|name| format!("[{name}](#{})", name.to_lowercase()))
+        .collect();
+    page.push_str(&links.join(", "));
+    page.push_str(".\n");
     for kind in ResourceKind::ALL {
-        section(&mut page, &format!("`{}`", kind.as_str()), Some(*kind));
+        section(&mut page, &format!("`{kind:?}`"), Some(*kind));
         page.push_str("\nFields: ");
         page.push_str(&code_list(kind.fields()));
         page.push_str(".\n");
@@ -100,7 +114,7 @@ pub fn reference() -> String {
 fn section(page: &mut String, title: &str, resource: Option<ResourceKind>) {
     page.push_str(&format!(
         "\n## {title}\n\n\
-         | event | handler | | when | worth knowing |\n\
+         | event | handler | status | when | worth knowing |\n\
          | --- | --- | --- | --- | --- |\n"
     ));
     for CatalogEntry {
