@@ -91,6 +91,22 @@ impl ReceiverBuilder {
 
     /// Gives a value to all handlers that ask for [`State<S>`](crate::State). One per type; it is
     /// cloned for each run, so wrap what is dear to clone in an `Arc`.
+    ///
+    /// ```
+    /// use voipbin_receiver::events::CallHangup;
+    /// use voipbin_receiver::{Receiver, State};
+    ///
+    /// #[derive(Clone)]
+    /// struct Crm;
+    ///
+    /// # fn main() -> Result<(), voipbin_receiver::BuildError> {
+    /// let receiver = Receiver::builder()
+    ///     .secret("the customer's webhook secret")
+    ///     .state(Crm)
+    ///     .on(CallHangup, |crm: State<Crm>| async move { drop(crm) })
+    ///     .build()?;
+    /// # Ok(()) }
+    /// ```
     pub fn state<S: Clone + Send + Sync + 'static>(mut self, state: S) -> Self {
         if !self.states.insert(state) {
             self.repeated_state = Some(std::any::type_name::<S>());
@@ -125,7 +141,7 @@ impl ReceiverBuilder {
         self
     }
 
-    /// Registers handlers: what [`handlers!`](crate::handlers) makes, or any other collection.
+    /// Registers handlers: what `handlers![…]` makes, or any other collection of [`Registration`]s.
     pub fn handlers(mut self, handlers: impl IntoIterator<Item = Registration>) -> Self {
         self.registrations.extend(handlers);
         self
@@ -214,14 +230,15 @@ impl ReceiverBuilder {
         self
     }
 
-    /// Lets all events run side by side, also those of one resource.
+    /// Lets all events run side by side, also those of one resource. By default those run one after the
+    /// other; see [`lane_key`](Self::lane_key).
     pub fn without_lanes(mut self) -> Self {
         self.lanes = LaneKey::Off;
         self
     }
 
     /// Makes all handlers [strict](Registration::strict): later events of a lane wait until a handler is
-    /// done with the earlier one, further attempts included.
+    /// done with the earlier one, further attempts included. Off by default.
     pub fn strict_lanes(mut self) -> Self {
         self.strict = true;
         self
@@ -256,7 +273,8 @@ impl ReceiverBuilder {
         self
     }
 
-    /// Has something see everything that happens; see [`Observer`]. May be given several.
+    /// Has something see everything that happens; see [`Observer`]. May be given several; there is none by
+    /// default.
     pub fn observe(mut self, observer: impl Observer) -> Self {
         self.hooks.add(observer);
         self

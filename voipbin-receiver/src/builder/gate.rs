@@ -115,7 +115,7 @@ impl ReceiverBuilder {
         self
     }
 
-    /// Accepts deliveries without a signature header.
+    /// Accepts deliveries without a signature header; off by default.
     ///
     /// For local trials, and for customers whose secret is empty. Where secrets are given as well, a
     /// signature that is there must still match.

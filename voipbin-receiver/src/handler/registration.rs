@@ -198,7 +198,7 @@ impl fmt::Debug for Registration {
     }
 }
 
-/// An item that `#[on(…)]` was put on: what [`handlers!`](crate::handlers) collects.
+/// An item that `#[on(…)]` was put on: what `handlers![…]` collects.
 #[diagnostic::on_unimplemented(
     message = "this handler has no `#[on(…)]`",
     label = "not an annotated function",
