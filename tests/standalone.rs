@@ -56,20 +56,6 @@ async fn the_printed_curl_command_works_without_a_signature_where_anybody_may_se
 }
 
 #[tokio::test]
-async fn the_unsigned_event_of_the_tutorial_is_shown_under_the_name_it_came_with() {
-    within(async {
-        let body = r#"{"type":"call_hungup","data":{"id":"test-call-id","hangup_reason":"normal","source":{"type":"tel","target":"+15551234567"},"destination":{"type":"tel","target":"+15559876543"}}}"#;
-        let mut server = Server::start(&["--allow-unsigned"], &[]).await;
-        assert_eq!(server.send_unsigned(body).await.body(), r#"{"status":"received"}"#);
-        let event = server.event().await;
-        assert_eq!(event["event"], "call_hungup");
-        assert_eq!(event["resource_id"], "test-call-id");
-        assert_eq!(server.stop().await.stdout, [""; 0]);
-    })
-    .await;
-}
-
-#[tokio::test]
 async fn a_probe_is_told_whether_the_server_lives_and_whether_events_are_taken() {
     within(async {
         let mut server = Server::start(&["--secret", SECRET], &[]).await;

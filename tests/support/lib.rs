@@ -170,3 +170,8 @@ pub fn fixtures() -> Vec<(String, Vec<u8>)> {
     assert!(!fixtures.is_empty());
     fixtures
 }
+
+/// The examples of the front page.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct FrontPage;

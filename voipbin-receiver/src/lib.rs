@@ -89,25 +89,29 @@
 //! crash. Make its work idempotent with [`Context::identity`]. [`HandlerError`] says whether and when
 //! another attempt makes sense.
 //!
+//! # Guide
+//!
+//! [`guide`] has a page for each of: mounting, handlers, inboxes, operations, security, testing, the way from
+//! Flask and Express, and what else there is.
+//!
+//! # In the repository
+//!
+//! The folder `examples` has whole programs, and a README that tells what each shows: `standalone` is a server with an
+//! inbox on disk, metrics and tools; `axum-app` and `actix-app` mount a receiver in an app; `crm`, `auto-reply` and
+//! `recordings` are use cases. `voipbin-receiver/docs/performance.md` has figures, beside those of other servers.
+//!
 //! # Features
 //!
-//! | feature | default | what it adds |
-//! | --- | --- | --- |
-//! | `macros` | yes | the attribute `#[on(…)]` and the list `handlers![…]` |
-//! | `disk` | | [`inbox`]`::DiskInbox`: events survive the process and a power cut |
-//! | `actix` | | `Receiver::actix`: the receiver in an app of actix-web |
-//! | `server` | | `mount::Server`: a small HTTP/1.1 server for a receiver that is no part of an app |
-//! | `tls` | | `mount::Tls`: TLS for that server, with a certificate that can change while it runs; turns on `server` |
-//! | `http2` | | HTTP/2 for its clients that offer it, such as proxies; turns on `tls` |
-//! | `metrics` | | [`observe`]`::Metrics`: what happens, as metrics through the crate `metrics` |
-//! | `rate-limit` | | limits on how often requests may come: [`gate`]`::Rate` |
-//! | `testing` | | the module `testing`: bodies of events, a receiver that runs step by step, a stand-in for the platform |
+#![doc = include_str!("../docs/features.md")]
 //!
 //! # Rooms
 //!
 //! [`service`](ReceiverService) is the HTTP edge and [`gate`] who may come in. [`event`] is what a
 //! delivery is, [`catalog`] and [`resource`] which ones exist. An [`inbox`] keeps events between the
 //! answer and the end of their [handlers](handler). `pipeline.rs` shows the whole order on one screen.
+
+// docs.rs shows which feature an item takes.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 // What the macros expand to names the crate like everyone else does, here too.
 #[allow(unused_extern_crates, reason = "used in tests and doctests alone")]
@@ -117,6 +121,21 @@ pub mod catalog;
 pub mod clock;
 pub mod event;
 pub mod gate;
+// For readers alone. Its examples take all features.
+#[cfg(any(
+    all(doc, not(doctest)),
+    all(
+        doctest,
+        feature = "actix",
+        feature = "disk",
+        feature = "http2",
+        feature = "macros",
+        feature = "metrics",
+        feature = "rate-limit",
+        feature = "testing",
+    )
+))]
+pub mod guide;
 pub mod handler;
 pub mod inbox;
 #[cfg(any(feature = "actix", feature = "server"))]
@@ -261,13 +280,3 @@ pub use voipbin_receiver_macros::on;
 /// has the name of a crate is listed as `self::name`.
 #[cfg(feature = "macros")]
 pub use voipbin_receiver_macros::handlers;
-
-#[cfg(all(
-    doctest,
-    feature = "actix",
-    feature = "disk",
-    feature = "metrics",
-    feature = "testing",
-))]
-#[doc = include_str!("../../README.md")]
-struct Readme;
