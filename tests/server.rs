@@ -4,15 +4,21 @@
 use std::future::pending;
 use std::net::SocketAddr;
 
-use support::{Recorder, Wire, builder, call_hangup, on_the_wire, signer, with_headers, within};
+use support::{HeldInbox, Recorder, Wire, builder, call_hangup, on_the_wire, within};
 use tokio::net::TcpListener;
 use voipbin_receiver::Receiver;
 use voipbin_receiver::catalog::Any;
+use voipbin_receiver::inbox::{Inbox, MemoryInbox};
 use voipbin_receiver::mount::Server;
 
 /// A receiver behind a server of two connections.
 async fn start() -> (Receiver, SocketAddr) {
-    let receiver = builder().on(Any, Recorder::new()).build().unwrap();
+    start_with(MemoryInbox::new()).await
+}
+
+async fn start_with(inbox: impl Inbox) -> (Receiver, SocketAddr) {
+    let receiver = builder().inbox(inbox).on(Any, Recorder::new());
+    let receiver = receiver.build().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let service = receiver.service();
@@ -52,19 +58,13 @@ async fn for_one_connection_too_many_the_longest_idle_one_is_closed() {
 #[tokio::test]
 async fn a_connection_that_would_take_the_place_of_one_in_a_request_is_asked_to_come_again() {
     within(async {
-        let (receiver, address) = start().await;
-        let body = call_hangup(1);
-        let headers = format!(
-            "Expect: 100-continue\r\nContent-Length: {}\r\nX-Voipbin-Signature: {}\r\n",
-            body.len(),
-            signer().sign(body.as_bytes())
-        );
+        let inbox = HeldInbox::new();
+        let (receiver, address) = start_with(inbox.clone()).await;
         let mut busy = Vec::new();
-        for _ in 0..2 {
+        for id in 0..2 {
             let mut wire = Wire::connect(address).await;
-            let head = with_headers("POST", &headers, "");
-            // The body is being read.
-            assert_eq!(wire.exchange(&head).await.status, 100);
+            wire.write(&on_the_wire("POST", &call_hangup(id))).await;
+            inbox.handed_over().await;
             busy.push(wire);
         }
         let mut refused = Wire::connect(address).await;
@@ -75,12 +75,13 @@ async fn a_connection_that_would_take_the_place_of_one_in_a_request_is_asked_to_
         );
         assert_eq!(refused.rest().await, Some(Vec::new()));
 
+        inbox.release();
         for wire in &mut busy {
-            assert_eq!(wire.exchange(body.as_bytes()).await.status, 200);
+            assert_eq!(wire.read().await.word(), "received");
         }
         let mut wire = Wire::connect(address).await;
         assert_eq!(deliver(&mut wire, 2).await, "received");
-        assert_eq!(receiver.stats().accepted, 2);
+        assert_eq!(receiver.stats().accepted, 3);
     })
     .await;
 }

@@ -13,8 +13,8 @@ use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use support::{
-    Certificate, Recorder, Wire, builder, call_hangup, offering, on_the_wire, signed, tls_connect,
-    within,
+    Certificate, HeldInbox, Recorder, Wire, builder, call_hangup, offering, on_the_wire, signed,
+    tls_connect, within,
 };
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
@@ -22,6 +22,7 @@ use tokio::sync::oneshot;
 use tokio_rustls::client::TlsStream;
 use voipbin_receiver::Receiver;
 use voipbin_receiver::catalog::Any;
+use voipbin_receiver::inbox::{Inbox, MemoryInbox};
 use voipbin_receiver::mount::{Server, Tls, TlsErrorKind};
 
 struct Served {
@@ -39,10 +40,15 @@ impl Served {
     }
 
     async fn with(limits: impl FnOnce(Server) -> Server) -> Self {
+        Self::of(MemoryInbox::new(), limits).await
+    }
+
+    async fn of(inbox: impl Inbox, limits: impl FnOnce(Server) -> Server) -> Self {
         let certificate = Certificate::new();
         let tls = certificate.tls();
         let recorder = Recorder::new();
-        let receiver = builder().on(Any, recorder.clone()).build().unwrap();
+        let receiver = builder().inbox(inbox).on(Any, recorder.clone());
+        let receiver = receiver.build().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let server = limits(Server::new().tls(tls.clone()));
@@ -262,19 +268,16 @@ async fn one_that_has_not_begun_its_handshake_gives_way_to_a_new_connection() {
 #[tokio::test]
 async fn a_connection_that_would_take_the_place_of_one_in_a_request_is_closed_in_its_handshake() {
     within(async {
-        let served = Served::with(|server| server.max_connections(1)).await;
-        let body = call_hangup(1);
-        let request = on_the_wire("POST", &body);
-        let (head, rest) = request.split_at(request.len() - body.len());
-        let head = String::from_utf8(head.to_vec()).unwrap();
-        let head = head.replace("\r\n\r\n", "\r\nExpect: 100-continue\r\n\r\n");
+        let inbox = HeldInbox::new();
+        let served = Served::of(inbox.clone(), |server| server.max_connections(1)).await;
         let mut busy = served.wire().await;
-        // The body is being read.
-        assert_eq!(busy.exchange(head.as_bytes()).await.status, 100);
+        busy.write(&on_the_wire("POST", &call_hangup(1))).await;
+        inbox.handed_over().await;
 
         let client = offering(&[], [&served.certificate]);
         assert!(tls_connect(served.address, client).await.is_err());
-        assert_eq!(busy.exchange(rest).await.word(), "received");
+        inbox.release();
+        assert_eq!(busy.read().await.word(), "received");
         assert_eq!(deliver(&mut served.wire().await, 2).await, "received");
     })
     .await;

@@ -4,6 +4,7 @@
     clippy::unwrap_used,
     clippy::print_stdout,
     clippy::panic,
+    clippy::indexing_slicing,
     reason = "this is test code"
 )]
 

@@ -101,12 +101,15 @@ pub fn may_open_many() -> Option<u64> {
 
 /// As many of these connections as this process may have beside its other files. Says aloud when it is not
 /// all of them.
+#[expect(clippy::print_stderr, reason = "a test that does less says so")]
 pub fn room_for(connections: u64) -> u64 {
     const OTHERS: u64 = 200;
     let files = may_open_many().unwrap_or(u64::MAX);
     let room = files.saturating_sub(OTHERS).min(connections);
     if room < connections {
-        eprintln!("\n!!! {room} CONNECTIONS, NOT {connections}: no more open files are allowed here.\n");
+        eprintln!(
+            "\n!!! {room} CONNECTIONS, NOT {connections}: no more open files are allowed here.\n"
+        );
     }
     room
 }
