@@ -99,6 +99,21 @@ async fn at_a_rate_everything_that_was_due_is_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn connections_that_fit_into_no_queue_are_opened_all_the_same() {
+    let receiver = receiver(Recorder::new());
+    let address = serve_hyper(receiver.service()).await;
+    let load = Load {
+        connections: 600,
+        ..load(address, all_of(700))
+    };
+    let sent = send(load).await;
+    assert!(sent.all_received());
+    // One more to be sure of the first connections.
+    assert_eq!((sent.requests, sent.reopened), (701, 0));
+    assert_eq!(receiver.stats().accepted, 701);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn answers_that_are_refusals_are_counted_by_status() {
     let other: ReceiverBuilder = Receiver::builder().secret("another secret than the sender's");
     let receiver = other.on(Any, Recorder::new()).build().unwrap();

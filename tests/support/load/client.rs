@@ -13,6 +13,9 @@ use crate::process::{cpu_of, may_open_many, memory_of};
 /// How long all that is on its way may take to be answered at the end.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Connections that are opened before it is sure that the server has them: more wait in no queue.
+const UNSURE: usize = 512;
+
 pub(super) struct Client {
     load: Load,
     requests: Requests,
@@ -62,37 +65,50 @@ impl Client {
             Pace::Closed { requests, .. } => requests,
             Pace::Open { rate, lead, time } => (rate * (lead + time).as_secs_f64()) as usize,
         };
-        let requests = Requests::sign(&load, count);
-        let poll = Poll::new().unwrap();
-        let connections = (0..load.connections)
-            .map(|place| Connection::open(load.address, poll.registry(), place, &requests))
-            .collect();
+        let count = count + load.connections / UNSURE;
         Self {
+            requests: Requests::sign(&load, count),
+            poll: Poll::new().unwrap(),
             events: Events::with_capacity(1024),
-            idle: (0..load.connections).collect(),
+            connections: Vec::with_capacity(load.connections),
+            idle: VecDeque::with_capacity(load.connections),
             again: false,
+            left: 0,
+            answered: BTreeMap::new(),
+            reopened: 0,
             window: Window {
                 times: Vec::with_capacity(count),
                 ..Window::default()
             },
-            left: 0,
-            answered: BTreeMap::new(),
-            reopened: 0,
-            connections,
-            poll,
-            requests,
             load,
         }
     }
 
     pub(super) fn send(mut self) -> Sent {
-        self.settle();
+        self.connect();
         let begun = Instant::now();
         match self.load.pace {
             Pace::Closed { lead, time, .. } => self.closed(begun, lead, time),
             Pace::Open { rate, lead, .. } => self.open(begun, rate, lead),
         }
         self.sent()
+    }
+
+    /// Opens all connections. A server takes them in order, so that it has all when it answers on the
+    /// last of them.
+    fn connect(&mut self) {
+        for place in 0..self.load.connections {
+            let registry = self.poll.registry();
+            let connection = Connection::open(self.load.address, registry, place, &self.requests);
+            self.connections.push(connection);
+            if (place + 1) % UNSURE == 0 {
+                self.depart(place, Instant::now());
+                self.finish();
+            } else {
+                self.idle.push_back(place);
+            }
+        }
+        self.settle();
     }
 
     /// Opens again what a busy server has closed while others were opened.
@@ -141,7 +157,8 @@ impl Client {
         self.window.opens = Some(begun + lead);
         self.window.since = Some(begun + lead);
         self.window.open(begun, &self.load.server);
-        let due = |number: usize| begun + Duration::from_secs_f64(number as f64 / rate);
+        let first = self.left;
+        let due = |number: usize| begun + Duration::from_secs_f64((number - first) as f64 / rate);
         let count = self.requests.count();
         let mut now = begun;
         while self.left < count {
