@@ -44,9 +44,13 @@ fn network(text: &str) -> Result<IpNet, NotANetwork> {
         text: text.to_owned(),
         fault,
     };
-    let network = match text.parse::<IpAddr>() {
-        Ok(address) => IpNet::from(address),
-        Err(_) => text.parse().map_err(|_| fault(Fault::Unreadable))?,
+    let unreadable = || fault(Fault::Unreadable);
+    // ipnet reads 010.0.0.0/8 as 10.0.0.0/8, which others read as 8.0.0.0/8: the address must stand alone.
+    let address = text.split('/').next().unwrap_or(text);
+    let address: IpAddr = address.parse().map_err(|_| unreadable())?;
+    let network = match text.contains('/') {
+        true => text.parse().map_err(|_| unreadable())?,
+        false => IpNet::from(address),
     };
     // Whoever writes 192.0.2.7/24 may mean the address as well as the network.
     if network.trunc() != network {
@@ -144,6 +148,9 @@ mod tests {
             "192.0.2.0/33",
             "example.org",
             " 192.0.2.1",
+            "010.0.0.1",
+            "010.0.0.0/8",
+            "192.0.2.0/",
             "fe80::1%eth0",
         ] {
             let error = networks(&["192.0.2.1", text]).unwrap_err();
