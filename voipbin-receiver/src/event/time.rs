@@ -97,7 +97,7 @@ impl Time {
     pub(crate) fn as_offset(self) -> Option<Duration> {
         let start = Timestamp::from_second(YEAR_ONE).ok()?;
         self.since(Self(start))
-            .filter(|offset| offset.as_secs() < 366 * DAY.unsigned_abs())
+            .filter(|offset| offset.as_secs() < 365 * DAY.unsigned_abs())
     }
 
     /// Whether this is the platform's older way to write "not yet".
@@ -273,6 +273,8 @@ mod tests {
             Some(Duration::from_micros(8_991_840))
         );
         assert_eq!(offset("0001-01-01T00:00:00Z"), Some(Duration::ZERO));
+        assert!(offset("0001-12-31T23:59:59Z").is_some());
+        assert_eq!(offset("0002-01-01T00:00:00Z"), None);
         assert_eq!(offset("2024-03-01T10:00:05Z"), None);
     }
 
