@@ -36,7 +36,8 @@ pub(crate) struct Head {
     pub(crate) body_len: u32,
 }
 
-/// Events that were kept by one commit, their numbers rising. There may be gaps.
+/// Events that were kept by one commit, their numbers rising from the key of the row on. There may be
+/// gaps.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct Chunk {
     pub(crate) names: Vec<HandlerName>,
@@ -154,8 +155,8 @@ impl AttemptEnd {
 }
 
 impl Chunk {
-    /// The row under this key. Fails when the events are not in order, name a handler that is not in
-    /// the names, or are too large.
+    /// The row under this key. Fails when the events are not in order or before the key, name a handler
+    /// that is not in the names, or are too large.
     pub(crate) fn encode(&self, key: u64) -> Result<Vec<u8>, RecordError> {
         codec::encode_chunk(key, &self.names, &self.events)
     }
@@ -171,7 +172,7 @@ impl Chunk {
 
     /// Reads a row. Each body is in memory of its own, so that one event does not hold the others.
     pub(crate) fn decode(key: u64, row: &[u8]) -> Result<Self, RecordError> {
-        codec::decode_chunk(row::open(Kind::Chunk, key, row)?)
+        codec::decode_chunk(key, row::open(Kind::Chunk, key, row)?)
     }
 }
 
@@ -183,7 +184,7 @@ impl Heads {
     }
 
     pub(crate) fn decode(key: u64, row: &[u8]) -> Result<Self, RecordError> {
-        codec::decode_heads(row::open(Kind::Heads, key, row)?)
+        codec::decode_heads(key, row::open(Kind::Heads, key, row)?)
     }
 }
 

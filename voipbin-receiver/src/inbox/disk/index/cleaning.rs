@@ -179,8 +179,12 @@ impl Index {
         const EVENT: u64 = 80;
         const ROWS: u64 = 512;
         let chunks = self.chunks.iter();
-        let heads = chunks.map(|(key, chunk)| ROWS + (chunk.last_seq - key + 1) * EVENT);
-        self.totals.stored + heads.sum::<u64>()
+        // The numbers are the file's word, and may be far apart.
+        let heads = chunks.map(|(key, chunk)| {
+            let events = chunk.last_seq.saturating_sub(*key).saturating_add(1);
+            ROWS.saturating_add(events.saturating_mul(EVENT))
+        });
+        heads.fold(self.totals.stored, u64::saturating_add)
     }
 
     /// Looks at a chunk at this time, unless it is looked at before.

@@ -42,7 +42,7 @@ pub(super) fn encode_chunk(
     let bodies = events.iter().map(|(_, body)| body.len());
     let capacity = bodies.fold(heads_len(names, heads()), usize::saturating_add);
     seal(Kind::Chunk, key, capacity, |row| {
-        let mut row = put_heads(row, names, heads())?;
+        let mut row = put_heads(row, key, names, heads())?;
         for (_, body) in events {
             row.extend_from_slice(body);
         }
@@ -58,7 +58,7 @@ pub(super) fn encode_heads<'a>(
 ) -> Result<Vec<u8>, RecordError> {
     let capacity = heads_len(names, heads.clone());
     seal(Kind::Heads, key, capacity, |row| {
-        put_heads(row, names, heads)
+        put_heads(row, key, names, heads)
     })
 }
 
@@ -92,9 +92,9 @@ pub(super) fn encode_attempts(seq: u64, attempts: &Attempts) -> Result<Vec<u8>, 
     })
 }
 
-pub(super) fn decode_chunk(payload: &[u8]) -> Result<Chunk, RecordError> {
+pub(super) fn decode_chunk(key: u64, payload: &[u8]) -> Result<Chunk, RecordError> {
     let mut reader = Reader(payload);
-    let Heads { names, heads } = reader.heads()?;
+    let Heads { names, heads } = reader.heads(key)?;
     let mut events = Vec::with_capacity(heads.len());
     for head in heads {
         let len = usize::try_from(head.body_len).map_err(|_| too_large())?;
@@ -105,9 +105,9 @@ pub(super) fn decode_chunk(payload: &[u8]) -> Result<Chunk, RecordError> {
     Ok(Chunk { names, events })
 }
 
-pub(super) fn decode_heads(payload: &[u8]) -> Result<Heads, RecordError> {
+pub(super) fn decode_heads(key: u64, payload: &[u8]) -> Result<Heads, RecordError> {
     let mut reader = Reader(payload);
-    let heads = reader.heads()?;
+    let heads = reader.heads(key)?;
     reader.end()?;
     Ok(heads)
 }
@@ -149,6 +149,7 @@ fn heads_len<'a>(
 
 fn put_heads<'a>(
     row: Vec<u8>,
+    key: u64,
     names: &[HandlerName],
     heads: impl ExactSizeIterator<Item = (&'a Head, Result<u32, RecordError>)>,
 ) -> Result<Vec<u8>, RecordError> {
@@ -160,7 +161,7 @@ fn put_heads<'a>(
     for name in names {
         row = put(row, name.as_str())?;
     }
-    let mut order = Order::default();
+    let mut order = Order { next: key };
     for (head, body_len) in heads {
         order.check(head, names.len())?;
         let encoded = HeadV1 {
@@ -260,18 +261,19 @@ fn clean(text: &str) -> Cow<'_, str> {
 }
 
 /// What must hold for the heads of a row, read or written.
-#[derive(Default)]
 struct Order {
-    last: Option<u64>,
+    /// The least number that may come: from the key of the row on they rise.
+    next: u64,
 }
 
 impl Order {
+    /// No inbox comes so far, and what is added to a smaller number does not overflow.
+    const END: u64 = u64::MAX / 2;
+
     fn check(&mut self, head: &Head, names: usize) -> Result<(), RecordError> {
-        let rises = self
-            .last
-            .replace(head.seq)
-            .is_none_or(|last| last < head.seq);
+        let rises = (self.next..Self::END).contains(&head.seq);
         let named = head.jobs.iter().all(|job| usize::from(*job) < names);
+        self.next = head.seq.saturating_add(1);
         match rises && named {
             true => Ok(()),
             false => Err(malformed()),
@@ -319,12 +321,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn heads(&mut self) -> Result<Heads, RecordError> {
+    fn heads(&mut self, key: u64) -> Result<Heads, RecordError> {
         let counts: CountsV1 = self.take()?;
         let names = self.list(counts.names, LEAST_ITEM, |reader| {
             reader.take().map(HandlerName::new)
         })?;
-        let mut order = Order::default();
+        let mut order = Order { next: key };
         let heads = self.list(counts.events, LEAST_HEAD, |reader| {
             let head = reader.head()?;
             order.check(&head, names.len())?;

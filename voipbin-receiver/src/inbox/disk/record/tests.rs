@@ -157,11 +157,25 @@ fn a_row_is_written_into_memory_that_was_sized_once() {
 }
 
 #[test]
-fn events_out_of_order_and_unknown_handlers_are_not_written() {
+fn events_out_of_order_or_place_and_unknown_handlers_are_not_written() {
     let kind = |chunk: &Chunk| chunk.encode(1).map_err(RecordError::kind);
     let mut twice = chunk(1, 2);
     twice.events[1].0.seq = 1;
     assert_eq!(kind(&twice), Err(RecordErrorKind::Malformed));
+    for (first, key) in [(1, 2), (u64::MAX / 2, 1), (u64::MAX, 1)] {
+        let foreign = Chunk {
+            events: vec![(
+                Head {
+                    seq: first,
+                    ..head(1)
+                },
+                Bytes::new(),
+            )],
+            ..chunk(1, 0)
+        };
+        let written = foreign.encode(key).map_err(RecordError::kind);
+        assert_eq!(written, Err(RecordErrorKind::Malformed), "{first} {key}");
+    }
     let mut unknown = chunk(1, 2);
     unknown.events[1].0.jobs = vec![2];
     assert_eq!(kind(&unknown), Err(RecordErrorKind::Malformed));
@@ -169,6 +183,36 @@ fn events_out_of_order_and_unknown_handlers_are_not_written() {
         unknown.encode_heads(1).map_err(RecordError::kind),
         Err(RecordErrorKind::Malformed)
     );
+}
+
+/// Whoever reads the file would else count on what is not so, and come to no end or to a panic.
+#[test]
+fn a_row_with_events_before_its_key_or_without_end_is_not_read() {
+    for seq in [1, u64::MAX / 2, u64::MAX] {
+        let row = row::seal(Kind::Heads, 2, 0, |row| {
+            let counts = v1::CountsV1 {
+                names: 0,
+                events: 1,
+            };
+            let head = v1::HeadV1 {
+                seq,
+                identity: [0; 16],
+                kept_at: 0,
+                signed: true,
+                marks: false,
+                possible_repeat: false,
+                replay_of: None,
+                content_type: None,
+                body_len: 0,
+                jobs: 0,
+            };
+            let row = postcard::to_extend(&counts, row).unwrap();
+            Ok(postcard::to_extend(&head, row).unwrap())
+        })
+        .unwrap();
+        let read = Heads::decode(2, &row).map_err(RecordError::kind);
+        assert_eq!(read, Err(RecordErrorKind::Malformed), "{seq}");
+    }
 }
 
 #[test]
