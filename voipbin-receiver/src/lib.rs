@@ -148,6 +148,9 @@ pub mod testing;
 mod build_error;
 mod builder;
 mod dispatch;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 mod pipeline;
 mod receiver;
 mod router;

@@ -23,6 +23,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tracing::Span;
 
+#[cfg(all(any(test, fuzzing), feature = "disk"))]
+pub(crate) use self::disk::fuzz;
 #[cfg(feature = "disk")]
 pub use self::disk::{
     DiskInbox, DiskInboxBuilder, DiskInboxError, DiskInboxErrorKind, SalvageReport,

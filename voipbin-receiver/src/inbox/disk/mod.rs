@@ -18,6 +18,8 @@ mod convert;
 mod error;
 #[cfg(test)]
 mod faults;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod index;
 mod load;
 mod lock;

@@ -10,6 +10,8 @@ use std::fmt;
 
 use bytes::Bytes;
 
+#[cfg(any(test, fuzzing))]
+pub(super) use self::row::seal;
 pub(super) use self::row::{Header, Kind};
 use crate::event::EventKey;
 use crate::handler::HandlerName;
@@ -177,7 +179,7 @@ impl Chunk {
 }
 
 impl Heads {
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn encode(&self, key: u64) -> Result<Vec<u8>, RecordError> {
         let heads = self.heads.iter().map(|head| (head, Ok(head.body_len)));
         codec::encode_heads(key, &self.names, heads)

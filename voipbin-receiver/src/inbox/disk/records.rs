@@ -166,7 +166,7 @@ fn replayed_by(
 
 /// Reads some rows from this number on, no more than are needed for so many events. Gives those that
 /// are taken, never more, and the number that comes after the last row.
-fn read(
+pub(super) fn read(
     shared: &Shared,
     from: u64,
     most: usize,

@@ -121,7 +121,7 @@ pub(super) fn open(kind: Kind, key: u64, row: &[u8]) -> Result<&[u8], RecordErro
 }
 
 /// A row around what `fill` appends. `capacity` is an upper guess of its length.
-pub(super) fn seal(
+pub(crate) fn seal(
     kind: Kind,
     key: u64,
     capacity: usize,

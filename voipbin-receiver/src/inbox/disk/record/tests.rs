@@ -189,7 +189,7 @@ fn events_out_of_order_or_place_and_unknown_handlers_are_not_written() {
 #[test]
 fn a_row_with_events_before_its_key_or_without_end_is_not_read() {
     for seq in [1, u64::MAX / 2, u64::MAX] {
-        let row = row::seal(Kind::Heads, 2, 0, |row| {
+        let row = seal(Kind::Heads, 2, 0, |row| {
             let counts = v1::CountsV1 {
                 names: 0,
                 events: 1,
@@ -310,7 +310,7 @@ fn no_payload_makes_the_decoder_panic_or_allocate_much() {
                 };
             }
             payload.truncate(payload.len() - next(2) * next(payload.len()));
-            let row = row::seal(kind, 1, 0, |mut row| {
+            let row = seal(kind, 1, 0, |mut row| {
                 row.extend_from_slice(&payload);
                 Ok(row)
             })
