@@ -126,13 +126,9 @@ use crate::pipeline::Pipeline;
 /// # Ok(()) }
 /// ```
 ///
-/// So does salvo, under the same name: `Router::with_path("voipbin/webhook").goal(receiver.service().compat())`.
-/// warp mounts none, but an app of warp is one itself: have axum's router serve the receiver at its path, and
-/// everything else by `fallback_service(warp::service(routes))`.
-///
-/// Where a function is frozen once it has answered, as AWS Lambda does, handlers would not run on: the
-/// service answers before they begin. Such a place takes an inbox elsewhere, from which a process that stays
-/// takes the events; none of those that come with this crate is one.
+/// salvo, with a feature of the same name, has to be told which body it passes on: the goal of a route is
+/// `TowerServiceCompat::<ReqBody, _, _, _>::compat(receiver.service())`. warp takes none: serve the receiver
+/// on a port of its own, with `mount::Server`.
 ///
 /// # Cancel safety
 ///
