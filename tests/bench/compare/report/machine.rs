@@ -19,7 +19,9 @@ impl Machine {
             let (name, value) = line.split_once(':')?;
             (name.trim() == "model name").then(|| value.trim().to_owned())
         });
+        // Without the name of whoever built it.
         let release = text("/proc/sys/kernel/osrelease");
+        let release = release.split('-').next().unwrap_or_default();
         Self {
             system: format!("{} {}", std::env::consts::OS, release.trim()),
             processor: processor.unwrap_or_else(|| std::env::consts::ARCH.to_owned()),
