@@ -13,8 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
-use support::standalone::{Server, paste};
-use support::within;
+use support::standalone::{Server, paste, within};
 use voipbin_receiver::observe::metrics::METRICS;
 
 /// The root of the repository.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 
 use serde_json::json;
-use support::standalone::{Server, paste};
+use support::standalone::{self, Server, paste};
 use support::{builder, deliver, within};
 use voipbin_receiver::catalog::{EventType, named};
 use voipbin_receiver::resource::{Call, Message, Recording};
@@ -85,7 +85,7 @@ fn block(beginning: &str) -> &'static str {
 
 #[tokio::test]
 async fn its_curl_is_received_and_shown_under_the_name_it_came_with() {
-    within(async {
+    standalone::within(async {
         let mut server = Server::start(&["--allow-unsigned"], &[]).await;
         let curl = block("curl -X POST");
         let here = curl.replace("http://127.0.0.1:5000/voipbin/webhook", &server.url);

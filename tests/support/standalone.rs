@@ -12,34 +12,11 @@ use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 use voipbin_receiver::testing::{Report, Sender, Signer, Transport, connect};
 
+use crate::examples::example_now;
+
 /// The example, built from the sources as they are.
 pub fn program() -> &'static Path {
-    static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut build = std::process::Command::new(cargo);
-        // With the features of a build of everything, so that such a build has done the work.
-        build.args([
-            "build",
-            "--workspace",
-            "--all-features",
-            "--example=standalone",
-        ]);
-        build.arg("--message-format=json-render-diagnostics");
-        if !cfg!(debug_assertions) {
-            build.arg("--release");
-        }
-        build
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .stderr(Stdio::inherit());
-        let output = build.output().unwrap();
-        assert!(output.status.success(), "the example cannot be built");
-        let messages = output.stdout.split(|byte| *byte == b'\n');
-        messages
-            .filter_map(|message| serde_json::from_slice::<Value>(message).ok())
-            .filter(|message| message["target"]["name"] == "standalone")
-            .find_map(|message| Some(message["executable"].as_str()?.into()))
-            .unwrap()
-    });
+    static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| example_now("standalone"));
     &PROGRAM
 }
 
