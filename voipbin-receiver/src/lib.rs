@@ -145,6 +145,8 @@ pub mod resource;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+#[cfg(test)]
+mod any_json;
 mod build_error;
 mod builder;
 mod dispatch;

@@ -136,7 +136,7 @@ impl Router {
         match self.by_type.get(&event_type.canonical()) {
             Some(Route::Fixed(jobs)) => jobs.clone(),
             Some(Route::Conditional { rows, fallback }) => {
-                let payload = content.payload_in(body);
+                let payload = content.payload_bytes_in(body);
                 let taking = rows.iter().filter(|(_, matched)| matched.holds(payload));
                 let jobs: Jobs = taking.map(|(name, _)| name.clone()).collect();
                 if jobs.is_empty() {
@@ -171,7 +171,7 @@ impl Route {
 }
 
 impl Match {
-    fn holds(&self, payload: &str) -> bool {
+    fn holds(&self, payload: &[u8]) -> bool {
         match self {
             Self::Always => true,
             Self::When(conditions) => conditions.iter().any(|condition| condition.holds(payload)),

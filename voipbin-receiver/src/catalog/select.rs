@@ -60,7 +60,7 @@ pub(crate) struct Condition {
 
 impl Condition {
     /// Whether a payload meets the condition. Reads the one field and skips the rest.
-    pub(crate) fn holds(&self, data: &str) -> bool {
+    pub(crate) fn holds(&self, data: &[u8]) -> bool {
         crate::resource::text_field(data, self.field).is_some_and(|value| value == self.value)
     }
 }

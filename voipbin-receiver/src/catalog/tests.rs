@@ -63,7 +63,7 @@ fn a_condition_reads_the_field_of_the_payload_and_no_other() {
         ("null", false),
         (r#""inbound""#, false),
     ] {
-        assert_eq!(INBOUND.holds(data), holds, "{data}");
+        assert_eq!(INBOUND.holds(data.as_bytes()), holds, "{data}");
     }
 }
 

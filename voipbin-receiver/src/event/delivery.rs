@@ -155,7 +155,7 @@ impl Delivery {
         let container = self
             .resource_kind()
             .and_then(ResourceKind::container_field)
-            .and_then(|field| resource::container_id(self.payload_json(), field));
+            .and_then(|field| resource::container_id(self.payload_bytes(), field));
         match container {
             Some(id) => Some(id),
             None => self.resource_id().map(Cow::Borrowed),
@@ -176,13 +176,13 @@ impl Delivery {
     /// tells. Events come in any order: of two with the same resource id, the later one counts.
     #[must_use]
     pub fn last_change(&self) -> Option<Time> {
-        resource::last_change(self.payload_json())
+        resource::last_change_in(self.payload_bytes())
     }
 
     /// The number of this part, for the one resource that is sent in parts.
     pub(crate) fn sequence(&self) -> Option<i64> {
         match self.resource_kind()? {
-            ResourceKind::AiMessageDelta => resource::sequence(self.payload_json()),
+            ResourceKind::AiMessageDelta => resource::sequence(self.payload_bytes()),
             _ => None,
         }
     }
@@ -239,6 +239,10 @@ impl Delivery {
     #[must_use]
     pub fn payload_json(&self) -> &str {
         self.0.content.payload_in(&self.0.body)
+    }
+
+    fn payload_bytes(&self) -> &[u8] {
+        self.0.content.payload_bytes_in(&self.0.body)
     }
 
     /// The payload as a `T`, read once for all handlers that ask for the type that was asked for first.

@@ -32,14 +32,18 @@ impl Content {
         }
     }
 
-    /// The payload in its body: `data` of an envelope, or all of it.
-    pub(crate) fn payload_in<'a>(&self, body: &'a [u8]) -> &'a str {
+    /// The payload in its body: `data` of an envelope, or all of it. It was found to be JSON.
+    pub(crate) fn payload_bytes_in<'a>(&self, body: &'a [u8]) -> &'a [u8] {
         let bytes = match self {
             Self::Envelope { data, .. } => body.get(data.clone()).unwrap_or_default(),
             Self::Custom => body,
         };
-        let text = std::str::from_utf8(bytes).unwrap_or_default();
-        text.strip_prefix('\u{feff}').unwrap_or(text)
+        bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes)
+    }
+
+    /// The same as text, which it is.
+    pub(crate) fn payload_in<'a>(&self, body: &'a [u8]) -> &'a str {
+        std::str::from_utf8(self.payload_bytes_in(body)).unwrap_or_default()
     }
 }
 

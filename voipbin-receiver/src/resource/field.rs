@@ -111,28 +111,6 @@ pub(crate) fn fields<'a>(json: &'a str, each: &mut dyn FnMut(&str, &'a RawValue)
         .ok()
 }
 
-/// One field of a payload that is a string, read without the rest; the last one of that name.
-pub(crate) fn text_field<'a>(json: &'a str, name: &str) -> Option<Cow<'a, str>> {
-    let mut found = None;
-    fields(json, &mut |field, json| {
-        if field == name {
-            found = string(json.get());
-        }
-    })?;
-    found
-}
-
-/// The number of a field of an object, read without the others.
-pub(crate) fn number_field(json: &str, name: &str) -> Option<i64> {
-    let mut found = None;
-    fields(json, &mut |field, json| {
-        if field == name {
-            found = json.get().parse().ok();
-        }
-    })?;
-    found
-}
-
 impl Field for Option<Id> {
     fn read(json: &str) -> Option<Self> {
         let id = string(json)?;

@@ -35,7 +35,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::catalog::ResourceKind;
 use crate::event::Time;
@@ -50,6 +50,7 @@ mod ai_message;
 mod ai_message_delta;
 mod aicall;
 mod attachment;
+mod backwards;
 mod call;
 mod campaign;
 mod campaigncall;
@@ -84,7 +85,8 @@ mod transcript;
 mod webchat_message;
 mod webchat_session;
 
-pub(crate) use self::field::{number_field, text_field};
+pub(crate) use self::backwards::text_field;
+use self::backwards::{fields_backwards, is_name, number_field, text};
 
 pub use self::account::{Account, AccountType};
 pub use self::action::{Action, ActionType};
@@ -138,20 +140,41 @@ pub use self::webchat_session::{WebchatSession, WebchatSessionStatus};
 /// rest of it. `None` where the payload does not tell.
 #[must_use]
 pub fn last_change(payload: &str) -> Option<Time> {
-    let time = |name| {
-        let time: Time = text_field(payload, name)?.parse().ok()?;
-        (!time.is_not_yet()).then_some(time)
-    };
-    time("tm_update").or_else(|| time("tm_create"))
+    serde_json::from_str::<IgnoredAny>(payload).ok()?;
+    last_change_in(payload.as_bytes())
 }
 
-/// The number of a part; read without the rest of the payload.
-pub(crate) fn sequence(payload: &str) -> Option<i64> {
+/// The same of a payload that is known to be JSON.
+pub(crate) fn last_change_in(payload: &[u8]) -> Option<Time> {
+    let time = |value| {
+        let time: Time = text(value)?.parse().ok()?;
+        (!time.is_not_yet()).then_some(time)
+    };
+    // Of each the last one counts.
+    let (mut updated, mut created) = (None, None);
+    for (name, value) in fields_backwards(payload) {
+        if updated.is_none() && is_name(name, "tm_update") {
+            updated = Some(time(value));
+        } else if created.is_none() && is_name(name, "tm_create") {
+            created = Some(time(value));
+        }
+        match (updated, created) {
+            (Some(Some(updated)), _) => return Some(updated),
+            (Some(None), Some(created)) => return created,
+            _ => {}
+        }
+    }
+    created.flatten()
+}
+
+/// The number of a part, of a payload that is known to be JSON; read without the rest.
+pub(crate) fn sequence(payload: &[u8]) -> Option<i64> {
     number_field(payload, "sequence")
 }
 
-/// The id of the resource that a payload is a part of, under this name; read without the rest of it.
-pub(crate) fn container_id<'a>(payload: &'a str, field: &str) -> Option<Cow<'a, str>> {
+/// The id of the resource that a payload is a part of, under this name. The payload is known to be JSON;
+/// it is read without the rest.
+pub(crate) fn container_id<'a>(payload: &'a [u8], field: &str) -> Option<Cow<'a, str>> {
     text_field(payload, field).filter(|id| !id.is_empty() && *id != field::NIL)
 }
 
