@@ -1,5 +1,6 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::{Duration, Instant as Moment};
 
@@ -8,9 +9,10 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::Instrument;
 
 use super::open::Held;
+use super::schedule::Trial;
 use super::seat::Seat;
 use super::shared::Dispatch;
-use crate::handler::{Context, HandlerError, Next, with_seat};
+use crate::handler::{Context, Next, with_seat};
 use crate::inbox::{Attempt, AttemptEnd, Settled, Taken};
 use crate::observe::{Run, Transition};
 use crate::router::Handler;
@@ -26,15 +28,6 @@ pub(super) struct Job {
     pub(super) held: Held,
     /// When its next attempt may begin, if that is not at once.
     pub(super) not_before: Option<Instant>,
-}
-
-/// How a run ended.
-enum Ended {
-    Well,
-    Error(HandlerError),
-    Panic,
-    /// It took too long.
-    Late,
 }
 
 /// A run that ended badly, and what is to follow by the handler's own word.
@@ -62,7 +55,8 @@ impl Job {
             return dispatch.hold(id, &taken);
         };
         if let Some(reason) = dispatch.exhausted(&taken, handler) {
-            return dispatch.give_up(id, &taken, None, reason).await;
+            // What is seldom is not part of each run's future.
+            return Box::pin(dispatch.give_up(id, &taken, None, reason)).await;
         }
         let version = dispatch.completed.version(&taken);
         let stale = version.is_some_and(|version| dispatch.completed.has_later(version));
@@ -79,32 +73,47 @@ impl Job {
             waited: dispatch.waited(&taken),
         });
         let begun = Moment::now();
-        let ended = run_handler(&dispatch, handler, &taken, stale, &seat, running).await;
+        let run = Start {
+            taken: &taken,
+            at: begun,
+            stale,
+        };
+        let ended = run_handler(&dispatch, handler, run, &seat, running).await;
         match ended {
             Ok(()) => {
                 if let Some(version) = version {
                     dispatch.completed.add(version);
                 }
-                dispatch.done(id, &taken, begun.elapsed());
+                dispatch.done(id, &taken, begun);
             }
-            Err(failure) => dispatch.failed(id, &taken, handler, failure, &seat).await,
+            Err(failure) => {
+                Box::pin(dispatch.failed(id, &taken, handler, failure, &seat)).await;
+            }
         }
     }
+}
+
+/// A run that has begun.
+#[derive(Clone, Copy)]
+struct Start<'a> {
+    taken: &'a Taken,
+    at: Moment,
+    /// Whether a later state of the resource is completed.
+    stale: bool,
 }
 
 async fn run_handler(
     dispatch: &Dispatch,
     handler: &Handler,
-    taken: &Taken,
-    stale: bool,
+    start: Start<'_>,
     seat: &Arc<Seat>,
     running: impl Send + Sync + 'static,
 ) -> Result<(), Failure> {
+    let Start { taken, at, stale } = start;
     let number = taken.attempts().saturating_add(1);
     let began_at = dispatch.clock.wall();
-    let begun = Moment::now();
     let failure = |end, next| {
-        let attempt = Attempt::new(began_at, begun.elapsed(), end);
+        let attempt = Attempt::new(began_at, at.elapsed(), end);
         Err(Failure { attempt, next })
     };
     let context = Context::new(taken.delivery().clone(), taken.handler().clone())
@@ -116,35 +125,32 @@ async fn run_handler(
     let run = async {
         // Inside the future, so that a panic before the first await is caught as well.
         let call = with_seat(kept, async { handler.service.run(context).await });
-        let call = async {
-            match AssertUnwindSafe(call).catch_unwind().await {
-                Ok(Ok(())) => Ended::Well,
-                Ok(Err(error)) => Ended::Error(error),
-                Err(payload) => {
-                    discard(payload);
-                    Ended::Panic
-                }
+        let call = pin!(AssertUnwindSafe(call).catch_unwind());
+        let ended = match (handler.timeout, seat.trial()) {
+            (None, None) => Some(call.await),
+            (limit, trial) => {
+                let call = async {
+                    match trial {
+                        Some(trial) => on_trial(seat, trial, taken, call).await,
+                        None => call.await,
+                    }
+                };
+                // Few runs need timers, and none of the others has room for them.
+                Box::pin(within(limit, call)).await
             }
-        };
-        let trial = if taken.died_again() {
-            LONG_TRIAL
-        } else {
-            TRIAL
-        };
-        let call = on_trial(seat, trial, call);
-        let ended = match handler.timeout {
-            Some(limit) => timeout(limit, call).await.unwrap_or(Ended::Late),
-            None => call.await,
         };
         // User code that may panic: the text of an error, and its drop.
         let told = AssertUnwindSafe(|| match ended {
-            Ended::Well => {
-                tracing::debug!(millis = millis(begun.elapsed()), "handled");
+            Some(Ok(Ok(()))) => {
+                tracing::debug!(millis = millis(at.elapsed()), "handled");
                 Ok(())
             }
-            Ended::Error(error) => failure(AttemptEnd::Failed(error.chain()), error.next()),
-            Ended::Panic => failure(AttemptEnd::Panicked, Next::Policy),
-            Ended::Late => failure(AttemptEnd::TimedOut, Next::Policy),
+            Some(Ok(Err(error))) => failure(AttemptEnd::Failed(error.chain()), error.next()),
+            Some(Err(payload)) => {
+                discard(payload);
+                failure(AttemptEnd::Panicked, Next::Policy)
+            }
+            None => failure(AttemptEnd::TimedOut, Next::Policy),
         });
         catch_unwind(told).unwrap_or_else(|payload| {
             discard(payload);
@@ -169,13 +175,27 @@ async fn run_handler(
     }
 }
 
+/// `None` when the run takes longer than it may.
+async fn within<T>(limit: Option<Duration>, run: impl Future<Output = T>) -> Option<T> {
+    match limit {
+        Some(limit) => timeout(limit, run).await.ok(),
+        None => Some(run.await),
+    }
+}
+
 /// Runs what may be what killed the process, and lets the next one of that kind begin when this one
 /// takes long.
-async fn on_trial<T>(seat: &Seat, time: Duration, run: impl Future<Output = T>) -> T {
-    let Some(trial) = seat.trial() else {
-        return run.await;
+async fn on_trial<T>(
+    seat: &Seat,
+    trial: Trial,
+    taken: &Taken,
+    mut run: Pin<&mut impl Future<Output = T>>,
+) -> T {
+    let time = if taken.died_again() {
+        LONG_TRIAL
+    } else {
+        TRIAL
     };
-    tokio::pin!(run);
     tokio::select! {
         biased;
         ended = &mut run => return ended,

@@ -1,5 +1,7 @@
 //! The jobs that were taken out of the inbox and are not settled.
 
+use foldhash::fast::RandomState;
+
 use super::shutdown::{JobState, Unfinished};
 use crate::inbox::{Inbox, Parked, Settled, Taken};
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +11,7 @@ use crate::sync::map::DashMap;
 /// runtime.
 #[derive(Default)]
 pub(super) struct OpenJobs {
-    jobs: DashMap<u64, Open>,
+    jobs: DashMap<u64, Open, RandomState>,
     next: AtomicU64,
 }
 
@@ -41,9 +43,14 @@ impl OpenJobs {
         id
     }
 
-    /// Says how far a job has come.
-    pub(super) fn update(&self, id: u64, job: Held, state: JobState) {
-        self.go_on(id, || (job, state));
+    /// A job begins to run, with its bytes.
+    pub(super) fn begin(&self, id: u64, taken: &Taken) {
+        if let Some(mut open) = self.jobs.get_mut(&id) {
+            open.state = JobState::Running;
+            if let Held::Parked(_) = open.job {
+                open.job = Held::Here(taken.clone());
+            }
+        }
     }
 
     /// Does what a job needs to go on and says how far it has come, unless it is closed. Whoever closes it
@@ -107,10 +114,14 @@ mod tests {
     use crate::handler::HandlerName;
     use crate::inbox::Entry;
 
-    fn job() -> Held {
+    fn taken() -> Taken {
         let delivery = Delivery::unsigned("{}".into(), SystemTime::UNIX_EPOCH).unwrap();
         let entry = Arc::new(Entry::new(1, delivery, 1));
-        Held::Here(Taken::new(entry, HandlerName::new("crm")))
+        Taken::new(entry, HandlerName::new("crm"))
+    }
+
+    fn job() -> Held {
+        Held::Here(taken())
     }
 
     #[test]
@@ -133,7 +144,7 @@ mod tests {
         let id = open.add(job(), JobState::Running);
         assert!(open.close(id));
         open.go_on(id, || panic!("it is closed"));
-        open.update(id, job(), JobState::Running);
+        open.begin(id, &taken());
         assert!(open.unfinished(true).is_empty());
     }
 }

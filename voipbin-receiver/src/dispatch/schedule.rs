@@ -20,6 +20,8 @@ pub(super) struct Schedule<J> {
     owed: usize,
     lanes: HashMap<u64, VecDeque<Waiting<J>>, RandomState>,
     flows: HashMap<Flow, VecDeque<Waiting<J>>, RandomState>,
+    /// The room of a flow that has ended, for the next one that begins.
+    spare: VecDeque<Waiting<J>>,
     /// The flows that have jobs which only wait for a slot, the next one first.
     turns: VecDeque<Flow>,
     /// Jobs that may be what killed the process: one of them is on trial at a time.
@@ -105,6 +107,7 @@ impl<J> Schedule<J> {
             handlers,
             lanes: HashMap::default(),
             flows: HashMap::default(),
+            spare: VecDeque::new(),
             turns: VecDeque::new(),
             suspects: VecDeque::new(),
             trial: None,
@@ -154,7 +157,11 @@ impl<J> Schedule<J> {
             };
             let next = queue.pop_front();
             if queue.is_empty() {
-                self.flows.remove(&flow);
+                const MOST: usize = 64;
+                let ended = self.flows.remove(&flow);
+                self.spare = ended
+                    .filter(|queue| queue.capacity() <= MOST)
+                    .unwrap_or_default();
             } else {
                 self.turns.push_back(flow);
             }
@@ -243,7 +250,10 @@ impl<J> Schedule<J> {
     /// Puts a job whose lane is its own where it waits for a slot alone.
     fn line_up(&mut self, waiting: Waiting<J>) {
         let flow = waiting.place.flow;
-        let queue = self.flows.entry(flow).or_default();
+        let queue = self
+            .flows
+            .entry(flow)
+            .or_insert_with(|| std::mem::take(&mut self.spare));
         if queue.is_empty() {
             self.turns.push_back(flow);
         }

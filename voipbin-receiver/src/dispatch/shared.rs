@@ -5,7 +5,7 @@ use futures_util::FutureExt;
 use tokio::sync::watch;
 
 use super::lanes::Lanes;
-use super::open::{Held, OpenJobs};
+use super::open::OpenJobs;
 use super::shutdown::{JobState, Unfinished};
 use super::stale::Completed;
 use crate::clock::Clock;
@@ -182,8 +182,7 @@ impl Dispatch {
     }
 
     pub(super) fn begin(&self, id: u64, taken: &Taken) -> Running {
-        let job = Held::Here(taken.clone());
-        self.open.update(id, job, JobState::Running);
+        self.open.begin(id, taken);
         self.count_run()
     }
 

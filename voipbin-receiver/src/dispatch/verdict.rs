@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant as Moment, SystemTime};
 
 use tokio::time::Instant;
 
@@ -18,12 +18,12 @@ use crate::observe::{DeadLetter, DeadLetterReason, Run, Transition};
 use crate::router::Handler;
 
 impl Dispatch {
-    pub(super) fn done(&self, id: u64, taken: &Taken, took: Duration) {
+    pub(super) fn done(&self, id: u64, taken: &Taken, begun: Moment) {
         self.counters.handled.add();
         self.settle(id, taken, Settled::Done);
         self.hooks.tell(|| Transition::Finished {
             run: Run::of(taken),
-            took,
+            took: begun.elapsed(),
             age: self.since_received(taken),
         });
     }

@@ -45,7 +45,8 @@ impl Queue {
 
     /// Up to `max` jobs that may run now.
     pub(super) fn hand_out(&mut self, max: usize, now: Instant) -> Vec<Taken> {
-        let mut jobs = Vec::new();
+        let ready = usize::from(self.opened.is_some()) + self.fresh.len();
+        let mut jobs = Vec::with_capacity(ready.min(max));
         while jobs.len() < max {
             if let Some(job) = self.waiting.pop_due(now).or_else(|| self.next_fresh()) {
                 jobs.push(job);
