@@ -4,6 +4,7 @@
 //! inbox -> pump -> schedule: lanes, limits, turns -> job: one run -> verdict: done, again, or dead
 //! ```
 
+mod batches;
 mod job;
 mod lanes;
 #[cfg(all(test, shuttle))]

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::batches::InBatches;
 use super::job::Job;
 use super::open::Held;
 use super::schedule::{Delayed, Schedule, Ticket};
@@ -44,7 +45,7 @@ impl Dispatch {
     /// the inbox know that nobody takes from it.
     pub(crate) fn pump(self: Arc<Self>, control: Control) -> impl Future<Output = ()> + Send {
         let unended = Unended(Some(Arc::clone(&self)));
-        self.run(control, unended)
+        InBatches::new(self.run(control, unended))
     }
 
     async fn run(self: Arc<Self>, control: Control, mut unended: Unended) {
