@@ -5,6 +5,7 @@ use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use super::outline;
 use crate::catalog::EventType;
 
 /// The nil UUID: the platform's way to say "no id".
@@ -117,23 +118,17 @@ pub(crate) fn classify(body: &[u8]) -> Result<Content, BodyError> {
     // RFC 8259 lets a parser skip a byte order mark, and refusing one would lose the event.
     let json = text.strip_prefix('\u{feff}').unwrap_or(text);
 
+    if let Some(outline) = outline::read(json) {
+        return Ok(envelope(text, outline.event_type, outline.data));
+    }
     match serde_json::from_str::<Outline<'_>>(json) {
         Ok(Outline {
             event_type: Field::Once(name),
             data: Field::Once(data),
-        }) => match string(name.get()) {
-            Some(name) => {
-                let data = range_in(text, data.get());
-                let id = text.get(data.clone()).and_then(|data| peek_id(text, data));
-                let event_type = EventType::parse(&name);
-                Ok(Content::Envelope {
-                    event_type,
-                    data,
-                    id,
-                })
-            }
-            None => Ok(Content::Custom),
-        },
+        }) => Ok(match string(name.get()) {
+            Some(name) => envelope(text, &name, data.get()),
+            None => Content::Custom,
+        }),
         Ok(_) => Ok(Content::Custom),
         // Not an object, or an object that strings cannot hold (a key with half a surrogate pair):
         // still a delivery when the grammar allows it. This check is iterative, so depth is no
@@ -145,6 +140,14 @@ pub(crate) fn classify(body: &[u8]) -> Result<Content, BodyError> {
                 position: Some((error.line(), error.column())),
             }),
         },
+    }
+}
+
+fn envelope(text: &str, name: &str, data: &str) -> Content {
+    Content::Envelope {
+        event_type: EventType::parse(name),
+        data: range_in(text, data),
+        id: peek_id(text, data),
     }
 }
 

@@ -3,6 +3,7 @@
 mod delivery;
 mod envelope;
 mod key;
+mod outline;
 mod record_id;
 mod stored;
 mod time;
