@@ -119,7 +119,7 @@ impl MemoryInbox {
             delivery,
             jobs,
             possible_repeat,
-            span,
+            span: (!span.is_disabled()).then(|| Box::new(span)),
         });
         Ok(())
     }

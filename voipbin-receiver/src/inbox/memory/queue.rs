@@ -34,7 +34,8 @@ pub(super) struct Fresh {
     pub(super) delivery: Delivery,
     pub(super) jobs: Jobs,
     pub(super) possible_repeat: bool,
-    pub(super) span: Span,
+    /// Where it is recorded: nearly half of what stands here would else be room for one that is not.
+    pub(super) span: Option<Box<Span>>,
 }
 
 impl Queue {
@@ -78,6 +79,7 @@ impl Queue {
                 span,
             } = fresh?;
             let entry = Entry::new(id, delivery, jobs.len());
+            let span = span.map_or_else(Span::none, |span| *span);
             let entry = entry.marked(possible_repeat).within(span);
             self.opened = Some((Arc::new(entry), jobs, 0));
         }
