@@ -14,8 +14,8 @@ use crate::sync::model::{check_all, step};
 pub(crate) struct StoppedClock;
 
 impl Clock for StoppedClock {
-    fn monotonic(&self) -> std::time::Duration {
-        std::time::Duration::ZERO
+    fn monotonic(&self) -> Duration {
+        Duration::ZERO
     }
 
     fn wall(&self) -> SystemTime {
