@@ -41,7 +41,7 @@ use crate::event::Delivery;
 pub use crate::event::{RecordId, StoredDelivery};
 use crate::handler::HandlerName;
 
-/// The handlers that an event is kept for. Cheap to clone.
+/// The handlers that an event is kept for, each of them once. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Jobs(Arc<[HandlerName]>);
 
@@ -64,9 +64,16 @@ impl Jobs {
     }
 }
 
+/// A name that comes again is left out.
 impl FromIterator<HandlerName> for Jobs {
     fn from_iter<I: IntoIterator<Item = HandlerName>>(names: I) -> Self {
-        Self(names.into_iter().collect())
+        let mut jobs = Vec::new();
+        for name in names {
+            if !jobs.contains(&name) {
+                jobs.push(name);
+            }
+        }
+        Self(jobs.into())
     }
 }
 

@@ -48,7 +48,7 @@ pub trait Records: Send + Sync {
     async fn get(&self, id: RecordId) -> Result<Option<Record>, RecordsError>;
 
     /// Has an event handled again, from the bytes that were received: as a new event, linked to this
-    /// one, whose attempts begin anew. It runs by these handlers; with `None`, by those for which it
+    /// one, whose attempts begin anew. It runs by these handlers, each once; with `None`, by those for which it
     /// is a dead letter or, if it never was one, by all that it was kept for.
     ///
     /// For these handlers the event is no dead letter any more from then on: [`Stage::Replayed`], or

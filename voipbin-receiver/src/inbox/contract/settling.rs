@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 
 use super::{Check, PATIENCE, Trial, failed, incoming};
+use crate::handler::HandlerName;
 use crate::inbox::{
     Durability, Inbox, KeepErrorKind, Kept, RecordFilter, RecordState, Repeats, Settled, Stage,
     Taken,
@@ -153,9 +154,13 @@ impl<I: Inbox> Trial<I> {
             self.inbox.settle(job, Settled::Dead { failed });
         }
         self.until(|inbox| inbox.stats().dead == 1).await?;
-        let replayed = self.patiently(records.replay_all(&dead, None)).await?;
+        // A handler that is named twice runs once.
+        let twice = ["handler 0"; 2].map(HandlerName::new);
+        let replayed = self.patiently(records.replay_all(&dead, Some(&twice)));
+        let replayed = replayed.await?;
         self.expect(matches!(replayed, Ok(1)), || format!("{replayed:?}"))?;
         let again = self.take(2).await?;
+        self.expect(again.len() == 1, || format!("{} jobs", again.len()))?;
         self.settle(&again);
         self.until(|inbox| inbox.stats().events == 0).await?;
 

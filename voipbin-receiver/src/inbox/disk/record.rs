@@ -158,7 +158,7 @@ impl AttemptEnd {
 
 impl Chunk {
     /// The row under this key. Fails when the events are not in order or before the key, name a handler
-    /// that is not in the names, or are too large.
+    /// twice or one that is not in the names, or are too large.
     pub(crate) fn encode(&self, key: u64) -> Result<Vec<u8>, RecordError> {
         codec::encode_chunk(key, &self.names, &self.events)
     }

@@ -10,8 +10,8 @@ use super::MemoryInbox;
 use crate::event::RecordId;
 use crate::handler::HandlerName;
 use crate::inbox::{
-    Attempt, Entry, JobRecord, Record, RecordFilter, RecordPage, Records, RecordsError, Stage,
-    Taken,
+    Attempt, Entry, JobRecord, Jobs, Record, RecordFilter, RecordPage, Records, RecordsError,
+    Stage, Taken,
 };
 use crate::sync::time::Instant;
 
@@ -134,14 +134,14 @@ impl Records for MemoryInbox {
         let dead = queue.dead.events.get(&id.get());
         let dead = dead.ok_or_else(RecordsError::not_found)?;
         let delivery = dead.entry.delivery().clone();
-        let handlers: Vec<HandlerName> = match handlers {
-            Some(handlers) => handlers.to_vec(),
+        let handlers: Jobs = match handlers {
+            Some(handlers) => handlers.iter().cloned().collect(),
             None => dead.jobs.iter().map(|job| job.handler.clone()).collect(),
         };
         if queue.closed {
             return Err(RecordsError::storage("the receiver is shutting down"));
         }
-        queue.dead.resolve(id.get(), &handlers);
+        queue.dead.resolve(id.get(), &handlers.0);
         queue.next_id += 1;
         let replay = queue.next_id;
         if !handlers.is_empty() {
@@ -149,8 +149,8 @@ impl Records for MemoryInbox {
             queue.bytes = queue.bytes.saturating_add(delivery.body().len());
             let entry = Entry::new(replay, delivery, handlers.len()).replaying(Some(id));
             let entry = Arc::new(entry);
-            for handler in handlers {
-                let job = Taken::new(Arc::clone(&entry), handler);
+            for handler in &handlers {
+                let job = Taken::new(Arc::clone(&entry), handler.clone());
                 queue.waiting.push(Instant::now(), Duration::ZERO, job);
             }
         }

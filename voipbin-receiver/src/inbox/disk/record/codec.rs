@@ -4,6 +4,7 @@
 //! so that nothing has to be built to write one; the bodies of a chunk follow its heads as they are.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -272,7 +273,11 @@ impl Order {
 
     fn check(&mut self, head: &Head, names: usize) -> Result<(), RecordError> {
         let rises = (self.next..Self::END).contains(&head.seq);
-        let named = head.jobs.iter().all(|job| usize::from(*job) < names);
+        let mut jobs = head.jobs.iter().enumerate();
+        let named = jobs.all(|(at, job)| {
+            let before = head.jobs.get(..at).unwrap_or_default();
+            usize::from(*job) < names && !before.contains(job)
+        });
         self.next = head.seq.saturating_add(1);
         match rises && named {
             true => Ok(()),
@@ -326,6 +331,10 @@ impl<'a> Reader<'a> {
         let names = self.list(counts.names, LEAST_ITEM, |reader| {
             reader.take().map(HandlerName::new)
         })?;
+        // Two names of one handler would be two jobs of it.
+        if names.iter().collect::<HashSet<_>>().len() < names.len() {
+            return Err(malformed());
+        }
         let mut order = Order { next: key };
         let heads = self.list(counts.events, LEAST_HEAD, |reader| {
             let head = reader.head()?;

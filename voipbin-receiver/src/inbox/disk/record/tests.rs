@@ -157,7 +157,7 @@ fn a_row_is_written_into_memory_that_was_sized_once() {
 }
 
 #[test]
-fn events_out_of_order_or_place_and_unknown_handlers_are_not_written() {
+fn events_out_of_order_or_place_and_unknown_or_repeated_handlers_are_not_written() {
     let kind = |chunk: &Chunk| chunk.encode(1).map_err(RecordError::kind);
     let mut twice = chunk(1, 2);
     twice.events[1].0.seq = 1;
@@ -176,6 +176,9 @@ fn events_out_of_order_or_place_and_unknown_handlers_are_not_written() {
         let written = foreign.encode(key).map_err(RecordError::kind);
         assert_eq!(written, Err(RecordErrorKind::Malformed), "{first} {key}");
     }
+    let mut repeated = chunk(1, 2);
+    repeated.events[1].0.jobs = vec![1, 0, 1];
+    assert_eq!(kind(&repeated), Err(RecordErrorKind::Malformed));
     let mut unknown = chunk(1, 2);
     unknown.events[1].0.jobs = vec![2];
     assert_eq!(kind(&unknown), Err(RecordErrorKind::Malformed));
@@ -212,6 +215,22 @@ fn a_row_with_events_before_its_key_or_without_end_is_not_read() {
         .unwrap();
         let read = Heads::decode(2, &row).map_err(RecordError::kind);
         assert_eq!(read, Err(RecordErrorKind::Malformed), "{seq}");
+    }
+}
+
+#[test]
+fn a_row_that_names_a_handler_twice_is_not_read() {
+    let mut twice = chunk(1, 2);
+    twice.names[1] = twice.names[0].clone();
+    for row in [twice.encode(1), twice.encode_heads(1)] {
+        let row = row.unwrap();
+        let read = Chunk::decode(1, &row)
+            .map(|_| ())
+            .map_err(RecordError::kind);
+        let heads = Heads::decode(1, &row)
+            .map(|_| ())
+            .map_err(RecordError::kind);
+        assert!([read, heads].contains(&Err(RecordErrorKind::Malformed)));
     }
 }
 
