@@ -119,25 +119,42 @@ pub fn salvage(bytes: &[u8]) {
         return;
     }
 
-    let alone = salvaged(junk);
     let found = salvaged(&file);
     let is_known = |event: &&SalvagedEvent| event.head.identity == known.0.identity;
     let events: Vec<&SalvagedEvent> = found.iter().filter(is_known).collect();
     assert_eq!(events.len(), 1);
     assert_eq!(events[0].body.as_ref(), Some(&known.1));
     assert_eq!(events[0].jobs, chunk.names);
-    assert!(found.len() <= alone.len() + 1);
+    let whole = in_rows(&file);
+    let is_whole = |event: &SalvagedEvent| whole.contains(&(event.head.seq, event.head.identity));
+    assert!(found.iter().all(is_whole));
 }
 
 /// Whether a row before this place goes on after it, checksum and all: a fuzzer makes one, but chance and
 /// JSON, which has no NUL for the magic, do not.
 fn reaches_into(file: &[u8], place: usize) -> bool {
-    (0..place).any(|at| {
-        let header = Header::read(&file[at..]);
-        header.is_some_and(|header| {
-            let row = file.get(at..at.saturating_add(header.row_len));
-            at + header.row_len > place && row.is_some_and(|row| header.fits(row))
-        })
+    whole_rows(file).any(|(at, header)| at < place && at + header.row_len > place)
+}
+
+/// The events of all rows that are whole, also of those that lie in each other.
+fn in_rows(file: &[u8]) -> BTreeSet<(u64, EventKey)> {
+    let mut events = BTreeSet::new();
+    for (at, header) in whole_rows(file) {
+        let row = &file[at..at + header.row_len];
+        let chunk = Chunk::decode(header.key, row).map(Heads::from);
+        let heads = chunk.or_else(|_| Heads::decode(header.key, row));
+        let heads = heads.into_iter().flat_map(|heads| heads.heads);
+        events.extend(heads.map(|head| (head.seq, head.identity)));
+    }
+    events
+}
+
+/// Where the rows are whose checksums fit.
+fn whole_rows(file: &[u8]) -> impl Iterator<Item = (usize, Header)> {
+    (0..file.len()).filter_map(|at| {
+        let header = Header::read(&file[at..])?;
+        let row = file.get(at..at.checked_add(header.row_len)?)?;
+        header.fits(row).then_some((at, header))
     })
 }
 
