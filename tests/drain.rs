@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use support::{BeforeRetry, Valve, builder, call_hangup, deliver, within};
+use support::{BeforeRetry, Valve, builder, call_hangup, deliver, until, within, within_days};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 use voipbin_receiver::catalog::{Any, named};
@@ -23,21 +23,6 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// A builder whose handlers run on the paused clock of the test.
 fn here() -> ReceiverBuilder {
     builder().runtime(Handle::current())
-}
-
-/// Fails a test that waits for what does not come: on a paused clock that takes no time.
-async fn within_hours<F: Future>(step: F) -> F::Output {
-    tokio::time::timeout(48 * HOUR, step).await.unwrap()
-}
-
-/// Waits for what follows a run.
-async fn until(holds: impl Fn() -> bool) {
-    within_hours(async {
-        while !holds() {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    })
-    .await;
 }
 
 async fn accept(receiver: &Receiver, id: u32) {
@@ -147,7 +132,7 @@ async fn a_job_that_is_put_back_just_as_a_shutdown_begins_does_not_wait_either()
         .unwrap();
     assert!(shutting_down.set(receiver.clone()).is_ok());
     accept(&receiver, 1).await;
-    let runs = within_hours(handler.wait_for(2)).await;
+    let runs = within_days(handler.wait_for(2)).await;
     assert_eq!(runs[1].began(), Duration::ZERO);
     assert!(receiver.shutdown(HOUR).await.is_drained());
 }
@@ -183,7 +168,7 @@ async fn a_receiver_that_is_dropped_still_makes_its_attempts_in_their_time() {
     accept(&receiver, 1).await;
     until(|| receiver.stats().inbox.waiting == 1).await;
     drop(receiver);
-    let runs = within_hours(handler.wait_for(4)).await;
+    let runs = within_days(handler.wait_for(4)).await;
     let began: Vec<_> = runs.iter().map(Run::began).collect();
     // Nothing new can come: what waited is brought forward, and what fails from here on is not.
     assert!(began[1] < HOUR, "{began:?}");

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use support::{PreparedInbox, Valve, builder, call_hangup};
+use support::{PreparedInbox, Valve, builder, call_hangup, until, within_days};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tracing::{Event as LogEvent, Level, Subscriber};
@@ -27,21 +27,6 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// A builder whose handlers run on the paused clock of the test.
 fn here() -> ReceiverBuilder {
     builder().runtime(Handle::current())
-}
-
-/// Fails a test that waits for what does not come: on a paused clock that takes no time.
-async fn within_hours<F: Future>(step: F) -> F::Output {
-    tokio::time::timeout(48 * HOUR, step).await.unwrap()
-}
-
-/// Waits for what follows a run.
-async fn until(holds: impl Fn() -> bool) {
-    within_hours(async {
-        while !holds() {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    })
-    .await;
 }
 
 /// A job that the receiver finds in its inbox when it starts.
@@ -85,7 +70,7 @@ async fn jobs_during_which_the_process_died_twice_run_one_at_a_time_and_hold_up_
     let start = Instant::now();
     let mut ends = Vec::new();
     for _ in 0..5 {
-        let (job, outcome) = within_hours(inbox.settled()).await;
+        let (job, outcome) = within_days(inbox.settled()).await;
         assert_eq!(outcome, Settled::Done);
         ends.push((start.elapsed().as_secs(), job.id()));
     }
@@ -112,7 +97,7 @@ async fn suspects_run_also_where_all_other_slots_are_taken() {
             .build()
             .unwrap();
         for id in 10..14 {
-            let (job, outcome) = within_hours(inbox.settled()).await;
+            let (job, outcome) = within_days(inbox.settled()).await;
             assert_eq!((job.id(), outcome), (id, Settled::Done));
         }
         valve.open();
@@ -155,7 +140,7 @@ async fn a_suspect_that_hangs_does_not_stop_the_others() {
         .build()
         .unwrap();
     let start = Instant::now();
-    let (job, outcome) = within_hours(inbox.settled()).await;
+    let (job, outcome) = within_days(inbox.settled()).await;
     assert_eq!((job.id(), outcome), (2, Settled::Done));
     assert_eq!(start.elapsed().as_secs(), 31);
     valve.open();
@@ -175,7 +160,7 @@ async fn a_job_whose_attempts_are_used_up_is_dead_without_another() {
         .build()
         .unwrap();
     for id in [1, 2] {
-        let (job, outcome) = within_hours(inbox.settled()).await;
+        let (job, outcome) = within_days(inbox.settled()).await;
         assert_eq!((job.id(), outcome), (id, Settled::Dead { failed: None }));
     }
     assert!(recorder.rest().await.is_empty());
@@ -198,8 +183,8 @@ async fn an_event_that_is_too_old_has_its_first_attempt_and_no_other() {
         .build()
         .unwrap();
     let mut outcomes = [
-        within_hours(inbox.settled()).await,
-        within_hours(inbox.settled()).await,
+        within_days(inbox.settled()).await,
+        within_days(inbox.settled()).await,
     ];
     outcomes.sort_by_key(|(job, _)| job.id());
     assert_eq!(outcomes[0].1, Settled::Dead { failed: None });
@@ -217,7 +202,7 @@ async fn the_last_attempt_of_a_job_that_was_found_is_counted_on_from_its_past() 
         .handlers([Registration::new(Any, handler.clone()).name("handler")])
         .build()
         .unwrap();
-    let (_, outcome) = within_hours(inbox.settled()).await;
+    let (_, outcome) = within_days(inbox.settled()).await;
     let Settled::Dead { failed: Some(last) } = outcome else {
         panic!("{outcome:?}");
     };
@@ -236,7 +221,7 @@ async fn a_handler_does_not_run_before_its_inbox_lets_it_begin() {
         .build()
         .unwrap();
     for expected in [Settled::Released, Settled::Released, Settled::Done] {
-        let (_, outcome) = within_hours(inbox.settled()).await;
+        let (_, outcome) = within_days(inbox.settled()).await;
         assert_eq!(outcome, expected);
     }
     let runs = recorder.rest().await;
@@ -255,7 +240,7 @@ async fn a_job_of_a_handler_that_is_gone_is_held_and_not_lost() {
         .build()
         .unwrap();
     for id in [1, 2] {
-        let (job, outcome) = within_hours(inbox.settled()).await;
+        let (job, outcome) = within_days(inbox.settled()).await;
         assert_eq!((job.id(), outcome), (id, Settled::Held));
     }
     let stats = receiver.stats();
@@ -322,7 +307,7 @@ async fn a_failure_that_cannot_be_logged_is_settled_like_any_other() {
         .unwrap();
     let mut outcomes = Vec::new();
     for _ in 0..4 {
-        let (job, outcome) = within_hours(inbox.settled()).await;
+        let (job, outcome) = within_days(inbox.settled()).await;
         outcomes.push((job.id(), outcome));
     }
     outcomes.sort_by_key(|(id, _)| *id);

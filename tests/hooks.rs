@@ -10,7 +10,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::StatusCode;
-use support::{Recorder, Valve, builder, call_hangup, deliver, send, signed, unsigned, within};
+use support::{
+    Recorder, Valve, builder, call_hangup, deliver, send, signed, unsigned, until, within,
+};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use voipbin_receiver::catalog::Any;
@@ -92,12 +94,7 @@ async fn an_observer_sees_every_step_of_a_delivery() {
         deliver(&receiver.service(), call_hangup(1)).await.status(),
         200
     );
-    within(async {
-        while receiver.stats().handled == 0 {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    })
-    .await;
+    until(|| receiver.stats().handled != 0).await;
     assert_eq!(
         log.lines(),
         [

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use support::{assert_apart, begins, builder, deliver, label, labelled_call, labels, slow};
+use support::{assert_apart, begins, builder, deliver, label, labelled_call, labels, slow, until};
 use tokio::runtime::Handle;
 use voipbin_receiver::catalog::{Any, Custom};
 use voipbin_receiver::testing::{Act, Recorder, TokioClock};
@@ -57,16 +57,6 @@ fn sample(kind: &str, id_field: &str, id: &str, label: &str) -> String {
 async fn accept(receiver: &Receiver, body: String) {
     let answer = deliver(&receiver.service(), body).await;
     assert_eq!(answer.word(), "received");
-}
-
-/// Waits for what follows a run: on a paused clock that takes no time.
-async fn until(holds: impl Fn() -> bool) {
-    let waited = tokio::time::timeout(DAY, async {
-        while !holds() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    });
-    waited.await.unwrap();
 }
 
 async fn drain(receiver: &Receiver) {

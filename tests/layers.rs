@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use support::{Recorder, builder, call_hangup, deliver, within};
+use support::{Recorder, builder, call_hangup, deliver, until, within};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tower::limit::GlobalConcurrencyLimitLayer;
@@ -52,12 +52,7 @@ async fn layers_wrap_in_the_order_in_which_they_are_given_and_see_each_attempt()
         .build()
         .unwrap();
     deliver(&receiver.service(), call_hangup(1)).await;
-    within(async {
-        while receiver.stats().handled == 0 {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    })
-    .await;
+    until(|| receiver.stats().handled != 0).await;
     let once = ["outermost", "all", "own", "innermost"];
     assert_eq!(*log.lock().unwrap(), [once, once].concat());
     assert!(receiver.shutdown(HOUR).await.is_drained());

@@ -14,7 +14,7 @@ use std::time::Duration;
 use serde_json::json;
 use support::{
     Recorder, Valve, Watched, assert_apart, begins, builder, deliver, label, labelled,
-    labelled_call, slow, within,
+    labelled_call, slow, until, within,
 };
 use tokio::runtime::Handle;
 use tokio::time::Instant;
@@ -41,16 +41,6 @@ fn here() -> ReceiverBuilder {
 async fn accept(receiver: &Receiver, body: String) {
     let answer = deliver(&receiver.service(), body).await;
     assert_eq!(answer.word(), "received");
-}
-
-/// Waits for what follows a run: on a paused clock that takes no time.
-async fn until(holds: impl Fn() -> bool) {
-    let waited = tokio::time::timeout(DAY, async {
-        while !holds() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    });
-    waited.await.unwrap();
 }
 
 async fn drain(receiver: &Receiver) {

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
-use support::{builder, deliver, within};
+use support::{builder, deliver, until};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 use voipbin_receiver::catalog::Any;
@@ -75,15 +75,6 @@ async fn send(receiver: &Receiver, events: &[(&str, &str)]) {
             200
         );
     }
-}
-
-async fn until(done: impl Fn() -> bool) {
-    within(async {
-        while !done() {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    })
-    .await;
 }
 
 #[tokio::test(start_paused = true)]

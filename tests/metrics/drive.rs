@@ -14,7 +14,7 @@ use metrics_exporter_prometheus::{
 };
 use support::{
     Frames, HeldInbox, PATH, PreparedInbox, Valve, builder, call_hangup, deliver, send, signed,
-    unsigned,
+    unsigned, until,
 };
 use tokio::runtime::Handle;
 use tower::ServiceExt;
@@ -81,16 +81,6 @@ pub(crate) fn here(exporter: &Exporter) -> ReceiverBuilder {
         .runtime(Handle::current())
         .clock(Arc::new(TokioClock::new()))
         .observe(exporter.metrics())
-}
-
-/// Waits until this is so.
-pub(crate) async fn until(so: impl Fn() -> bool) {
-    let waited = async {
-        while !so() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(HOUR * 100, waited).await.unwrap();
 }
 
 fn call(name: &str, id: &str, second: u32) -> String {

@@ -37,7 +37,7 @@ use voipbin_receiver::{Receiver, ReceiverBuilder, ReceiverService, ResponseBody}
 pub use self::body::Frames;
 pub use self::clock::ManualClock;
 pub use self::examples::example;
-pub use self::guard::within;
+pub use self::guard::{until, within, within_days};
 pub use self::handlers::Valve;
 pub use self::inbox::{BeforeRetry, HeldInbox, PreparedInbox, RefusingInbox, Watched};
 pub use self::labels::{assert_apart, begins, label, labelled, labelled_call, labels, slow};
