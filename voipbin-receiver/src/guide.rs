@@ -6,7 +6,7 @@
 #![doc = "[testing]: testing"]
 #![doc = "[coming-from]: coming_from_flask_and_express"]
 #![doc = "[comparison]: comparison"]
-#![doc = "[performance]: crate#in-the-repository"]
+#![doc = "[performance]: performance"]
 #![doc = "[events]: crate::events"]
 #![doc = ""]
 #![doc = include_str!("../docs/README.md")]
@@ -40,4 +40,5 @@ pages! {
     testing "testing.md",
     coming_from_flask_and_express "coming-from-flask-and-express.md",
     comparison "comparison.md",
+    performance "performance.md",
 }
