@@ -2,10 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "this is test code")]
 
 use std::future::pending;
-use std::net::SocketAddr;
+use std::io::Write;
+use std::net::{SocketAddr, TcpStream as BlockingStream};
 
 use support::{HeldInbox, Recorder, Wire, builder, call_hangup, on_the_wire, within};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use voipbin_receiver::Receiver;
 use voipbin_receiver::catalog::Any;
 use voipbin_receiver::inbox::{Inbox, MemoryInbox};
@@ -51,6 +52,23 @@ async fn for_one_connection_too_many_the_longest_idle_one_is_closed() {
         for wire in &mut last_two {
             assert_eq!(deliver(wire, 1).await, "duplicate");
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_crowd_that_comes_at_once_takes_no_place_of_one_whose_request_is_there() {
+    within(async {
+        let (_receiver, address) = start().await;
+        // All of it blocks, so that the server does nothing meanwhile.
+        let mut first = BlockingStream::connect(address).unwrap();
+        let request = on_the_wire("POST", &call_hangup("first"));
+        first.write_all(&request).unwrap();
+        let connect = |_| BlockingStream::connect(address).unwrap();
+        let _crowd: Vec<_> = (0..32).map(connect).collect();
+        first.set_nonblocking(true).unwrap();
+        let mut first = Wire::over(TcpStream::from_std(first).unwrap());
+        assert_eq!(first.read().await.word(), "received");
     })
     .await;
 }

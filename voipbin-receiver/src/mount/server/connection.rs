@@ -46,7 +46,7 @@ struct State {
     since: Instant,
     /// Since when the body of a request has been awaited, in HTTP/1.1.
     body: Option<Instant>,
-    /// Whether more of it is awaited now.
+    /// Whether the client is awaited: when last looked, nothing had come.
     awaited: bool,
     /// Since when it is to close.
     closing: Option<Instant>,
@@ -98,14 +98,20 @@ impl Conn {
         self.closing.notified().await;
     }
 
-    /// `None` when it is its client that waits.
+    /// The client has the next word, as in a handshake.
+    pub(super) fn awaits_client(&self) {
+        self.state().awaited = true;
+    }
+
+    /// `None` when it is its client that waits, or may be: what it sent may not have been looked at.
     pub(super) fn waiting(&self) -> Option<Waiting> {
         let state = *self.state();
         match state.body {
-            Some(since) if state.awaited => Some(Waiting::Slow { since }),
-            _ if state.requests > 0 => None,
-            _ if state.head => Some(Waiting::Slow { since: state.since }),
-            _ => Some(Waiting::Idle { since: state.since }),
+            _ if !state.awaited => None,
+            Some(since) => Some(Waiting::Slow { since }),
+            None if state.requests > 0 => None,
+            None if state.head => Some(Waiting::Slow { since: state.since }),
+            None => Some(Waiting::Idle { since: state.since }),
         }
     }
 
@@ -141,8 +147,8 @@ impl State {
 
     /// Nothing has come.
     fn waits(&mut self, heads: bool) {
+        self.awaited = true;
         if heads && self.requests > 0 {
-            self.awaited = true;
             self.body.get_or_insert_with(Instant::now);
         }
     }
@@ -167,7 +173,6 @@ impl Drop for InRequest {
         state.requests = state.requests.saturating_sub(1);
         state.since = Instant::now();
         state.body = None;
-        state.awaited = false;
     }
 }
 

@@ -28,7 +28,7 @@ use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{Id, JoinSet};
+use tokio::task::{Id, JoinError, JoinSet, yield_now};
 use tower_service::Service;
 
 use self::connection::{BoxError, Conn, Times, Waiting, answers};
@@ -204,6 +204,11 @@ impl Server {
                 () = open.reap() => continue,
                 accepted = accept(&listener) => accepted,
             };
+            if open.connections.len() >= self.connections {
+                // In a crowd that comes at once, what others have sent is looked at first.
+                yield_now().await;
+                open.reap_ended();
+            }
             if open.connections.len() >= self.connections && !open.make_room() {
                 self.refuse(stream);
                 continue;
@@ -251,10 +256,21 @@ impl Open {
     /// Forgets the next connection that ends.
     async fn reap(&mut self) {
         match self.tasks.join_next_with_id().await {
-            Some(Ok((id, ()))) => drop(self.connections.remove(&id)),
-            Some(Err(error)) => drop(self.connections.remove(&error.id())),
+            Some(ended) => self.forget(ended),
             None => std::future::pending().await,
         }
+    }
+
+    /// Forgets those that have ended.
+    fn reap_ended(&mut self) {
+        while let Some(ended) = self.tasks.try_join_next_with_id() {
+            self.forget(ended);
+        }
+    }
+
+    fn forget(&mut self, ended: Result<(Id, ()), JoinError>) {
+        let id = ended.map_or_else(|error| error.id(), |(id, ())| id);
+        self.connections.remove(&id);
     }
 
     /// Closes a connection whose client has been slow with a request for long, or else the one that has been

@@ -169,7 +169,7 @@ async fn a_connection_that_is_told_to_close_does_so_at_once_when_it_is_idle() {
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_never_had_a_request_closes_when_it_is_told_to() {
     let client = Client::connect(b"ok");
-    tokio::task::yield_now().await;
+    yield_now().await;
     client.conn.close();
     assert_eq!(client.closed().await, (Duration::ZERO, Vec::new()));
 }
@@ -177,14 +177,10 @@ async fn a_connection_that_never_had_a_request_closes_when_it_is_told_to() {
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_is_told_to_close_in_a_request_answers_first() {
     let mut client = Client::connect(b"ok");
-    let (last, all_but_last) = REQUEST.split_last().unwrap();
-    client.stream.write_all(all_but_last).await.unwrap();
-    while client.conn.is_idle() {
-        tokio::task::yield_now().await;
-    }
+    almost(&mut client).await;
     client.conn.close();
-    tokio::task::yield_now().await;
-    client.stream.write_all(&[*last]).await.unwrap();
+    yield_now().await;
+    client.stream.write_all(b"}").await.unwrap();
     let (after, answer) = client.closed().await;
     assert_eq!(after, Duration::ZERO);
     assert!(answer.ends_with(b"\r\n\r\nok"));
@@ -195,7 +191,7 @@ async fn almost(client: &mut Client) {
     let (_, all_but_last) = REQUEST.split_last().unwrap();
     client.stream.write_all(all_but_last).await.unwrap();
     while !matches!(client.conn.waiting(), Some(Waiting::Slow { .. })) {
-        tokio::task::yield_now().await;
+        yield_now().await;
     }
 }
 
@@ -230,7 +226,7 @@ async fn one_that_is_slow_with_its_body_gives_way_however_it_comes() {
         tokio::time::sleep(Duration::from_millis(600)).await;
         slow.stream.write_all(&[*byte]).await.unwrap();
     }
-    tokio::task::yield_now().await;
+    yield_now().await;
     assert!(full(&[&idle, &slow]).make_room());
     assert_eq!(slow.closed().await, (Duration::ZERO, Vec::new()));
     assert!(!idle.served.is_finished());

@@ -222,6 +222,7 @@ async fn secure(
     times: Times,
     conn: Arc<Conn>,
 ) {
+    conn.awaits_client();
     let handshake = TlsAcceptor::from(tls.0.current.load_full()).accept(stream);
     let accepted = tokio::select! {
         accepted = timeout(time, handshake) => accepted,
