@@ -37,7 +37,7 @@ pub(crate) fn measure(place: &Path, events: usize) {
 }
 
 fn megabytes(bytes: u64) -> String {
-    format!("{:.1} MB", bytes as f64 / 1e6)
+    format!("{:.3} MB", bytes as f64 / 1e6)
 }
 
 fn memory_now() -> String {

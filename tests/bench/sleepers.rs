@@ -14,7 +14,8 @@ use voipbin_receiver::inbox::MemoryInbox;
 pub(crate) fn run(kind: &str) {
     keep_to_core(0);
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    let runtime = runtime.worker_threads(2).enable_all().build().unwrap();
+    // As many threads as cores.
+    let runtime = runtime.worker_threads(1).enable_all().build().unwrap();
     runtime.block_on(serve(kind));
     runtime.shutdown_background();
 }

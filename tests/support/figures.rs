@@ -16,24 +16,38 @@ pub struct Round {
     pub p99: f64,
     /// The same for 99.9 %.
     pub p999: f64,
+    /// The same for 99 % of each second: the median of its seconds. What stops the whole machine for a
+    /// moment, and counts against whoever is measured then, is in few of them.
+    pub p99_of_a_second: f64,
     /// Bytes written for each event, where the system tells.
     pub written: Option<f64>,
 }
 
 impl Round {
-    /// Sorts the times of all answers, in microseconds.
+    /// Sorts the times of all answers, in microseconds, which are in the order in which they came.
     pub fn new(times: &mut [u32], took: Duration) -> Self {
+        let per_second = times.len() as f64 / took.as_secs_f64();
+        let seconds = times.chunks_mut((per_second as usize).max(1000));
+        let p99s = seconds.map(|second| {
+            second.sort_unstable();
+            share_of(second, 0.99)
+        });
+        let p99_of_a_second = Spread::of(p99s).map_or(f64::NAN, |spread| spread.middle);
         times.sort_unstable();
-        let at =
-            |share: f64| f64::from(times[((times.len() - 1) as f64 * share) as usize]) / 1000.0;
         Self {
-            per_second: times.len() as f64 / took.as_secs_f64(),
-            p50: at(0.5),
-            p99: at(0.99),
-            p999: at(0.999),
+            per_second,
+            p50: share_of(times, 0.5),
+            p99: share_of(times, 0.99),
+            p999: share_of(times, 0.999),
+            p99_of_a_second,
             written: None,
         }
     }
+}
+
+/// The time within which this share of sorted ones lies, in milliseconds.
+fn share_of(times: &[u32], share: f64) -> f64 {
+    f64::from(times[((times.len() - 1) as f64 * share) as usize]) / 1000.0
 }
 
 /// A time in microseconds, as [`Round::new`] takes it.
