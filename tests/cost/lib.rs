@@ -28,6 +28,9 @@ pub fn hangup(call: u64) -> String {
         .replacen(ID, &format!("{ID:.24}{call:012x}"), 1)
 }
 
+/// A request with a signature.
+pub type Signed = Request<Full<Bytes>>;
+
 /// A receiver whose handler does nothing but count, and the requests for it.
 pub struct OneThread {
     runtime: Runtime,
@@ -68,7 +71,7 @@ impl OneThread {
     }
 
     /// Requests of events that did not come before.
-    pub fn requests(&mut self, number: u64) -> Vec<Request<Full<Bytes>>> {
+    pub fn requests(&mut self, number: u64) -> Vec<Signed> {
         let first = self.next;
         self.next += number;
         (first..self.next)
@@ -82,11 +85,16 @@ impl OneThread {
     }
 
     /// Has them answered, one after the other. Nothing is handled meanwhile.
-    pub fn answer(&mut self, requests: Vec<Request<Full<Bytes>>>, status: StatusCode) {
+    pub fn answer(&mut self, requests: Vec<Signed>, status: StatusCode) {
         for request in requests {
-            let answer = self.service.call(request).now_or_never().unwrap().unwrap();
-            assert_eq!(answer.status(), status);
+            self.answer_one(request, status);
         }
+    }
+
+    /// Has one answered.
+    pub fn answer_one(&mut self, request: Signed, status: StatusCode) {
+        let answer = self.service.call(request).now_or_never().unwrap().unwrap();
+        assert_eq!(answer.status(), status);
     }
 
     /// Handles all that was accepted.
