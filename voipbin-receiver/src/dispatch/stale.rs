@@ -74,7 +74,9 @@ impl Completed {
             return;
         }
         if young.len() >= self.most && !young.contains_key(&key) {
-            *old = std::mem::take(young);
+            // Their room is used again.
+            std::mem::swap(young, old);
+            young.clear();
         }
         young.insert(key, version);
     }
