@@ -175,7 +175,7 @@ impl<'a> Scan<'a> {
         self.take(b'"')?;
         let mut escaped = false;
         loop {
-            self.to_special()?;
+            self.skip_plain()?;
             match self.next()? {
                 b'"' => return Some(escaped),
                 b'\\' => {
@@ -188,9 +188,9 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Goes to the next special byte, which may be this one; `None` where there is none.
+    /// Skips all bytes before the next special one; `None` where there is none.
     #[inline(always)]
-    fn to_special(&mut self) -> Option<()> {
+    fn skip_plain(&mut self) -> Option<()> {
         loop {
             let block = self.at / BLOCK * BLOCK;
             if block != self.block {
