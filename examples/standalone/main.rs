@@ -19,9 +19,8 @@ use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
 
-use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
-use voipbin_receiver::{Receiver, ShutdownReport};
+use voipbin_receiver::{Receiver, ShutdownReport, mount};
 
 use crate::inbox::Control;
 use crate::metrics::Exporter;
@@ -84,7 +83,7 @@ async fn serve(settings: &Settings) -> Result<ExitCode, Box<dyn Error>> {
     let access = settings.gate.access(settings.server.listen)?;
     let tls = settings.server.tls()?;
     let listen = settings.server.listen;
-    let listener = TcpListener::bind(listen)
+    let listener = mount::listen(listen)
         .await
         .map_err(|error| format!("cannot listen on {listen}: {error}"))?;
     let exporter = match settings.server.metrics_listen {

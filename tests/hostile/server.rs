@@ -15,10 +15,9 @@ use std::time::Duration;
 use serde_json::{Map, json};
 use support::builder;
 use support::process::room_for;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use voipbin_receiver::catalog::{Any, Custom};
-use voipbin_receiver::mount::{Server, Tls};
+use voipbin_receiver::mount::{Server, Tls, listen};
 use voipbin_receiver::{Context, Receiver};
 
 /// What a slow client may take: a part of the defaults, so that the test takes seconds.
@@ -81,7 +80,7 @@ async fn main() {
     told.insert("connections".to_owned(), json!(connections));
     let mut served = tokio::task::JoinSet::new();
     for (name, server, receiver) in servers {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = listen("127.0.0.1:0").await.unwrap();
         told.insert(name.to_owned(), json!(listener.local_addr().unwrap()));
         let (server, service) = (server.clone(), receiver.service());
         let mut stopped = stopped.clone();

@@ -98,9 +98,16 @@ impl Conn {
         self.closing.notified().await;
     }
 
-    /// The client has the next word, as in a handshake.
+    /// The client has the next word in a handshake, from now on.
     pub(super) fn awaits_client(&self) {
-        self.state().awaited = true;
+        let mut state = self.state();
+        state.awaited = true;
+        state.since = Instant::now();
+    }
+
+    /// It has said something, or something is to be said to it.
+    pub(super) fn goes_on(&self) {
+        self.state().awaited = false;
     }
 
     /// `None` when it is its client that waits, or may be: what it sent may not have been looked at.

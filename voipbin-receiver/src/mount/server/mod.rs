@@ -5,6 +5,7 @@ mod http2;
 #[cfg(all(feature = "tls", not(feature = "http2")))]
 #[path = "http2/off.rs"]
 mod http2;
+mod listen;
 #[cfg(test)]
 mod tests;
 #[cfg(feature = "tls")]
@@ -29,9 +30,11 @@ use http_body::Body;
 use hyper::body::Incoming;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{Id, JoinError, JoinSet, yield_now};
+use tokio::time::{Instant, sleep_until};
 use tower_service::Service;
 
 use self::connection::{BoxError, Conn, Times, Waiting, answers};
+pub use self::listen::listen;
 use self::tls::Transport;
 #[cfg(feature = "tls")]
 pub use self::{
@@ -44,6 +47,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A request comes in one piece or two. One that takes longer is the first to go when there is no room.
 const SLOW: Duration = Duration::from_secs(1);
+
+/// For so long no client loses its place, whoever comes: it may have sent what was not looked at yet, or be
+/// about to answer. Those that come meanwhile wait, which the system does for them.
+const GRACE: Duration = Duration::from_millis(50);
 
 /// What a connection is told that there is no room for.
 const NO_ROOM: &[u8] =
@@ -82,8 +89,7 @@ const NO_ROOM: &[u8] =
 ///
 /// ```
 /// use std::time::Duration;
-/// use tokio::net::TcpListener;
-/// use voipbin_receiver::mount::Server;
+/// use voipbin_receiver::mount::{Server, listen};
 /// use voipbin_receiver::{Receiver, catalog};
 ///
 /// # #[tokio::main]
@@ -93,7 +99,7 @@ const NO_ROOM: &[u8] =
 ///     .on(catalog::Any, || async {})
 ///     .build()?;
 ///
-/// let listener = TcpListener::bind("127.0.0.1:0").await?;
+/// let listener = listen("127.0.0.1:0").await?;
 /// let stop = async { /* until a signal comes */ };
 /// Server::new().serve(listener, receiver.service(), stop).await;
 /// let report = receiver.shutdown(Duration::from_secs(10)).await;
@@ -163,7 +169,8 @@ impl Server {
     ///
     /// For one more, one is closed: of those that wait for the rest of a request for more than a second the
     /// slowest, or else the one that has been waiting for its client the longest, most often for a request.
-    /// When all of them are being answered, the new one gets a 503, or is closed where it would speak TLS, so
+    /// It is let wait for 50 milliseconds at least, and the new one as long for its place: many that come at
+    /// once take no place of a client that is about to send. When all of them are being answered, the new one gets a 503, or is closed where it would speak TLS, so
     /// that VoIPBIN tries again. In HTTP/2 no connection with a request counts as slow.
     pub const fn max_connections(mut self, connections: usize) -> Self {
         self.connections = connections;
@@ -173,6 +180,8 @@ impl Server {
     /// Serves until `stop` ends. Then the listener is closed, idle connections too, and those in a request
     /// after their answer: it returns when none is left. Its own limits bound that, and those of the
     /// service; put it under a timeout to have it sooner.
+    ///
+    /// The listener is that of [`listen`], so that a burst of connections finds room to wait.
     ///
     /// The service is the receiver's, or one that passes requests on to it. Each request has a
     /// [`PeerAddr`](crate::gate::PeerAddr) in its extensions.
@@ -204,12 +213,11 @@ impl Server {
                 () = open.reap() => continue,
                 accepted = accept(&listener) => accepted,
             };
-            if open.connections.len() >= self.connections {
-                // In a crowd that comes at once, what others have sent is looked at first.
-                yield_now().await;
-                open.reap_ended();
-            }
-            if open.connections.len() >= self.connections && !open.make_room() {
+            let has_room = tokio::select! {
+                () = &mut stop => break,
+                has_room = open.wait_for_room(self.connections) => has_room,
+            };
+            if !has_room {
                 self.refuse(stream);
                 continue;
             }
@@ -273,9 +281,31 @@ impl Open {
         self.connections.remove(&id);
     }
 
+    /// Makes room for one more than there are, of so many; false when it is all clients that wait.
+    async fn wait_for_room(&mut self, of: usize) -> bool {
+        if self.connections.len() < of {
+            return true;
+        }
+        // In a crowd that comes at once, what others have sent is looked at first.
+        yield_now().await;
+        self.reap_ended();
+        while self.connections.len() >= of {
+            match self.make_room() {
+                Ok(()) => return true,
+                Err(None) => return false,
+                Err(Some(later)) => tokio::select! {
+                    () = self.reap() => {}
+                    () = sleep_until(later) => {}
+                },
+            }
+        }
+        true
+    }
+
     /// Closes a connection whose client has been slow with a request for long, or else the one that has been
-    /// waiting for its client the longest; false when it is all clients that wait.
-    fn make_room(&mut self) -> bool {
+    /// waiting for its client the longest. Where none may go it tells when one may; never, when it is all
+    /// clients that wait.
+    fn make_room(&mut self) -> Result<(), Option<Instant>> {
         let waiting = self.connections.iter().filter_map(|(id, conn)| {
             let (slow, since) = match conn.waiting()? {
                 Waiting::Idle { since } => (false, since),
@@ -283,9 +313,14 @@ impl Open {
             };
             Some(((!slow, since), *id))
         });
-        let longest = waiting.min_by_key(|(rank, _)| *rank);
-        let conn = longest.and_then(|(_, id)| self.connections.remove(&id));
-        conn.map(|conn| conn.close_at_once()).is_some()
+        let ((_, since), id) = waiting.min_by_key(|(rank, _)| *rank).ok_or(None)?;
+        if since.elapsed() < GRACE {
+            return Err(Some(since + GRACE));
+        }
+        if let Some(conn) = self.connections.remove(&id) {
+            conn.close_at_once();
+        }
+        Ok(())
     }
 }
 

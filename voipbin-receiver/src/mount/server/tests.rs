@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, advance};
+use tokio::time::advance;
 
 use super::*;
 
@@ -211,7 +211,7 @@ async fn one_that_is_slow_with_its_head_gives_way_before_an_idle_one() {
     let mut slow = Client::connect(b"ok");
     slow.stream.write_all(b"POST / HT").await.unwrap();
     tokio::time::sleep(seconds(1)).await;
-    assert!(full(&[&idle, &slow]).make_room());
+    assert_eq!(full(&[&idle, &slow]).make_room(), Ok(()));
     assert_eq!(slow.closed().await, (Duration::ZERO, Vec::new()));
     assert!(!idle.served.is_finished());
 }
@@ -227,7 +227,7 @@ async fn one_that_is_slow_with_its_body_gives_way_however_it_comes() {
         slow.stream.write_all(&[*byte]).await.unwrap();
     }
     yield_now().await;
-    assert!(full(&[&idle, &slow]).make_room());
+    assert_eq!(full(&[&idle, &slow]).make_room(), Ok(()));
     assert_eq!(slow.closed().await, (Duration::ZERO, Vec::new()));
     assert!(!idle.served.is_finished());
 }
@@ -240,11 +240,16 @@ async fn one_that_has_waited_for_longer_gives_way_before_one_that_has_just_begun
     let mut begun = Client::connect(b"ok");
     almost(&mut begun).await;
     let mut open = full(&[&idle, &begun]);
-    assert!(open.make_room());
+    // Both may be about to send.
+    let later = Instant::now() + Duration::from_millis(40);
+    assert_eq!(open.make_room(), Err(Some(later)));
+    advance(Duration::from_millis(40)).await;
+    assert_eq!(open.make_room(), Ok(()));
     assert_eq!(idle.closed().await, (Duration::ZERO, Vec::new()));
     assert!(!begun.served.is_finished());
     // When there is nobody else.
-    assert!(open.make_room());
+    advance(Duration::from_millis(10)).await;
+    assert_eq!(open.make_room(), Ok(()));
     assert_eq!(begun.closed().await, (Duration::ZERO, Vec::new()));
 }
 
@@ -254,5 +259,5 @@ async fn a_client_that_waits_for_its_answer_gives_way_to_nobody() {
     client.stream.write_all(REQUEST).await.unwrap();
     tokio::time::sleep(seconds(100)).await;
     assert_eq!(client.conn.waiting(), None);
-    assert!(!full(&[&client]).make_room());
+    assert_eq!(full(&[&client]).make_room(), Err(None));
 }

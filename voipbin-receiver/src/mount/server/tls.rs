@@ -3,7 +3,9 @@ mod tests;
 
 use std::fmt;
 use std::fs;
+use std::future::{Future, poll_fn};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -222,8 +224,15 @@ async fn secure(
     times: Times,
     conn: Arc<Conn>,
 ) {
-    conn.awaits_client();
-    let handshake = TlsAcceptor::from(tls.0.current.load_full()).accept(stream);
+    let mut handshake = pin!(TlsAcceptor::from(tls.0.current.load_full()).accept(stream));
+    let handshake = poll_fn(|cx| {
+        conn.goes_on();
+        let polled = handshake.as_mut().poll(cx);
+        if polled.is_pending() {
+            conn.awaits_client();
+        }
+        polled
+    });
     let accepted = tokio::select! {
         accepted = timeout(time, handshake) => accepted,
         () = conn.closing() => return,
