@@ -44,7 +44,7 @@ pub use self::labels::{assert_apart, begins, label, labelled, labelled_call, lab
 pub use self::records::{Record, logged, record_logs};
 pub use self::servers::{
     RECEIVED, Stoppable, serve_actix_at, serve_actix_h2c, serve_alone, serve_app, serve_axum,
-    serve_axum_at, serve_bare, serve_hyper, serve_tls,
+    serve_axum_at, serve_bare, serve_bare_with, serve_hyper, serve_tls,
 };
 pub use self::tls::{Certificate, offering, tls_connect};
 pub use self::wire::{Reply, Wire, on_the_wire, signed_on_the_wire, with_headers};

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::header::{CONTENT_TYPE, HeaderValue};
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -51,12 +51,26 @@ pub async fn serve_hyper(receiver: ReceiverService) -> SocketAddr {
 
 /// Reads bodies with plain hyper and answers with [`RECEIVED`], and does nothing else, until the test ends.
 pub async fn serve_bare() -> SocketAddr {
-    let read = |request: Request<Incoming>| async {
-        let _ = request.into_body().collect().await;
-        let mut response = Response::new(Full::new(Bytes::from_static(RECEIVED.as_bytes())));
-        let json = HeaderValue::from_static("application/json");
-        response.headers_mut().insert(CONTENT_TYPE, json);
-        Ok::<_, Infallible>(response)
+    serve_bare_with(|_, _| {}).await
+}
+
+/// The same, and does this with each request before it answers.
+pub async fn serve_bare_with<F>(work: F) -> SocketAddr
+where
+    F: Fn(&HeaderMap, Bytes) + Clone + Send + 'static,
+{
+    let read = move |request: Request<Incoming>| {
+        let work = work.clone();
+        async move {
+            let (head, body) = request.into_parts();
+            if let Ok(body) = body.collect().await {
+                work(&head.headers, body.to_bytes());
+            }
+            let mut response = Response::new(Full::new(Bytes::from_static(RECEIVED.as_bytes())));
+            let json = HeaderValue::from_static("application/json");
+            response.headers_mut().insert(CONTENT_TYPE, json);
+            Ok::<_, Infallible>(response)
+        }
     };
     serve_with_hyper(service_fn(read)).await
 }

@@ -1,4 +1,4 @@
-//! Servers that read the body and answer, and do nothing else.
+//! Servers that read the body and answer, and do nothing else; or as little as a receiver can do.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -8,7 +8,31 @@ use axum::Router;
 use axum::routing::post;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use support::{PATH, RECEIVED, serve_app};
+use support::{PATH, RECEIVED, serve_app, serve_bare_with};
+
+use crate::by_hand::{key, verified};
+
+/// Verifies with a key that is made once.
+pub(crate) async fn verifying() -> SocketAddr {
+    let key = key();
+    serve_bare_with(move |headers, body| {
+        assert!(verified(key.clone(), headers, &body).is_some());
+    })
+    .await
+}
+
+/// The same, and has a copy of the body looked at in a task.
+pub(crate) async fn spawning() -> SocketAddr {
+    let key = key();
+    serve_bare_with(move |headers, body| {
+        assert!(verified(key.clone(), headers, &body).is_some());
+        let body = Bytes::copy_from_slice(&body);
+        tokio::spawn(async move {
+            std::hint::black_box(&body);
+        });
+    })
+    .await
+}
 
 pub(crate) async fn axum() -> SocketAddr {
     let read = |_: Bytes| async { ([(CONTENT_TYPE, "application/json")], RECEIVED) };

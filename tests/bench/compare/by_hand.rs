@@ -56,7 +56,7 @@ async fn webhook(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<([(http::HeaderName, &'static str); 1], &'static str), StatusCode> {
-    let signature = verified(&headers, &body).ok_or(StatusCode::UNAUTHORIZED)?;
+    let signature = verified(key(), &headers, &body).ok_or(StatusCode::UNAUTHORIZED)?;
     let event: Value = serde_json::from_slice(&body).map_err(|_| StatusCode::BAD_REQUEST)?;
     if app.seen.lock().unwrap().insert(signature) {
         tokio::spawn(handle(event));
@@ -64,11 +64,19 @@ async fn webhook(
     Ok(([(CONTENT_TYPE, "application/json")], RECEIVED))
 }
 
-fn verified(headers: &HeaderMap, body: &[u8]) -> Option<[u8; 32]> {
+pub(crate) fn key() -> Hmac<Sha256> {
+    Hmac::new_from_slice(SECRET.as_bytes()).unwrap()
+}
+
+/// The signature, if it is one of the body.
+pub(crate) fn verified(
+    mut mac: Hmac<Sha256>,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Option<[u8; 32]> {
     let header = headers.get("x-voipbin-signature")?.to_str().ok()?;
     let mut signature = [0; 32];
     hex::decode_to_slice(header.strip_prefix("sha256=")?, &mut signature).ok()?;
-    let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).ok()?;
     mac.update(body);
     mac.verify_slice(&signature).ok()?;
     Some(signature)

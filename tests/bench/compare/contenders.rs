@@ -21,12 +21,15 @@ pub(crate) struct Contender {
 /// The first is what all are measured by.
 pub(crate) const CONTENDERS: &[Contender] = &[
     here("hyper", "hyper, only reads", &["hyper"]),
+    here("hyper-verifies", "hyper, verifies", &[]),
+    here("hyper-spawns", "hyper, verifies and spawns", &[]),
     here("axum", "axum, only reads", &["axum"]),
     here("actix", "actix-web, only reads", &["actix-web"]),
     here("receiver-server", "receiver, mount::Server", &[]),
     here("receiver-hyper", "receiver, hyper", &[]),
     here("receiver-axum", "receiver, axum", &[]),
     here("receiver-actix", "receiver, actix-web", &[]),
+    here("receiver-unmatched", "receiver, hyper, no handler", &[]),
     here("receiver-typed", "receiver, hyper, Event<Call>", &[]),
     here("receiver-disk", "receiver, hyper, DiskInbox", &[]),
     here("axum-by-hand", "axum, by hand", &[]),

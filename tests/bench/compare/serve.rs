@@ -10,7 +10,7 @@ use support::{PATH, builder, serve_alone, serve_axum, serve_bare, serve_hyper};
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use voipbin_receiver::catalog::Any;
-use voipbin_receiver::events::CallHangup;
+use voipbin_receiver::events::{CallHangup, MessageCreated};
 use voipbin_receiver::inbox::{DiskInbox, MemoryInbox};
 use voipbin_receiver::resource::Call;
 use voipbin_receiver::{Context, Event, Receiver, ReceiverBuilder, mount};
@@ -32,12 +32,15 @@ pub(crate) fn run(name: &str, directory: &Path, cores: &str) {
 async fn serve(name: &str, directory: &Path) -> SocketAddr {
     match name {
         "hyper" => serve_bare().await,
+        "hyper-verifies" => bare::verifying().await,
+        "hyper-spawns" => bare::spawning().await,
         "axum" => bare::axum().await,
         "actix" => bare::actix(),
         "receiver-server" => serve_alone(receiver().service()).await,
         "receiver-hyper" => serve_hyper(receiver().service()).await,
         "receiver-axum" => serve_axum(receiver().service()).await,
         "receiver-actix" => actix(receiver()),
+        "receiver-unmatched" => serve_hyper(unmatched().service()).await,
         "receiver-typed" => serve_hyper(typed().service()).await,
         "receiver-disk" => serve_hyper(on_disk(directory).service()).await,
         "receiver-wide" => serve_wide(wide()).await,
@@ -49,6 +52,12 @@ async fn serve(name: &str, directory: &Path) -> SocketAddr {
 
 fn receiver() -> Receiver {
     builder().on(Any, |_: Context| async {}).build().unwrap()
+}
+
+/// With a handler for other events alone.
+fn unmatched() -> Receiver {
+    let builder = builder().on(MessageCreated, |_: Context| async {});
+    builder.build().unwrap()
 }
 
 /// With a handler that is given the resource as a struct.
