@@ -99,6 +99,7 @@ impl Conn {
     }
 
     /// The client has the next word in a handshake, from now on.
+    #[cfg(feature = "tls")]
     pub(super) fn awaits_client(&self) {
         let mut state = self.state();
         state.awaited = true;
@@ -106,6 +107,7 @@ impl Conn {
     }
 
     /// It has said something, or something is to be said to it.
+    #[cfg(feature = "tls")]
     pub(super) fn goes_on(&self) {
         self.state().awaited = false;
     }
