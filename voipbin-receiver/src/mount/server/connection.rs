@@ -46,7 +46,7 @@ struct State {
     since: Instant,
     /// Since when the body of a request has been awaited, in HTTP/1.1.
     body: Option<Instant>,
-    /// Whether the client is awaited: when last looked, nothing had come.
+    /// Whether more of it is awaited now.
     awaited: bool,
     /// Since when it is to close.
     closing: Option<Instant>,
@@ -98,29 +98,20 @@ impl Conn {
         self.closing.notified().await;
     }
 
-    /// The client has the next word in a handshake, from now on.
-    #[cfg(feature = "tls")]
-    pub(super) fn awaits_client(&self) {
-        let mut state = self.state();
-        state.awaited = true;
-        state.since = Instant::now();
-    }
-
-    /// It has said something, or something is to be said to it.
+    /// Its client goes on with a handshake: what it waits for next, it waits for from now on.
     #[cfg(feature = "tls")]
     pub(super) fn goes_on(&self) {
-        self.state().awaited = false;
+        self.state().since = Instant::now();
     }
 
-    /// `None` when it is its client that waits, or may be: what it sent may not have been looked at.
+    /// `None` when it is its client that waits.
     pub(super) fn waiting(&self) -> Option<Waiting> {
         let state = *self.state();
         match state.body {
-            _ if !state.awaited => None,
-            Some(since) => Some(Waiting::Slow { since }),
-            None if state.requests > 0 => None,
-            None if state.head => Some(Waiting::Slow { since: state.since }),
-            None => Some(Waiting::Idle { since: state.since }),
+            Some(since) if state.awaited => Some(Waiting::Slow { since }),
+            _ if state.requests > 0 => None,
+            _ if state.head => Some(Waiting::Slow { since: state.since }),
+            _ => Some(Waiting::Idle { since: state.since }),
         }
     }
 
@@ -156,8 +147,8 @@ impl State {
 
     /// Nothing has come.
     fn waits(&mut self, heads: bool) {
-        self.awaited = true;
         if heads && self.requests > 0 {
+            self.awaited = true;
             self.body.get_or_insert_with(Instant::now);
         }
     }
@@ -182,6 +173,7 @@ impl Drop for InRequest {
         state.requests = state.requests.saturating_sub(1);
         state.since = Instant::now();
         state.body = None;
+        state.awaited = false;
     }
 }
 

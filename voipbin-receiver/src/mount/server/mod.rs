@@ -170,8 +170,9 @@ impl Server {
     /// For one more, one is closed: of those that wait for the rest of a request for more than a second the
     /// slowest, or else the one that has been waiting for its client the longest, most often for a request.
     /// It is let wait for 50 milliseconds at least, and the new one as long for its place: many that come at
-    /// once take no place of a client that is about to send. When all of them are being answered, the new one gets a 503, or is closed where it would speak TLS, so
-    /// that VoIPBIN tries again. In HTTP/2 no connection with a request counts as slow.
+    /// once take no place of a client that is about to send. When all of them are being answered, the new one
+    /// gets a 503, or is closed where it would speak TLS, so that VoIPBIN tries again. In HTTP/2 no connection
+    /// with a request counts as slow.
     pub const fn max_connections(mut self, connections: usize) -> Self {
         self.connections = connections;
         self
@@ -181,7 +182,7 @@ impl Server {
     /// after their answer: it returns when none is left. Its own limits bound that, and those of the
     /// service; put it under a timeout to have it sooner.
     ///
-    /// The listener is that of [`listen`], so that a burst of connections finds room to wait.
+    /// Take the listener from [`listen`], so that a burst of connections finds room to wait.
     ///
     /// The service is the receiver's, or one that passes requests on to it. Each request has a
     /// [`PeerAddr`](crate::gate::PeerAddr) in its extensions.

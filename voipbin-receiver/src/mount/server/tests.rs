@@ -199,7 +199,7 @@ async fn almost(client: &mut Client) {
 fn full(clients: &[&Client]) -> Open {
     let mut open = Open::default();
     for client in clients {
-        let task = open.tasks.spawn(async {});
+        let task = open.tasks.spawn(std::future::pending());
         open.connections.insert(task.id(), Arc::clone(&client.conn));
     }
     open
@@ -251,6 +251,31 @@ async fn one_that_has_waited_for_longer_gives_way_before_one_that_has_just_begun
     advance(Duration::from_millis(10)).await;
     assert_eq!(open.make_room(), Ok(()));
     assert_eq!(begun.closed().await, (Duration::ZERO, Vec::new()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_whose_request_has_come_is_looked_at_before_it_gives_way() {
+    let mut first = Client::connect(b"ok");
+    first.exchange().await;
+    advance(seconds(1)).await;
+    let mut second = Client::connect(b"ok");
+    second.exchange().await;
+    advance(seconds(1)).await;
+    // Nobody has read it so far.
+    first.stream.write_all(REQUEST).await.unwrap();
+    assert!(full(&[&first, &second]).wait_for_room(2).await);
+    assert_eq!(second.closed().await, (Duration::ZERO, Vec::new()));
+    assert!(!first.served.is_finished());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_more_waits_until_a_client_had_its_time() {
+    let client = Client::connect(b"ok");
+    yield_now().await;
+    let begun = Instant::now();
+    assert!(full(&[&client]).wait_for_room(1).await);
+    assert_eq!(begun.elapsed(), GRACE);
+    assert_eq!(client.closed().await, (Duration::ZERO, Vec::new()));
 }
 
 #[tokio::test(start_paused = true)]

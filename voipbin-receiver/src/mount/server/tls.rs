@@ -227,11 +227,7 @@ async fn secure(
     let mut handshake = pin!(TlsAcceptor::from(tls.0.current.load_full()).accept(stream));
     let handshake = poll_fn(|cx| {
         conn.goes_on();
-        let polled = handshake.as_mut().poll(cx);
-        if polled.is_pending() {
-            conn.awaits_client();
-        }
-        polled
+        handshake.as_mut().poll(cx)
     });
     let accepted = tokio::select! {
         accepted = timeout(time, handshake) => accepted,

@@ -6,10 +6,10 @@ use std::time::Duration;
 use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
-use tokio::task::{JoinHandle, yield_now};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::super::connection::answers;
+use super::super::connection::{Waiting, answers};
 use super::super::tests::{Answers, PEER};
 use super::*;
 
@@ -200,12 +200,23 @@ async fn what_is_no_handshake_is_closed_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_that_goes_on_with_its_handshake_has_not_waited_before() {
+    let (mut client, conn, _served) = connect(&Files::new());
+    let part_of_a_hello = [22, 3, 1, 2, 0];
+    for byte in part_of_a_hello {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        client.write_all(&[byte]).await.unwrap();
+        tokio::task::yield_now().await;
+        let since = Instant::now();
+        assert_eq!(conn.waiting(), Some(Waiting::Idle { since }));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_connection_in_a_handshake_is_idle_and_closes_when_it_is_told_to() {
     let (_client, conn, served) = connect(&Files::new());
     let begun = Instant::now();
-    while !conn.is_idle() {
-        yield_now().await;
-    }
+    assert!(conn.is_idle());
     conn.close();
     served.await.unwrap();
     assert_eq!(begun.elapsed(), Duration::ZERO);
