@@ -7,8 +7,10 @@
 //!
 //! An event is offered when its time has come, whether or not the one before was answered, and the time
 //! of its answer counts from then. Beside the p99 of each turn stands that of its median second: what stops
-//! the machine for a moment hits whoever has the turn, and few seconds of it. The sender is a process of its own, and so is each receiver; on
-//! Linux all receivers have one core and the sender another.
+//! the machine for a moment hits whoever has the turn, and few seconds of it.
+//!
+//! The sender is a process of its own, and so is each receiver; on Linux all receivers have one core and
+//! the sender another.
 //!
 //! Arguments, after `--`: `--quick` for 5 seconds each.
 #![allow(

@@ -8,7 +8,6 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use cost::{OneThread, SECRET, Signed, hangup};
@@ -219,19 +218,25 @@ mod memory {
         inbox
     }
 
-    /// Another one each time, in an order that no cache likes.
-    fn some(calls: &AtomicUsize) -> u64 {
-        let call = calls.fetch_add(1, Ordering::Relaxed) as u64;
-        call.wrapping_mul(0x9E37_79B9_7F4A_7C15) % REMEMBERED
+    /// Calls that did not come before.
+    fn new() -> impl FnMut() -> u64 {
+        let mut calls = REMEMBERED..;
+        move || calls.next().unwrap()
+    }
+
+    /// Calls that did, in an order that no cache likes.
+    fn known() -> impl FnMut() -> u64 {
+        let mut calls = 0_u64..;
+        move || calls.next().unwrap().wrapping_mul(0x9E37_79B9_7F4A_7C15) % REMEMBERED
     }
 
     #[divan::bench]
     fn keep_new(bencher: Bencher<'_, '_>) {
-        let (inbox, calls) = (full(), AtomicUsize::new(0));
-        let next = || REMEMBERED + calls.fetch_add(1, Ordering::Relaxed) as u64;
+        let (inbox, mut next) = (full(), new());
         bencher
             .with_inputs(|| {
-                settle(&inbox, &inbox.take(64).now_or_never().unwrap_or_default());
+                let kept = inbox.take(ROUND as usize).now_or_never();
+                settle(&inbox, &kept.unwrap_or_default());
                 incoming(next())
             })
             .bench_local_values(|incoming| keep(&inbox, incoming));
@@ -239,17 +244,16 @@ mod memory {
 
     #[divan::bench]
     fn keep_known(bencher: Bencher<'_, '_>) {
-        let (inbox, calls) = (full(), AtomicUsize::new(0));
+        let (inbox, mut next) = (full(), known());
         bencher
-            .with_inputs(|| incoming(some(&calls)))
+            .with_inputs(|| incoming(next()))
             .bench_local_values(|incoming| keep(&inbox, incoming));
     }
 
     /// Both, for one job of an event.
     #[divan::bench]
     fn take_and_settle(bencher: Bencher<'_, '_>) {
-        let (inbox, calls) = (full(), AtomicUsize::new(0));
-        let next = || REMEMBERED + calls.fetch_add(1, Ordering::Relaxed) as u64;
+        let (inbox, mut next) = (full(), new());
         bencher
             .with_inputs(|| {
                 keep(&inbox, incoming(next()));
@@ -262,9 +266,9 @@ mod memory {
     fn std_map_known(bencher: Bencher<'_, '_>) {
         let key = |call| delivery(hangup(call)).unwrap().identity();
         let map: HashMap<_, u64> = (0..REMEMBERED).map(|call| (key(call), call)).collect();
-        let calls = AtomicUsize::new(0);
+        let mut next = known();
         bencher
-            .with_inputs(|| key(some(&calls)))
+            .with_inputs(|| key(next()))
             .bench_local_values(|key| map.get(&key).copied());
     }
 }
