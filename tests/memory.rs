@@ -19,7 +19,9 @@ use futures_util::FutureExt;
 use http::{Request, StatusCode};
 use http_body_util::Full;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
-use support::{ManualClock, builder, call_hangup, signed};
+use support::{ManualClock, builder, call_hangup, on_the_wire, serve_alone, signed};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
 use tower::Service;
 use voipbin_receiver::catalog::{Any, Custom};
@@ -138,6 +140,7 @@ fn memory_is_what_the_documentation_says() {
     a_remembered_identity_takes_at_most_56_bytes_and_gives_them_back();
     a_queued_event_takes_its_body_and_little_more();
     lanes_that_are_over_give_their_memory_back();
+    a_connection_takes_its_two_buffers_and_little_more();
 }
 
 fn a_remembered_identity_takes_at_most_56_bytes_and_gives_them_back() {
@@ -294,4 +297,45 @@ fn lanes_that_are_over_give_their_memory_back() {
     assert!(after <= 1 << 20, "{after} bytes are left");
     let report = runtime.block_on(receiver.shutdown(Duration::from_secs(60)));
     assert!(report.is_drained());
+}
+
+/// After its first request, and before its next one.
+fn a_connection_takes_its_two_buffers_and_little_more() {
+    const CONNECTIONS: usize = 100;
+    /// hyper reads into one and writes from the other.
+    const BUFFERS: usize = 2 * 8192;
+    /// Its state, and two tables for the headers of requests and of answers, which are used again.
+    const MORE: usize = 5 * 1024;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    // No handler wants the events: only connections are left of them.
+    let receiver = builder()
+        .on(Custom, |_: Context| async {})
+        .build()
+        .unwrap();
+    let address = runtime.block_on(serve_alone(receiver.service()));
+    let request = on_the_wire("POST", &call_hangup("x"));
+    let answered = async || {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(&request).await.unwrap();
+        let mut answer = [0; 1024];
+        let length = stream.read(&mut answer).await.unwrap();
+        assert!(answer[..length].starts_with(b"HTTP/1.1 200 OK\r\n"));
+        stream
+    };
+    runtime.block_on(async {
+        let mut streams = Vec::with_capacity(2 * CONNECTIONS);
+        for _ in 0..CONNECTIONS {
+            streams.push(answered().await);
+        }
+        let region = Region::new(ALLOCATOR);
+        for _ in 0..CONNECTIONS {
+            streams.push(answered().await);
+        }
+        let each = per(held(&region), CONNECTIONS);
+        println!("a connection: {each:.0} bytes");
+        assert!(each <= (BUFFERS + MORE) as f64);
+    });
 }

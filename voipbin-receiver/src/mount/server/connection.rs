@@ -3,7 +3,7 @@ use std::error::Error;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -226,8 +226,13 @@ where
 }
 
 /// Serves a connection to its end.
-pub(super) async fn drive(served: impl GracefulConnection<Error = hyper::Error>, conn: &Conn) {
-    let mut served = pin!(served);
+///
+/// It is in memory of its own: a future that is given one has room for it twice, as what it is given and as
+/// what it waits for.
+pub(super) async fn drive(
+    mut served: Pin<Box<impl GracefulConnection<Error = hyper::Error>>>,
+    conn: &Conn,
+) {
     let ended = loop {
         tokio::select! {
             ended = served.as_mut() => break ended,
@@ -297,12 +302,15 @@ impl<I: AsyncRead + Unpin> AsyncRead for Guarded<I> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if let Some(first) = self.first.take_if(|_| buf.remaining() > 0) {
+        let first = self.first.take_if(|_| buf.remaining() > 0);
+        if let Some(first) = first {
             buf.put_slice(&[first]);
-            return Poll::Ready(Ok(()));
         }
         let before = buf.filled().len();
-        let read = Pin::new(&mut self.io).poll_read(cx, buf);
+        let mut read = Pin::new(&mut self.io).poll_read(cx, buf);
+        if first.is_some() && read.is_pending() {
+            read = Poll::Ready(Ok(()));
+        }
         let mut state = self.conn.state();
         if read.is_ready() {
             if buf.filled().len() > before {

@@ -26,6 +26,6 @@ pub(super) async fn serve(
     http.header_read_timeout(None)
         .half_close(true)
         .max_buf_size(BUFFER);
-    let served = http.serve_connection(TokioIo::new(io), service);
-    Box::pin(drive(served, &conn)).await;
+    let served = Box::pin(http.serve_connection(TokioIo::new(io), service));
+    drive(served, &conn).await;
 }

@@ -57,5 +57,6 @@ pub(super) async fn serve(
         .max_local_error_reset_streams(MISTAKES);
     let mut guarded = Guarded::new(io, times, &conn);
     guarded.heads = false;
-    drive(http.serve_connection(TokioIo::new(guarded), service), &conn).await;
+    let served = Box::pin(http.serve_connection(TokioIo::new(guarded), service));
+    drive(served, &conn).await;
 }

@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::task::JoinHandle;
 use tokio::time::advance;
 
+use super::connection::Guarded;
 use super::*;
 
 const REQUEST: &[u8] = b"POST / HTTP/1.1\r\ncontent-length: 2\r\n\r\n{}";
@@ -104,6 +105,20 @@ impl Client {
 
 fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
+}
+
+/// A read that finds little room takes more of it than a connection needs.
+#[tokio::test]
+async fn what_has_come_by_the_first_byte_is_read_with_it() {
+    for request in [REQUEST, &REQUEST[..1]] {
+        let (mut client, io) = tokio::io::duplex(1024);
+        client.write_all(request).await.unwrap();
+        let mut guarded = Guarded::new(io, Server::new().times, &Arc::default());
+        assert!(guarded.begins().await);
+        let mut read = Vec::with_capacity(1024);
+        assert_eq!(guarded.read_buf(&mut read).await.unwrap(), request.len());
+        assert_eq!(read, request);
+    }
 }
 
 #[tokio::test(start_paused = true)]
