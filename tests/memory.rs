@@ -311,10 +311,7 @@ fn a_connection_takes_its_two_buffers_and_little_more() {
         .build()
         .unwrap();
     // No handler wants the events: only connections are left of them.
-    let receiver = builder()
-        .on(Custom, |_: Context| async {})
-        .build()
-        .unwrap();
+    let receiver = builder().on(Custom, |_: Context| async {}).build().unwrap();
     let address = runtime.block_on(serve_alone(receiver.service()));
     let request = on_the_wire("POST", &call_hangup("x"));
     let answered = async || {

@@ -26,12 +26,12 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 /// headers.
 const ANSWER: usize = 4;
 
-/// From the queue to the end of the handler: the entry, the seat, the task and its place among the others,
-/// what a blocking handler would take along, and the handler's future.
-const HANDLE: usize = 6;
+/// From the queue to the end of the handler: the entry, the seat, the future of the job, its task, and the
+/// handler's future.
+const HANDLE: usize = 5;
 
 /// The same for an event that comes alone: taking is a future and a list of its own.
-const HANDLE_ONE: usize = 9;
+const HANDLE_ONE: usize = 8;
 
 /// Of how many deliveries each figure is the mean. Queues and maps grow meanwhile, which is less than one
 /// allocation in ten deliveries.

@@ -67,13 +67,16 @@ impl Lanes {
             kind: self.hasher.hash_one(delivery.event_type()),
             again: taken.attempts() > 0,
         };
-        let hash = |key: &str| self.hasher.hash_one((taken.handler(), key));
+        let hash = |key: &[u8]| self.hasher.hash_one((taken.handler(), key));
         let lane = match &self.key {
-            LaneKey::Resource => delivery.lane_id().as_deref().map(hash),
+            LaneKey::Resource => match delivery.container_id() {
+                Some(id) => Some(hash(id.as_bytes())),
+                None => delivery.id_bytes().map(hash),
+            },
             // One that panics puts the delivery into no lane.
             LaneKey::Chosen(choose) => {
                 let chosen = catch_unwind(AssertUnwindSafe(|| choose(delivery)));
-                chosen.ok().flatten().as_deref().map(hash)
+                chosen.ok().flatten().map(|key| hash(key.as_bytes()))
             }
             LaneKey::Off => None,
         };

@@ -5,6 +5,7 @@
 //! ```
 
 mod batches;
+mod call;
 mod job;
 mod lanes;
 #[cfg(all(test, shuttle))]
@@ -17,6 +18,7 @@ mod seat;
 mod shared;
 mod shutdown;
 mod stale;
+mod tasks;
 mod verdict;
 
 pub(crate) use self::lanes::{LaneKey, Lanes};

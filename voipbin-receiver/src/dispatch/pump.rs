@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::batches::InBatches;
-use super::job::Job;
+use super::job::{Job, run, unpark};
 use super::open::Held;
 use super::schedule::{Delayed, Schedule, Ticket};
 use super::seat::{Seat, Told};
 use super::shared::{BATCH, Dispatch};
 use super::shutdown::{JobState, ShutdownReport};
+use super::tasks::Tasks;
 use crate::inbox::Taken;
 use crate::observe::Transition;
 
@@ -84,8 +84,8 @@ impl Drop for Unended {
 
 struct Pump {
     dispatch: Arc<Dispatch>,
-    jobs: JoinSet<()>,
     schedule: Schedule<Job>,
+    tasks: Tasks,
     delays: Delays,
     /// Where jobs tell what becomes of their seats.
     told: mpsc::UnboundedReceiver<Told>,
@@ -131,8 +131,8 @@ impl Pump {
         let schedule = Schedule::new(dispatch.slots, &dispatch.lanes.limits());
         Self {
             dispatch,
-            jobs: JoinSet::new(),
             schedule,
+            tasks: Tasks::default(),
             delays: Delays::default(),
             told,
             tell,
@@ -155,7 +155,6 @@ impl Pump {
             if !self.stopping {
                 self.begin_what_may();
             }
-            while self.jobs.try_join_next().is_some() {}
             let nothing_waits = self.schedule.waiting() == 0 && self.delays.jobs.is_empty();
             if nothing_waits && std::mem::take(&mut self.crowded) {
                 self.dispatch.open.shrink();
@@ -204,7 +203,7 @@ impl Pump {
                 }
             }
         }
-        while self.jobs.join_next().await.is_some() {}
+        self.tasks.join().await;
     }
 
     fn begin_what_may(&mut self) {
@@ -234,9 +233,13 @@ impl Pump {
 
     fn hear(&mut self, told: Told) {
         match told {
-            Told::Ended(ticket) => self.schedule.ended(ticket),
+            Told::Ended(ticket) => {
+                self.tasks.ended(ticket.slot());
+                self.schedule.ended(ticket);
+            }
             Told::Outlived(trial) => self.schedule.acquit(trial),
             Told::Delayed(ticket, job) => {
+                self.tasks.ended(ticket.slot());
                 let delayed = self.schedule.delayed(ticket);
                 let until = job.not_before.filter(|_| !self.dispatch.loses_what_waits());
                 self.delay(job, delayed, until.unwrap_or_else(Instant::now));
@@ -295,17 +298,24 @@ impl Pump {
 
     fn spawn(&mut self, job: Job, ticket: Ticket) {
         self.waiting_bytes = self.waiting_bytes.saturating_sub(job.held.bytes());
-        let seat = Seat::new(ticket, self.tell.clone());
+        let slot = ticket.slot();
+        let seat = Arc::new(Seat::new(ticket, self.tell.clone()));
         let dispatch = Arc::clone(&self.dispatch);
-        self.jobs.spawn(job.run(dispatch, Arc::new(seat)));
+        let Job { id, held, .. } = job;
+        // In memory of its own: a runtime moves a future about, and keeps the room that it took until somebody
+        // has looked at its end.
+        let run: BoxFuture<'static, ()> = match held {
+            Held::Here(taken) => Box::pin(run(id, taken, dispatch, seat)),
+            Held::Parked(parked) => Box::pin(unpark(id, parked, dispatch, seat)),
+        };
+        self.tasks.spawn(slot, run);
     }
 
     /// Ends what runs at its next await, and waits a moment for it: what still comes to its own end
     /// meanwhile is settled.
     async fn cut_short(&mut self) {
-        self.jobs.abort_all();
-        let ended = async { while self.jobs.join_next().await.is_some() {} };
-        let _ = timeout(GRACE, ended).await;
+        self.tasks.abort();
+        let _ = timeout(GRACE, self.tasks.join()).await;
     }
 }
 

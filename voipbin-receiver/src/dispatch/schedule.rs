@@ -13,6 +13,8 @@ use foldhash::fast::RandomState;
 pub(super) struct Schedule<J> {
     slots: usize,
     running: usize,
+    /// Numbers of slots that were in use and are not.
+    vacated: Vec<usize>,
     handlers: Vec<Share>,
     /// How many slots each handler gets whatever the others do, as far as a quarter of all slots goes.
     assured: usize,
@@ -70,6 +72,7 @@ pub(super) struct Trial(u64);
 #[must_use = "its lane and its slot are taken until it is given back"]
 pub(super) struct Ticket {
     place: Place,
+    slot: usize,
     trial: Option<Trial>,
 }
 
@@ -85,6 +88,11 @@ impl Ticket {
 
     pub(super) fn trial(&self) -> Option<Trial> {
         self.trial
+    }
+
+    /// The number of the slot: below that of the most that were in use at once.
+    pub(super) fn slot(&self) -> usize {
+        self.slot
     }
 }
 
@@ -102,6 +110,7 @@ impl<J> Schedule<J> {
         Self {
             slots,
             running: 0,
+            vacated: Vec::new(),
             assured,
             owed: handlers.iter().map(|share| share.owed(assured)).sum(),
             handlers,
@@ -195,7 +204,8 @@ impl<J> Schedule<J> {
 
     /// A job has given its slot back and keeps its lane, until it is [resumed](Self::resume).
     pub(super) fn delayed(&mut self, ticket: Ticket) -> Delayed {
-        let Ticket { place, trial } = ticket;
+        let Ticket { place, slot, trial } = ticket;
+        self.vacated.push(slot);
         if let Some(trial) = trial {
             self.acquit(trial);
         }
@@ -263,6 +273,7 @@ impl<J> Schedule<J> {
     fn run(&mut self, waiting: Waiting<J>) -> (J, Ticket) {
         let Waiting { job, place } = waiting;
         self.waiting = self.waiting.saturating_sub(1);
+        let slot = self.vacated.pop().unwrap_or(self.running);
         self.running += 1;
         if let Some(share) = self.handlers.get_mut(place.flow.handler) {
             let owed = share.owed(self.assured);
@@ -276,7 +287,7 @@ impl<J> Schedule<J> {
         if trial.is_some() {
             self.trial = trial;
         }
-        (job, Ticket { place, trial })
+        (job, Ticket { place, slot, trial })
     }
 }
 

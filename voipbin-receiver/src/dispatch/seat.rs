@@ -2,15 +2,23 @@ use tokio::sync::mpsc;
 
 use super::job::Job;
 use super::schedule::{Ticket, Trial};
-use crate::sync::{Arc, Mutex, PoisonError};
+use super::shared::Running;
+use crate::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What a run takes up, its slot and its lane: given back when the last clone of its `Arc` is dropped. A
 /// blocking handler holds one in its thread, which goes on after the time for the run is over.
 pub(super) struct Seat {
     ticket: Option<Ticket>,
-    /// The job, when it is to keep its lane until its next attempt.
-    delayed: Mutex<Option<Job>>,
+    state: Mutex<State>,
     tell: mpsc::UnboundedSender<Told>,
+}
+
+#[derive(Default)]
+struct State {
+    /// While its handler runs.
+    running: Option<Running>,
+    /// The job, when it is to keep its lane until its next attempt.
+    delayed: Option<Box<Job>>,
 }
 
 /// What a run tells the pump.
@@ -27,7 +35,7 @@ impl Seat {
     pub(super) fn new(ticket: Ticket, tell: mpsc::UnboundedSender<Told>) -> Self {
         Self {
             ticket: Some(ticket),
-            delayed: Mutex::default(),
+            state: Mutex::default(),
             tell,
         }
     }
@@ -46,10 +54,18 @@ impl Seat {
         self.ticket.as_ref().is_some_and(Ticket::has_lane)
     }
 
+    /// The handler runs, and is counted until the seat is given back.
+    pub(super) fn begin(&self, running: Running) {
+        self.state().running = Some(running);
+    }
+
     /// The job keeps its lane when the run is over.
-    pub(super) fn delay(self: &Arc<Self>, job: Job) {
-        let mut delayed = self.delayed.lock().unwrap_or_else(PoisonError::into_inner);
-        *delayed = Some(job);
+    pub(super) fn delay(&self, job: Job) {
+        self.state().delayed = Some(Box::new(job));
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -58,9 +74,12 @@ impl Drop for Seat {
         let Some(ticket) = self.ticket.take() else {
             return;
         };
-        let delayed = self.delayed.get_mut();
-        let told = match delayed.unwrap_or_else(PoisonError::into_inner).take() {
-            Some(job) => Told::Delayed(ticket, job),
+        let state = self.state.get_mut();
+        let State { running, delayed } =
+            std::mem::take(state.unwrap_or_else(PoisonError::into_inner));
+        drop(running);
+        let told = match delayed {
+            Some(job) => Told::Delayed(ticket, *job),
             None => Told::Ended(ticket),
         };
         // Nobody listens when the pump is gone.

@@ -1,6 +1,7 @@
 //! Which state of each resource a handler has completed last.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::hash::BuildHasher;
 use std::sync::{Mutex, PoisonError};
 
@@ -44,7 +45,7 @@ impl Completed {
             return None;
         }
         let delivery = job.delivery();
-        let id = delivery.resource_id()?;
+        let id = delivery.id_bytes()?;
         let version = Version {
             changed: delivery.last_change(),
             sequence: delivery.sequence(),
@@ -59,26 +60,36 @@ impl Completed {
     /// Whether a later version is completed. Of equal ones none is later.
     pub(super) fn has_later(&self, (key, version): (u64, Version)) -> bool {
         let generations = self.generations.lock();
-        let generations = generations.unwrap_or_else(PoisonError::into_inner);
-        let mut known = generations.iter().filter_map(|known| known.get(&key));
-        known.any(|known| *known > version)
+        let [young, old] = &*generations.unwrap_or_else(PoisonError::into_inner);
+        // What the younger knows is the later of the two.
+        let known = young.get(&key).or_else(|| old.get(&key));
+        known.is_some_and(|known| *known > version)
     }
 
     /// The job is completed.
     pub(super) fn add(&self, (key, version): (u64, Version)) {
         let generations = self.generations.lock();
-        let mut generations = generations.unwrap_or_else(PoisonError::into_inner);
-        let [young, old] = &mut *generations;
-        let known = young.get(&key).or_else(|| old.get(&key));
-        if known.is_some_and(|known| *known >= version) {
-            return;
+        let [young, old] = &mut *generations.unwrap_or_else(PoisonError::into_inner);
+        let is_full = young.len() >= self.most;
+        match young.entry(key) {
+            Entry::Occupied(mut known) => {
+                let latest = version.max(*known.get());
+                known.insert(latest);
+            }
+            Entry::Vacant(place) => {
+                if old.get(&key).is_some_and(|known| *known >= version) {
+                    return;
+                }
+                if !is_full {
+                    place.insert(version);
+                    return;
+                }
+                // Their room is used again.
+                std::mem::swap(young, old);
+                young.clear();
+                young.insert(key, version);
+            }
         }
-        if young.len() >= self.most && !young.contains_key(&key) {
-            // Their room is used again.
-            std::mem::swap(young, old);
-            young.clear();
-        }
-        young.insert(key, version);
     }
 }
 

@@ -134,15 +134,16 @@ impl Delivery {
     /// [`loggable_id`](Self::loggable_id).
     #[must_use]
     pub fn resource_id(&self) -> Option<&str> {
+        std::str::from_utf8(self.id_bytes()?).ok()
+    }
+
+    /// The same in bytes, which it takes no look at each of them to give.
+    pub(crate) fn id_bytes(&self) -> Option<&[u8]> {
         match &self.0.content {
-            Content::Envelope {
-                id: Some(Id::At(range)),
-                ..
-            } => std::str::from_utf8(self.0.body.get(range.clone())?).ok(),
-            Content::Envelope {
-                id: Some(Id::Unescaped(id)),
-                ..
-            } => Some(id),
+            Content::Envelope { id: Some(id), .. } => match id {
+                Id::At(range) => self.0.body.get(range.clone()),
+                Id::Unescaped(id) => Some(id.as_bytes()),
+            },
             _ => None,
         }
     }
@@ -152,14 +153,14 @@ impl Delivery {
     /// the chat of a chat message. `None` for a custom delivery and for an event without an id.
     #[must_use]
     pub fn lane_id(&self) -> Option<Cow<'_, str>> {
-        let container = self
-            .resource_kind()
-            .and_then(ResourceKind::container_field)
-            .and_then(|field| resource::container_id(self.payload_bytes(), field));
-        match container {
-            Some(id) => Some(id),
-            None => self.resource_id().map(Cow::Borrowed),
-        }
+        self.container_id()
+            .or_else(|| self.resource_id().map(Cow::Borrowed))
+    }
+
+    /// The id of what the resource is a part of, where it is a part.
+    pub(crate) fn container_id(&self) -> Option<Cow<'_, str>> {
+        let field = self.resource_kind()?.container_field()?;
+        resource::container_id(self.payload_bytes(), field)
     }
 
     /// The resource's id in a form that may be logged: hashed unless it is a UUID and no credential.
@@ -199,7 +200,7 @@ impl Delivery {
     /// something new each time.
     #[must_use]
     pub fn has_own_identity(&self) -> bool {
-        self.resource_id().is_some()
+        self.id_bytes().is_some()
     }
 
     /// How the body proved where it comes from.

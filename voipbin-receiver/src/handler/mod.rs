@@ -26,6 +26,6 @@ pub(crate) use self::error::Next;
 pub use self::registration::{Annotated, Registration, SourceLocation};
 pub use self::retry::RetryPolicy;
 pub use self::service::HandlerService;
-pub(crate) use self::service::{Wrap, with_seat, wrap};
+pub(crate) use self::service::{Kept, Wrap, in_seat, wrap};
 #[doc(hidden)]
 pub use self::wiring::{NotAnnotated, Wiring, argument_of, outcome_of};

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::fmt;
-use std::future::{Future, pending, poll_fn};
+use std::future::{pending, poll_fn};
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::task::{self, Poll};
@@ -29,16 +29,16 @@ pub struct HandlerService(Arc<dyn Fn(Context) -> BoxFuture<'static, Outcome> + S
 pub(crate) type Wrap = Box<dyn Fn(HandlerService) -> HandlerService + Send + Sync>;
 
 /// What a run holds for as long as it uses a thread.
-type Kept = Arc<dyn Any + Send + Sync>;
+pub(crate) type Kept = Arc<dyn Any + Send + Sync>;
 
 tokio::task_local! {
     static SEAT: Kept;
 }
 
-/// Runs a handler. A blocking one takes a clone of the seat into its thread, where it goes on for as
-/// long as it likes.
-pub(crate) async fn with_seat<T>(seat: Kept, run: impl Future<Output = T>) -> T {
-    SEAT.scope(seat, run).await
+/// Polls a handler. A blocking one takes a clone of the seat into its thread, where it goes on for as long
+/// as it likes.
+pub(crate) fn in_seat<T>(seat: &Kept, poll: impl FnOnce() -> T) -> T {
+    SEAT.sync_scope(Arc::clone(seat), poll)
 }
 
 impl HandlerService {

@@ -11,7 +11,7 @@ use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// pauses of 1 s, and room for a slow network.
 pub(crate) const RETRY_TIME: Duration = Duration::from_secs(100);
 
-const TICK_MILLIS: u128 = 100;
+const TICKS_PER_SECOND: u64 = 10;
 const OPEN: u32 = 1 << 31;
 
 /// Identities and when they were kept: a map with a lifetime for each entry.
@@ -326,7 +326,9 @@ impl Seen {
 /// Ticks fit 31 bits for 6.8 years; beyond that time stands still, and nothing expires any more
 /// except by number.
 fn ticks(time: Duration) -> u32 {
-    u32::try_from(time.as_millis() / TICK_MILLIS).map_or(OPEN - 1, |ticks| ticks.min(OPEN - 1))
+    let whole = time.as_secs().saturating_mul(TICKS_PER_SECOND);
+    let rest = u64::from(time.subsec_millis()) * TICKS_PER_SECOND / 1000;
+    u32::try_from(whole.saturating_add(rest)).map_or(OPEN - 1, |ticks| ticks.min(OPEN - 1))
 }
 
 fn split(key: EventKey) -> (Half, Half) {
