@@ -476,6 +476,7 @@ fn settings_that_make_no_sense_are_refused() {
     let with = || builder().on(Any, || async {});
     for built in [
         with().body_limit(0).build(),
+        with().body_limit(usize::MAX).build(),
         with().read_timeout(Duration::ZERO).build(),
         with().concurrency(0).build(),
     ] {

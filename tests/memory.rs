@@ -199,7 +199,7 @@ fn a_remembered_identity_takes_at_most_56_bytes_and_gives_them_back() {
 fn a_queued_event_takes_its_body_and_little_more() {
     const EVENTS: usize = 10_000;
     /// Its place in the queue, what is known of it beside the bytes, and its identity.
-    const MORE: usize = 310;
+    const MORE: usize = 200;
     for length in [100, 1200] {
         let inner = Arc::new(MemoryInbox::new());
         let receiver = builder()

@@ -246,8 +246,8 @@ impl ReceiverBuilder {
         self
     }
 
-    /// The largest body that is accepted, in bytes; 1 MiB by default. Larger ones get a 413, which
-    /// the sender takes as final.
+    /// The largest body that is accepted, in bytes; 1 MiB by default, less than 4 GiB. Larger ones get a
+    /// 413, which the sender takes as final.
     ///
     /// The sender has no limit of its own: `activeflow_*` events grow with every executed action.
     pub fn body_limit(mut self, bytes: usize) -> Self {
@@ -320,6 +320,9 @@ impl GateSettings {
         }
         if self.body_limit == 0 {
             return Err(BuildError::setting("body_limit", "at least 1 byte"));
+        }
+        if u32::try_from(self.body_limit).is_err() {
+            return Err(BuildError::setting("body_limit", "less than 4 GiB"));
         }
         for (setting, limit) in [
             ("header_limit", self.heads.bytes),

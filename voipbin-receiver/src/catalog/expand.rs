@@ -29,10 +29,18 @@ macro_rules! catalog {
             /// Reads a name; one that the catalogue does not hold becomes [`EventType::Other`].
             #[must_use]
             pub fn parse(name: &str) -> Self {
-                match name {
-                    $($name => Self::$variant,)+
-                    other => Self::Other(other.into()),
+                match Self::known(name) {
+                    Some(known) => known.clone(),
+                    None => Self::Other(name.into()),
                 }
+            }
+
+            /// The type of a name that the catalogue holds.
+            pub(crate) fn known(name: &str) -> Option<&'static Self> {
+                Some(match name {
+                    $($name => &Self::$variant,)+
+                    _ => return None,
+                })
             }
 
             /// The name as it stands in `type`.

@@ -2,7 +2,7 @@ use std::any::{Any, TypeId};
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
@@ -46,13 +46,51 @@ struct Inner {
     body: Bytes,
     content: Content,
     key: EventKey,
-    proof: Proof,
-    received_at: SystemTime,
-    /// Only where it is not the one that every event has.
-    content_type: Option<Box<str>>,
+    received_at: UnixNanos,
+    unusual: Option<Box<Unusual>>,
     /// The payload in the type in which it was first asked for. Handlers of one event nearly always
     /// agree on the type; one that does not pays for its own.
     payload: OnceLock<Box<(TypeId, ReadPayload)>>,
+}
+
+/// A time from 1970 to 2554, in half the room of a `SystemTime`.
+#[derive(Clone, Copy)]
+struct UnixNanos(u64);
+
+impl UnixNanos {
+    fn new(time: SystemTime) -> Self {
+        let since = time.duration_since(SystemTime::UNIX_EPOCH);
+        let nanos = since.unwrap_or_default().as_nanos();
+        Self(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+
+    /// The last years are beyond what some systems can tell.
+    fn get(self) -> SystemTime {
+        let since = Duration::from_nanos(self.0);
+        let time = SystemTime::UNIX_EPOCH.checked_add(since);
+        time.unwrap_or(SystemTime::UNIX_EPOCH)
+    }
+}
+
+/// What is not as it is with every event that the platform signs. Many events may wait, and have no room for it.
+#[derive(Clone)]
+struct Unusual {
+    proof: Proof,
+    /// Where it is not [`JSON`].
+    content_type: Option<Box<str>>,
+}
+
+impl Unusual {
+    fn new(proof: Proof, content_type: &str) -> Option<Box<Self>> {
+        let content_type = (content_type != JSON).then(|| content_type.into());
+        let is_unusual = proof != Proof::Signed || content_type.is_some();
+        is_unusual.then(|| {
+            Box::new(Self {
+                proof,
+                content_type,
+            })
+        })
+    }
 }
 
 /// The content type of all events.
@@ -78,12 +116,8 @@ impl Delivery {
             },
             content,
             key: body.key,
-            proof: body.proof,
-            received_at,
-            content_type: match content_type.unwrap_or_default() {
-                JSON => None,
-                other => Some(other.into()),
-            },
+            received_at: UnixNanos::new(received_at),
+            unusual: Unusual::new(body.proof, content_type.unwrap_or_default()),
             payload: OnceLock::new(),
         }))
     }
@@ -141,7 +175,7 @@ impl Delivery {
     pub(crate) fn id_bytes(&self) -> Option<&[u8]> {
         match &self.0.content {
             Content::Envelope { id: Some(id), .. } => match id {
-                Id::At(range) => self.0.body.get(range.clone()),
+                Id::At(extent) => extent.bytes_in(&self.0.body),
                 Id::Unescaped(id) => Some(id.as_bytes()),
             },
             _ => None,
@@ -206,13 +240,15 @@ impl Delivery {
     /// How the body proved where it comes from.
     #[must_use]
     pub fn proof(&self) -> Proof {
-        self.0.proof
+        let unusual = self.0.unusual.as_ref();
+        unusual.map_or(Proof::Signed, |unusual| unusual.proof)
     }
 
-    /// When the receiver had read the whole body, by the machine's clock.
+    /// When the receiver had read the whole body, by the machine's clock. One that stands before 1970 is
+    /// taken to stand at its beginning.
     #[must_use]
     pub fn received_at(&self) -> SystemTime {
-        self.0.received_at
+        self.0.received_at.get()
     }
 
     /// The `Content-Type` that the body came with; empty when it came with none.
@@ -221,12 +257,12 @@ impl Delivery {
     /// its author wrote. A header is not signed: do not decide anything by it.
     #[must_use]
     pub fn content_type(&self) -> &str {
-        self.0.content_type.as_deref().unwrap_or(JSON)
+        self.other_content_type().unwrap_or(JSON)
     }
 
     /// The content type unless it is the usual one.
     pub(crate) fn other_content_type(&self) -> Option<&str> {
-        self.0.content_type.as_deref()
+        self.0.unusual.as_ref()?.content_type.as_deref()
     }
 
     /// The body exactly as it came. It is personal data, and some bodies hold credentials: do not
@@ -284,9 +320,8 @@ impl Delivery {
             body: shared.body.clone(),
             content: shared.content.clone(),
             key,
-            proof: shared.proof,
             received_at: shared.received_at,
-            content_type: shared.content_type.clone(),
+            unusual: shared.unusual.clone(),
             payload: OnceLock::new(),
         });
         Self(Arc::new(Inner { key, ..inner }))
@@ -299,7 +334,7 @@ impl fmt::Debug for Delivery {
             .field("event_type", &self.received_as().map(EventType::loggable))
             .field("resource_id", &self.loggable_id())
             .field("identity", &self.0.key)
-            .field("proof", &self.0.proof)
+            .field("proof", &self.proof())
             .field("bytes", &self.0.body.len())
             .finish_non_exhaustive()
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use self::queue::{Fresh, Queue};
+use self::queue::{Fresh, Marks, Queue};
 use super::seen::{Admitted, RETRY_TIME, Seen};
 use super::{
     Durability, Inbox, InboxError, InboxStats, Incoming, KeepError, KeepErrorKind, Kept, Promises,
@@ -112,14 +112,10 @@ impl MemoryInbox {
         }
         queue.events += 1;
         queue.bytes = queue.bytes.saturating_add(delivery.body().len());
-        queue.next_id += 1;
-        let id = queue.next_id;
-        queue.fresh.push_back(Fresh {
-            id,
+        queue.fresh.push(Fresh {
             delivery,
             jobs,
-            possible_repeat,
-            span: (!span.is_disabled()).then(|| Box::new(span)),
+            marks: Marks::new(possible_repeat, span),
         });
         Ok(())
     }

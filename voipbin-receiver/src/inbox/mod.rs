@@ -2,6 +2,7 @@
 //!
 //! The promise of every inbox: a delivery is kept once, and it is not called kept before it is.
 
+mod blocks;
 #[cfg(feature = "testing")]
 pub mod contract;
 #[cfg(feature = "disk")]
@@ -43,7 +44,7 @@ use crate::handler::HandlerName;
 
 /// The handlers that an event is kept for, each of them once. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Jobs(Arc<[HandlerName]>);
+pub struct Jobs(Arc<Vec<HandlerName>>);
 
 impl Jobs {
     /// The names of the handlers, in the order in which they were registered.
@@ -73,7 +74,8 @@ impl FromIterator<HandlerName> for Jobs {
                 jobs.push(name);
             }
         }
-        Self(jobs.into())
+        jobs.shrink_to_fit();
+        Self(Arc::new(jobs))
     }
 }
 

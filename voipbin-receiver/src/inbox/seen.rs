@@ -1,6 +1,6 @@
-use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::blocks::Blocks;
 use crate::clock::Clock;
 use crate::event::EventKey;
 use crate::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -29,7 +29,7 @@ const OPEN: u32 = 1 << 31;
 /// the later one is handled and not remembered.
 pub(crate) struct Seen {
     map: DashMap<Half, Slot, foldhash::fast::RandomState>,
-    finished: Mutex<Line>,
+    finished: Mutex<Blocks<Place>>,
     len: AtomicUsize,
     ttl: u32,
     /// The tick at which the clock begins.
@@ -93,7 +93,7 @@ impl Seen {
     pub(crate) fn new(ttl: Duration, capacity: usize, clock: Arc<dyn Clock>) -> Self {
         Self {
             map: DashMap::with_hasher(foldhash::fast::RandomState::default()),
-            finished: Mutex::new(Line::default()),
+            finished: Mutex::new(Blocks::default()),
             len: AtomicUsize::new(0),
             // Rounded up, so that an identity lives at least as long as asked.
             ttl: ticks(ttl).saturating_add(1),
@@ -249,7 +249,9 @@ impl Seen {
     fn forget_expired(&self, now: u32) {
         for _ in 0..2 {
             let mut line = self.line();
-            let Some(place) = line.first() else { return };
+            let Some(place) = line.first().copied() else {
+                return;
+            };
             let stays = |slot: Slot| place.is_of(slot) && !self.expired(slot, now);
             if self.map.get(&place.half()).is_some_and(|slot| stays(*slot)) {
                 return;
@@ -318,7 +320,7 @@ impl Seen {
             .min(OPEN - 1)
     }
 
-    fn line(&self) -> MutexGuard<'_, Line> {
+    fn line(&self) -> MutexGuard<'_, Blocks<Place>> {
         self.finished.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -334,53 +336,6 @@ fn ticks(time: Duration) -> u32 {
 fn split(key: EventKey) -> (Half, Half) {
     let [a, b, c, d, e, f, g, h, rest @ ..] = *key.as_bytes();
     ([a, b, c, d, e, f, g, h], rest)
-}
-
-/// First in, first out, in blocks: it never copies itself to grow, and never holds more than one
-/// block that is not full.
-#[derive(Default)]
-struct Line {
-    blocks: VecDeque<Vec<Place>>,
-    /// How many of the first block are gone.
-    gone: usize,
-}
-
-impl Line {
-    const BLOCK: usize = 4096;
-
-    fn push(&mut self, place: Place) {
-        match self.blocks.back_mut() {
-            Some(block) if block.len() < Self::BLOCK => block.push(place),
-            _ => {
-                // The first block grows as needed, so that a quiet receiver stays small.
-                let mut block = Vec::with_capacity(if self.blocks.is_empty() {
-                    16
-                } else {
-                    Self::BLOCK
-                });
-                block.push(place);
-                self.blocks.push_back(block);
-            }
-        }
-    }
-
-    fn first(&self) -> Option<Place> {
-        self.blocks.front()?.get(self.gone).copied()
-    }
-
-    fn pop(&mut self) -> Option<Place> {
-        let place = self.first()?;
-        self.gone += 1;
-        if self
-            .blocks
-            .front()
-            .is_some_and(|block| block.len() == self.gone)
-        {
-            self.blocks.pop_front();
-            self.gone = 0;
-        }
-        Some(place)
-    }
 }
 
 #[cfg(all(test, shuttle))]

@@ -8,13 +8,17 @@ fn envelope(body: &str) -> (EventType, &str, Option<String>) {
             id,
         } => {
             let id = id.map(|id| match id {
-                Id::At(range) => body[range].to_owned(),
-                Id::Unescaped(id) => id.into(),
+                Id::At(extent) => text_in(body, extent).to_owned(),
+                Id::Unescaped(id) => (*id).into(),
             });
-            (event_type, &body[data], id)
+            (event_type.get().clone(), text_in(body, data), id)
         }
         Content::Custom => panic!("custom: {body}"),
     }
+}
+
+fn text_in(body: &str, extent: Extent) -> &str {
+    std::str::from_utf8(extent.bytes_in(body.as_bytes()).unwrap()).unwrap()
 }
 
 fn is_custom(body: &str) -> bool {

@@ -142,8 +142,8 @@ impl Records for MemoryInbox {
             return Err(RecordsError::storage("the receiver is shutting down"));
         }
         queue.dead.resolve(id.get(), &handlers.0);
-        queue.next_id += 1;
-        let replay = queue.next_id;
+        queue.last_id += 1;
+        let replay = queue.last_id;
         if !handlers.is_empty() {
             queue.events += 1;
             queue.bytes = queue.bytes.saturating_add(delivery.body().len());

@@ -1,10 +1,10 @@
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use tracing::Span;
 
 use super::dead::DeadLetters;
 use crate::event::Delivery;
+use crate::inbox::blocks::Blocks;
 use crate::inbox::waiting::Waiting;
 use crate::inbox::{Entry, Jobs, Taken};
 use crate::sync::time::Instant;
@@ -13,7 +13,7 @@ use crate::sync::time::Instant;
 #[derive(Default)]
 pub(super) struct Queue {
     /// Events of which no job was handed out.
-    pub(super) fresh: VecDeque<Fresh>,
+    pub(super) fresh: Blocks<Fresh>,
     /// The event whose jobs are being handed out, and how many of them were.
     pub(super) opened: Option<(Arc<Entry>, Jobs, usize)>,
     /// Jobs that have failed and wait for their time.
@@ -23,19 +23,37 @@ pub(super) struct Queue {
     /// Bytes of their bodies.
     pub(super) bytes: usize,
     pub(super) dead: DeadLetters,
-    pub(super) next_id: u64,
+    /// The last number of an event: it gets one as it is handed out or replayed.
+    pub(super) last_id: u64,
     pub(super) closed: bool,
     /// Whether a receiver takes from it.
     pub(super) attached: bool,
 }
 
+/// An event that waits. There may be many, so it is as little as can be.
 pub(super) struct Fresh {
-    pub(super) id: u64,
     pub(super) delivery: Delivery,
     pub(super) jobs: Jobs,
+    /// What few have.
+    pub(super) marks: Option<Box<Marks>>,
+}
+
+pub(super) struct Marks {
     pub(super) possible_repeat: bool,
-    /// Where it is recorded: nearly half of what stands here would else be room for one that is not.
-    pub(super) span: Option<Box<Span>>,
+    pub(super) span: Span,
+}
+
+impl Marks {
+    /// What there is to note, if anything.
+    pub(super) fn new(possible_repeat: bool, span: Span) -> Option<Box<Self>> {
+        let some = possible_repeat || !span.is_disabled();
+        some.then(|| {
+            Box::new(Self {
+                possible_repeat,
+                span,
+            })
+        })
+    }
 }
 
 impl Queue {
@@ -67,20 +85,16 @@ impl Queue {
                 }
                 self.opened = None;
             }
-            let fresh = self.fresh.pop_front();
-            if self.fresh.is_empty() && self.fresh.capacity() > 4096 {
-                self.fresh = VecDeque::new();
-            }
             let Fresh {
-                id,
                 delivery,
                 jobs,
-                possible_repeat,
-                span,
-            } = fresh?;
-            let entry = Entry::new(id, delivery, jobs.len());
-            let span = span.map_or_else(Span::none, |span| *span);
-            let entry = entry.marked(possible_repeat).within(span);
+                marks,
+            } = self.fresh.pop()?;
+            self.last_id += 1;
+            let mut entry = Entry::new(self.last_id, delivery, jobs.len());
+            if let Some(marks) = marks {
+                entry = entry.marked(marks.possible_repeat).within(marks.span);
+            }
             self.opened = Some((Arc::new(entry), jobs, 0));
         }
     }
