@@ -30,8 +30,8 @@ const ANSWER: usize = 4;
 /// handler's future.
 const HANDLE: usize = 5;
 
-/// The same for an event that comes alone: taking is a future and a list of its own.
-const HANDLE_ONE: usize = 8;
+/// The same for an event that comes alone: taking is a future and two lists of its own.
+const HANDLE_ONE: usize = 9;
 
 /// Of how many deliveries each figure is the mean. Queues and maps grow meanwhile, which is less than one
 /// allocation in ten deliveries.

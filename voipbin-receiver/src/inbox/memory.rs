@@ -199,15 +199,17 @@ impl Inbox for MemoryInbox {
             let next_due = {
                 let mut queue = self.queue();
                 let now = Instant::now();
-                let jobs = queue.hand_out(max, now);
-                if !jobs.is_empty() {
-                    if queue.has_ready(now) {
+                let handed_out = queue.hand_out(max, now);
+                if !handed_out.is_empty() {
+                    let has_more = queue.has_ready(now);
+                    drop(queue);
+                    if has_more {
                         self.arrived.notify_one();
                     }
-                    return jobs;
+                    return handed_out.into_jobs();
                 }
                 if queue.has_ended() || max == 0 {
-                    return jobs;
+                    return Vec::new();
                 }
                 queue.waiting.next_due()
             };

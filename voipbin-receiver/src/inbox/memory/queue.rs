@@ -56,6 +56,49 @@ impl Marks {
     }
 }
 
+impl Fresh {
+    fn entry(self, id: u64) -> Entry {
+        let entry = Entry::new(id, self.delivery, self.jobs.len());
+        match self.marks {
+            Some(marks) => entry.marked(marks.possible_repeat).within(marks.span),
+            None => entry,
+        }
+    }
+}
+
+/// What was taken off the queue under its lock, to be made jobs of without it: whoever keeps an event must not
+/// wait for that.
+pub(super) struct HandedOut {
+    jobs: Vec<Taken>,
+    /// With their numbers.
+    events: Vec<(u64, Fresh)>,
+    /// Those of an event that has more.
+    last: Vec<Taken>,
+}
+
+impl HandedOut {
+    pub(super) fn is_empty(&self) -> bool {
+        self.jobs.is_empty() && self.events.is_empty() && self.last.is_empty()
+    }
+
+    pub(super) fn into_jobs(self) -> Vec<Taken> {
+        let Self {
+            mut jobs,
+            events,
+            last,
+        } = self;
+        jobs.reserve(events.len() + last.len());
+        for (id, event) in events {
+            let handlers = event.jobs.clone();
+            let entry = Arc::new(event.entry(id));
+            let of_event = handlers.iter().cloned();
+            jobs.extend(of_event.map(|handler| Taken::new(Arc::clone(&entry), handler)));
+        }
+        jobs.extend(last);
+        jobs
+    }
+}
+
 impl Queue {
     /// Whether nothing will be handed out any more.
     pub(super) fn has_ended(&self) -> bool {
@@ -63,39 +106,44 @@ impl Queue {
     }
 
     /// Up to `max` jobs that may run now.
-    pub(super) fn hand_out(&mut self, max: usize, now: Instant) -> Vec<Taken> {
-        let ready = usize::from(self.opened.is_some()) + self.fresh.len();
-        let mut jobs = Vec::with_capacity(ready.min(max));
-        while jobs.len() < max {
-            if let Some(job) = self.waiting.pop_due(now).or_else(|| self.next_fresh()) {
-                jobs.push(job);
-            } else {
-                break;
-            }
+    pub(super) fn hand_out(&mut self, max: usize, now: Instant) -> HandedOut {
+        let mut jobs = Vec::new();
+        while jobs.len() < max
+            && let Some(job) = self.waiting.pop_due(now).or_else(|| self.next_opened())
+        {
+            jobs.push(job);
         }
-        jobs
+        let mut room = max - jobs.len();
+        let mut events = Vec::with_capacity(room.min(self.fresh.len()));
+        let mut last = Vec::new();
+        while room > 0
+            && let Some(event) = self.fresh.pop()
+        {
+            self.last_id += 1;
+            if let Some(left) = room.checked_sub(event.jobs.len()) {
+                room = left;
+                events.push((self.last_id, event));
+                continue;
+            }
+            let jobs = event.jobs.clone();
+            self.opened = Some((Arc::new(event.entry(self.last_id)), jobs, 0));
+            last.extend(std::iter::from_fn(|| self.next_opened()).take(room));
+            break;
+        }
+        HandedOut { jobs, events, last }
     }
 
-    fn next_fresh(&mut self) -> Option<Taken> {
-        loop {
-            if let Some((entry, jobs, handed_out)) = &mut self.opened {
-                if let Some(handler) = jobs.iter().nth(*handed_out) {
-                    *handed_out += 1;
-                    return Some(Taken::new(Arc::clone(entry), handler.clone()));
-                }
+    fn next_opened(&mut self) -> Option<Taken> {
+        let (entry, jobs, handed_out) = self.opened.as_mut()?;
+        match jobs.iter().nth(*handed_out) {
+            Some(handler) => {
+                *handed_out += 1;
+                Some(Taken::new(Arc::clone(entry), handler.clone()))
+            }
+            None => {
                 self.opened = None;
+                None
             }
-            let Fresh {
-                delivery,
-                jobs,
-                marks,
-            } = self.fresh.pop()?;
-            self.last_id += 1;
-            let mut entry = Entry::new(self.last_id, delivery, jobs.len());
-            if let Some(marks) = marks {
-                entry = entry.marked(marks.possible_repeat).within(marks.span);
-            }
-            self.opened = Some((Arc::new(entry), jobs, 0));
         }
     }
 
