@@ -81,8 +81,13 @@ impl Server {
 
     /// What it takes a second, of what another takes.
     pub(crate) fn ratio(&self, other: &Self) -> Option<Spread> {
+        Spread::of(self.ratios(other))
+    }
+
+    /// The same of each round.
+    pub(crate) fn ratios(&self, other: &Self) -> impl Iterator<Item = f64> {
         let pairs = self.closed.iter().zip(&other.closed);
-        Spread::of(pairs.map(|(own, other)| own.round.per_second / other.round.per_second))
+        pairs.map(|(own, other)| own.round.per_second / other.round.per_second)
     }
 
     /// Its CPU time for a request, of that of another.

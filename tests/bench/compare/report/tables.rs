@@ -14,6 +14,7 @@ const NONE: &str = "-";
 
 pub(super) fn of_comparison(comparison: &Comparison) -> Vec<Table> {
     let mut tables = vec![closed(comparison)];
+    tables.extend(parts(comparison));
     tables.extend(open(comparison));
     tables.extend(of_targets(targets::of_comparison(comparison)));
     tables
@@ -79,6 +80,62 @@ fn closed(comparison: &Comparison) -> Table {
         ],
         rows: comparison.servers.iter().map(row).collect(),
     }
+}
+
+/// What the CPU time of a request goes to, where the servers that tell took part.
+fn parts(comparison: &Comparison) -> Option<Table> {
+    let cpu = |name: &str| {
+        let rounds = comparison.server(name)?.closed.iter();
+        rounds
+            .map(|round| round.server_cpu)
+            .collect::<Option<Vec<f64>>>()
+    };
+    let reads = cpu("hyper")?;
+    let verifies = cpu("hyper-verifies")?;
+    let unmatched = cpu("receiver-unmatched")?;
+    let receiver = cpu("receiver-hyper")?;
+    let wanted: Vec<f64> = reads
+        .iter()
+        .map(|reads| reads / targets::OF_HYPER)
+        .collect();
+    let beyond = |more: &[f64], less: &[f64]| {
+        let each = more.iter().zip(less).map(|(more, less)| more - less);
+        spread(Spread::of(each), 1)
+    };
+    let all = |of: &[f64]| spread(Spread::of(of.iter().copied()), 1);
+    let rows = [
+        ("the server and the kernel: hyper, only reads", all(&reads)),
+        (
+            "the signature: hyper, verifies, beyond that",
+            beyond(&verifies, &reads),
+        ),
+        (
+            "the envelope, checks and the answer: no handler, beyond that",
+            beyond(&unmatched, &verifies),
+        ),
+        (
+            "keeping it, lanes and limits, and the run of its handler: receiver, hyper, beyond that",
+            beyond(&receiver, &unmatched),
+        ),
+        ("all of it", all(&receiver)),
+        (
+            "what all may take at the first ratio wanted below",
+            all(&wanted),
+        ),
+        (
+            "and what that leaves for all that follows the signature",
+            beyond(&wanted, &verifies),
+        ),
+    ];
+    Some(Table {
+        title: "What the CPU time of a request is made of, as differences between these servers in the same round."
+            .to_owned(),
+        columns: vec!["part", "CPU µs each"],
+        rows: rows
+            .into_iter()
+            .map(|(part, cpu)| vec![part.to_owned(), cpu])
+            .collect(),
+    })
 }
 
 fn open(comparison: &Comparison) -> Vec<Table> {

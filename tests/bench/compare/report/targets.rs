@@ -38,6 +38,9 @@ impl fmt::Display for Wanted {
 
 use Wanted::{AtLeast, AtMost};
 
+/// What the receiver on hyper is to take, of what hyper takes that only reads.
+pub(super) const OF_HYPER: f64 = 0.75;
+
 /// Those whose servers took part.
 pub(super) fn of_comparison(comparison: &Comparison) -> Vec<Target> {
     type Of = fn(&Server, &Server) -> Option<Spread>;
@@ -50,7 +53,7 @@ pub(super) fn of_comparison(comparison: &Comparison) -> Vec<Target> {
             own,
             "hyper",
             throughput,
-            AtLeast(0.75),
+            AtLeast(OF_HYPER),
         ),
         (
             "its CPU for a request, of that of hyper",
@@ -105,14 +108,31 @@ pub(super) fn of_comparison(comparison: &Comparison) -> Vec<Target> {
     .into_iter()
     .filter_map(|(what, own, other, measure, wanted)| {
         let measured = measure(comparison.server(own)?, comparison.server(other)?)?;
-        Some(Target {
+        Some(Target::of(what, wanted, measured))
+    })
+    .chain(of_mount(comparison))
+    .collect()
+}
+
+/// What the mount in axum leaves of the receiver on hyper, of what axum leaves of hyper.
+fn of_mount(comparison: &Comparison) -> Option<Target> {
+    let [mounted, alone, axum, hyper] =
+        ["receiver-axum", "receiver-hyper", "axum", "hyper"].map(|name| comparison.server(name));
+    let (own, bare) = (mounted?.ratios(alone?), axum?.ratios(hyper?));
+    let measured = Spread::of(own.zip(bare).map(|(own, bare)| own / bare))?;
+    let what = "in axum, of the receiver on hyper, beside what axum leaves of hyper";
+    Some(Target::of(what, AtLeast(0.9), measured))
+}
+
+impl Target {
+    fn of(what: &'static str, wanted: Wanted, measured: Spread) -> Self {
+        Self {
             what,
             wanted,
             measured: measured.to_string(),
             met: wanted.is_met(measured.middle),
-        })
-    })
-    .collect()
+        }
+    }
 }
 
 /// Those of memory.
