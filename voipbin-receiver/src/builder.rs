@@ -1,6 +1,7 @@
 //! Every setting of a receiver.
 
 mod gate;
+mod handling;
 mod keeping;
 #[cfg(feature = "rate-limit")]
 mod rate;
@@ -13,20 +14,14 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
-use tower_layer::Layer;
-use tower_service::Service;
 
 use self::gate::{GateSettings, check_event_age};
 use crate::build_error::{BuildError, BuildErrorKind};
 use crate::catalog::EventSet;
 use crate::clock::{Clock, SystemClock};
 use crate::dispatch::{Control, Dispatch, Home, LaneKey, Lanes, Parts, start};
-use crate::event::Delivery;
 use crate::gate::Secrets;
-use crate::handler::{
-    Context, HandlerError, HandlerService, IntoHandler, Registration, RetryPolicy, States, Wrap,
-    wrap,
-};
+use crate::handler::{IntoHandler, Registration, RetryPolicy, States, Wrap};
 use crate::inbox::{Inbox, MemoryInbox, Repeats};
 use crate::observe::{Counters, DeadLetter, Hooks, Observer};
 use crate::pipeline::{IdentityFn, Pipeline, Warnings};
@@ -64,9 +59,6 @@ impl Receiver {
 }
 
 impl ReceiverBuilder {
-    /// The default of [`concurrency`](Self::concurrency).
-    pub const DEFAULT_CONCURRENCY: usize = 256;
-
     fn new() -> Self {
         Self {
             gate: GateSettings::default(),
@@ -150,126 +142,6 @@ impl ReceiverBuilder {
     /// Where events are kept; a [`MemoryInbox`] by default.
     pub fn inbox(mut self, inbox: impl Inbox) -> Self {
         self.inbox = Some(Arc::new(inbox));
-        self
-    }
-
-    /// How many handlers may run at once; 256 by default. One that failed and waits for its next attempt
-    /// does not count.
-    ///
-    /// A quarter of the slots is shared out and set aside: a handler that hangs in all that it can get
-    /// still leaves some for each of the others.
-    pub fn concurrency(mut self, handlers: usize) -> Self {
-        self.concurrency = handlers;
-        self
-    }
-
-    /// How often and when a handler that failed is tried again; [`RetryPolicy::default`] by default,
-    /// which is eight attempts within 26 minutes.
-    ///
-    /// ```
-    /// use voipbin_receiver::catalog::Any;
-    /// use voipbin_receiver::{Context, Receiver, RetryPolicy};
-    ///
-    /// # fn main() -> Result<(), voipbin_receiver::BuildError> {
-    /// let receiver = Receiver::builder()
-    ///     .secret("a secret of the customer")
-    ///     .on(Any, |context: Context| async move { println!("attempt {}", context.attempt()) })
-    ///     .retry(RetryPolicy::default().attempts(3))
-    ///     .build()?;
-    /// # Ok(()) }
-    /// ```
-    pub fn retry(mut self, policy: RetryPolicy) -> Self {
-        self.retry = policy;
-        self
-    }
-
-    /// How long one run of a handler may take; for ever by default.
-    ///
-    /// A run that takes longer is dropped at its next await and counts as a failed attempt; a blocking
-    /// one cannot be stopped and goes on beside the next. Without a limit, one that hangs keeps its
-    /// slot, and what comes for the same resource waits behind it.
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = Some(timeout);
-        self
-    }
-
-    /// Chooses which deliveries a handler gets one after the other, in the order in which they were
-    /// kept: those for which this gives the same key. `None` is for deliveries that need no order.
-    ///
-    /// By default that is [`Delivery::lane_id`]: the events of one call, message or recording do not
-    /// overlap, and different ones run side by side. Each handler has lanes of its own. A further
-    /// attempt at an event may run after later events of its lane, unless the handler is
-    /// [strict](Registration::strict).
-    ///
-    /// It is called for each event, one after the other, before its handlers run: it must be quick.
-    ///
-    /// ```
-    /// use voipbin_receiver::{Delivery, Receiver};
-    ///
-    /// #[derive(serde::Deserialize)]
-    /// struct Owned {
-    ///     customer_id: String,
-    /// }
-    ///
-    /// # fn main() -> Result<(), voipbin_receiver::BuildError> {
-    /// let receiver = Receiver::builder()
-    ///     .secret("the customer's webhook secret")
-    ///     // One at a time for each account.
-    ///     .lane_key(|delivery: &Delivery| {
-    ///         Some(delivery.payload::<Owned>().ok()?.customer_id.clone())
-    ///     })
-    ///     .on(voipbin_receiver::catalog::Any, |delivery: Delivery| async move { drop(delivery) })
-    ///     .build()?;
-    /// # Ok(()) }
-    /// ```
-    pub fn lane_key<F>(mut self, key: F) -> Self
-    where
-        F: Fn(&Delivery) -> Option<String> + Send + Sync + 'static,
-    {
-        self.lanes = LaneKey::Chosen(Box::new(key));
-        self
-    }
-
-    /// Lets all events run side by side, also those of one resource. By default those run one after the
-    /// other; see [`lane_key`](Self::lane_key).
-    pub fn without_lanes(mut self) -> Self {
-        self.lanes = LaneKey::Off;
-        self
-    }
-
-    /// Makes all handlers [strict](Registration::strict): later events of a lane wait until a handler is
-    /// done with the earlier one, further attempts included. Off by default.
-    pub fn strict_lanes(mut self) -> Self {
-        self.strict = true;
-        self
-    }
-
-    /// Wraps all handlers in a layer of tower's, around the layers that were given before; see
-    /// [`Registration::layer`].
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use voipbin_receiver::Receiver;
-    /// use voipbin_receiver::catalog::Any;
-    ///
-    /// # fn main() -> Result<(), voipbin_receiver::BuildError> {
-    /// let receiver = Receiver::builder()
-    ///     .secret("a secret of the customer")
-    ///     .on(Any, || async {})
-    ///     .layer(tower::limit::GlobalConcurrencyLimitLayer::new(4))
-    ///     .build()?;
-    /// # Ok(()) }
-    /// ```
-    pub fn layer<L>(mut self, layer: L) -> Self
-    where
-        L: Layer<HandlerService> + Send + Sync + 'static,
-        L::Service: Service<Context, Response = (), Error: Into<HandlerError>, Future: Send>
-            + Clone
-            + Send
-            + Sync
-            + 'static,
-    {
-        self.layers.push(wrap(layer));
         self
     }
 

@@ -3,11 +3,12 @@
 //! It knows no HTTP framework: the service hands it a head before it reads a body, and the bytes
 //! after.
 
-use std::fmt;
+mod record;
+mod refusal;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -15,13 +16,15 @@ use http::request::Parts;
 use http::{HeaderMap, Method};
 use tracing::Span;
 
+pub(crate) use self::record::{Answered, Warnings};
+pub(crate) use self::refusal::Refusal;
 use crate::catalog::EventType;
 use crate::clock::Clock;
 use crate::dispatch::Dispatch;
-use crate::event::{BodyError, Content, Delivery, EventKey, Time, classify};
-use crate::gate::{Exceeded, Gate, Seat, SignatureError, Source, SourceError, Unverified};
-use crate::inbox::{Inbox, Incoming, KeepError, KeepErrorKind, Kept, Receipt, Repeats};
-use crate::observe::{Counters, Hooks, Outcome, RefusalReason, Transition};
+use crate::event::{Content, Delivery, EventKey, Time, classify};
+use crate::gate::{Gate, Seat};
+use crate::inbox::{Inbox, Incoming, Kept, Receipt, Repeats};
+use crate::observe::{Counters, Hooks};
 use crate::router::Router;
 
 /// A user's choice of what the identity of a delivery is. `None` leaves it as it is.
@@ -46,64 +49,12 @@ pub(crate) struct Pipeline {
     pub(crate) warnings: Warnings,
 }
 
-/// When warnings were last told: those of one kind must not hide those of another.
-#[derive(Debug, Default)]
-pub(crate) struct Warnings {
-    signatures: Seldom,
-    secrets: Seldom,
-    strangers: Seldom,
-    replays: Seldom,
-    overload: Seldom,
-}
-
-/// Lets one warning a minute pass: a wrong secret must not go unseen, and nobody may fill a log.
-#[derive(Debug, Default)]
-pub(crate) struct Seldom {
-    /// The minute of the last one, from 1; 0 before the first.
-    minute: AtomicU64,
-}
-
-impl Seldom {
-    fn may_warn(&self, now: Duration) -> bool {
-        let minute = now.as_secs() / 60 + 1;
-        self.minute.swap(minute, Ordering::Relaxed) != minute
-    }
-}
-
 /// Where a delivery stands when its body has been looked at.
 pub(crate) enum Step {
     /// Answered without an inbox: no handler wants it.
     Unmatched(Option<EventType>),
     /// Handed to the inbox; with the delivery's span.
     Keeping(Receipt, Span, Option<EventType>),
-}
-
-/// A delivery that is refused, by the room that refuses it.
-#[derive(Debug)]
-pub(crate) enum Refusal {
-    Method,
-    TooLarge,
-    TooSlow,
-    Broken,
-    Head,
-    Busy,
-    Rate(Exceeded),
-    Source(SourceError),
-    Signature(SignatureError),
-    Secrets,
-    Body(BodyError),
-    TooOld(Duration),
-    Identity,
-    Keep(KeepError),
-}
-
-impl From<Unverified> for Refusal {
-    fn from(unverified: Unverified) -> Self {
-        match unverified {
-            Unverified::Signature(error) => Self::Signature(error),
-            Unverified::Undecided => Self::Secrets,
-        }
-    }
 }
 
 impl Pipeline {
@@ -205,133 +156,6 @@ impl Pipeline {
         };
         Ok((delivery, repeats))
     }
-
-    /// Counts and logs how a delivery came out.
-    pub(crate) fn record(&self, answered: &Answered) {
-        let Answered {
-            outcome,
-            event_type,
-            began,
-        } = answered;
-        self.hooks.tell(|| Transition::Answered {
-            outcome: transition(outcome),
-            event_type: event_type.as_ref(),
-            took: began.map(|began| began.elapsed()).unwrap_or_default(),
-        });
-        let counters = &self.counters;
-        match outcome {
-            Ok(Answer::Kept(Kept::New)) => counters.accepted.add(),
-            Ok(Answer::Kept(Kept::Duplicate)) => counters.duplicates.add(),
-            Ok(Answer::Unmatched) => counters.unmatched.add(),
-            // Anybody can cause these: they must not fill a log.
-            Err(Refusal::Method) => counters.refused_method.add(),
-            Err(Refusal::TooLarge) => {
-                counters.refused_size.add();
-                tracing::debug!(
-                    limit = self.body_limit,
-                    "refused: the body is over the limit"
-                );
-            }
-            Err(refusal @ (Refusal::TooSlow | Refusal::Broken)) => {
-                counters.refused_read.add();
-                tracing::debug!(reason = %refusal, "refused");
-            }
-            Err(refusal @ Refusal::Head) => {
-                counters.refused_head.add();
-                tracing::debug!(reason = %refusal, "refused");
-            }
-            Err(refusal @ Refusal::Source(_)) => {
-                counters.refused_source.add();
-                self.warn_seldom(&self.warnings.strangers, refusal);
-            }
-            Err(refusal @ Refusal::Rate(Exceeded::Source)) => {
-                counters.refused_rate.add();
-                self.warn_seldom(&self.warnings.strangers, refusal);
-            }
-            Err(refusal @ Refusal::Rate(Exceeded::All)) => {
-                counters.refused_rate.add();
-                self.warn_seldom(&self.warnings.overload, refusal);
-            }
-            Err(refusal @ Refusal::Busy) => {
-                counters.refused_busy.add();
-                self.warn_seldom(&self.warnings.overload, refusal);
-            }
-            Err(refusal @ Refusal::Signature(_)) => {
-                counters.refused_signature.add();
-                self.warn_seldom(&self.warnings.signatures, refusal);
-            }
-            Err(refusal @ Refusal::Secrets) => {
-                counters.refused_secrets.add();
-                self.warn_seldom(&self.warnings.secrets, refusal);
-            }
-            // Only a sender with the secret gets this far.
-            Err(Refusal::Body(error)) => {
-                counters.refused_body.add();
-                tracing::warn!(reason = %error, "refused for good: the event is lost");
-            }
-            Err(refusal @ Refusal::TooOld(_)) => {
-                counters.refused_age.add();
-                self.warn_seldom(&self.warnings.replays, refusal);
-            }
-            Err(Refusal::Identity) => {
-                counters.refused_inbox.add();
-                tracing::error!("the identity function panicked: the event is not kept");
-            }
-            Err(Refusal::Keep(error)) => {
-                counters.refused_inbox.add();
-                let cause = std::error::Error::source(error).map(ToString::to_string);
-                tracing::warn!(reason = %error, cause, "not kept: the sender may try again");
-            }
-        }
-    }
-
-    /// Tells of what anybody can cause: often enough to be seen, too seldom to fill a log.
-    fn warn_seldom(&self, seldom: &Seldom, refusal: &Refusal) {
-        if seldom.may_warn(self.clock.monotonic()) {
-            tracing::warn!(
-                reason = %refusal,
-                "a delivery was refused; of more like it, one a minute is told here"
-            );
-        } else {
-            tracing::debug!(reason = %refusal, "refused");
-        }
-    }
-}
-
-/// A delivery that is about to be answered.
-pub(crate) struct Answered {
-    pub(crate) outcome: Result<Answer, Refusal>,
-    pub(crate) event_type: Option<EventType>,
-    /// When its head came, where somebody wants to know.
-    pub(crate) began: Option<Instant>,
-}
-
-fn transition(outcome: &Result<Answer, Refusal>) -> Outcome {
-    Outcome::Refused(match outcome {
-        Ok(Answer::Kept(Kept::New)) => return Outcome::Accepted,
-        Ok(Answer::Kept(Kept::Duplicate)) => return Outcome::Duplicate,
-        Ok(Answer::Unmatched) => return Outcome::Unmatched,
-        Err(Refusal::Method) => RefusalReason::Method,
-        Err(Refusal::TooLarge) => RefusalReason::TooLarge,
-        Err(Refusal::TooSlow) => RefusalReason::TooSlow,
-        Err(Refusal::Broken) => RefusalReason::Broken,
-        Err(Refusal::Head) => RefusalReason::HeadTooLarge,
-        Err(Refusal::Busy) => RefusalReason::Busy,
-        Err(Refusal::Rate(Exceeded::Source)) => RefusalReason::SourceRate,
-        Err(Refusal::Rate(Exceeded::All)) => RefusalReason::Rate,
-        Err(Refusal::Source(SourceError(Source::Unknown))) => RefusalReason::NoPeer,
-        Err(Refusal::Source(_)) => RefusalReason::Source,
-        Err(Refusal::Signature(_)) => RefusalReason::Signature,
-        Err(Refusal::Secrets) => RefusalReason::Secrets,
-        Err(Refusal::Body(_)) => RefusalReason::Body,
-        Err(Refusal::TooOld(_)) => RefusalReason::TooOld,
-        Err(Refusal::Identity) => RefusalReason::Identity,
-        Err(Refusal::Keep(error)) => match error.kind() {
-            KeepErrorKind::Full => RefusalReason::InboxFull,
-            KeepErrorKind::Draining => RefusalReason::ShuttingDown,
-            KeepErrorKind::Storage => RefusalReason::Storage,
-        },
-    })
 }
 
 /// With the last receiver and the last service: nothing new can come, so whoever takes events may end
@@ -372,48 +196,4 @@ fn span(delivery: &Delivery) -> Span {
         resource_id = delivery.loggable_id().map(tracing::field::display),
         identity = %delivery.identity(),
     )
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Method => f.write_str("the method is not one that VoIPBIN sends with"),
-            Self::TooLarge => f.write_str("the body is over the limit"),
-            Self::TooSlow => f.write_str("the body did not come in time"),
-            Self::Broken => f.write_str("the body broke off"),
-            Self::Head => f.write_str("the headers are over the limit"),
-            Self::Busy => f.write_str("as many requests are being answered as in_flight_limit allows"),
-            Self::Rate(Exceeded::Source) => {
-                f.write_str("its source sends more than source_rate_limit allows")
-            }
-            Self::Rate(Exceeded::All) => f.write_str("more comes than rate_limit allows"),
-            Self::Source(error) => fmt::Display::fmt(error, f),
-            Self::Signature(error) => fmt::Display::fmt(error, f),
-            Self::Secrets => f.write_str(
-                "no known secret makes its signature, and a source of secrets has not said which there are: refresh them",
-            ),
-            Self::Body(error) => fmt::Display::fmt(error, f),
-            Self::TooOld(age) => write!(
-                f,
-                "its resource last changed {} s ago, which is over max_event_age: it was sent again by somebody, or came by a long way",
-                age.as_secs()
-            ),
-            Self::Identity => f.write_str("the identity could not be determined"),
-            Self::Keep(error) => fmt::Display::fmt(error, f),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_warning_passes_once_in_each_minute() {
-        let seldom = Seldom::default();
-        let passed: Vec<u64> = (0..200)
-            .filter(|second| seldom.may_warn(Duration::from_secs(*second)))
-            .collect();
-        assert_eq!(passed, [0, 60, 120, 180]);
-    }
 }

@@ -11,15 +11,16 @@ mod error;
 mod memory;
 #[cfg(all(test, shuttle))]
 pub(crate) mod model;
+mod promises;
 mod receipt;
 mod records;
 mod seen;
+mod stats;
 mod taken;
 mod waiting;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use tracing::Span;
@@ -32,11 +33,13 @@ pub use self::disk::{
 };
 pub use self::error::{InboxError, InboxErrorKind};
 pub use self::memory::{MemoryInbox, MemoryInboxBuilder};
+pub use self::promises::{Durability, Promises};
 pub use self::receipt::{Begun, KeepError, KeepErrorKind, Kept, Pending, Receipt, Starter};
 pub use self::records::{
     JobRecord, Record, RecordFilter, RecordPage, RecordState, Records, RecordsError,
     RecordsErrorKind, Stage,
 };
+pub use self::stats::InboxStats;
 pub use self::taken::{Attempt, AttemptEnd, Entry, Parked, Past, Settled, Taken};
 use crate::event::Delivery;
 pub use crate::event::{RecordId, StoredDelivery};
@@ -311,100 +314,4 @@ pub enum Repeats {
     /// sender's retry time.
     #[default]
     Mark,
-}
-
-/// What an inbox can and cannot promise.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Promises {
-    /// What a kept event survives.
-    pub durability: Durability,
-    /// Whether several receivers may take from it at once, as from one that several processes share.
-    /// Then [`attach`](Inbox::attach) refuses none.
-    pub shared: bool,
-    /// How long the identity of a finished event is remembered at least, as long as there are not too many
-    /// of them. `None` when it cannot tell; then
-    /// [`max_event_age`](crate::ReceiverBuilder::max_event_age) cannot be set.
-    pub identity_ttl: Option<Duration>,
-}
-
-impl Promises {
-    /// The promises of an inbox with this durability, for one receiver at a time.
-    #[must_use]
-    pub const fn new(durability: Durability) -> Self {
-        Self {
-            durability,
-            shared: false,
-            identity_ttl: None,
-        }
-    }
-
-    /// Says how long the identity of a finished event is remembered at least.
-    #[must_use]
-    pub const fn remembering(self, identity_ttl: Duration) -> Self {
-        Self {
-            identity_ttl: Some(identity_ttl),
-            ..self
-        }
-    }
-
-    /// Says that several receivers may take from it at once.
-    #[must_use]
-    pub const fn shared(self) -> Self {
-        Self {
-            shared: true,
-            ..self
-        }
-    }
-}
-
-/// What a kept event survives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Durability {
-    /// A clean shutdown, which drains it. It is lost when the process dies.
-    Process,
-    /// `kill -9` and a power cut.
-    Machine,
-    /// The loss of a machine.
-    Cluster,
-}
-
-/// How full an inbox is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct InboxStats {
-    /// Events that are kept and not finished: some of their jobs are neither done nor dead.
-    pub events: usize,
-    /// Bytes of their bodies.
-    pub bytes: usize,
-    /// Identities that are remembered, those of possible repeats included.
-    pub identities: usize,
-    /// Identities that were forgotten before their time because there were too many.
-    pub evicted: u64,
-    /// Jobs that wait for the time of their next attempt.
-    pub waiting: usize,
-    /// Jobs for handlers that are not registered in this process.
-    pub held: usize,
-    /// Jobs that ended as dead letters and are still there to be looked at.
-    pub dead: usize,
-    /// Events whose bytes turned out to be damaged when they were to be handled: dead letters too.
-    pub damaged: usize,
-    /// Events that cannot be read at present, while others can: they are tried again, less and less
-    /// often.
-    pub stuck: usize,
-    /// Whether it holds as many events or bytes as it may: new events are refused.
-    pub full: bool,
-    /// Whether the store cannot be written, at present or for good: new events are refused until it
-    /// can.
-    pub failing: bool,
-    /// What the store takes on disk, in bytes.
-    pub disk_bytes: u64,
-    /// How many `events` there may be; `None` where there is no limit.
-    pub max_events: Option<usize>,
-    /// How many `used_bytes` there may be; `None` where there is no limit.
-    pub max_bytes: Option<u64>,
-    /// Bytes that count towards `max_bytes`: those of bodies of unfinished events, and of dead letters
-    /// where these take the same room.
-    pub used_bytes: u64,
 }

@@ -1,0 +1,108 @@
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use futures_util::FutureExt;
+use tokio::sync::{Mutex as AsyncMutex, mpsc};
+use voipbin_receiver::inbox::{
+    Inbox, InboxError, InboxStats, Incoming, KeepError, MemoryInbox, Pending, Promises, Receipt,
+    Settled, Taken,
+};
+
+/// A memory inbox that says what becomes of a delivery only when the test lets it, as one that
+/// writes to a disk does.
+#[derive(Clone)]
+pub struct HeldInbox(Arc<Held>);
+
+struct Held {
+    inner: MemoryInbox,
+    holding: Mutex<Option<Vec<(Incoming, Pending)>>>,
+    came: mpsc::UnboundedSender<()>,
+    seen: AsyncMutex<mpsc::UnboundedReceiver<()>>,
+}
+
+impl HeldInbox {
+    /// An inbox that holds everything.
+    #[allow(clippy::new_without_default, reason = "nobody asks for one")]
+    pub fn new() -> Self {
+        let (came, seen) = mpsc::unbounded_channel();
+        Self(Arc::new(Held {
+            inner: MemoryInbox::new(),
+            holding: Mutex::new(Some(Vec::new())),
+            came,
+            seen: AsyncMutex::new(seen),
+        }))
+    }
+
+    /// Waits until one more delivery has been handed over.
+    pub async fn handed_over(&self) {
+        self.0.seen.lock().await.recv().await.unwrap();
+    }
+
+    /// Keeps or refuses what it holds, in the order in which it came, and whatever comes from now on
+    /// at once.
+    pub fn release(&self) {
+        let held = self.0.holding.lock().unwrap().take().unwrap_or_default();
+        for (incoming, pending) in held {
+            pending.settle(self.0.inner.keep(incoming).now_or_never().unwrap());
+        }
+    }
+
+    /// Refuses what it holds as a broken store does, and takes what comes from now on.
+    pub fn fail(&self) {
+        let held = self.0.holding.lock().unwrap().take().unwrap_or_default();
+        for (_, pending) in held {
+            pending.settle(Err(KeepError::storage("the disk is gone")));
+        }
+    }
+}
+
+impl fmt::Debug for HeldInbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("HeldInbox").field(&self.0.inner).finish()
+    }
+}
+
+#[async_trait]
+impl Inbox for HeldInbox {
+    fn attach(&self) -> Result<(), InboxError> {
+        self.0.inner.attach()
+    }
+
+    fn detach(&self) {
+        self.0.inner.detach();
+    }
+
+    fn keep(&self, incoming: Incoming) -> Receipt {
+        let receipt = match &mut *self.0.holding.lock().unwrap() {
+            Some(holding) => {
+                let (pending, receipt) = Receipt::pending();
+                holding.push((incoming, pending));
+                receipt
+            }
+            None => self.0.inner.keep(incoming),
+        };
+        self.0.came.send(()).unwrap();
+        receipt
+    }
+
+    async fn take(&self, max: usize) -> Vec<Taken> {
+        self.0.inner.take(max).await
+    }
+
+    fn settle(&self, job: &Taken, outcome: Settled) {
+        self.0.inner.settle(job, outcome);
+    }
+
+    fn close(&self) {
+        self.0.inner.close();
+    }
+
+    fn promises(&self) -> Promises {
+        self.0.inner.promises()
+    }
+
+    fn stats(&self) -> InboxStats {
+        self.0.inner.stats()
+    }
+}

@@ -1,0 +1,38 @@
+/// How full an inbox is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct InboxStats {
+    /// Events that are kept and not finished: some of their jobs are neither done nor dead.
+    pub events: usize,
+    /// Bytes of their bodies.
+    pub bytes: usize,
+    /// Identities that are remembered, those of possible repeats included.
+    pub identities: usize,
+    /// Identities that were forgotten before their time because there were too many.
+    pub evicted: u64,
+    /// Jobs that wait for the time of their next attempt.
+    pub waiting: usize,
+    /// Jobs for handlers that are not registered in this process.
+    pub held: usize,
+    /// Jobs that ended as dead letters and are still there to be looked at.
+    pub dead: usize,
+    /// Events whose bytes turned out to be damaged when they were to be handled: dead letters too.
+    pub damaged: usize,
+    /// Events that cannot be read at present, while others can: they are tried again, less and less
+    /// often.
+    pub stuck: usize,
+    /// Whether it holds as many events or bytes as it may: new events are refused.
+    pub full: bool,
+    /// Whether the store cannot be written, at present or for good: new events are refused until it
+    /// can.
+    pub failing: bool,
+    /// What the store takes on disk, in bytes.
+    pub disk_bytes: u64,
+    /// How many `events` there may be; `None` where there is no limit.
+    pub max_events: Option<usize>,
+    /// How many `used_bytes` there may be; `None` where there is no limit.
+    pub max_bytes: Option<u64>,
+    /// Bytes that count towards `max_bytes`: those of bodies of unfinished events, and of dead letters
+    /// where these take the same room.
+    pub used_bytes: u64,
+}
