@@ -263,6 +263,41 @@ async fn a_failure_with_attempts_left_is_a_warning_and_the_last_one_an_error() {
     assert_logs_are_private(&[body.as_bytes()]);
 }
 
+/// Logs where it is dropped.
+struct Loud;
+
+impl Drop for Loud {
+    fn drop(&mut self) {
+        tracing::info!("left behind");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_left_of_a_run_that_is_cut_short_ends_in_the_span_of_its_delivery() {
+    record_logs();
+    let hangs = |_: Context| async {
+        let _loud = Loud;
+        std::future::pending::<()>().await;
+    };
+    let handlers = [
+        Registration::new(CallHangup, hangs).timeout(Duration::from_secs(1)),
+        Registration::new(CallHangup, hangs),
+    ];
+    let handlers = handlers.into_iter().zip(["times-out", "is-aborted"]);
+    let receiver = builder()
+        .runtime(Handle::current())
+        .retry(RetryPolicy::never())
+        .handlers(handlers.map(|(handler, name)| handler.name(name)))
+        .build()
+        .unwrap();
+    let body = event("call_hangup", "cut-short");
+    send(&receiver.service(), request(body)).await;
+    let report = receiver.shutdown(Duration::from_secs(2)).await;
+    assert!(!report.is_drained());
+    let (delivery, _) = delivery_span("cut-short");
+    assert_eq!(messages_in(delivery, "left behind").len(), 2);
+}
+
 #[tokio::test]
 async fn the_identity_in_a_span_is_the_one_that_handlers_see() {
     within(async {

@@ -318,8 +318,8 @@ fn a_connection_takes_its_two_buffers_and_little_more() {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(&request).await.unwrap();
         let mut answer = [0; 1024];
-        let length = stream.read(&mut answer).await.unwrap();
-        assert!(answer[..length].starts_with(b"HTTP/1.1 200 OK\r\n"));
+        assert!(stream.read(&mut answer).await.unwrap() > 0);
+        assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n"));
         stream
     };
     runtime.block_on(async {

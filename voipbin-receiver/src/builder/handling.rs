@@ -60,7 +60,7 @@ impl ReceiverBuilder {
     /// By default that is [`Delivery::lane_id`]: the events of one call, message or recording do not
     /// overlap, and different ones run side by side. Each handler has lanes of its own. A further
     /// attempt at an event may run after later events of its lane, unless the handler is
-    /// [strict](Registration::strict).
+    /// [strict](crate::Registration::strict).
     ///
     /// It is called for each event, one after the other, before its handlers run: it must be quick.
     ///
@@ -98,7 +98,7 @@ impl ReceiverBuilder {
         self
     }
 
-    /// Makes all handlers [strict](Registration::strict): later events of a lane wait until a handler is
+    /// Makes all handlers [strict](crate::Registration::strict): later events of a lane wait until a handler is
     /// done with the earlier one, further attempts included. Off by default.
     pub fn strict_lanes(mut self) -> Self {
         self.strict = true;
@@ -106,7 +106,7 @@ impl ReceiverBuilder {
     }
 
     /// Wraps all handlers in a layer of tower's, around the layers that were given before; see
-    /// [`Registration::layer`].
+    /// [`Registration::layer`](crate::Registration::layer).
     ///
     /// ```
     /// use std::time::Duration;

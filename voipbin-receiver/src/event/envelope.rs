@@ -58,7 +58,7 @@ impl NamedType {
     fn parse(name: &str) -> Self {
         match EventType::known(name) {
             Some(known) => Self::Known(known),
-            None => Self::Other(Box::new(EventType::parse(name))),
+            None => Self::Other(Box::new(EventType::Other(name.into()))),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Models of what all inboxes have in common, and what those of the inboxes share.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use shuttle::future::block_on;
 use shuttle::thread;
