@@ -158,6 +158,7 @@ mod receiver;
 mod router;
 mod service;
 mod sync;
+mod table;
 
 pub use build_error::{BuildError, BuildErrorKind};
 pub use builder::ReceiverBuilder;

@@ -5,8 +5,6 @@
 //!
 //! * the locks, condition variables and atomics of the standard library from shuttle. Each of their
 //!   operations is one step, and none is weaker than `SeqCst`: too weak an ordering is not found.
-//! * a map of two shards in the place of dashmap's. What a shard's lock covers is as in the original;
-//!   dashmap's own code is not looked into.
 //! * tokio's own `Notify`, with a step before each operation. Its oneshot, watch and unbounded channels
 //!   are tokio's too: an operation happens together with the step before it. None is looked into.
 //! * time that stands still, except that whoever sleeps may be the next to go on. What is an hour off or
@@ -22,10 +20,6 @@ mod real {
 
     pub(crate) use tokio::sync::Notify;
 
-    pub(crate) mod map {
-        pub(crate) use dashmap::{DashMap, Entry};
-    }
-
     pub(crate) mod time {
         #[cfg(feature = "disk")]
         pub(crate) use std::time::Instant as Moment;
@@ -38,7 +32,7 @@ mod real {
 pub(crate) mod model;
 
 #[cfg(all(test, shuttle))]
-pub(crate) use self::model::{Condvar, Notify, map, time};
+pub(crate) use self::model::{Condvar, Notify, time};
 #[cfg(not(all(test, shuttle)))]
 pub(crate) use self::real::*;
 #[cfg(all(test, shuttle))]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant as Moment};
 use tokio::time::Instant;
 
 use super::call::{Begun, Call};
-use super::open::Held;
+use super::open::{Held, JobId};
 use super::seat::Seat;
 use super::shared::Dispatch;
 use crate::handler::Next;
@@ -16,7 +16,7 @@ use crate::observe::{Run, Transition};
 
 /// One handler for one event, that was taken out of the inbox.
 pub(super) struct Job {
-    pub(super) id: u64,
+    pub(super) id: JobId,
     pub(super) held: Held,
     /// When its next attempt may begin, if that is not at once.
     pub(super) not_before: Option<Instant>,
@@ -29,7 +29,7 @@ pub(super) struct Failure {
 }
 
 /// Runs the handler of a job whose bytes are to be found first.
-pub(super) async fn unpark(id: u64, parked: Parked, dispatch: Arc<Dispatch>, seat: Arc<Seat>) {
+pub(super) async fn unpark(id: JobId, parked: Parked, dispatch: Arc<Dispatch>, seat: Arc<Seat>) {
     match dispatch.inbox.unpark(&parked).await {
         Some(taken) => run(id, taken, dispatch, seat).await,
         None => {
@@ -45,7 +45,7 @@ pub(super) async fn unpark(id: u64, parked: Parked, dispatch: Arc<Dispatch>, sea
 /// room for its arguments twice, and what is seldom stands on its own.
 #[allow(clippy::manual_async_fn, reason = "its future would be larger")]
 pub(super) fn run(
-    id: u64,
+    id: JobId,
     taken: Taken,
     dispatch: Arc<Dispatch>,
     seat: Arc<Seat>,

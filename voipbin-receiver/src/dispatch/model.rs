@@ -6,7 +6,7 @@ use shuttle::thread;
 use tokio::sync::mpsc;
 
 use super::job::{Failure, Job};
-use super::open::Held;
+use super::open::{Held, OpenJobs};
 use super::schedule::{Flow, Place, Schedule, Ticket};
 use super::seat::{Seat, Told};
 use super::*;
@@ -244,12 +244,13 @@ fn a_seat_is_given_back_once_after_its_last_clone_and_with_its_delayed_job() {
         check(move || {
             let (seat, mut told) = seat();
             let held = Arc::new(Mutex::new(2));
+            let id = OpenJobs::default().add(Held::Here(taken(7)), JobState::Failed);
             let run = Arc::clone(&seat);
             let of_run = Arc::clone(&held);
             thread::spawn(move || {
                 if delayed {
                     run.delay(Job {
-                        id: 7,
+                        id,
                         held: Held::Here(taken(7)),
                         not_before: None,
                     });
@@ -265,7 +266,7 @@ fn a_seat_is_given_back_once_after_its_last_clone_and_with_its_delayed_job() {
             });
             match block_on(told.recv()) {
                 Some(Told::Ended(_)) => assert!(!delayed),
-                Some(Told::Delayed(_, job)) => assert_eq!((delayed, job.id), (true, 7)),
+                Some(Told::Delayed(_, job)) => assert_eq!((delayed, job.id), (true, id)),
                 _ => panic!("the seat is not given back"),
             }
             assert_eq!(*held.lock().unwrap(), 0, "somebody sits there");

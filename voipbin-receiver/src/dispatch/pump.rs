@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::batches::InBatches;
 use super::job::{Job, run, unpark};
-use super::open::Held;
+use super::open::{Held, JobId};
 use super::schedule::{Delayed, Schedule, Ticket};
 use super::seat::{Seat, Told};
 use super::shared::{BATCH, Dispatch};
@@ -92,8 +92,6 @@ struct Pump {
     tell: mpsc::UnboundedSender<Told>,
     /// Bytes of the bodies of jobs that wait here.
     waiting_bytes: usize,
-    /// Whether many wait here, or did and their room is not given back.
-    crowded: bool,
     /// Whether nothing further is to begin: the inbox keeps it for the next receiver.
     stopping: bool,
 }
@@ -101,8 +99,8 @@ struct Pump {
 /// Jobs that wait for their next attempt in their lane.
 #[derive(Default)]
 struct Delays {
-    jobs: HashMap<u64, (Job, Delayed)>,
-    due: BinaryHeap<Reverse<(Instant, u64)>>,
+    jobs: HashMap<JobId, (Job, Delayed)>,
+    due: BinaryHeap<Reverse<(Instant, JobId)>>,
 }
 
 impl Delays {
@@ -137,7 +135,6 @@ impl Pump {
             told,
             tell,
             waiting_bytes: 0,
-            crowded: false,
             stopping: false,
         }
     }
@@ -156,9 +153,6 @@ impl Pump {
                 self.begin_what_may();
             }
             let nothing_waits = self.schedule.waiting() == 0 && self.delays.jobs.is_empty();
-            if nothing_waits && std::mem::take(&mut self.crowded) {
-                self.dispatch.open.shrink();
-            }
             if ended && self.schedule.running() == 0 && (nothing_waits || self.stopping) {
                 break;
             }
@@ -293,7 +287,6 @@ impl Pump {
             not_before,
         };
         self.schedule.admit(job, place);
-        self.crowded |= self.schedule.waiting() > AHEAD;
     }
 
     fn spawn(&mut self, job: Job, ticket: Ticket) {

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -5,7 +6,7 @@ use futures_util::FutureExt;
 use tokio::sync::watch;
 
 use super::lanes::Lanes;
-use super::open::OpenJobs;
+use super::open::{JobId, OpenJobs};
 use super::shutdown::{JobState, Unfinished};
 use super::stale::Completed;
 use crate::clock::Clock;
@@ -14,7 +15,6 @@ use crate::inbox::{Durability, Inbox, Settled, Taken};
 use crate::observe::{Counters, Hooks};
 use crate::router::Handlers;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use crate::sync::map::DashMap;
 use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// How many jobs are asked of the inbox at once.
@@ -43,7 +43,7 @@ pub(crate) struct Dispatch {
     /// Jobs that failed during a shutdown, for which nobody will make the next attempt.
     left_failed: Mutex<Vec<Unfinished>>,
     /// Handlers that events are held for because they are not registered.
-    pub(super) missing: DashMap<HandlerName, ()>,
+    missing: Mutex<BTreeSet<HandlerName>>,
     pub(super) completed: Completed,
 }
 
@@ -92,7 +92,7 @@ impl Dispatch {
             attached: Mutex::new(true),
             abandoned: AtomicBool::new(false),
             left_failed: Mutex::default(),
-            missing: DashMap::new(),
+            missing: Mutex::default(),
             completed: Completed::new(RESOURCES),
         }
     }
@@ -181,18 +181,22 @@ impl Dispatch {
         self.is_draining() && !self.is_durable()
     }
 
-    pub(super) fn begin(&self, id: u64, taken: &Taken) -> Running {
+    pub(super) fn begin(&self, id: JobId, taken: &Taken) -> Running {
         self.open.begin(id, taken);
         self.count_run()
     }
 
     /// Whoever closes an open job settles it: here, or the end of a drain.
-    pub(super) fn settle(&self, id: u64, taken: &Taken, outcome: Settled) -> bool {
+    pub(super) fn settle(&self, id: JobId, taken: &Taken, outcome: Settled) -> bool {
         let closed = self.open.close(id);
         if closed {
             self.inbox.settle(taken, outcome);
         }
         closed
+    }
+
+    pub(super) fn missing(&self) -> MutexGuard<'_, BTreeSet<HandlerName>> {
+        self.missing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn leave_failed(&self, taken: &Taken) {

@@ -1,38 +1,91 @@
 //! Which state of each resource a handler has completed last.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::VecDeque;
 use std::hash::BuildHasher;
-use std::sync::{Mutex, PoisonError};
+use std::num::NonZeroU32;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use foldhash::fast::RandomState;
 
 use crate::event::Time;
 use crate::inbox::Taken;
+use crate::table::{At, Table, Value};
 
 /// What orders the states of a resource: when it was last changed and, for the one that is sent in
 /// parts, the number of the part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Version {
-    changed: Option<Time>,
-    sequence: Option<i64>,
+    /// In nanoseconds from 1970, from the year 1677 to 2262; before all of these where it is not told.
+    changed: i64,
+    /// From 2 on; 1 without one. Parts before the first and beyond four thousand million are not told apart.
+    sequence: NonZeroU32,
 }
 
-/// The latest versions that handlers have completed, of the resources that came last.
-///
-/// Two generations: when the younger is full it becomes the older, and that is forgotten.
+/// How many resources are remembered beyond those that are to be, before some are forgotten.
+const AHEAD: usize = 4;
+
+/// The latest versions that handlers have completed, of the resources that were completed last.
 pub(super) struct Completed {
-    generations: Mutex<[HashMap<u64, Version, RandomState>; 2]>,
+    latest: Mutex<Latest>,
     hasher: RandomState,
     most: usize,
 }
 
+#[derive(Default)]
+struct Latest {
+    versions: Table,
+    /// In the order in which they were completed.
+    line: VecDeque<Place>,
+}
+
+/// A place in line, and the time for which it was taken: a resource of which a later state was completed since
+/// stands further back as well.
+#[derive(Clone, Copy)]
+struct Place(u64, i64);
+
+impl Version {
+    fn new(changed: Option<Time>, sequence: Option<i64>) -> Option<Self> {
+        if changed.is_none() && sequence.is_none() {
+            return None;
+        }
+        let nanos = |time: Time| {
+            let nanos = time.as_unix_nanos();
+            let beyond = if nanos < 0 { i64::MIN + 1 } else { i64::MAX };
+            i64::try_from(nanos).unwrap_or(beyond)
+        };
+        let number = |sequence: i64| {
+            let number = sequence.max(0).saturating_add(2);
+            u32::try_from(number).unwrap_or(u32::MAX)
+        };
+        let sequence = NonZeroU32::new(sequence.map_or(1, number));
+        Some(Self {
+            changed: changed.map_or(i64::MIN, nanos),
+            sequence: sequence.unwrap_or(NonZeroU32::MIN),
+        })
+    }
+
+    fn value(self) -> Value {
+        Value {
+            word: self.changed.cast_unsigned(),
+            mark: self.sequence,
+        }
+    }
+}
+
+impl From<Value> for Version {
+    fn from(Value { word, mark }: Value) -> Self {
+        Self {
+            changed: word.cast_signed(),
+            sequence: mark,
+        }
+    }
+}
+
 impl Completed {
-    /// Remembers at least this many resources and handlers, and at most twice as many, for 40 bytes
-    /// each.
+    /// Remembers this many resources and handlers, for up to 73 bytes each.
     pub(super) fn new(most: usize) -> Self {
         Self {
-            generations: Mutex::default(),
+            latest: Mutex::default(),
             hasher: RandomState::default(),
             most,
         }
@@ -46,50 +99,68 @@ impl Completed {
         }
         let delivery = job.delivery();
         let id = delivery.id_bytes()?;
-        let version = Version {
-            changed: delivery.last_change(),
-            sequence: delivery.sequence(),
-        };
-        if version.changed.is_none() && version.sequence.is_none() {
-            return None;
-        }
+        let version = Version::new(delivery.last_change(), delivery.sequence())?;
         let kind = delivery.resource_kind();
         Some((self.hasher.hash_one((job.handler(), kind, id)), version))
     }
 
     /// Whether a later version is completed. Of equal ones none is later.
     pub(super) fn has_later(&self, (key, version): (u64, Version)) -> bool {
-        let generations = self.generations.lock();
-        let [young, old] = &*generations.unwrap_or_else(PoisonError::into_inner);
-        // What the younger knows is the later of the two.
-        let known = young.get(&key).or_else(|| old.get(&key));
-        known.is_some_and(|known| *known > version)
+        let known = self.latest().versions.find(key, |_| true);
+        known.is_some_and(|(_, known)| Version::from(known) > version)
     }
 
     /// The job is completed.
     pub(super) fn add(&self, (key, version): (u64, Version)) {
-        let generations = self.generations.lock();
-        let [young, old] = &mut *generations.unwrap_or_else(PoisonError::into_inner);
-        let is_full = young.len() >= self.most;
-        match young.entry(key) {
-            Entry::Occupied(mut known) => {
-                let latest = version.max(*known.get());
-                known.insert(latest);
+        let mut latest = self.latest();
+        match latest.versions.find(key, |_| true) {
+            Some((_, known)) if Version::from(known) >= version => return,
+            Some((at, known)) => {
+                latest.versions.set(at, version.value());
+                // A further part of the same time: it stands where the first one stands.
+                if Version::from(known).changed == version.changed {
+                    return;
+                }
             }
-            Entry::Vacant(place) => {
-                if old.get(&key).is_some_and(|known| *known >= version) {
-                    return;
-                }
-                if !is_full {
-                    place.insert(version);
-                    return;
-                }
-                // Their room is used again.
-                std::mem::swap(young, old);
-                young.clear();
-                young.insert(key, version);
+            None => latest.versions.add(key, version.value()),
+        }
+        latest.line.push_back(Place(key, version.changed));
+        latest.keep(self.most);
+    }
+
+    fn latest(&self) -> MutexGuard<'_, Latest> {
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Latest {
+    /// Forgets those that were completed first, when there are some too many: each lies somewhere in memory, and a
+    /// processor looks for all of them at once.
+    fn keep(&mut self, most: usize) {
+        if self.line.len() > 2 * (most + AHEAD) {
+            // No more than half of them count for nothing.
+            let versions = &self.versions;
+            self.line.retain(|place| place.find(versions).is_some());
+        }
+        if self.versions.len() < most + AHEAD {
+            return;
+        }
+        while self.versions.len() > most
+            && let Some(place) = self.line.pop_front()
+        {
+            if let Some(at) = place.find(&self.versions) {
+                self.versions.remove(place.0, at);
             }
         }
+    }
+}
+
+impl Place {
+    /// Where the resource lies that stands here, rather than further back.
+    fn find(self, versions: &Table) -> Option<At> {
+        let Self(key, changed) = self;
+        let found = versions.find(key, |value| Version::from(value).changed == changed);
+        found.map(|(at, _)| at)
     }
 }
 
@@ -99,10 +170,7 @@ mod tests {
 
     fn version(seconds: i64, sequence: Option<i64>) -> Version {
         let text = format!("2026-08-22T10:30:{seconds:02}Z");
-        Version {
-            changed: Some(text.parse().unwrap()),
-            sequence,
-        }
+        Version::new(Some(text.parse().unwrap()), sequence).unwrap()
     }
 
     #[test]
@@ -128,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn those_that_came_last_are_remembered_and_no_more_than_twice_as_many_as_asked() {
+    fn those_that_were_completed_last_are_remembered_and_few_more_than_asked() {
         let completed = Completed::new(100);
         for key in 0..1000 {
             completed.add((key, version(5, None)));
@@ -136,13 +204,60 @@ mod tests {
         for key in 900..1000 {
             assert!(completed.has_later((key, version(4, None))), "{key}");
         }
-        let held: usize = completed
-            .generations
-            .lock()
-            .unwrap()
-            .iter()
-            .map(HashMap::len)
-            .sum();
-        assert!(held <= 200, "{held}");
+        assert!(completed.latest().versions.len() < 100 + AHEAD);
+    }
+
+    #[test]
+    fn one_that_is_completed_again_stays_as_long_as_those_that_came_last() {
+        let completed = Completed::new(100);
+        completed.add((0, version(5, None)));
+        for key in 1..100 {
+            completed.add((key, version(5, None)));
+        }
+        completed.add((0, version(7, None)));
+        for key in 100..199 {
+            completed.add((key, version(5, None)));
+        }
+        assert!(completed.has_later((0, version(6, None))));
+        for key in 199..210 {
+            completed.add((key, version(5, None)));
+        }
+        assert!(!completed.has_later((0, version(6, None))));
+    }
+
+    #[test]
+    fn parts_without_end_take_no_more_room() {
+        let completed = Completed::new(100);
+        completed.add((1, version(5, None)));
+        for part in 0..10_000 {
+            completed.add((2, version(5, Some(part))));
+        }
+        for part in 0..10_000 {
+            assert!(completed.has_later((2, version(5, Some(part)))) == (part < 9_999));
+        }
+        assert!(completed.has_later((1, version(4, None))));
+        assert!(completed.latest().line.len() <= 210);
+    }
+
+    #[test]
+    fn times_and_parts_that_cannot_be_held_are_not_later_than_each_other() {
+        let at = |text: &str, part| Version::new(Some(text.parse().unwrap()), part).unwrap();
+        let far = [
+            at("9999-01-01T00:00:00Z", None),
+            at("3000-01-01T00:00:00Z", None),
+        ];
+        assert_eq!(far[0], far[1]);
+        assert!(at("2200-01-01T00:00:00Z", None) < far[0]);
+        let early = [
+            at("0001-01-01T00:00:00Z", None),
+            at("1500-01-01T00:00:00Z", None),
+        ];
+        assert_eq!(early[0], early[1]);
+        assert!(early[0] < at("1900-01-01T00:00:00Z", None));
+        assert!(Version::new(None, Some(i64::MAX)).unwrap() < early[0]);
+        assert_eq!(version(1, Some(-1)), version(1, Some(i64::MIN)));
+        assert!(version(1, None) < version(1, Some(-1)));
+        assert_eq!(version(1, Some(i64::MAX)), version(1, Some(i64::MAX - 1)));
+        assert_eq!(Version::new(None, None), None);
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant as Moment, SystemTime};
 use tokio::time::Instant;
 
 use super::job::{Failure, Job, discard, millis};
-use super::open::Held;
+use super::open::{Held, JobId};
 use super::seat::Seat;
 use super::shared::Dispatch;
 use super::shutdown::JobState;
@@ -18,7 +18,7 @@ use crate::observe::{DeadLetter, DeadLetterReason, Run, Transition};
 use crate::router::Handler;
 
 impl Dispatch {
-    pub(super) fn done(&self, id: u64, taken: &Taken, begun: Moment) {
+    pub(super) fn done(&self, id: JobId, taken: &Taken, begun: Moment) {
         self.counters.handled.add();
         self.settle(id, taken, Settled::Done);
         self.hooks.tell(|| Transition::Finished {
@@ -29,7 +29,7 @@ impl Dispatch {
     }
 
     /// The event is stale, and its handler wants none of those.
-    pub(super) fn skip(&self, id: u64, taken: &Taken) {
+    pub(super) fn skip(&self, id: JobId, taken: &Taken) {
         self.counters.skipped.add();
         self.settle(id, taken, Settled::Done);
         self.hooks.tell(|| Transition::Skipped {
@@ -39,8 +39,8 @@ impl Dispatch {
 
     /// No handler of this name is registered. Logged once for each name: an inbox may hold many of its
     /// events.
-    pub(super) fn hold(&self, id: u64, taken: &Taken) {
-        let first = self.missing.insert(taken.handler().clone(), ()).is_none();
+    pub(super) fn hold(&self, id: JobId, taken: &Taken) {
+        let first = self.missing().insert(taken.handler().clone());
         if first {
             log(|| {
                 tracing::error!(
@@ -59,7 +59,7 @@ impl Dispatch {
     /// Decides what follows a failed attempt.
     pub(super) async fn failed(
         &self,
-        id: u64,
+        id: JobId,
         taken: &Taken,
         handler: &Handler,
         failure: Failure,
@@ -97,7 +97,7 @@ impl Dispatch {
     }
 
     /// The next attempt is made here, and nothing else of the lane before it.
-    fn delay(&self, id: u64, taken: &Taken, failed: Attempt, after: Duration, seat: &Arc<Seat>) {
+    fn delay(&self, id: JobId, taken: &Taken, failed: Attempt, after: Duration, seat: &Arc<Seat>) {
         let mut past = taken.past().cloned().unwrap_or_default();
         past.fail(failed.clone());
         let next = taken.clone().after(past);
@@ -181,7 +181,7 @@ impl Dispatch {
     /// The job becomes a dead letter.
     pub(super) async fn give_up(
         &self,
-        id: u64,
+        id: JobId,
         taken: &Taken,
         failed: Option<Attempt>,
         reason: DeadLetterReason,

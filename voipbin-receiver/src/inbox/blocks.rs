@@ -1,54 +1,81 @@
 use std::collections::VecDeque;
 
 /// First in, first out, in blocks: it never copies much to grow, and never holds more than two blocks that are
-/// not full.
-pub(super) struct Blocks<T>(VecDeque<VecDeque<T>>);
+/// not full. A block has some so many bytes.
+pub(super) struct Blocks<T, const BYTES: usize = 40_960> {
+    blocks: VecDeque<VecDeque<T>>,
+    len: usize,
+}
 
-impl<T> Blocks<T> {
-    /// How many are in a full block: some 40 KB of them.
-    const BLOCK: usize = match 40_960 / size_of::<T>() {
+impl<T, const BYTES: usize> Blocks<T, BYTES> {
+    /// How many are in a full block.
+    const BLOCK: usize = match BYTES / size_of::<T>() {
         0 => 1,
         some => some,
     };
 
+    pub(super) const fn new() -> Self {
+        Self {
+            blocks: VecDeque::new(),
+            len: 0,
+        }
+    }
+
     pub(super) fn push(&mut self, item: T) {
-        match self.0.back_mut() {
+        self.len += 1;
+        match self.blocks.back_mut() {
             Some(block) if block.len() < Self::BLOCK => block.push_back(item),
             _ => {
                 // The first block grows as needed, so that a quiet receiver stays small.
-                let room = if self.0.is_empty() { 0 } else { Self::BLOCK };
+                let room = if self.blocks.is_empty() {
+                    0
+                } else {
+                    Self::BLOCK
+                };
                 let mut block = VecDeque::with_capacity(room);
                 block.push_back(item);
-                self.0.push_back(block);
+                self.blocks.push_back(block);
             }
         }
     }
 
     pub(super) fn first(&self) -> Option<&T> {
-        self.0.front()?.front()
+        self.blocks.front()?.front()
     }
 
     pub(super) fn pop(&mut self) -> Option<T> {
-        let first = self.0.front_mut()?.pop_front();
+        let first = self.blocks.front_mut()?.pop_front();
+        self.len -= usize::from(first.is_some());
         // The last block is used again.
-        if self.0.len() > 1 && self.0.front().is_some_and(VecDeque::is_empty) {
-            self.0.pop_front();
+        if self.blocks.len() > 1 && self.blocks.front().is_some_and(VecDeque::is_empty) {
+            self.blocks.pop_front();
         }
         first
     }
 
+    /// Leaves out what does not stay.
+    pub(super) fn retain(&mut self, stays: impl Fn(&T) -> bool) {
+        let mut left = Self::new();
+        while let Some(item) = self.pop() {
+            if stays(&item) {
+                left.push(item);
+            }
+        }
+        *self = left;
+    }
+
     pub(super) fn len(&self) -> usize {
-        self.0.iter().map(VecDeque::len).sum()
+        self.len
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.first().is_none()
+        self.len == 0
     }
 }
 
-impl<T> Default for Blocks<T> {
+impl<T, const BYTES: usize> Default for Blocks<T, BYTES> {
     fn default() -> Self {
-        Self(VecDeque::new())
+        Self::new()
     }
 }
 
@@ -61,7 +88,7 @@ mod tests {
 
     #[test]
     fn what_comes_first_goes_first_over_all_blocks() {
-        let mut blocks = Blocks::default();
+        let mut blocks: Blocks<(u16, [u8; 1022])> = Blocks::default();
         let (mut pushed, mut popped) = (0_u16.., 0_u16..);
         for (more, fewer) in [(1, 1), (100, 30), (40, 110), (200, 199), (3, 4)] {
             for number in pushed.by_ref().take(more) {
@@ -81,9 +108,9 @@ mod tests {
         let mut blocks: Blocks<Big> = Blocks::default();
         (0..1000).for_each(|_| blocks.push([0; 1024]));
         assert_eq!(blocks.len(), 1000);
-        assert_eq!(blocks.0.len(), 25);
+        assert_eq!(blocks.blocks.len(), 25);
         while blocks.pop().is_some() {}
-        assert_eq!(blocks.0.len(), 1);
-        assert!(blocks.0[0].capacity() <= 40);
+        assert_eq!(blocks.blocks.len(), 1);
+        assert!(blocks.blocks[0].capacity() <= 40);
     }
 }

@@ -308,7 +308,7 @@ impl MemoryInboxBuilder {
     /// How many identities are remembered; 1,000,000 by default, for at most 56 bytes each. As many
     /// again may be remembered for 100 seconds, to mark possible repeats.
     ///
-    /// At the limit the one that finished first is forgotten, never one whose event is not
+    /// At the limit one of those that finished first is forgotten, never one whose event is not
     /// finished, and no delivery is refused for it. A million in an hour is 277 events per second.
     pub fn max_identities(mut self, identities: usize) -> Self {
         self.max_identities = identities;

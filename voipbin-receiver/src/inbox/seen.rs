@@ -1,18 +1,29 @@
+mod shard;
+
+use std::hash::BuildHasher;
 use std::time::Duration;
 
-use super::blocks::Blocks;
+use foldhash::fast::RandomState;
+
+use self::shard::{Halves, Shard, State};
 use crate::clock::Clock;
 use crate::event::EventKey;
 use crate::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use crate::sync::map::{DashMap, Entry};
 use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use crate::table::At;
 
 /// The time within which the sender's tries of one delivery all come: three of up to 15 s with
 /// pauses of 1 s, and room for a slow network.
 pub(crate) const RETRY_TIME: Duration = Duration::from_secs(100);
 
 const TICKS_PER_SECOND: u64 = 10;
-const OPEN: u32 = 1 << 31;
+
+/// Shards have at least so many identities, where there may be many.
+const PER_SHARD: usize = 8192;
+const MOST_SHARDS: usize = 64;
+
+/// How many more identities are forgotten at once than must be, where there are many.
+const AHEAD: usize = 3;
 
 /// Identities and when they were kept: a map with a lifetime for each entry.
 ///
@@ -20,16 +31,16 @@ const OPEN: u32 = 1 << 31;
 /// forgotten. Finished ones stand in line in the order in which they finished; each step that adds
 /// to the line takes what has expired off its other end, so that no step ever walks the map.
 ///
-/// A place in line tells for which keeping it was taken: an identity that was kept again since, or
-/// noted again, stands further back, and its old place counts for nothing.
+/// They are spread over shards, each with a line of its own: so the one that goes when there are too many is
+/// the first in the line of a shard. Up to 16,383 have but one.
 ///
-/// An identity takes 20 bytes in the map and 10 in the line. Half of it is the map's key and the
-/// other half is compared, which saves the line 8 bytes. Two identities that share the first half
-/// cannot both be remembered; among a million there is a pair with a chance of 3 in 10^8, and then
-/// the later one is handled and not remembered.
+/// An identity takes 27 to 41 bytes in the table, which has room for half as many again after it has grown,
+/// and 12 in the line.
 pub(crate) struct Seen {
-    map: DashMap<Half, Slot, foldhash::fast::RandomState>,
-    finished: Mutex<Blocks<Place>>,
+    shard: Mutex<Shard>,
+    /// There are more where there may be many identities.
+    further_shards: Box<[Mutex<Shard>]>,
+    hasher: RandomState,
     len: AtomicUsize,
     ttl: u32,
     /// The tick at which the clock begins.
@@ -38,48 +49,6 @@ pub(crate) struct Seen {
     evicted: AtomicU64,
     warned_at: AtomicU32,
     clock: Arc<dyn Clock>,
-}
-
-type Half = [u8; 8];
-
-#[derive(Clone, Copy)]
-struct Slot {
-    rest: Half,
-    /// The highest bit tells whether it is open; the others when it was kept, in ticks.
-    state: u32,
-}
-
-impl Slot {
-    fn is_open(self) -> bool {
-        self.state & OPEN != 0
-    }
-
-    fn kept_at(self) -> u32 {
-        self.state & !OPEN
-    }
-}
-
-/// A place in line: an identity's first half, and the lower half of the tick at which it was kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Place([u8; 10]);
-
-impl Place {
-    fn new(half: Half, slot: Slot) -> Self {
-        let [a, b, c, d, e, f, g, h] = half;
-        let [_, _, y, z] = slot.kept_at().to_be_bytes();
-        Self([a, b, c, d, e, f, g, h, y, z])
-    }
-
-    fn half(self) -> Half {
-        let [a, b, c, d, e, f, g, h, _, _] = self.0;
-        [a, b, c, d, e, f, g, h]
-    }
-
-    /// Whether the slot is finished and stands here, rather than further back. Ticks an exact
-    /// multiple of 1.8 hours apart are taken for one another; that costs an identity its turn.
-    fn is_of(self, slot: Slot) -> bool {
-        !slot.is_open() && Self::new(self.half(), slot) == self
-    }
 }
 
 /// What admitting an identity came to.
@@ -91,13 +60,16 @@ pub(crate) enum Admitted {
 
 impl Seen {
     pub(crate) fn new(ttl: Duration, capacity: usize, clock: Arc<dyn Clock>) -> Self {
+        let shards = (capacity / PER_SHARD).clamp(1, MOST_SHARDS);
+        let shard = |_| Mutex::new(Shard::default());
         Self {
-            map: DashMap::with_hasher(foldhash::fast::RandomState::default()),
-            finished: Mutex::new(Blocks::default()),
+            shard: shard(0),
+            further_shards: (1..shards).map(shard).collect(),
+            hasher: RandomState::default(),
             len: AtomicUsize::new(0),
             // Rounded up, so that an identity lives at least as long as asked.
             ttl: ticks(ttl).saturating_add(1),
-            origin: 0,
+            origin: 1,
             capacity: capacity.max(1),
             evicted: AtomicU64::new(0),
             warned_at: AtomicU32::new(0),
@@ -110,7 +82,7 @@ impl Seen {
     pub(crate) fn with_history(ttl: Duration, capacity: usize, clock: Arc<dyn Clock>) -> Self {
         let seen = Self::new(ttl, capacity, clock);
         Self {
-            origin: seen.ttl,
+            origin: seen.ttl.saturating_add(1),
             ..seen
         }
     }
@@ -126,46 +98,29 @@ impl Seen {
         keep: impl FnOnce() -> Result<(), E>,
     ) -> Result<Admitted, E> {
         let now = self.now();
-        let (half, rest) = split(key);
-        match self.map.entry(half) {
-            Entry::Occupied(mut entry) => {
-                let slot = *entry.get();
-                let alive = slot.is_open() || !self.expired(slot, now);
-                if alive && slot.rest == rest {
-                    return Ok(Admitted::Known);
-                }
-                keep()?;
-                if !alive {
-                    entry.insert(Slot {
-                        rest,
-                        state: now | OPEN,
-                    });
-                }
-            }
-            Entry::Vacant(entry) => {
-                keep()?;
-                self.len.fetch_add(1, Ordering::Relaxed);
-                entry.insert(Slot {
-                    rest,
-                    state: now | OPEN,
-                });
-            }
+        let identity = Halves::from(key);
+        let mut shard = self.shard(identity);
+        let found = shard.find(identity);
+        if found.is_some_and(|(_, state)| self.is_alive(state, now)) {
+            return Ok(Admitted::Known);
         }
-        self.evict(now);
+        keep()?;
+        self.put(&mut shard, found, identity, State::open(now));
+        self.evict(&mut shard, now);
         Ok(Admitted::New)
     }
 
     /// The identity's event is finished: it may be forgotten when its time has come.
     pub(crate) fn finish(&self, key: EventKey) {
-        let (half, rest) = split(key);
-        let place = match self.map.get_mut(&half) {
-            Some(mut slot) if slot.rest == rest && slot.is_open() => {
-                slot.state &= !OPEN;
-                Place::new(half, *slot)
-            }
-            _ => return,
-        };
-        self.stand_in_line(place);
+        let identity = Halves::from(key);
+        let mut shard = self.shard(identity);
+        if let Some((at, state)) = shard.find(identity)
+            && state.is_open()
+        {
+            let state = State::finished(state.kept_at());
+            shard.set(at, identity, state);
+            self.stand_in_line(&mut shard, identity, state);
+        }
     }
 
     /// For identities that are not unique to one event: runs `keep` in any case, telling it whether
@@ -176,35 +131,26 @@ impl Seen {
         keep: impl FnOnce(bool) -> Result<(), E>,
     ) -> Result<(), E> {
         let now = self.now();
-        let (half, rest) = split(key);
-        let slot = Slot { rest, state: now };
-        match self.map.entry(half) {
-            Entry::Occupied(mut entry) => {
-                let before = *entry.get();
-                keep(before.rest == rest && !self.expired(before, now))?;
-                if entry.insert(slot).state == now {
-                    // It stands where it would be put.
-                    return Ok(());
-                }
-            }
-            Entry::Vacant(entry) => {
-                keep(false)?;
-                self.len.fetch_add(1, Ordering::Relaxed);
-                entry.insert(slot);
-            }
+        let identity = Halves::from(key);
+        let mut shard = self.shard(identity);
+        let found = shard.find(identity);
+        let before = found.map(|(_, state)| state);
+        keep(before.is_some_and(|before| self.is_alive(before, now)))?;
+        let state = State::finished(now);
+        // It may stand where it would be put.
+        if before != Some(state) {
+            self.put(&mut shard, found, identity, state);
+            self.stand_in_line(&mut shard, identity, state);
         }
-        self.stand_in_line(Place::new(half, slot));
         Ok(())
     }
 
     /// Whether a copy of this would be known.
     #[cfg(feature = "disk")]
     pub(crate) fn knows(&self, key: EventKey) -> bool {
-        let now = self.now();
-        let (half, rest) = split(key);
-        self.map
-            .get(&half)
-            .is_some_and(|slot| slot.rest == rest && (slot.is_open() || !self.expired(*slot, now)))
+        let identity = Halves::from(key);
+        let found = self.shard(identity).find(identity);
+        found.is_some_and(|(_, state)| self.is_alive(state, self.now()))
     }
 
     /// Remembers an identity that was kept this long ago, before anything else is remembered; in the
@@ -215,16 +161,18 @@ impl Seen {
         if !open && age >= self.ttl {
             return;
         }
-        let (half, rest) = split(key);
-        let kept_at = self.now().saturating_sub(age);
-        let state = if open { kept_at | OPEN } else { kept_at };
-        let slot = Slot { rest, state };
-        if self.map.insert(half, slot).is_none() {
-            self.len.fetch_add(1, Ordering::Relaxed);
-        }
-        if !open {
-            self.line().push(Place::new(half, slot));
-            self.evict(self.now());
+        let now = self.now();
+        let kept_at = now.saturating_sub(age);
+        let identity = Halves::from(key);
+        let mut shard = self.shard(identity);
+        let found = shard.find(identity);
+        if open {
+            self.put(&mut shard, found, identity, State::open(kept_at));
+        } else {
+            let state = State::finished(kept_at);
+            self.put(&mut shard, found, identity, state);
+            shard.stand_in_line(identity, state);
+            self.evict(&mut shard, now);
         }
     }
 
@@ -236,60 +184,51 @@ impl Seen {
         self.evicted.load(Ordering::Relaxed)
     }
 
+    /// Remembers an identity, in the place where it was found.
+    fn put(&self, shard: &mut Shard, found: Option<(At, State)>, identity: Halves, state: State) {
+        match found {
+            Some((at, _)) => shard.set(at, identity, state),
+            None => {
+                shard.add(identity, state);
+                self.len.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
     /// Adds to the line and makes room at its other end.
-    fn stand_in_line(&self, place: Place) {
+    fn stand_in_line(&self, shard: &mut Shard, identity: Halves, state: State) {
         let now = self.now();
-        self.line().push(place);
-        self.forget_expired(now);
-        self.evict(now);
+        shard.stand_in_line(identity, state);
+        let forgotten = shard.forget_expired(|kept_at| self.has_expired(kept_at, now));
+        if forgotten > 0 {
+            self.len.fetch_sub(forgotten, Ordering::Relaxed);
+        }
+        self.evict(shard, now);
     }
 
-    /// Takes up to two places off the line that have expired or count for nothing. Every call follows
-    /// a push, so the line shrinks for as long as there are such at its head.
-    fn forget_expired(&self, now: u32) {
-        for _ in 0..2 {
-            let mut line = self.line();
-            let Some(place) = line.first().copied() else {
-                return;
+    /// Over capacity, forgets a few identities of the shard, those that finished first. When none is
+    /// finished, all are open and their number is bounded by the inbox.
+    ///
+    /// Each lies somewhere in memory. So some are forgotten at a time where there are many: a processor looks for
+    /// all of them at once.
+    fn evict(&self, shard: &mut Shard, now: u32) {
+        let len = self.len();
+        if len <= self.capacity {
+            return;
+        }
+        let ahead = (self.capacity / PER_SHARD).min(AHEAD);
+        let mut forgotten = 0;
+        for _ in 0..(len - self.capacity + ahead).min(AHEAD + 1) {
+            let Some(kept_at) = shard.forget_first() else {
+                break;
             };
-            let stays = |slot: Slot| place.is_of(slot) && !self.expired(slot, now);
-            if self.map.get(&place.half()).is_some_and(|slot| stays(*slot)) {
-                return;
-            }
-            line.pop();
-            drop(line);
-            self.remove(place, |slot| self.expired(slot, now));
-        }
-    }
-
-    /// Over capacity, forgets up to two identities, those that finished first. When none is finished,
-    /// all are open and their number is bounded by the inbox.
-    fn evict(&self, now: u32) {
-        for _ in 0..2 {
-            let mut removed = None;
-            while removed.is_none() && self.len() > self.capacity {
-                let Some(place) = self.line().pop() else {
-                    return;
-                };
-                removed = self.remove(place, |_| true);
-            }
-            let Some(slot) = removed else { return };
-            if !self.expired(slot, now) {
+            forgotten += 1;
+            if !self.has_expired(kept_at, now) {
                 self.evicted.fetch_add(1, Ordering::Relaxed);
-                self.warn_if_young(now.saturating_sub(slot.kept_at()), now);
+                self.warn_if_young(now.saturating_sub(kept_at), now);
             }
         }
-    }
-
-    /// Forgets the identity at this place, if the place still counts.
-    fn remove(&self, place: Place, also: impl Fn(Slot) -> bool) -> Option<Slot> {
-        let removed = self
-            .map
-            .remove_if(&place.half(), |_, slot| place.is_of(*slot) && also(*slot));
-        if removed.is_some() {
-            self.len.fetch_sub(1, Ordering::Relaxed);
-        }
-        removed.map(|(_, slot)| slot)
+        self.len.fetch_sub(forgotten, Ordering::Relaxed);
     }
 
     /// A copy can still come for an identity this young. Said at most once in the retry time.
@@ -310,18 +249,27 @@ impl Seen {
         }
     }
 
-    fn expired(&self, slot: Slot, now: u32) -> bool {
-        now.saturating_sub(slot.kept_at()) >= self.ttl
+    fn is_alive(&self, state: State, now: u32) -> bool {
+        state.is_open() || !self.has_expired(state.kept_at(), now)
+    }
+
+    fn has_expired(&self, kept_at: u32, now: u32) -> bool {
+        now.saturating_sub(kept_at) >= self.ttl
     }
 
     fn now(&self) -> u32 {
         ticks(self.clock.monotonic())
             .saturating_add(self.origin)
-            .min(OPEN - 1)
+            .min(State::LAST)
     }
 
-    fn line(&self) -> MutexGuard<'_, Blocks<Place>> {
-        self.finished.lock().unwrap_or_else(PoisonError::into_inner)
+    fn shard(&self, identity: Halves) -> MutexGuard<'_, Shard> {
+        let shards = self.further_shards.len() as u128 + 1;
+        let hash = u128::from(self.hasher.hash_one(identity.key));
+        let further = (((hash * shards) >> 64) as usize).checked_sub(1);
+        let shard = further.and_then(|place| self.further_shards.get(place));
+        let shard = shard.unwrap_or(&self.shard).lock();
+        shard.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -330,12 +278,7 @@ impl Seen {
 fn ticks(time: Duration) -> u32 {
     let whole = time.as_secs().saturating_mul(TICKS_PER_SECOND);
     let rest = u64::from(time.subsec_millis()) * TICKS_PER_SECOND / 1000;
-    u32::try_from(whole.saturating_add(rest)).map_or(OPEN - 1, |ticks| ticks.min(OPEN - 1))
-}
-
-fn split(key: EventKey) -> (Half, Half) {
-    let [a, b, c, d, e, f, g, h, rest @ ..] = *key.as_bytes();
-    ([a, b, c, d, e, f, g, h], rest)
+    u32::try_from(whole.saturating_add(rest)).map_or(State::LAST, |ticks| ticks.min(State::LAST))
 }
 
 #[cfg(all(test, shuttle))]

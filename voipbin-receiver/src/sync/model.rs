@@ -1,6 +1,5 @@
-//! Runs models, and what they have in the place of dashmap, tokio's `Notify` and time.
+//! Runs models, and what they have in the place of tokio's `Notify` and time.
 
-pub(crate) mod map;
 pub(crate) mod time;
 
 use std::future::Future;

@@ -3,8 +3,9 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::dispatch::job::run;
+use crate::dispatch::open::Held;
 use crate::dispatch::schedule::{Flow, Place, Schedule};
-use crate::dispatch::{Dispatch, LaneKey, Lanes, Parts};
+use crate::dispatch::{Dispatch, JobState, LaneKey, Lanes, Parts};
 use crate::event::Delivery;
 use crate::handler::{self, HandlerName, HandlerService, RetryPolicy, States};
 use crate::inbox::{Entry, MemoryInbox};
@@ -103,6 +104,7 @@ fn a_job_that_runs_takes_little_room() {
         clock: Arc::new(crate::clock::SystemClock::new()),
         concurrency: 1,
     }));
-    let room = size_of_val(&run(1, taken(), dispatch, seat()));
+    let id = dispatch.open.add(Held::Here(taken()), JobState::Queued);
+    let room = size_of_val(&run(id, taken(), dispatch, seat()));
     assert!(room <= 320, "{room} bytes");
 }

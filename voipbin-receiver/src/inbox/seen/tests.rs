@@ -232,7 +232,7 @@ fn capacity_holds_again_after_more_were_open_than_it() {
 
 #[test]
 fn one_note_that_comes_again_and_again_does_not_keep_the_others() {
-    let (seen, clock) = seen(1_000_000);
+    let (seen, clock) = seen(10_000);
     let note = |number| {
         seen.note(key(number), |_| Ok::<(), Infallible>(()))
             .unwrap()
@@ -246,5 +246,24 @@ fn one_note_that_comes_again_and_again_does_not_keep_the_others() {
     }
     // Of ten minutes and what is taken off with the next push.
     assert!(seen.len() <= 130, "{}", seen.len());
-    assert!(seen.line().len() < 3 * 4096);
+    let standing = seen.shard.lock().unwrap().standing();
+    assert!(standing <= 2 * seen.len() + 256, "{standing}");
+}
+
+#[test]
+fn of_many_spread_over_shards_as_many_are_kept_as_may_be_and_those_that_finished_last() {
+    let capacity = 4 * PER_SHARD;
+    let (seen, _) = seen(capacity);
+    assert_eq!(seen.further_shards.len(), 3);
+    let count = 5 * capacity as u64;
+    for number in 0..count {
+        assert_eq!(admit(&seen, key(number)), Admitted::New);
+        seen.finish(key(number));
+    }
+    assert!((capacity - AHEAD..=capacity).contains(&seen.len()));
+    assert_eq!(seen.evicted(), count - seen.len() as u64);
+    // A shard has a few more than the others, or fewer.
+    for number in count - capacity as u64 * 9 / 10..count {
+        assert_eq!(admit(&seen, key(number)), Admitted::Known, "{number}");
+    }
 }
