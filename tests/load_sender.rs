@@ -22,6 +22,7 @@ fn load(address: SocketAddr, pace: Pace) -> Load {
         pace,
         server: Vec::new(),
         core: None,
+        awake: false,
     }
 }
 
@@ -111,6 +112,20 @@ async fn connections_that_fit_into_no_queue_are_opened_all_the_same() {
     // One more to be sure of the first connections.
     assert_eq!((sent.requests, sent.reopened), (701, 0));
     assert_eq!(receiver.stats().accepted, 701);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sender_that_never_sleeps_sends_the_same_and_knows_when_it_has_nothing_to_do() {
+    let receiver = receiver(Recorder::new());
+    let address = serve_hyper(receiver.service()).await;
+    let load = Load {
+        awake: true,
+        ..load(address, all_of(200))
+    };
+    let sent = send(load).await;
+    assert!(sent.all_received());
+    assert_eq!(receiver.stats().accepted, 200);
+    assert!(sent.busy < 1.0, "{}", sent.busy);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -65,6 +65,7 @@ fn offer(address: &str, rate: usize, time: Duration, first: usize) -> Sent {
         },
         server: Vec::new(),
         core: Some(1),
+        awake: false,
     };
     load.send()
 }

@@ -56,6 +56,7 @@ fn send(address: &str, requests: usize, first: usize) -> Round {
         },
         server: Vec::new(),
         core: None,
+        awake: false,
     };
     let sent = load.send();
     assert!(sent.all_received(), "{:?}", sent.answered);

@@ -28,7 +28,7 @@ struct Entrant {
 impl Entrant {
     fn start(contender: &Contender, foreign: &Foreign, place: &Path) -> Result<Self, String> {
         let process = contender.start(foreign, &place.join(contender.name))?;
-        let running = Running::new(contender.name, process, 1);
+        let running = Running::new(contender.name, process, 1, Machine::this().cores > 1);
         let results = Server {
             name: contender.name.to_owned(),
             what: contender.what.to_owned(),

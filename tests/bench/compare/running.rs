@@ -14,6 +14,8 @@ pub(crate) struct Running {
     _process: Other,
     /// The core of the sender.
     sender: usize,
+    /// Whether the server uses another.
+    alone: bool,
     /// Events that it was sent.
     pub(crate) sent: usize,
     /// How many a second it took at the last.
@@ -28,8 +30,9 @@ pub(crate) struct Shape {
 }
 
 impl Running {
-    /// Takes on a server that was started, and that is sent to from another core.
-    pub(crate) fn new(name: &str, mut process: Other, sender: usize) -> Self {
+    /// Takes on a server that was started, and that is sent to from this core, which is the sender's alone or one
+    /// of the server's too.
+    pub(crate) fn new(name: &str, mut process: Other, sender: usize, alone: bool) -> Self {
         let address = process.line().parse().unwrap();
         Self {
             name: name.to_owned(),
@@ -37,6 +40,7 @@ impl Running {
             family: family(process.id()),
             _process: process,
             sender,
+            alone,
             sent: 0,
             takes: 0.0,
         }
@@ -57,6 +61,7 @@ impl Running {
             pace,
             server: self.family.clone(),
             core: Some(self.sender),
+            awake: self.alone,
         };
         let sent = load.send();
         let answered = &sent.answered;

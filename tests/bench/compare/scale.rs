@@ -75,7 +75,8 @@ pub(crate) fn all(effort: Effort) -> Scale {
 
 fn start(name: &str, cores: usize) -> Running {
     let process = Other::start(&["serve", name, "", &cores.to_string()]);
-    Running::new(name, process, usize::MAX)
+    let last = Machine::this().cores - 1;
+    Running::new(name, process, last, cores <= last)
 }
 
 fn point(at: usize, pair: &mut [Running; 2], shape: Shape, effort: Effort) -> Point {

@@ -145,7 +145,7 @@ impl Client {
         }
         let mut now = begun;
         while self.idle.len() < self.connections.len() && ends.is_none_or(|ends| now < ends) {
-            now = self.wait(None);
+            now = self.wait(self.load.awake.then_some(now));
         }
         self.again = false;
         self.window.close(&self.load.server);
@@ -253,7 +253,7 @@ impl Client {
             server_cpu: server.map(|server| server.as_secs_f64() * 1e6 / counted),
             server_memory: memory_of(&self.load.server, "VmRSS:"),
             busy: match (self.load.pace, own) {
-                (Pace::Closed { .. }, Some(own)) => own.as_secs_f64() / took,
+                (Pace::Closed { .. }, Some(own)) if !self.load.awake => own.as_secs_f64() / took,
                 _ => waited,
             },
             reopened: self.reopened,

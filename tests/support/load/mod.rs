@@ -38,6 +38,10 @@ pub struct Load {
     pub server: Vec<u32>,
     /// To which of the cores this sender keeps, where the system can.
     pub core: Option<usize>,
+    /// Whether it never sleeps, as on a core that nobody else needs. Whoever sends to a sleeping process of the
+    /// same machine pays for its waking, which a server on another machine does not; and the slower a server, the
+    /// more often its sender sleeps.
+    pub awake: bool,
 }
 
 /// When requests leave.
