@@ -137,9 +137,13 @@ impl Table {
         }
     }
 
-    /// By half, so that there is never much more room than is used.
+    /// By half, so that there is never much more room than is used; while it is small, more at a time.
     fn grow(&mut self) {
-        let count = self.buckets.len() + self.buckets.len() / 2 + 1;
+        const SMALL: usize = 64;
+        let count = match self.buckets.len() {
+            small @ ..SMALL => 2 * small + 4,
+            large => large + large / 2,
+        };
         let before = std::mem::replace(&mut self.buckets, vec![Bucket::default(); count]);
         self.len = 0;
         for Bucket {
