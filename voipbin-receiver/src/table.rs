@@ -139,7 +139,7 @@ impl Table {
 
     /// By half, so that there is never much more room than is used; while it is small, more at a time.
     fn grow(&mut self) {
-        const SMALL: usize = 64;
+        const SMALL: usize = 16;
         let count = match self.buckets.len() {
             small @ ..SMALL => 2 * small + 4,
             large => large + large / 2,
