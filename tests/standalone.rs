@@ -9,6 +9,7 @@
 )]
 
 use std::collections::HashSet;
+use std::path::Path;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -107,23 +108,56 @@ async fn a_custom_delivery_and_an_unknown_type_are_shown_as_well() {
 async fn ctrl_c_and_sigterm_drain_what_was_received_and_end_well() {
     within(async {
         for signal in ["INT", "TERM"] {
-            let server = Server::start(&["--secret", SECRET], &[]).await;
-            let sender = server.sender(SECRET);
-            let sent = join_all((0..100).map(|id| sender.send(call_hangup(id)))).await;
-            assert!(sent.iter().all(|report| report.delivered().is_some()));
-            // Its connections are still open.
-            let end = server.stop_with(signal).await;
-            assert_eq!(end.status.code(), Some(0), "{signal}: {:?}", end.stderr);
-            let identities: HashSet<String> = end
-                .stdout
-                .iter()
-                .map(|line| serde_json::from_str::<Value>(line).unwrap()["identity"].to_string())
-                .collect();
-            assert_eq!((end.stdout.len(), identities.len()), (100, 100), "{signal}");
-            drop(sender);
+            let place = tempfile::tempdir().unwrap();
+            let printed = stopped_behind_a_hundred(place.path(), "memory", signal).await;
+            assert_eq!(printed.len(), 100, "{signal}");
         }
     })
     .await;
+}
+
+/// What the inbox on disk holds and no handler has begun is safe there, and stays for the next process.
+#[tokio::test]
+async fn what_ctrl_c_and_sigterm_leave_on_disk_comes_to_the_next_process() {
+    within(async {
+        for signal in ["INT", "TERM"] {
+            let place = tempfile::tempdir().unwrap();
+            let mut printed = stopped_behind_a_hundred(place.path(), "disk", signal).await;
+            let mut next = Server::start_in(place.path(), &["--secret", SECRET], &[]).await;
+            while printed.len() < 100 {
+                assert!(printed.insert(identity(&next.event().await)), "{signal}");
+            }
+            assert_eq!(next.stop().await.stdout, [""; 0], "{signal}");
+        }
+    })
+    .await;
+}
+
+/// Identities of the events that a server prints which is stopped as soon as it has answered a hundred.
+async fn stopped_behind_a_hundred(place: &Path, inbox: &str, signal: &str) -> HashSet<String> {
+    let server = Server::start_in(place, &["--secret", SECRET, "--inbox", inbox], &[]).await;
+    let sender = server.sender(SECRET);
+    let sent = join_all((0..100).map(|id| sender.send(call_hangup(id)))).await;
+    assert!(sent.iter().all(|report| report.delivered().is_some()));
+    // Its connections are still open.
+    let end = server.stop_with(signal).await;
+    assert_eq!(end.status.code(), Some(0), "{signal}: {:?}", end.stderr);
+    let printed = end
+        .stdout
+        .iter()
+        .map(|line| identity(&serde_json::from_str(line).unwrap()));
+    let identities: HashSet<String> = printed.collect();
+    assert_eq!(
+        identities.len(),
+        end.stdout.len(),
+        "{signal}: one ran twice"
+    );
+    drop(sender);
+    identities
+}
+
+fn identity(event: &Value) -> String {
+    event["identity"].as_str().unwrap().to_owned()
 }
 
 #[tokio::test]

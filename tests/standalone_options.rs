@@ -13,7 +13,8 @@ use voipbin_receiver::testing::{Sender, connect};
 #[tokio::test]
 async fn quiet_prints_no_line() {
     within(async {
-        let server = Server::start(&["--secret", SECRET, "--quiet"], &[]).await;
+        let arguments = ["--secret", SECRET, "--quiet", "--inbox", "memory"];
+        let server = Server::start(&arguments, &[]).await;
         assert_eq!(
             server.send(SECRET, &call_hangup(1)).await.body(),
             r#"{"status":"received"}"#
@@ -33,7 +34,7 @@ async fn each_of_several_secrets_is_accepted_and_no_other() {
             (&flags[..], &[][..]),
             (&[], &[("VOIPBIN_SECRET", "old-secret,new-secret")]),
         ] {
-            let server = Server::start(arguments, environment).await;
+            let mut server = Server::start(arguments, environment).await;
             for secret in ["old-secret", "new-secret"] {
                 assert_eq!(
                     server
@@ -60,7 +61,10 @@ async fn each_of_several_secrets_is_accepted_and_no_other() {
                     .unwrap(),
                 401
             );
-            assert_eq!(server.stop().await.stdout.len(), 2);
+            for _ in 0..2 {
+                server.event().await;
+            }
+            assert_eq!(server.stop().await.stdout, [""; 0]);
         }
     })
     .await;
@@ -69,7 +73,7 @@ async fn each_of_several_secrets_is_accepted_and_no_other() {
 #[tokio::test]
 async fn a_wrong_signature_is_refused_where_a_missing_one_is_allowed() {
     within(async {
-        let server = Server::start(&["--secret", SECRET, "--allow-unsigned"], &[]).await;
+        let mut server = Server::start(&["--secret", SECRET, "--allow-unsigned"], &[]).await;
         assert_eq!(
             server
                 .send_unsigned(&call_hangup(1))
@@ -86,7 +90,8 @@ async fn a_wrong_signature_is_refused_where_a_missing_one_is_allowed() {
                 .unwrap(),
             401
         );
-        assert_eq!(server.stop().await.stdout.len(), 1);
+        server.event().await;
+        assert_eq!(server.stop().await.stdout, [""; 0]);
     })
     .await;
 }
@@ -182,7 +187,8 @@ async fn the_variable_of_a_switch_is_read_as_people_write_it() {
                 "VOIPBIN_ALLOW_UNSIGNED={value}"
             );
 
-            let server = Server::start(&[], &[secret, ("VOIPBIN_QUIET", value)]).await;
+            let quiet = [secret, ("VOIPBIN_QUIET", value)];
+            let server = Server::start(&["--inbox", "memory"], &quiet).await;
             assert_eq!(
                 server.send(SECRET, &call_hangup(1)).await.status().unwrap(),
                 200
