@@ -1,16 +1,18 @@
-use std::any::{Any, TypeId};
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use once_cell::race::OnceBox;
 use serde::de::DeserializeOwned;
 
+use super::content::Content;
 #[cfg(any(test, feature = "testing"))]
 use super::envelope::{BodyError, classify};
-use super::envelope::{Content, Id};
 use super::key::EventKey;
+use super::loggable::LoggableId;
+use super::payload::{Payload, PayloadError};
 use super::time::Time;
 use crate::catalog::{EventType, ResourceKind};
 use crate::resource;
@@ -47,11 +49,11 @@ struct Inner {
     content: Content,
     key: EventKey,
     received_at: UnixNanos,
-    unusual: Option<Box<Unusual>>,
-    /// The payload in the type in which it was first asked for. Handlers of one event nearly always
-    /// agree on the type; one that does not pays for its own.
-    payload: OnceLock<Box<(TypeId, ReadPayload)>>,
+    more: OnceBox<More>,
 }
+
+// Many may wait.
+const _: () = assert!(size_of::<Inner>() <= 88);
 
 /// A time from 1970 to 2554, in half the room of a `SystemTime`.
 #[derive(Clone, Copy)]
@@ -72,31 +74,36 @@ impl UnixNanos {
     }
 }
 
-/// What is not as it is with every event that the platform signs. Many events may wait, and have no room for it.
-#[derive(Clone)]
-struct Unusual {
+/// What is not as it is with every event that the platform signs, and what a handler has asked for. Many events may
+/// wait, and have no room for it.
+struct More {
     proof: Proof,
     /// Where it is not [`JSON`].
     content_type: Option<Box<str>>,
+    payload: Payload,
 }
 
-impl Unusual {
-    fn new(proof: Proof, content_type: &str) -> Option<Box<Self>> {
-        let content_type = (content_type != JSON).then(|| content_type.into());
-        let is_unusual = proof != Proof::Signed || content_type.is_some();
-        is_unusual.then(|| {
-            Box::new(Self {
-                proof,
-                content_type,
-            })
+impl More {
+    fn new(proof: Proof, content_type: Option<Box<str>>) -> Box<Self> {
+        Box::new(Self {
+            proof,
+            content_type,
+            payload: Payload::default(),
         })
+    }
+
+    /// Where there is something to tell.
+    fn of(proof: Proof, content_type: Option<Box<str>>) -> OnceBox<Self> {
+        if proof == Proof::Signed && content_type.is_none() {
+            OnceBox::new()
+        } else {
+            OnceBox::with_value(Self::new(proof, content_type))
+        }
     }
 }
 
 /// The content type of all events.
 pub(super) const JSON: &str = "application/json";
-
-type ReadPayload = Result<Arc<dyn Any + Send + Sync>, PayloadError>;
 
 impl Delivery {
     /// A delivery of a verified body and what it was found to be. A body that lies in the connection's
@@ -108,6 +115,8 @@ impl Delivery {
         received_at: SystemTime,
         content_type: Option<&str>,
     ) -> Self {
+        let content_type = content_type.unwrap_or_default();
+        let other = (content_type != JSON).then(|| content_type.into());
         Self(Arc::new(Inner {
             body: if body.owned {
                 body.bytes
@@ -117,8 +126,7 @@ impl Delivery {
             content,
             key: body.key,
             received_at: UnixNanos::new(received_at),
-            unusual: Unusual::new(body.proof, content_type.unwrap_or_default()),
-            payload: OnceLock::new(),
+            more: More::of(body.proof, other),
         }))
     }
 
@@ -153,7 +161,7 @@ impl Delivery {
     /// Whether this is valid JSON other than an envelope, as the flow action `webhook_send` sends.
     #[must_use]
     pub fn is_custom(&self) -> bool {
-        matches!(self.0.content, Content::Custom)
+        self.0.content.is_custom()
     }
 
     /// The kind of resource that the event carries, as far as the catalogue knows it.
@@ -173,13 +181,7 @@ impl Delivery {
 
     /// The same in bytes, which it takes no look at each of them to give.
     pub(crate) fn id_bytes(&self) -> Option<&[u8]> {
-        match &self.0.content {
-            Content::Envelope { id: Some(id), .. } => match id {
-                Id::At(extent) => extent.bytes_in(&self.0.body),
-                Id::Unescaped(id) => Some(id.as_bytes()),
-            },
-            _ => None,
-        }
+        self.0.content.id_in(&self.0.body)
     }
 
     /// The id whose events belong in one order: that of the resource or, where it is a part of
@@ -201,10 +203,8 @@ impl Delivery {
     #[must_use]
     pub fn loggable_id(&self) -> Option<LoggableId<'_>> {
         let id = self.resource_id()?;
-        Some(LoggableId {
-            id,
-            secret: self.received_as().is_some_and(EventType::id_is_credential),
-        })
+        let secret = self.received_as().is_some_and(EventType::id_is_credential);
+        Some(LoggableId::new(id, secret))
     }
 
     /// When the resource was last changed or, while that has not happened, created, as the payload
@@ -240,8 +240,8 @@ impl Delivery {
     /// How the body proved where it comes from.
     #[must_use]
     pub fn proof(&self) -> Proof {
-        let unusual = self.0.unusual.as_ref();
-        unusual.map_or(Proof::Signed, |unusual| unusual.proof)
+        let more = self.0.more.get();
+        more.map_or(Proof::Signed, |more| more.proof)
     }
 
     /// When the receiver had read the whole body, by the machine's clock. One that stands before 1970 is
@@ -262,7 +262,7 @@ impl Delivery {
 
     /// The content type unless it is the usual one.
     pub(crate) fn other_content_type(&self) -> Option<&str> {
-        self.0.unusual.as_ref()?.content_type.as_deref()
+        self.0.more.get()?.content_type.as_deref()
     }
 
     /// The body exactly as it came. It is personal data, and some bodies hold credentials: do not
@@ -291,38 +291,23 @@ impl Delivery {
     where
         T: DeserializeOwned + Send + Sync + 'static,
     {
-        let (kind, payload) = &**self.0.payload.get_or_init(|| {
-            let payload = self.read_payload::<T>();
-            Box::new((TypeId::of::<T>(), payload.map(|payload| payload as _)))
-        });
-        if *kind != TypeId::of::<T>() {
-            return self.read_payload();
-        }
-        match payload {
-            Ok(payload) => match Arc::clone(payload).downcast::<T>() {
-                Ok(payload) => Ok(payload),
-                Err(_) => self.read_payload(),
-            },
-            Err(error) => Err(error.clone()),
-        }
-    }
-
-    fn read_payload<T: DeserializeOwned>(&self) -> Result<Arc<T>, PayloadError> {
-        serde_json::from_str(self.payload_json())
-            .map(Arc::new)
-            .map_err(|error| PayloadError::new::<T>(&error))
+        let more = self.0.more.get_or_init(|| More::new(Proof::Signed, None));
+        more.payload.get(self.payload_json())
     }
 
     /// The same delivery under the identity that a key function chose. The function may have kept a
     /// clone of the one it saw.
     pub(crate) fn identified(self, key: EventKey) -> Self {
-        let inner = Arc::try_unwrap(self.0).unwrap_or_else(|shared| Inner {
-            body: shared.body.clone(),
-            content: shared.content.clone(),
-            key,
-            received_at: shared.received_at,
-            unusual: shared.unusual.clone(),
-            payload: OnceLock::new(),
+        let inner = Arc::try_unwrap(self.0).unwrap_or_else(|shared| {
+            let shared = Self(shared);
+            let content_type = shared.other_content_type().map(Into::into);
+            Inner {
+                body: shared.0.body.clone(),
+                content: shared.0.content.clone(),
+                key,
+                received_at: shared.0.received_at,
+                more: More::of(shared.proof(), content_type),
+            }
         });
         Self(Arc::new(Inner { key, ..inner }))
     }
@@ -339,82 +324,6 @@ impl fmt::Debug for Delivery {
             .finish_non_exhaustive()
     }
 }
-
-/// A resource's id as logs may show it: a UUID as it is, and anything else, which whoever writes a flow
-/// can choose, as a hash. So is a UUID that is itself a credential. See [`Delivery::loggable_id`].
-#[derive(Clone, Copy)]
-pub struct LoggableId<'a> {
-    id: &'a str,
-    secret: bool,
-}
-
-impl fmt::Display for LoggableId<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.secret || !is_uuid(self.id) {
-            write!(f, "hash:{}", EventKey::of_credential(self.id.as_bytes()))
-        } else {
-            f.write_str(self.id)
-        }
-    }
-}
-
-impl fmt::Debug for LoggableId<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-fn is_uuid(id: &str) -> bool {
-    id.len() == 36
-        && id.bytes().enumerate().all(|(place, byte)| match place {
-            8 | 13 | 18 | 23 => byte == b'-',
-            _ => byte.is_ascii_hexdigit(),
-        })
-}
-
-/// The payload does not fit the type that a handler asked for.
-#[derive(Clone, Debug)]
-pub struct PayloadError {
-    wanted: &'static str,
-    line: usize,
-    column: usize,
-    category: serde_json::error::Category,
-}
-
-impl PayloadError {
-    /// The cause is not kept: its text can quote the payload.
-    fn new<T>(error: &serde_json::Error) -> Self {
-        Self {
-            wanted: std::any::type_name::<T>(),
-            line: error.line(),
-            column: error.column(),
-            category: error.classify(),
-        }
-    }
-}
-
-impl fmt::Display for PayloadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            wanted,
-            line,
-            column,
-            ..
-        } = self;
-        match self.category {
-            serde_json::error::Category::Data => write!(
-                f,
-                "the payload does not fit {wanted}: another type or a missing field at line {line}, column {column} of the payload"
-            ),
-            _ => write!(
-                f,
-                "the payload cannot be read at line {line}, column {column}"
-            ),
-        }
-    }
-}
-
-impl std::error::Error for PayloadError {}
 
 #[cfg(test)]
 mod tests;

@@ -4,100 +4,11 @@ use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use super::content::{Content, Extent, Id};
 use super::outline;
-use crate::catalog::EventType;
 
 /// The nil UUID: the platform's way to say "no id".
 const NIL: &str = "00000000-0000-0000-0000-000000000000";
-
-/// What a body is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Content {
-    /// Exactly one `type`, a string, and exactly one `data`; other keys are allowed.
-    Envelope {
-        event_type: NamedType,
-        data: Extent,
-        id: Option<Id>,
-    },
-    /// Valid JSON of any other shape.
-    Custom,
-}
-
-impl Content {
-    /// The type as it came; `None` for a custom delivery.
-    pub(crate) fn event_type(&self) -> Option<&EventType> {
-        match self {
-            Self::Envelope { event_type, .. } => Some(event_type.get()),
-            Self::Custom => None,
-        }
-    }
-
-    /// The payload in its body: `data` of an envelope, or all of it. It was found to be JSON.
-    pub(crate) fn payload_bytes_in<'a>(&self, body: &'a [u8]) -> &'a [u8] {
-        let bytes = match self {
-            Self::Envelope { data, .. } => data.bytes_in(body).unwrap_or_default(),
-            Self::Custom => body,
-        };
-        bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes)
-    }
-
-    /// The same as text, which it is.
-    pub(crate) fn payload_in<'a>(&self, body: &'a [u8]) -> &'a str {
-        std::str::from_utf8(self.payload_bytes_in(body)).unwrap_or_default()
-    }
-}
-
-/// A type of event, in two thirds of its room.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum NamedType {
-    Known(&'static EventType),
-    Other(Box<EventType>),
-}
-
-impl NamedType {
-    fn parse(name: &str) -> Self {
-        match EventType::known(name) {
-            Some(known) => Self::Known(known),
-            None => Self::Other(Box::new(EventType::Other(name.into()))),
-        }
-    }
-
-    fn get(&self) -> &EventType {
-        match self {
-            Self::Known(known) => known,
-            Self::Other(other) => other,
-        }
-    }
-}
-
-/// Where `data.id` is: a place in the body, or on its own when it was written with escapes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Id {
-    At(Extent),
-    Unescaped(Box<Box<str>>),
-}
-
-/// Where a part of a body lies in it, in half of what a range takes: many events may wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Extent {
-    start: u32,
-    end: u32,
-}
-
-impl Extent {
-    /// Of a slice of the whole, which is less than 4 GiB.
-    fn of(part: &str, whole: &str) -> Option<Self> {
-        let start = (part.as_ptr() as usize).checked_sub(whole.as_ptr() as usize)?;
-        Some(Self {
-            start: u32::try_from(start).ok()?,
-            end: u32::try_from(start.checked_add(part.len())?).ok()?,
-        })
-    }
-
-    pub(crate) fn bytes_in(self, body: &[u8]) -> Option<&[u8]> {
-        body.get(self.start as usize..self.end as usize)
-    }
-}
 
 /// Why a body with a valid signature is not a delivery at all. Answered 400, which the sender takes
 /// as final.
@@ -171,14 +82,14 @@ pub(crate) fn classify(body: &[u8]) -> Result<Content, BodyError> {
             data: Field::Once(data),
         }) => Ok(match string(name.get()) {
             Some(name) => envelope(text, &name, data.get()),
-            None => Content::Custom,
+            None => Content::CUSTOM,
         }),
-        Ok(_) => Ok(Content::Custom),
+        Ok(_) => Ok(Content::CUSTOM),
         // Not an object, or an object that strings cannot hold (a key with half a surrogate pair):
         // still a delivery when the grammar allows it. This check is iterative, so depth is no
         // danger.
         Err(_) => match serde_json::from_str::<IgnoredAny>(json) {
-            Ok(IgnoredAny) => Ok(Content::Custom),
+            Ok(IgnoredAny) => Ok(Content::CUSTOM),
             Err(error) => Err(BodyError {
                 kind: BodyErrorKind::NotJson,
                 position: Some((error.line(), error.column())),
@@ -189,13 +100,9 @@ pub(crate) fn classify(body: &[u8]) -> Result<Content, BodyError> {
 
 fn envelope(text: &str, name: &str, data: &str) -> Content {
     match Extent::of(data, text) {
-        Some(extent) => Content::Envelope {
-            event_type: NamedType::parse(name),
-            data: extent,
-            id: peek_id(text, data),
-        },
+        Some(extent) => Content::envelope(name, extent, peek_id(text, data)),
         // No receiver takes bodies of 4 GiB.
-        None => Content::Custom,
+        None => Content::CUSTOM,
     }
 }
 
@@ -314,7 +221,7 @@ fn peek_id(text: &str, data: &str) -> Option<Id> {
     match string(raw)? {
         id if id.is_empty() || id == NIL => None,
         std::borrow::Cow::Borrowed(id) => Extent::of(id, text).map(Id::At),
-        std::borrow::Cow::Owned(id) => Some(Id::Unescaped(Box::new(id.into()))),
+        std::borrow::Cow::Owned(id) => Some(Id::Unescaped(id.into())),
     }
 }
 

@@ -1,19 +1,25 @@
 //! A delivery: one verified body, what kind of thing it is, and its identity.
 
+mod content;
 mod delivery;
 mod envelope;
 mod key;
+mod loggable;
 mod outline;
+mod payload;
 mod record_id;
 mod stored;
 mod time;
 
+pub(crate) use self::content::Content;
 pub(crate) use self::delivery::VerifiedBody;
-pub use self::delivery::{Delivery, LoggableId, PayloadError, Proof};
+pub use self::delivery::{Delivery, Proof};
+pub(crate) use self::envelope::classify;
 pub use self::envelope::{BodyError, BodyErrorKind};
-pub(crate) use self::envelope::{Content, classify};
 
 pub use self::key::EventKey;
+pub use self::loggable::LoggableId;
+pub use self::payload::PayloadError;
 pub use self::record_id::RecordId;
 pub use self::stored::StoredDelivery;
 pub use self::time::{Time, TimeError};

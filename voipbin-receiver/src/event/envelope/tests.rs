@@ -1,28 +1,17 @@
 use super::*;
+use crate::catalog::EventType;
 
 fn envelope(body: &str) -> (EventType, &str, Option<String>) {
-    match classify(body.as_bytes()).unwrap() {
-        Content::Envelope {
-            event_type,
-            data,
-            id,
-        } => {
-            let id = id.map(|id| match id {
-                Id::At(extent) => text_in(body, extent).to_owned(),
-                Id::Unescaped(id) => (*id).into(),
-            });
-            (event_type.get().clone(), text_in(body, data), id)
-        }
-        Content::Custom => panic!("custom: {body}"),
-    }
-}
-
-fn text_in(body: &str, extent: Extent) -> &str {
-    std::str::from_utf8(extent.bytes_in(body.as_bytes()).unwrap()).unwrap()
+    let content = classify(body.as_bytes()).unwrap();
+    assert!(!content.is_custom(), "custom: {body}");
+    let id = content.id_in(body.as_bytes());
+    let id = id.map(|id| String::from_utf8(id.to_vec()).unwrap());
+    let event_type = content.event_type().unwrap().clone();
+    (event_type, content.payload_in(body.as_bytes()), id)
 }
 
 fn is_custom(body: &str) -> bool {
-    classify(body.as_bytes()).unwrap() == Content::Custom
+    classify(body.as_bytes()).unwrap() == Content::CUSTOM
 }
 
 fn refused(body: &[u8]) -> BodyErrorKind {
@@ -96,8 +85,12 @@ fn the_id_is_found_wherever_and_however_it_is_written() {
         ("[\"id\"]", None),
         ("\"id\"", None),
     ] {
-        let body = format!(r#"{{"type":"call_hangup","data":{data}}}"#);
-        assert_eq!(envelope(&body).2.as_deref(), expected, "{data}");
+        for name in ["call_hangup", "brand_new"] {
+            let body = format!(r#"{{"type":"{name}","data":{data}}}"#);
+            let (event_type, payload, id) = envelope(&body);
+            assert_eq!((event_type.as_str(), payload), (name, data));
+            assert_eq!(id.as_deref(), expected, "{name} {data}");
+        }
     }
 }
 

@@ -1,0 +1,43 @@
+use std::fmt;
+
+use super::key::EventKey;
+
+/// A resource's id as logs may show it: a UUID as it is, and anything else, which whoever writes a flow
+/// can choose, as a hash. So is a UUID that is itself a credential. See
+/// [`Delivery::loggable_id`](super::Delivery::loggable_id).
+#[derive(Clone, Copy)]
+pub struct LoggableId<'a> {
+    id: &'a str,
+    secret: bool,
+}
+
+impl<'a> LoggableId<'a> {
+    /// An id that is a secret or not.
+    pub(super) fn new(id: &'a str, secret: bool) -> Self {
+        Self { id, secret }
+    }
+}
+
+impl fmt::Display for LoggableId<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.secret || !is_uuid(self.id) {
+            write!(f, "hash:{}", EventKey::of_credential(self.id.as_bytes()))
+        } else {
+            f.write_str(self.id)
+        }
+    }
+}
+
+impl fmt::Debug for LoggableId<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+fn is_uuid(id: &str) -> bool {
+    id.len() == 36
+        && id.bytes().enumerate().all(|(place, byte)| match place {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
+}
