@@ -22,7 +22,7 @@ use tower::ServiceExt;
 use voipbin_receiver::catalog::{Any, CATALOG, Custom, EventType, Fallback, ResourceKind, named};
 use voipbin_receiver::events::CallHangup;
 use voipbin_receiver::gate::Secret;
-use voipbin_receiver::inbox::MemoryInbox;
+use voipbin_receiver::inbox::{DiskInbox, MemoryInbox};
 use voipbin_receiver::resource::Call;
 use voipbin_receiver::testing::{Sender, Signer, delivery};
 use voipbin_receiver::{
@@ -646,4 +646,39 @@ async fn types_and_ids_that_are_something_else_are_not_logged_as_they_are() {
         assert_logs_are_private(&[]);
     })
     .await;
+}
+
+#[test]
+fn a_file_of_an_inbox_that_is_empty_is_not_taken_for_new_in_silence() {
+    record_logs();
+    for is_there in [false, true] {
+        let place = tempfile::tempdir().unwrap();
+        let file = place.path().join("events.redb");
+        if is_there {
+            std::fs::write(&file, "").unwrap();
+        }
+        let _open = DiskInbox::open(place.path()).unwrap();
+        let path = file.display().to_string();
+        let warned = logged().iter().any(|record| {
+            record.field("message").contains("is there and empty") && record.field("path") == path
+        });
+        assert_eq!(warned, is_there);
+    }
+}
+
+/// A `main` that returns an error shows its `Debug`.
+#[test]
+fn what_to_do_about_an_error_is_in_its_debug_as_well() {
+    let secret = Secret::from_env("VOIPBIN_NO_SUCH_VARIABLE").unwrap_err();
+    let place = tempfile::tempdir().unwrap();
+    let _open = DiskInbox::open(place.path()).unwrap();
+    let inbox = DiskInbox::open(place.path()).unwrap_err();
+    let build = Receiver::builder().build().unwrap_err();
+    for (message, shown) in [
+        (secret.to_string(), format!("{secret:?}")),
+        (inbox.to_string(), format!("{inbox:?}")),
+        (build.to_string(), format!("{build:?}")),
+    ] {
+        assert!(shown.contains(&message), "{message} is not in {shown}");
+    }
 }

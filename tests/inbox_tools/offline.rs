@@ -26,7 +26,7 @@ async fn a_list_has_a_line_for_each_event_and_no_body() {
             "{table}"
         );
         assert!(
-            lines[6].ends_with("the process died while it ran"),
+            lines[6].ends_with("the process died while it ran or was about to"),
             "{table}"
         );
 

@@ -90,7 +90,7 @@ pub trait Carries<T>: EventSet {}
 #[diagnostic::on_unimplemented(
     message = "the event `{E}` does not carry a `{Self}`",
     label = "this handler asks for an `Event<{Self}>`",
-    note = "`voipbin_receiver::events` says which resource an event carries; `Event<serde_json::Value>` fits every event"
+    note = "`voipbin_receiver::events` says which resource an event carries; `Event<serde_json::Value>` fits every event that VoIPBIN writes"
 )]
 pub trait CarriedBy<E> {}
 

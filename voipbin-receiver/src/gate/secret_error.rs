@@ -3,7 +3,8 @@ use std::fmt;
 use std::io;
 
 /// Why a secret cannot be used or had. It never shows one.
-#[derive(Debug)]
+///
+/// `Debug` has the message as well: it is what a `main` shows that returns this error.
 pub struct SecretError {
     kind: SecretErrorKind,
     /// Which secret it is about.
@@ -67,6 +68,16 @@ impl SecretError {
     }
 }
 
+impl fmt::Debug for SecretError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SecretError")
+            .field("kind", &self.kind)
+            .field("message", &format_args!("{self}"))
+            .field("source", &self.source)
+            .finish()
+    }
+}
+
 impl fmt::Display for SecretError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
@@ -88,7 +99,7 @@ impl fmt::Display for SecretError {
                 "{subject} is too long for a secret: give the file that holds the customer's webhook_secret and nothing else"
             ),
             SecretErrorKind::NotText => write!(f, "{subject} is not UTF-8: it holds no secret of VoIPBIN"),
-            SecretErrorKind::NotSet => write!(f, "{subject} is not set"),
+            SecretErrorKind::NotSet => write!(f, "{subject} is not set: put the customer's webhook_secret there"),
             SecretErrorKind::Unreadable => write!(f, "{subject} cannot be read"),
             SecretErrorKind::Label => write!(
                 f,

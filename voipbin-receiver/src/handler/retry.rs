@@ -47,7 +47,8 @@ impl RetryPolicy {
     /// The default of [`max_age`](Self::max_age): 24 hours.
     pub const DEFAULT_MAX_AGE: Duration = Duration::from_secs(24 * 3600);
 
-    /// One attempt and no other.
+    /// One attempt and no other. With an inbox on disk, an attempt that had begun, or was about to, when the process was
+    /// killed was that one: its event is a dead letter.
     pub fn never() -> Self {
         Self::default().attempts(1)
     }

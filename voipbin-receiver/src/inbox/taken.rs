@@ -165,7 +165,7 @@ pub enum AttemptEnd {
     Panicked,
     /// It took too long.
     TimedOut,
-    /// The process died while it ran.
+    /// The process died while it ran, or when it was about to: its beginning was stored.
     Interrupted,
 }
 
@@ -175,7 +175,7 @@ impl fmt::Display for AttemptEnd {
             Self::Failed(error) => f.write_str(error),
             Self::Panicked => f.write_str("it panicked"),
             Self::TimedOut => f.write_str("it took too long"),
-            Self::Interrupted => f.write_str("the process died while it ran"),
+            Self::Interrupted => f.write_str("the process died while it ran or was about to"),
         }
     }
 }

@@ -7,7 +7,8 @@ use super::lock::LockError;
 use super::store_error::{StoreError, StoreErrorKind};
 
 /// Why an inbox on disk cannot be opened or read.
-#[derive(Debug)]
+///
+/// `Debug` has the message as well: it is what a `main` shows that returns this error.
 pub struct DiskInboxError {
     kind: DiskInboxErrorKind,
     directory: PathBuf,
@@ -94,6 +95,16 @@ impl DiskInboxError {
     #[must_use]
     pub fn kind(&self) -> DiskInboxErrorKind {
         self.kind
+    }
+}
+
+impl fmt::Debug for DiskInboxError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DiskInboxError")
+            .field("kind", &self.kind)
+            .field("message", &format_args!("{self}"))
+            .field("source", &self.source)
+            .finish()
     }
 }
 

@@ -177,6 +177,7 @@ impl DiskInbox {
             .map_err(|error| DiskInboxError::locked(&directory, error))?;
         warn_if_others_may(&directory);
         let path = directory.join(EVENTS_FILE);
+        warn_if_empty(&path);
         let checked = lock.unclean_starts() >= DOUBTFUL_STARTS;
         if checked {
             tracing::warn!(
@@ -262,6 +263,16 @@ fn create(directory: &Path) -> Result<(), DiskInboxError> {
         true => none(),
         false => DiskInboxError::io(directory, error),
     })
+}
+
+/// A process that dies as it makes the file leaves it empty. So does whatever cuts one off with events in it.
+fn warn_if_empty(file: &Path) {
+    if std::fs::metadata(file).is_ok_and(|metadata| metadata.len() == 0) {
+        tracing::warn!(
+            path = %file.display(),
+            "the file of the inbox is there and empty: it begins anew, and events that were in it are lost"
+        );
+    }
 }
 
 /// Bodies are personal data. A directory that somebody made may be for others too, so its mode is left
