@@ -156,6 +156,7 @@ pub mod fuzz;
 mod pipeline;
 mod receiver;
 mod router;
+mod scan;
 mod service;
 mod sync;
 mod table;

@@ -292,7 +292,7 @@ impl Delivery {
         T: DeserializeOwned + Send + Sync + 'static,
     {
         let more = self.0.more.get_or_init(|| More::new(Proof::Signed, None));
-        more.payload.get(self.payload_json())
+        more.payload.get(self.payload_json(), self.resource_kind())
     }
 
     /// The same delivery under the identity that a key function chose. The function may have kept a

@@ -4,6 +4,8 @@ use std::sync::{Arc, OnceLock};
 
 use serde::de::DeserializeOwned;
 
+use crate::catalog::ResourceKind;
+
 /// A payload in the type in which it was first asked for. Handlers of one event nearly always agree on the type;
 /// one that does not pays for its own.
 #[derive(Default)]
@@ -12,27 +14,38 @@ pub(super) struct Payload(OnceLock<(TypeId, Result<Shared, Box<PayloadError>>)>)
 type Shared = Arc<dyn Any + Send + Sync>;
 
 impl Payload {
-    pub(super) fn get<T>(&self, json: &str) -> Result<Arc<T>, PayloadError>
+    /// As a `T`; from JSON that is valid, of a resource of this kind, if it is one.
+    pub(super) fn get<T>(
+        &self,
+        json: &str,
+        kind: Option<ResourceKind>,
+    ) -> Result<Arc<T>, PayloadError>
     where
         T: DeserializeOwned + Send + Sync + 'static,
     {
         let wanted = TypeId::of::<T>();
-        let (kind, payload) = self.0.get_or_init(|| {
-            let payload = read::<T>(json);
+        let (held, payload) = self.0.get_or_init(|| {
+            let payload = read::<T>(json, kind);
             let payload = payload.map(|payload| payload as Shared);
             (wanted, payload.map_err(Box::new))
         });
-        if *kind != wanted {
-            return read(json);
+        if *held != wanted {
+            return read(json, kind);
         }
         match payload {
-            Ok(payload) => Arc::clone(payload).downcast().or_else(|_| read(json)),
+            Ok(payload) => Arc::clone(payload).downcast().or_else(|_| read(json, kind)),
             Err(error) => Err(PayloadError::clone(error)),
         }
     }
 }
 
-fn read<T: DeserializeOwned>(json: &str) -> Result<Arc<T>, PayloadError> {
+fn read<T>(json: &str, kind: Option<ResourceKind>) -> Result<Arc<T>, PayloadError>
+where
+    T: DeserializeOwned + 'static,
+{
+    if let Some(payload) = kind.and_then(|kind| kind.read(json)) {
+        return Ok(Arc::new(payload));
+    }
     serde_json::from_str(json)
         .map(Arc::new)
         .map_err(|error| PayloadError::new::<T>(&error))

@@ -21,8 +21,13 @@ pub fn resource(body: &[u8]) {
 pub(crate) fn holds<T: Resource>(json: &str) {
     let Ok(read) = serde_json::from_str::<T>(json) else {
         assert!(!is_object(json), "an object is never refused");
+        assert!(T::KIND.read::<T>(json).is_none(), "by no way");
         return;
     };
+    assert!(
+        T::KIND.read::<T>(json).as_ref() == Some(&read),
+        "by either way"
+    );
     assert!(is_object(json), "nothing else is read");
 
     let written = serde_json::to_string(&read).unwrap();

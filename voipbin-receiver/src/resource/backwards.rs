@@ -121,12 +121,12 @@ mod tests {
 
     use super::*;
     use crate::any_json;
-    use crate::resource::field::fields;
+    use crate::resource::field::any_fields;
 
     fn forwards(json: &str) -> Vec<(String, String)> {
         let mut found = Vec::new();
-        fields(json, &mut |name, value| {
-            found.push((name.to_owned(), value.get().to_owned()));
+        any_fields(json, &mut |name, value| {
+            found.push((name.to_owned(), value.to_owned()));
         })
         .unwrap();
         found

@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 use super::Id;
 use crate::event::Time;
+use crate::scan;
 
 /// The nil UUID: the platform's way to say "no id".
 pub(super) const NIL: &str = "00000000-0000-0000-0000-000000000000";
@@ -82,9 +83,32 @@ pub(crate) fn string(json: &str) -> Option<Cow<'_, str>> {
     }
 }
 
-/// Calls `each` for every field of an object, in order; `None` when the JSON is no object.
-pub(crate) fn fields<'a>(json: &'a str, each: &mut dyn FnMut(&str, &'a RawValue)) -> Option<()> {
-    struct Fields<'f, 'a>(&'f mut dyn FnMut(&str, &'a RawValue));
+/// An object whose fields are set one by one, in order; `None` when the JSON is no object. The JSON must be valid.
+pub(crate) fn object<T: Default>(json: &str, set: fn(&mut T, &str, &str)) -> Option<T> {
+    let mut object = T::default();
+    if quick_fields(json, &mut |name, value| set(&mut object, name, value)).is_none() {
+        // From the beginning: it may have come some way.
+        object = T::default();
+        any_fields(json, &mut |name, value| set(&mut object, name, value))?;
+    }
+    Some(object)
+}
+
+/// Calls `each` for every field of an object that is not nested too deep; `None` when it is another, of which some
+/// fields may have been told.
+fn quick_fields(json: &str, each: &mut dyn FnMut(&str, &str)) -> Option<()> {
+    scan::members(json, |name, value| {
+        match name.escaped {
+            false => each(name.text, value),
+            true => each(&unescaped(name.text), value),
+        }
+        Some(())
+    })
+}
+
+/// The same for every object.
+pub(crate) fn any_fields<'a>(json: &'a str, each: &mut dyn FnMut(&str, &'a str)) -> Option<()> {
+    struct Fields<'f, 'a>(&'f mut dyn FnMut(&str, &'a str));
 
     impl<'de: 'a, 'a> Visitor<'de> for Fields<'_, 'a> {
         type Value = ();
@@ -94,13 +118,10 @@ pub(crate) fn fields<'a>(json: &'a str, each: &mut dyn FnMut(&str, &'a RawValue)
         }
 
         fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<(), M::Error> {
-            // Keys are taken raw as well: one with half a surrogate pair is valid JSON, and no
-            // string.
             while let Some((key, value)) = map.next_entry::<&'de RawValue, &'de RawValue>()? {
-                match string(key.get()) {
-                    Some(key) => (self.0)(&key, value),
-                    None => (self.0)(key.get().trim_matches('"'), value),
-                }
+                let name = key.get();
+                let name = name.get(1..name.len() - 1).unwrap_or_default();
+                (self.0)(&unescaped(name), value.get());
             }
             Ok(())
         }
@@ -109,6 +130,16 @@ pub(crate) fn fields<'a>(json: &'a str, each: &mut dyn FnMut(&str, &'a RawValue)
     serde_json::Deserializer::from_str(json)
         .deserialize_map(Fields(each))
         .ok()
+}
+
+/// A name that was written so between its quotes. One with half a surrogate pair is valid JSON, and no string: it
+/// stays as it is.
+fn unescaped(name: &str) -> Cow<'_, str> {
+    if !name.contains('\\') {
+        return Cow::Borrowed(name);
+    }
+    let string = serde_json::from_str::<String>(&format!("\"{name}\""));
+    string.map_or(Cow::Borrowed(name), Cow::Owned)
 }
 
 impl Field for Option<Id> {
@@ -223,6 +254,18 @@ where
 {
     fn read(json: &str) -> Option<Self> {
         let mut list = Self::new();
+        let mut odd = false;
+        let quick = scan::elements(json, |element| {
+            let element = read::<Option<T>>(element);
+            odd = element.is_none();
+            list.extend(element?);
+            Some(())
+        });
+        if quick.is_some() || odd {
+            return quick.map(|()| list);
+        }
+        // From the beginning: it may have come some way.
+        list.clear();
         for element in serde_json::from_str::<Vec<&RawValue>>(json).ok()? {
             list.extend(read::<Option<T>>(element.get())?);
         }

@@ -91,6 +91,8 @@ mod webchat_session;
 
 pub(crate) use self::backwards::text_field;
 use self::backwards::{fields_backwards, is_name, number_field, text};
+#[cfg(test)]
+pub(crate) use self::field::any_fields;
 
 pub use self::account::{Account, AccountType};
 pub use self::action::{Action, ActionType};

@@ -1,7 +1,6 @@
 //! The macros that make payload structs and their enums from one readable list of fields each.
 
 use serde::ser::SerializeMap;
-use serde_json::value::RawValue;
 
 use super::RawFields;
 use super::field::{Field, Written, read};
@@ -18,16 +17,11 @@ pub(crate) enum Presence {
 }
 
 /// Takes a field from its JSON. The last of several with one name counts, as for the platform.
-pub(crate) fn take<F: Field>(
-    field: &mut F,
-    name: &'static str,
-    json: &RawValue,
-    odd: &mut RawFields,
-) {
+pub(crate) fn take<F: Field>(field: &mut F, name: &'static str, json: &str, odd: &mut RawFields) {
     if !odd.is_empty() {
         odd.remove(name);
     }
-    *field = read(json.get()).unwrap_or_else(|| {
+    *field = read(json).unwrap_or_else(|| {
         odd.push(name, json);
         F::default()
     });
@@ -88,28 +82,33 @@ macro_rules! object {
             pub const FIELDS: &'static [&'static str] =
                 &[$($crate::resource::object::wire!($field $($wire)?)),+];
 
-            fn from_json(json: &str) -> Option<Self> {
-                let mut object = Self::default();
+            /// The JSON must be valid.
+            pub(crate) fn from_json(json: &str) -> Option<Self> {
                 $(
                     if let Some(text) = $crate::resource::field::string(json) {
-                        object.$text = Some(text.into_owned());
-                        return Some(object);
+                        return Some(Self {
+                            $text: Some(text.into_owned()),
+                            ..Self::default()
+                        });
                     }
                 )?
-                $crate::resource::field::fields(json, &mut |name, json| match name {
+                $crate::resource::field::object(json, Self::set)
+            }
+
+            fn set(&mut self, name: &str, json: &str) {
+                match name {
                     $(
                         $crate::resource::object::wire!($field $($wire)?) => {
                             $crate::resource::object::take(
-                                &mut object.$field,
+                                &mut self.$field,
                                 $crate::resource::object::wire!($field $($wire)?),
                                 json,
-                                &mut object.odd,
+                                &mut self.odd,
                             );
                         }
                     )+
-                    name => object.extra.push(name, json),
-                })?;
-                Some(object)
+                    name => self.extra.push(name, json),
+                }
             }
         }
 

@@ -112,8 +112,10 @@ impl RawFields {
         self.0.is_empty()
     }
 
-    pub(crate) fn push(&mut self, name: &str, json: &RawValue) {
-        self.0.push((name.into(), json.to_owned()));
+    /// The JSON must be valid.
+    pub(crate) fn push(&mut self, name: &str, json: &str) {
+        let json = RawValue::from_string(json.to_owned());
+        self.0.extend(json.map(|json| (name.into(), json)));
     }
 
     pub(crate) fn remove(&mut self, name: &str) {

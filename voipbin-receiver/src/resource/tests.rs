@@ -137,3 +137,24 @@ fn a_number_in_a_free_object_is_written_as_it_came() {
     let written = serde_json::to_string(&call(json).unwrap_or_default()).unwrap_or_default();
     assert!(written.contains("-3.2018538491034057e-28"), "{written}");
 }
+
+/// Such an object is read by serde_json, from its beginning, when some of its fields were read already.
+#[test]
+fn what_is_nested_deep_is_read_as_anything_else_and_once() {
+    let deep = format!("{}1{}", "[".repeat(100), "]".repeat(100));
+    let json = format!(
+        r#"{{"mood":"calm","id":"x","source":{{"target":7,"deep":{deep}}},"muted":{deep},"addresses":[1,{deep}]}}"#
+    );
+    let call: Call = serde_json::from_str(&json).unwrap();
+    assert_eq!(call.id.as_deref(), Some("x"));
+    let extra: Vec<_> = call.extra.iter().collect();
+    let expected = [
+        ("mood", r#""calm""#),
+        ("muted", &*deep),
+        ("addresses", &*format!("[1,{deep}]")),
+    ];
+    assert_eq!(extra, expected);
+    let source = call.source.extra;
+    assert_eq!(source.iter().collect::<Vec<_>>(), [("deep", &*deep)]);
+    assert_eq!((source.len(), call.source.odd.len()), (1, 1));
+}

@@ -90,17 +90,3 @@ fn numbers_are_taken_as_json_writes_them() {
         assert_eq!(read(&json), None, "{number}");
     }
 }
-
-#[test]
-fn a_special_byte_is_found_at_each_place_and_nothing_else_is_one() {
-    for byte in 0..=u8::MAX {
-        for place in 0..BLOCK {
-            let mut bytes = [b'a'; BLOCK];
-            bytes[place] = byte;
-            let is_special = matches!(byte, b'"' | b'\\' | 0..0x20);
-            assert_eq!(special(&bytes), u64::from(is_special) << place, "{byte}");
-            let part = &bytes[..=place];
-            assert_eq!(special_in_part(part), u64::from(is_special) << place);
-        }
-    }
-}
