@@ -320,5 +320,4 @@ fn special_in_part(bytes: &[u8]) -> u64 {
 }
 
 #[cfg(test)]
-#[cfg(not(shuttle))]
 mod tests;
