@@ -19,15 +19,7 @@ pub(crate) fn members<'a>(
     json: &'a str,
     mut each: impl FnMut(Name<'a>, &'a str) -> Option<()>,
 ) -> Option<()> {
-    let mut scan = Scan::new(json.as_bytes());
-    scan.blanks();
-    scan.take(b'{')?;
-    scan.blanks();
-    if scan.peek()? == b'}' {
-        scan.at += 1;
-        return scan.end();
-    }
-    loop {
+    Scan::new(json.as_bytes()).parts(b'{', b'}', |scan| {
         // From here to there is never within a character.
         let start = scan.at;
         let escaped = scan.string()?;
@@ -35,14 +27,8 @@ pub(crate) fn members<'a>(
         scan.colon()?;
         let start = scan.at;
         scan.value()?;
-        each(Name { text, escaped }, json.get(start..scan.at)?)?;
-        scan.blanks();
-        match scan.next()? {
-            b',' => scan.blanks(),
-            b'}' => return scan.end(),
-            _ => return None,
-        }
-    }
+        each(Name { text, escaped }, json.get(start..scan.at)?)
+    })
 }
 
 /// Gives every element of a list, as [`members`] does those of an object.
@@ -50,25 +36,11 @@ pub(crate) fn elements<'a>(
     json: &'a str,
     mut each: impl FnMut(&'a str) -> Option<()>,
 ) -> Option<()> {
-    let mut scan = Scan::new(json.as_bytes());
-    scan.blanks();
-    scan.take(b'[')?;
-    scan.blanks();
-    if scan.peek()? == b']' {
-        scan.at += 1;
-        return scan.end();
-    }
-    loop {
+    Scan::new(json.as_bytes()).parts(b'[', b']', |scan| {
         let start = scan.at;
         scan.value()?;
-        each(json.get(start..scan.at)?)?;
-        scan.blanks();
-        match scan.next()? {
-            b',' => scan.blanks(),
-            b']' => return scan.end(),
-            _ => return None,
-        }
-    }
+        each(json.get(start..scan.at)?)
+    })
 }
 
 /// How many bytes are looked at in one go for the ends of strings.
@@ -91,6 +63,32 @@ impl<'a> Scan<'a> {
             at: 0,
             block: usize::MAX,
             special: 0,
+        }
+    }
+
+    /// Reads the parts of a document that begins and ends so, each from its first byte to its last.
+    #[inline(always)]
+    fn parts(
+        &mut self,
+        open: u8,
+        close: u8,
+        mut part: impl FnMut(&mut Self) -> Option<()>,
+    ) -> Option<()> {
+        self.blanks();
+        self.take(open)?;
+        self.blanks();
+        if self.peek()? == close {
+            self.at += 1;
+            return self.end();
+        }
+        loop {
+            part(self)?;
+            self.blanks();
+            match self.next()? {
+                b',' => self.blanks(),
+                end if end == close => return self.end(),
+                _ => return None,
+            }
         }
     }
 
