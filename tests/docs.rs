@@ -283,11 +283,10 @@ fn codes_that_the_operations_page_names_are_answered() {
 
 #[test]
 fn examples_that_a_page_runs_are_there() {
-    let examples = package("voipbin-receiver-examples")["targets"].clone();
-    let examples: BTreeSet<_> = examples
-        .as_array()
-        .unwrap()
+    let packages = ["voipbin-receiver-examples", "standalone"].map(package);
+    let examples: BTreeSet<_> = packages
         .iter()
+        .flat_map(|package| package["targets"].as_array().unwrap())
         .filter(|target| target["kind"][0] == "example")
         .map(|target| target["name"].as_str().unwrap())
         .map(String::from)

@@ -1,7 +1,7 @@
 //! Tells the team of each recording, by mail, as soon as its files can be fetched.
 //!
 //! `handlers.rs`, `archives.rs` and `team.rs` are what an application would have.
-//! `cargo run --example recordings` runs them behind an axum server on loopback, against stand-ins
+//! `cargo run -p voipbin-receiver-examples --example recordings` runs them behind an axum server on loopback, against stand-ins
 //! of VoIPBIN's API, of its storage and of a mail server.
 
 mod api;

@@ -49,7 +49,7 @@ fn a_setting_has_the_same_name_as_a_key_a_flag_and_a_variable() {
     }
 }
 
-/// `CONFIGURATION=overwrite cargo test -p voipbin-receiver-examples --example standalone` writes them anew.
+/// `CONFIGURATION=overwrite cargo test -p standalone --example standalone` writes them anew.
 #[test]
 fn the_page_and_the_example_in_the_repository_are_what_the_settings_make() {
     let page = std::fs::read_to_string(path("CONFIGURATION.md")).unwrap();
