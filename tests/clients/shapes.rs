@@ -184,15 +184,16 @@ fn refused() -> Vec<Shape> {
             "signature_malformed",
         ),
         unauthorized("nothing", head("POST", no_body), "signature_missing"),
-        unauthorized(
+        Shape::refused(
             "what a redirect leaves",
             head("GET", &line),
+            503,
             "signature_without_body",
         ),
         Shape::refused(
             "nothing, signed",
             on_the_wire("POST", ""),
-            400,
+            503,
             "body_empty",
         ),
         Shape::refused("no JSON", on_the_wire("POST", "a=1"), 400, "body_not_json"),

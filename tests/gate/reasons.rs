@@ -46,7 +46,7 @@ async fn an_observer_is_told_which_check_a_request_did_not_pass() {
     assert_eq!(
         outcomes(),
         [
-            refused(RefusalReason::NoPeer),
+            refused(RefusalReason::SourceUnknown),
             refused(RefusalReason::Source),
             Outcome::Accepted,
             Outcome::Accepted,

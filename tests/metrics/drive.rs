@@ -118,6 +118,7 @@ pub(crate) async fn answers(exporter: &Exporter) {
     assert_eq!(send(&service, broken).await.status(), 503);
     assert_eq!(send(&service, unsigned(call_hangup(1))).await.status(), 401);
     assert_eq!(deliver(&service, "[").await.status(), 400);
+    assert_eq!(deliver(&service, "").await.status(), 503);
     assert_eq!(deliver(&service, call_hangup("panics")).await.status(), 503);
     assert_eq!(deliver(&service, r#"{"none":1}"#).await.status(), 200);
     assert_eq!(deliver(&service, call_hangup(1)).await.status(), 200);
@@ -194,7 +195,7 @@ pub(crate) async fn gate(exporter: &Exporter) {
         let header = HeaderValue::from_static("1");
         long.headers_mut().append("x-more", header);
     }
-    assert_eq!(send(&service, long).await.status(), 431);
+    assert_eq!(send(&service, long).await.status(), 503);
     let other = Signer::new("another secret of somebody's");
     let other = other.request(PATH.parse().unwrap(), call_hangup(1));
     assert_eq!(send(&service, other).await.status(), 503);

@@ -36,7 +36,7 @@
 //!
 //! ```text
 //! HTTP request
-//!   -> service     method, head and declared length                  405 / 431 / 413
+//!   -> service     method, head and declared length                  405 / 503 / 413
 //!   -> gate        source address, rate, requests in flight          403 / 503
 //!   -> service     the raw bytes, within size and time               413 / 503
 //!   -> gate        signature                                         401
@@ -48,7 +48,8 @@
 //! ```
 //!
 //! The sender takes every status below 500 for final, 429 included. So 4xx is for what must not come
-//! again, and 503 for everything that may.
+//! again, and 503 for everything that may: also for what this side's operator can mend, in the settings or in a
+//! proxy.
 //!
 //! # What it promises
 //!

@@ -133,13 +133,14 @@ impl ReceiverBuilder {
     /// Accepts requests from these addresses and networks alone; from everywhere by default. Called
     /// again, it adds to them.
     ///
-    /// Everybody else is answered 403 before the body is read. The sender takes that as final: when the
-    /// platform moves to another address, events are lost until it is here. The signature is what
+    /// Every other public address is answered 403 before the body is read. The sender takes that as final:
+    /// when the platform moves to another address, events are lost until it is here. The signature is what
     /// tells the platform from others; this keeps strangers from having theirs checked.
     ///
     /// Who sends is told by [`PeerAddr`](crate::gate::PeerAddr), an extension of the request; without
     /// it every request is refused, with a 503. Behind a proxy the peer is the proxy: see
-    /// [`trust_proxies`](Self::trust_proxies). An IPv4 address in IPv6 form, `::ffff:192.0.2.1`, is the
+    /// [`trust_proxies`](Self::trust_proxies). So a private address that is not here gets a 503 as well: it
+    /// is no platform's, and likely a proxy that is not named there. An IPv4 address in IPv6 form, `::ffff:192.0.2.1`, is the
     /// IPv4 one.
     ///
     /// A text that is no network is an error of `build`, and so is an empty list.
@@ -179,8 +180,8 @@ impl ReceiverBuilder {
     /// When the peer is one of them, `Forwarded` (RFC 7239) and `X-Forwarded-For` are read from their
     /// end, and the first address that is no trusted proxy's is the client: what comes before was
     /// written by the client itself. An element that is missing, malformed, `unknown` or hidden
-    /// (`_name`) ends the search without one, and an allow-list then refuses the request. So do two
-    /// headers that differ.
+    /// (`_name`) ends the search without one, and so do two headers that differ. An allow-list then refuses
+    /// the request with a 503, for the proxy can be mended.
     ///
     /// Each of these proxies must append the address of its caller to one of the two headers, and
     /// nobody else may be able to call from their addresses.
@@ -256,16 +257,16 @@ impl ReceiverBuilder {
     }
 
     /// How long all names and values of the headers may be together, in bytes; 32 KiB by default. Longer
-    /// ones get a 431, which the sender takes as final: the same headers would come again.
+    /// ones get a 503.
     ///
     /// VoIPBIN sends six headers of some 300 bytes; proxies add theirs. Most servers have a limit of their
-    /// own.
+    /// own, and answer 431, which the sender takes as final.
     pub fn header_limit(mut self, bytes: usize) -> Self {
         self.gate.heads.bytes = bytes;
         self
     }
 
-    /// How many headers a request may have; 128 by default. More get a 431, as with
+    /// How many headers a request may have; 128 by default. More get a 503, as with
     /// [`header_limit`](Self::header_limit).
     pub fn header_count_limit(mut self, headers: usize) -> Self {
         self.gate.heads.headers = headers;

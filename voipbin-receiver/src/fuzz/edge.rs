@@ -18,8 +18,8 @@ use super::envelope::refusal;
 use super::head_and_body;
 use super::signature::{signed, verdict};
 use crate::catalog::{Any, Custom};
-use crate::event::Delivery;
-use crate::gate::{PeerAddr, SIGNATURE_HEADER, SignatureErrorKind};
+use crate::event::{BodyErrorKind, Delivery};
+use crate::gate::{Networks, PeerAddr, SIGNATURE_HEADER, SignatureErrorKind};
 use crate::testing::{Recorder, TokioClock};
 use crate::{Receiver, ReceiverBuilder, events};
 
@@ -117,7 +117,7 @@ impl Script {
         let answer = send(&receiver, self.request()).await;
         let first = self.expected();
         assert!(
-            answer.status == first || (self.is_proxied() && answer.status == StatusCode::FORBIDDEN),
+            answer.status == first || (self.is_proxied() && is_kept_out(answer.status)),
             "{answer:?}, not {first}"
         );
         let is_kept = answer.is_ok() && !self.is_unmatched();
@@ -130,7 +130,7 @@ impl Script {
 
         // Nothing that was refused is remembered, and of what was kept this is a copy.
         let again = send(&receiver, self.regular()).await;
-        let is_copy = is_kept && self.is_signed() && self.has_own_identity();
+        let is_copy = is_kept && self.verdict().is_ok() && self.has_own_identity();
         assert_eq!(again.status, self.after_head(true), "{again:?}");
         assert_eq!(again.word == "duplicate", is_copy, "{again:?}");
         let runs =
@@ -217,7 +217,7 @@ impl Script {
         let size = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len();
         let bytes: usize = self.headers.iter().map(size).sum();
         if self.headers.len() > HEADER_COUNT_LIMIT || bytes > HEADER_LIMIT {
-            return StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+            return StatusCode::SERVICE_UNAVAILABLE;
         }
         let declared = self.headers.get("content-length");
         let declared = declared.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
@@ -228,6 +228,7 @@ impl Script {
             _ if !self.guarded => {}
             None => return StatusCode::SERVICE_UNAVAILABLE,
             Some(peer) if is_friend(peer) || self.is_proxied() => {}
+            Some(peer) if is_private(peer) => return StatusCode::SERVICE_UNAVAILABLE,
             Some(_) => return StatusCode::FORBIDDEN,
         }
         self.after_head(false)
@@ -242,18 +243,22 @@ impl Script {
             return StatusCode::SERVICE_UNAVAILABLE;
         }
         let unsigned = self.unsigned && !self.headers.contains_key(SIGNATURE_HEADER);
-        if !regular && !unsigned && !self.is_signed() {
-            return StatusCode::UNAUTHORIZED;
+        if !regular && !unsigned {
+            match self.verdict() {
+                Ok(()) => {}
+                Err(SignatureErrorKind::NoBody) => return StatusCode::SERVICE_UNAVAILABLE,
+                Err(_) => return StatusCode::UNAUTHORIZED,
+            }
         }
         match refusal(&self.body) {
+            Some(BodyErrorKind::Empty) => StatusCode::SERVICE_UNAVAILABLE,
             Some(_) => StatusCode::BAD_REQUEST,
             None => StatusCode::OK,
         }
     }
 
-    fn is_signed(&self) -> bool {
-        let verdict: Result<(), SignatureErrorKind> = verdict(&[SECRET], &self.headers, &self.body);
-        verdict.is_ok()
+    fn verdict(&self) -> Result<(), SignatureErrorKind> {
+        verdict(&[SECRET], &self.headers, &self.body)
     }
 
     /// Whether a proxy is asked who the client is: what becomes of that is another property.
@@ -279,6 +284,28 @@ impl Script {
 
 fn is_friend(peer: IpAddr) -> bool {
     matches!(peer, IpAddr::V4(peer) if peer.octets()[..3] == [203, 0, 113])
+}
+
+/// Behind a proxy: it names nobody, or somebody who may not.
+fn is_kept_out(status: StatusCode) -> bool {
+    status == StatusCode::FORBIDDEN || status == StatusCode::SERVICE_UNAVAILABLE
+}
+
+fn is_private(peer: IpAddr) -> bool {
+    let networks = [
+        "10.0.0.0/8",
+        "100.64.0.0/10",
+        "127.0.0.0/8",
+        "169.254.0.0/16",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "::1/128",
+        "fc00::/7",
+        "fe80::/10",
+    ];
+    Networks::parse(&networks.map(String::from))
+        .unwrap()
+        .contain(peer)
 }
 
 fn peer(address: IpAddr) -> PeerAddr {

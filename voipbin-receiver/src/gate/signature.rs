@@ -18,7 +18,8 @@ pub const SIGNATURE_HEADER: HeaderName = HeaderName::from_static("x-voipbin-sign
 const PREFIX: &[u8] = b"sha256=";
 pub(super) const DIGEST: usize = 32;
 
-/// Why a delivery's signature was not accepted. Answered 401, which the sender takes as final.
+/// Why a delivery's signature was not accepted. Answered 401, which the sender takes as final; without a
+/// body 503, for a redirect took it.
 ///
 /// The text names likely causes; it never holds the signature, the expected value or a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -59,9 +59,25 @@ pub(crate) enum Source {
     Unknown,
 }
 
-/// A request from where none is to come.
+/// A request that the allow-list keeps out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct SourceError(pub(crate) Source);
+pub(crate) enum SourceError {
+    /// A public address that is not on the list.
+    NotAllowed(IpAddr),
+    /// An address of a private network, which cannot be the platform's.
+    Private(IpAddr),
+    /// A trusted proxy that names no client.
+    Unclear { proxy: IpAddr },
+    /// The server does not say who the peer is.
+    NoPeer,
+}
+
+impl SourceError {
+    /// Whether the list says so: everything else is a mistake of this side's configuration.
+    pub(crate) const fn is_final(self) -> bool {
+        matches!(self, Self::NotAllowed(_))
+    }
+}
 
 /// Which sources are allowed, and whose word is taken for them.
 #[derive(Debug, Default)]
@@ -75,11 +91,17 @@ impl Sources {
     /// Where the request comes from, unless it may not come from there.
     pub(crate) fn check(&self, head: &Parts) -> Result<Source, SourceError> {
         let source = self.source(head);
-        match (&self.allowed, source) {
-            (None, _) => Ok(source),
-            (Some(allowed), Source::Client(client)) if allowed.contain(client) => Ok(source),
-            (Some(_), _) => Err(SourceError(source)),
-        }
+        let Some(allowed) = &self.allowed else {
+            return Ok(source);
+        };
+        Err(match source {
+            Source::Client(client) if allowed.contain(client) => return Ok(source),
+            Source::Client(proxy) if self.proxies.contain(proxy) => SourceError::Unclear { proxy },
+            Source::Client(client) if is_private(client) => SourceError::Private(client),
+            Source::Client(client) => SourceError::NotAllowed(client),
+            Source::Unclear { proxy } => SourceError::Unclear { proxy },
+            Source::Unknown => SourceError::NoPeer,
+        })
     }
 
     fn source(&self, head: &Parts) -> Source {
@@ -97,18 +119,37 @@ impl Sources {
     }
 }
 
+/// Whether a request from this address was handed over inside of a network, as by a proxy.
+fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => {
+            let [first, second, ..] = address.octets();
+            // RFC 6598: what carriers and clouds use between them and their customers.
+            let is_shared = first == 100 && second & 0xc0 == 64;
+            address.is_private() || address.is_loopback() || address.is_link_local() || is_shared
+        }
+        IpAddr::V6(address) => {
+            address.is_loopback() || address.is_unique_local() || address.is_unicast_link_local()
+        }
+    }
+}
+
 impl fmt::Display for SourceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Source::Client(client) => write!(
+        match self {
+            Self::NotAllowed(client) => write!(
                 f,
                 "{client} is not in allow_sources; if it is a proxy of yours, name it in trust_proxies"
             ),
-            Source::Unclear { proxy } => write!(
+            Self::Private(client) => write!(
+                f,
+                "{client} is a private address and not in allow_sources: if it is a proxy of yours, name it in trust_proxies"
+            ),
+            Self::Unclear { proxy } => write!(
                 f,
                 "the trusted proxy {proxy} tells no client, or not clearly: it must set one of Forwarded and X-Forwarded-For, and where both come they must agree"
             ),
-            Source::Unknown => f.write_str(
+            Self::NoPeer => f.write_str(
                 "allow_sources is set and the server does not say who its peer is: have it add a gate::PeerAddr to the request's extensions",
             ),
         }

@@ -40,7 +40,7 @@ words! {
         TooSlow = "too_slow",
         /// 503: the body broke off.
         Broken = "broken",
-        /// 431: the headers are over the limit.
+        /// 503: the headers are over the limit, as when a proxy adds many.
         HeadTooLarge = "head_too_large",
         /// 503: as many requests as may be are being answered.
         Busy = "busy",
@@ -50,12 +50,15 @@ words! {
         Rate = "rate",
         /// 403: it comes from an address that is not allowed.
         Source = "source",
-        /// 503: the server does not say where it comes from, and not everybody is allowed.
-        NoPeer = "no_peer",
+        /// 503: nobody says where it comes from, and not everybody is allowed: the server names no peer, a
+        /// trusted proxy no client, or a proxy is not in `trust_proxies`.
+        SourceUnknown = "source_unknown",
         /// 401: the signature is missing or wrong.
         Signature = "signature",
         /// 503: no known secret makes the signature, and not all secrets are known at present.
         Secrets = "secrets",
+        /// 503: it came without a body, as after a redirect.
+        NoBody = "no_body",
         /// 400: the body is not JSON.
         Body = "body",
         /// 403: the event is older than may be.

@@ -52,19 +52,19 @@ counters! {
     refused_size,
     /// Bodies that did not come in time or broke off: answered 503.
     refused_read,
-    /// Requests with more headers than may be, or longer ones: answered 431.
+    /// Requests with more headers than may be, or longer ones: answered 503.
     refused_head,
     /// Requests that came while as many as may be were being answered: answered 503.
     refused_busy,
     /// Requests over a rate limit: answered 503.
     refused_rate,
-    /// Requests from addresses that are not allowed, or from nobody knows where: answered 403 or 503.
+    /// Requests from addresses that are not allowed: answered 403. From nobody knows where: 503.
     refused_source,
-    /// Deliveries without a valid signature: answered 401.
+    /// Deliveries without a valid signature: answered 401, and 503 when they came without a body.
     refused_signature,
     /// Signed deliveries that could not be decided on, because not all secrets were known: answered 503.
     refused_secrets,
-    /// Bodies with a valid signature that are not JSON: answered 400.
+    /// Bodies with a valid signature that are not JSON: answered 400, and 503 when they are empty.
     refused_body,
     /// Events with a valid signature that are older than may be: answered 403.
     refused_age,

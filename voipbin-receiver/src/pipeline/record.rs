@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::{Answer, Pipeline, Refusal};
 use crate::catalog::EventType;
-use crate::gate::{Exceeded, Source, SourceError};
+use crate::event::BodyErrorKind;
+use crate::gate::{Exceeded, SignatureErrorKind};
 use crate::inbox::{KeepErrorKind, Kept};
 use crate::observe::{Outcome, RefusalReason, Transition};
 
@@ -15,6 +16,7 @@ pub(crate) struct Warnings {
     signatures: Seldom,
     secrets: Seldom,
     strangers: Seldom,
+    proxies: Seldom,
     replays: Seldom,
     overload: Seldom,
 }
@@ -74,11 +76,15 @@ impl Pipeline {
             }
             Err(refusal @ Refusal::Head) => {
                 counters.refused_head.add();
-                tracing::debug!(reason = %refusal, "refused");
+                self.warn_seldom(&self.warnings.proxies, refusal);
             }
-            Err(refusal @ Refusal::Source(_)) => {
+            Err(refusal @ Refusal::Source(error)) => {
                 counters.refused_source.add();
-                self.warn_seldom(&self.warnings.strangers, refusal);
+                let seldom = match error.is_final() {
+                    true => &self.warnings.strangers,
+                    false => &self.warnings.proxies,
+                };
+                self.warn_seldom(seldom, refusal);
             }
             Err(refusal @ Refusal::Rate(Exceeded::Source)) => {
                 counters.refused_rate.add();
@@ -99,6 +105,10 @@ impl Pipeline {
             Err(refusal @ Refusal::Secrets) => {
                 counters.refused_secrets.add();
                 self.warn_seldom(&self.warnings.secrets, refusal);
+            }
+            Err(refusal @ Refusal::Body(error)) if error.kind() == BodyErrorKind::Empty => {
+                counters.refused_body.add();
+                self.warn_seldom(&self.warnings.proxies, refusal);
             }
             // Only a sender with the secret gets this far.
             Err(Refusal::Body(error)) => {
@@ -147,11 +157,17 @@ fn transition(outcome: &Result<Answer, Refusal>) -> Outcome {
         Err(Refusal::Busy) => RefusalReason::Busy,
         Err(Refusal::Rate(Exceeded::Source)) => RefusalReason::SourceRate,
         Err(Refusal::Rate(Exceeded::All)) => RefusalReason::Rate,
-        Err(Refusal::Source(SourceError(Source::Unknown))) => RefusalReason::NoPeer,
-        Err(Refusal::Source(_)) => RefusalReason::Source,
-        Err(Refusal::Signature(_)) => RefusalReason::Signature,
+        Err(Refusal::Source(error)) if error.is_final() => RefusalReason::Source,
+        Err(Refusal::Source(_)) => RefusalReason::SourceUnknown,
+        Err(Refusal::Signature(error)) => match error.kind() {
+            SignatureErrorKind::NoBody => RefusalReason::NoBody,
+            _ => RefusalReason::Signature,
+        },
         Err(Refusal::Secrets) => RefusalReason::Secrets,
-        Err(Refusal::Body(_)) => RefusalReason::Body,
+        Err(Refusal::Body(error)) => match error.kind() {
+            BodyErrorKind::Empty => RefusalReason::NoBody,
+            BodyErrorKind::NotUtf8 | BodyErrorKind::NotJson => RefusalReason::Body,
+        },
         Err(Refusal::TooOld(_)) => RefusalReason::TooOld,
         Err(Refusal::Identity) => RefusalReason::Identity,
         Err(Refusal::Keep(error)) => match error.kind() {

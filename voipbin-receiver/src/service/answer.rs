@@ -9,7 +9,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 
 use crate::event::BodyErrorKind;
-use crate::gate::{Exceeded, Source, SourceError};
+use crate::gate::{Exceeded, SignatureErrorKind};
 use crate::inbox::{KeepErrorKind, Kept};
 use crate::pipeline::{Answer, Refusal};
 
@@ -37,7 +37,9 @@ impl Body for ResponseBody {
     }
 }
 
-/// How a refusal is answered. The sender tries again only after a 5xx; everything else is final.
+/// How a refusal is answered. The sender tries again only after a 5xx; everything else is final, and
+/// so only for what is wrong with the request itself or is meant to be kept out. What this side's operator can
+/// mend, in the settings or in a proxy, is a 503.
 struct Reply {
     status: StatusCode,
     code: &'static str,
@@ -91,9 +93,9 @@ fn reply(refusal: &Refusal) -> Reply {
             "the body broke off; send the event again",
         )
         .closing(),
-        // Final, for the same head would come again.
+        // VoIPBIN sends six short headers: a proxy added the rest, which can be mended.
         Refusal::Head => Reply::new(
-            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            AGAIN,
             "headers_too_large",
             "the request has more headers, or longer ones, than the receiver takes; raise header_limit or header_count_limit if a proxy adds them",
         )
@@ -117,38 +119,51 @@ fn reply(refusal: &Refusal) -> Reply {
             "more comes than the receiver takes; send the event again later",
         )
         .closing(),
-        Refusal::Source(SourceError(Source::Unknown)) => Reply::new(
-            AGAIN,
-            "source_unknown",
-            "the receiver cannot tell where requests come from; see its log, and send the event again",
-        )
-        .closing(),
-        Refusal::Source(_) => Reply::new(
+        Refusal::Source(error) if error.is_final() => Reply::new(
             StatusCode::FORBIDDEN,
             "source_not_allowed",
             "the receiver accepts requests from the addresses on its list alone",
         )
         .closing(),
-        Refusal::Signature(error) => Reply::new(
-            StatusCode::UNAUTHORIZED,
-            error.kind().code(),
-            error.kind().sentence(),
-        ),
+        Refusal::Source(_) => Reply::new(
+            AGAIN,
+            "source_unknown",
+            "the receiver cannot tell where requests come from; see its log, and send the event again",
+        )
+        .closing(),
+        Refusal::Signature(error) => {
+            let kind = error.kind();
+            let status = match kind {
+                // A redirect on this side took the body: it can be mended.
+                SignatureErrorKind::NoBody => AGAIN,
+                _ => StatusCode::UNAUTHORIZED,
+            };
+            Reply::new(status, kind.code(), kind.sentence())
+        }
         Refusal::Secrets => Reply::new(
             AGAIN,
             "secrets_unavailable",
             "the receiver does not know all of its secrets at present; see its log, and send the event again",
         ),
         Refusal::Body(error) => {
-            let (code, message) = match error.kind() {
+            let (status, code, message) = match error.kind() {
                 BodyErrorKind::Empty => (
+                    AGAIN,
                     "body_empty",
                     "the request has no body; a redirect from http to https or to another path drops it, so give VoIPBIN the final URL",
                 ),
-                BodyErrorKind::NotUtf8 => ("body_not_utf8", "send the event as JSON in UTF-8"),
-                BodyErrorKind::NotJson => ("body_not_json", "send the event as one JSON value"),
+                BodyErrorKind::NotUtf8 => (
+                    StatusCode::BAD_REQUEST,
+                    "body_not_utf8",
+                    "send the event as JSON in UTF-8",
+                ),
+                BodyErrorKind::NotJson => (
+                    StatusCode::BAD_REQUEST,
+                    "body_not_json",
+                    "send the event as one JSON value",
+                ),
             };
-            Reply::new(StatusCode::BAD_REQUEST, code, message)
+            Reply::new(status, code, message)
         }
         // Final: it only gets older.
         Refusal::TooOld(_) => Reply::new(
