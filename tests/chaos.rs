@@ -513,7 +513,7 @@ async fn one_life(seed: u64) {
 
     let stats = receiver.stats();
     let counted = (
-        (stats.accepted, stats.duplicates, stats.refused_inbox),
+        (stats.accepted, stats.duplicates, stats.refused_total()),
         (stats.handled, stats.dead, stats.retried, stats.failed),
     );
     let expected = (

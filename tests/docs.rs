@@ -264,7 +264,11 @@ fn metrics_that_a_page_names_are_recorded() {
 
 #[test]
 fn codes_that_the_operations_page_names_are_answered() {
-    let answers = ["service/answer.rs", "gate/signature.rs"];
+    let answers = [
+        "observe/refusal.rs",
+        "gate/signature.rs",
+        "event/envelope.rs",
+    ];
     let answers = answers.map(|file| read(&format!("voipbin-receiver/src/{file}")));
     let page = read("voipbin-receiver/docs/operations.md");
     let rows = page

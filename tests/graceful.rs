@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use voipbin_receiver::catalog::Any;
 use voipbin_receiver::inbox::DiskInbox;
+use voipbin_receiver::observe::RefusalReason;
 use voipbin_receiver::testing::Run;
 use voipbin_receiver::{Delivery, EventHandler, JobState, Receiver, Registration};
 
@@ -229,7 +230,10 @@ async fn all_that_was_answered_200_is_handled_once_before_the_end(server: Server
         load.is_settled_by(deliveries(&handled));
         let stats = receiver.stats();
         assert_eq!(stats.handled, stats.accepted);
-        assert_eq!(stats.refused_inbox, load.refused.len() as u64);
+        assert_eq!(
+            stats.refused(RefusalReason::ShuttingDown),
+            load.refused.len() as u64
+        );
         assert_eq!((stats.running, stats.inbox.events), (0, 0));
     }
 }

@@ -20,6 +20,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use tracing_subscriber::EnvFilter;
+use voipbin_receiver::observe::RefusalReason;
 use voipbin_receiver::{Receiver, ShutdownReport, mount};
 
 use crate::inbox::Control;
@@ -114,24 +115,15 @@ async fn serve(settings: &Settings) -> Result<ExitCode, Box<dyn Error>> {
 /// Logs what was done and what was left.
 fn ended(inbox: InboxChoice, receiver: &Receiver, report: &ShutdownReport) -> ExitCode {
     let stats = receiver.stats();
+    let signatures = stats.refused(RefusalReason::Signature);
     tracing::info!(
         accepted = stats.accepted,
         duplicates = stats.duplicates,
         handled = stats.handled,
         failed = stats.failed,
         dead = stats.dead,
-        refused_signature = stats.refused_signature,
-        refused_other = stats.refused_method
-            + stats.refused_size
-            + stats.refused_read
-            + stats.refused_head
-            + stats.refused_busy
-            + stats.refused_rate
-            + stats.refused_source
-            + stats.refused_secrets
-            + stats.refused_body
-            + stats.refused_age
-            + stats.refused_inbox,
+        refused_signature = signatures,
+        refused_other = stats.refused_total() - signatures,
         unfinished = report.unfinished.len(),
         "stopped"
     );

@@ -119,6 +119,6 @@ pub(crate) async fn it_delivers_with_its_third_try_what_was_refused_twice(mount:
     let report = sender(mounted.address).send(call_hangup(1)).await;
     assert_eq!(report.attempts().len(), 3);
     assert_eq!(report.body(), r#"{"status":"received"}"#);
-    assert_eq!(mounted.receiver.stats().refused_inbox, 2);
+    assert_eq!(mounted.receiver.stats().refused_total(), 2);
     assert_eq!(mounted.handled().await, 1);
 }

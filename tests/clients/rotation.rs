@@ -9,6 +9,7 @@ use support::{Recorder, SECRET};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use voipbin_receiver::Receiver;
+use voipbin_receiver::observe::RefusalReason;
 
 use crate::mounts::Mount;
 
@@ -118,5 +119,8 @@ pub(crate) async fn no_request_is_refused_and_none_is_accepted_with_a_retired_se
     handled += recorder.rest().await.len();
     assert_eq!(handled, accepted);
     let refused = retired + around.get(REFUSED).copied().unwrap_or_default();
-    assert_eq!(mounted.receiver.stats().refused_signature, refused as u64);
+    assert_eq!(
+        mounted.receiver.stats().refused(RefusalReason::Signature),
+        refused as u64
+    );
 }

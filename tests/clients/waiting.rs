@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use support::{builder, call_hangup, on_the_wire, signer, with_headers};
+use voipbin_receiver::observe::RefusalReason;
 
 use crate::mounts::{Mount, assert_received};
 
@@ -59,7 +60,7 @@ pub(crate) async fn a_client_that_waits_is_refused_before_it_sends_a_body_over_t
     );
     assert_eq!(reply.header("connection"), Some("close"));
     assert_eq!(wire.rest().await.unwrap_or_default(), b"");
-    assert_eq!(mounted.receiver.stats().refused_size, 1);
+    assert_eq!(mounted.receiver.stats().refused(RefusalReason::TooLarge), 1);
 }
 
 pub(crate) async fn a_body_that_does_not_come_in_time_is_asked_for_again(mount: Mount) {
@@ -75,7 +76,7 @@ pub(crate) async fn a_body_that_does_not_come_in_time_is_asked_for_again(mount: 
         assert_eq!(reply.header("connection"), Some("close"));
         assert_eq!(wire.rest().await.unwrap_or_default(), b"");
     }
-    assert_eq!(mounted.receiver.stats().refused_read, 2);
+    assert_eq!(mounted.receiver.stats().refused(RefusalReason::TooSlow), 2);
     let mut wire = mounted.connect().await;
     assert_received(&wire.exchange(&whole).await);
     assert_eq!(mounted.handled().await, 1);

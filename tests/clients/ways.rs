@@ -1,6 +1,7 @@
 //! Every shape of request, in every way to put it on a connection.
 
 use support::{Wire, builder, call_hangup, on_the_wire, with_headers};
+use voipbin_receiver::observe::RefusalReason;
 
 use crate::mounts::{Mount, Mounted, Stream};
 use crate::shapes::{LIMIT, Shape, shapes};
@@ -120,7 +121,7 @@ pub(crate) async fn a_head_request_gets_a_405_without_a_body(mount: Mount) {
     assert_eq!(reply.status, 405);
     assert_eq!(reply.header("allow"), Some("POST, PUT, GET, DELETE"));
     assert_eq!(wire.rest().await, Some(Vec::new()));
-    assert_eq!(mounted.receiver.stats().refused_method, 1);
+    assert_eq!(mounted.receiver.stats().refused(RefusalReason::Method), 1);
 }
 
 pub(crate) async fn the_type_of_a_body_reaches_its_handler_as_it_was_written(mount: Mount) {

@@ -7,6 +7,7 @@ use http::StatusCode;
 use support::{ManualClock, PreparedInbox, Recorder, builder, deliver};
 use voipbin_receiver::catalog::{Any, Custom};
 use voipbin_receiver::inbox::{DiskInbox, MemoryInbox};
+use voipbin_receiver::observe::RefusalReason;
 use voipbin_receiver::{BuildErrorKind, Receiver, ReceiverBuilder};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -96,7 +97,10 @@ async fn an_event_over_its_age_gets_a_403_and_is_not_remembered() {
         assert_eq!(answer.code() == "event_too_old", status == 403, "{times}");
     }
     let stats = receiver.stats();
-    assert_eq!((stats.refused_age, stats.accepted), (4, 5));
+    assert_eq!(
+        (stats.refused(RefusalReason::TooOld), stats.accepted),
+        (4, 5)
+    );
     assert_eq!(stats.inbox.identities, 5);
 }
 

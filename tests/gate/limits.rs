@@ -10,6 +10,7 @@ use support::{
 use tower::ServiceExt;
 use voipbin_receiver::catalog::Any;
 use voipbin_receiver::gate::Rate;
+use voipbin_receiver::observe::RefusalReason;
 use voipbin_receiver::{BuildErrorKind, Receiver, ReceiverBuilder};
 
 use crate::{event_from, from};
@@ -33,7 +34,10 @@ async fn headers_are_counted_and_measured_and_too_many_get_a_503() {
         let mut request = signed(call_hangup(1));
         *request.headers_mut() = headers.clone();
         let answer = send(&receiver.service(), request).await;
-        (answer.status().as_u16(), receiver.stats().refused_head)
+        (
+            answer.status().as_u16(),
+            receiver.stats().refused(RefusalReason::HeadTooLarge),
+        )
     };
     let count = headers.len();
     assert_eq!(
@@ -77,7 +81,7 @@ async fn a_request_over_those_in_flight_gets_a_503_and_a_place_is_free_after_eac
         (answer.status(), answer.code()),
         (StatusCode::SERVICE_UNAVAILABLE, "too_busy")
     );
-    assert_eq!(receiver.stats().refused_busy, 1);
+    assert_eq!(receiver.stats().refused(RefusalReason::Busy), 1);
     // A client that goes away.
     drop(first);
     for id in 0..5 {
@@ -125,7 +129,7 @@ async fn a_source_over_its_rate_gets_a_503_before_its_body_is_read_and_later_com
         (StatusCode::SERVICE_UNAVAILABLE, "source_rate_exceeded")
     );
     assert_eq!(answer.header("connection"), "close");
-    assert_eq!(receiver.stats().refused_rate, 1);
+    assert_eq!(receiver.stats().refused(RefusalReason::SourceRate), 1);
     // Another source has its own.
     assert_eq!(
         send(&receiver.service(), event_from("203.0.113.10", 2))
@@ -176,7 +180,10 @@ async fn all_sources_together_have_a_rate_that_a_refused_one_does_not_count_in()
         send(&receiver.service(), event_from("203.0.113.9", id)).await;
     }
     assert_eq!(
-        (receiver.stats().accepted, receiver.stats().refused_source),
+        (
+            receiver.stats().accepted,
+            receiver.stats().refused(RefusalReason::Source)
+        ),
         (2, 10)
     );
     assert_eq!(

@@ -11,6 +11,7 @@ use support::{Answer, ManualClock, Recorder, call_hangup, send, unsigned, within
 use tokio::sync::watch;
 use voipbin_receiver::catalog::Any;
 use voipbin_receiver::gate::{Secret, SecretErrorKind, SecretUsage, Secrets};
+use voipbin_receiver::observe::RefusalReason;
 use voipbin_receiver::testing::Signer;
 use voipbin_receiver::{BuildErrorKind, Receiver, ReceiverBuilder};
 
@@ -237,7 +238,7 @@ async fn a_file_is_read_again_when_that_is_asked_for() {
         (undecided.status(), undecided.code()),
         (StatusCode::SERVICE_UNAVAILABLE, "secrets_unavailable")
     );
-    assert_eq!(receiver.stats().refused_secrets, 1);
+    assert_eq!(receiver.stats().refused(RefusalReason::Secrets), 1);
 
     std::fs::write(&path, NEW).unwrap();
     secrets.refresh().await.unwrap();

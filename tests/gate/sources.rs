@@ -9,6 +9,7 @@ use support::{PATH, Recorder, Wire, builder, call_hangup, deliver, on_the_wire, 
 use tokio::net::TcpListener;
 use voipbin_receiver::catalog::Any;
 use voipbin_receiver::gate::PeerAddr;
+use voipbin_receiver::observe::RefusalReason;
 use voipbin_receiver::{BuildErrorKind, Receiver, ReceiverBuilder};
 
 use crate::{event_from, from};
@@ -51,7 +52,7 @@ async fn a_request_from_elsewhere_gets_a_403_before_its_body_is_read() {
         );
         assert_eq!(answer.header("connection"), "close");
     }
-    assert_eq!(receiver.stats().refused_source, 3);
+    assert_eq!(receiver.stats().refused(RefusalReason::Source), 3);
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ use support::process::room_for;
 use tokio::sync::watch;
 use voipbin_receiver::catalog::{Any, Custom};
 use voipbin_receiver::mount::{Server, Tls, listen};
+use voipbin_receiver::observe::RefusalReason;
 use voipbin_receiver::{Context, Receiver};
 
 /// What a slow client may take: a part of the defaults, so that the test takes seconds.
@@ -105,7 +106,7 @@ async fn main() {
             "handled": *handled.0.lock().unwrap(),
             "accepted": stats.accepted,
             "duplicates": stats.duplicates,
-            "listed": { "accepted": refused.accepted, "refused": refused.refused_source },
+            "listed": { "accepted": refused.accepted, "refused": refused.refused(RefusalReason::Source) },
         })
     );
 }

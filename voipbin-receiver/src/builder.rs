@@ -23,8 +23,8 @@ use crate::dispatch::{Control, Dispatch, Home, LaneKey, Lanes, Parts, start};
 use crate::gate::Secrets;
 use crate::handler::{IntoHandler, Registration, RetryPolicy, States, Wrap};
 use crate::inbox::{Inbox, MemoryInbox, Repeats};
-use crate::observe::{Counters, DeadLetter, Hooks, Observer};
-use crate::pipeline::{IdentityFn, Pipeline, Warnings};
+use crate::observe::{Counters, DeadLetter, Hooks, Observer, Recorder};
+use crate::pipeline::{IdentityFn, Pipeline};
 use crate::receiver::{Drain, Receiver};
 use crate::router::{Defaults, Router};
 use crate::service::{Edge, ReceiverService};
@@ -280,15 +280,13 @@ impl ReceiverBuilder {
             keep_unmatched: self.keep_unmatched,
             max_event_age,
             body_limit,
+            read_timeout,
+            recorder: Recorder::new(counters, hooks, Arc::clone(&self.clock)),
             clock: self.clock,
-            counters,
-            hooks,
-            dispatch: Arc::clone(&dispatch),
-            warnings: Warnings::default(),
         };
         let service = ReceiverService::new(Edge {
             pipeline,
-            read_timeout,
+            dispatch: Arc::clone(&dispatch),
         });
         Ok(Receiver::new(
             service,

@@ -47,6 +47,8 @@
 //!   -> handler     your code; again, after a wait, when it fails
 //! ```
 //!
+//! What comes otherwise than over HTTP enters behind the gate: [`Receiver::accept`].
+//!
 //! The sender takes every status below 500 for final, 429 included. So 4xx is for what must not come
 //! again, and 503 for everything that may: also for what this side's operator can mend, in the settings or in a
 //! proxy.
@@ -146,6 +148,7 @@ pub mod resource;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+mod accept_error;
 #[cfg(test)]
 mod any_json;
 mod build_error;
@@ -162,13 +165,14 @@ mod service;
 mod sync;
 mod table;
 
+pub use accept_error::AcceptError;
 pub use build_error::{BuildError, BuildErrorKind};
 pub use builder::ReceiverBuilder;
 #[doc(inline)]
 pub use catalog::events;
 pub use dispatch::{JobState, ShutdownReport, Unfinished};
 #[doc(inline)]
-pub use event::{Delivery, EventKey};
+pub use event::{Delivery, EventKey, Origin};
 #[doc(inline)]
 pub use handler::{
     Context, Event, EventHandler, HandlerError, HandlerService, Registration, RetryPolicy, State,
@@ -177,7 +181,7 @@ pub use handler::{
 #[doc(inline)]
 pub use inbox::Repeats;
 #[doc(inline)]
-pub use observe::{DeadLetter, Health, Problem, Stats};
+pub use observe::{Accepted, DeadLetter, Health, Problem, Stats};
 pub use receiver::Receiver;
 pub use service::{ReceiverService, ResponseBody, ResponseFuture};
 

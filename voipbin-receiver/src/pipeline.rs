@@ -1,34 +1,32 @@
-//! The whole order of a delivery, on one screen.
+//! The whole order of a delivery, on one screen: from the head of a request to its answer.
 //!
-//! It knows no HTTP framework: the service hands it a head before it reads a body, and the bytes
-//! after.
+//! The service maps its result to HTTP. What is no webhook enters at [`Pipeline::accept`].
 
-mod record;
-mod refusal;
+mod body;
+mod identity;
+mod keeping;
+mod webhook;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
+use http::HeaderMap;
 use http::request::Parts;
-use http::{HeaderMap, Method};
-use tracing::Span;
+use http_body::Body;
 
-pub(crate) use self::record::{Answered, Warnings};
-pub(crate) use self::refusal::Refusal;
-use crate::catalog::EventType;
+pub(crate) use self::identity::IdentityFn;
+use self::keeping::Keeping;
+use self::webhook::StageProjection as Stage;
+pub(crate) use self::webhook::Webhook;
 use crate::clock::Clock;
-use crate::dispatch::Dispatch;
-use crate::event::{Content, Delivery, EventKey, Time, classify};
-use crate::gate::{Gate, Seat};
-use crate::inbox::{Inbox, Incoming, Kept, Receipt, Repeats};
-use crate::observe::{Counters, Hooks};
+use crate::event::{Delivery, Origin, VerifiedBody, classify, content_type};
+use crate::gate::{self, ConcurrencyPermit, Gate};
+use crate::inbox::{Inbox, Incoming, Repeats};
+use crate::observe::{Accepted, Recorder, Refusal, RefusalReason, Trace};
 use crate::router::Router;
-
-/// A user's choice of what the identity of a delivery is. `None` leaves it as it is.
-pub(crate) type IdentityFn = dyn Fn(&Delivery) -> Option<Vec<u8>> + Send + Sync;
 
 pub(crate) struct Pipeline {
     pub(crate) gate: Gate,
@@ -41,159 +39,96 @@ pub(crate) struct Pipeline {
     /// How old an event may be by its own word.
     pub(crate) max_event_age: Option<Duration>,
     pub(crate) body_limit: usize,
+    pub(crate) read_timeout: Duration,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) counters: Arc<Counters>,
-    pub(crate) hooks: Arc<Hooks>,
-    /// Only to tell it that nothing new can come.
-    pub(crate) dispatch: Arc<Dispatch>,
-    pub(crate) warnings: Warnings,
+    pub(crate) recorder: Recorder,
 }
 
-/// Where a delivery stands when its body has been looked at.
-pub(crate) enum Step {
-    /// Answered without an inbox: no handler wants it.
-    Unmatched(Option<EventType>),
-    /// Handed to the inbox; with the delivery's span.
-    Keeping(Receipt, Span, Option<EventType>),
+impl<B: Body> Webhook<B> {
+    /// As a future's `poll`. Its head was [admitted](Pipeline::admit) when it was made.
+    pub(crate) fn poll(
+        self: Pin<&mut Self>,
+        pipeline: &Pipeline,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Accepted, Refusal>> {
+        let mut this = self.project();
+        let result = loop {
+            let bytes = match this.stage.as_mut().project() {
+                Stage::Refused { refusal } => break Err(refusal.take().unwrap_or_default()),
+                Stage::Reading { body } => {
+                    ready!(body.poll_read(pipeline.body_limit, pipeline.read_timeout, cx))
+                }
+                Stage::Keeping { keeping } => break ready!(Pin::new(keeping).poll(cx)),
+            };
+            let accepted = bytes
+                .and_then(|(bytes, owned)| pipeline.verify(this.headers, bytes, owned))
+                .and_then(|body| {
+                    let kind = content_type(this.headers);
+                    pipeline.accept(body, kind, Origin::Webhook, this.trace)
+                });
+            match accepted {
+                Ok(keeping) => this.stage.as_mut().keep(keeping),
+                Err(refusal) => break Err(refusal),
+            }
+        };
+        *this.permit = None;
+        pipeline.recorder.record(&result, this.trace);
+        Poll::Ready(result)
+    }
 }
 
 impl Pipeline {
-    /// What can be told from the head alone, before anything is read: cheap checks first, and those that
-    /// count last. The seat is the request's until it is answered.
-    pub(crate) fn before_body(&self, head: &Parts, length: u64) -> Result<Seat, Refusal> {
-        if !accepts(&head.method) {
-            return Err(Refusal::Method);
+    /// By the head alone, before anything is read: cheap checks first, and those that count last.
+    fn admit(&self, head: &Parts, length: u64) -> Result<ConcurrencyPermit, Refusal> {
+        if !gate::accepts_method(&head.method) {
+            return Err(RefusalReason::Method.into());
         }
         if !self.gate.heads.allow(&head.headers) {
-            return Err(Refusal::Head);
+            return Err(RefusalReason::HeadTooLarge.into());
         }
         if length > self.body_limit as u64 {
-            return Err(Refusal::TooLarge);
+            return Err(RefusalReason::TooLarge.into());
         }
-        let source = self.gate.sources.check(head).map_err(Refusal::Source)?;
-        self.gate.rates.check(source).map_err(Refusal::Rate)?;
-        self.gate.in_flight.enter().ok_or(Refusal::Busy)
+        let source = self.gate.sources.check(head)?;
+        self.gate.rates.check(source)?;
+        let permit = self.gate.in_flight.try_acquire();
+        permit.ok_or(RefusalReason::Busy.into())
     }
 
-    /// Signature, envelope, identity, handlers, inbox. Nothing is remembered before the inbox has
-    /// the delivery, and handing it over is one step that does not wait.
-    pub(crate) fn after_body(
+    /// By the signature over the raw bytes.
+    fn verify(
         &self,
         headers: &HeaderMap,
         bytes: Bytes,
         owned: bool,
-    ) -> Result<Step, Refusal> {
+    ) -> Result<VerifiedBody, Refusal> {
         let now = self.clock.wall();
-        let body = self.gate.verifier.verify(headers, bytes, owned, now)?;
-        let content = classify(&body.bytes).map_err(Refusal::Body)?;
-        match content.event_type() {
-            None => self.counters.custom.add(),
-            Some(EventType::Other(_)) => self.counters.unknown_types.add(),
-            Some(_) => {}
-        }
+        Ok(self.gate.verifier.verify(headers, bytes, owned, now)?)
+    }
+
+    /// Envelope, handlers, age, identity, inbox: after the gate, whatever the origin. Nothing is
+    /// remembered before the inbox has the delivery, and handing it over is this call.
+    pub(crate) fn accept(
+        &self,
+        body: VerifiedBody,
+        content_type: Option<&str>,
+        origin: Origin,
+        trace: &mut Trace,
+    ) -> Result<Keeping, Refusal> {
+        let content = classify(&body.bytes)?;
+        self.recorder.note_type(content.event_type(), trace);
         let jobs = self.router.route(&content, &body.bytes);
         if jobs.is_empty() && !self.keep_unmatched {
-            let event = content.event_type().map(EventType::loggable);
-            tracing::debug!(event, "no handler is registered for this delivery");
-            return Ok(Step::Unmatched(self.observed_type(&content)));
+            self.recorder.note_unmatched(content.event_type());
+            return Ok(Keeping::Unmatched);
         }
-        let event_type = self.observed_type(&content);
-        let delivery = Delivery::new(body, content, now, content_type(headers));
+        let delivery = Delivery::new(body, content, self.clock.wall(), content_type, origin);
         self.check_age(&delivery)?;
         let (delivery, repeats) = self.identify(delivery)?;
-        let span = span(&delivery);
+        let span = trace.enter(&delivery);
         let incoming = Incoming::new(delivery, jobs, repeats).within(span.clone());
-        Ok(Step::Keeping(
+        Ok(Keeping::Receipt(
             span.in_scope(|| self.inbox.keep(incoming)),
-            span,
-            event_type,
         ))
     }
-
-    /// The type of an event, where somebody wants to know.
-    fn observed_type(&self, content: &Content) -> Option<EventType> {
-        let wanted = self.hooks.observe();
-        content
-            .event_type()
-            .filter(|_| wanted)
-            .map(EventType::canonical)
-    }
-
-    /// A signature holds for ever, so whoever has seen a request can send it again when its identity is
-    /// forgotten. Only events of the catalogue are judged: what a flow sends has times of its own.
-    fn check_age(&self, delivery: &Delivery) -> Result<(), Refusal> {
-        let (Some(limit), Some(_)) = (self.max_event_age, delivery.resource_kind()) else {
-            return Ok(());
-        };
-        let received_at = Time::try_from(delivery.received_at()).ok();
-        let age = received_at.zip(delivery.last_change());
-        let age = age.and_then(|(received_at, change)| received_at.since(change));
-        match age {
-            Some(age) if age > limit => {
-                let event = delivery.received_as().map(EventType::loggable);
-                tracing::debug!(event, identity = %delivery.identity(), "over max_event_age");
-                Err(Refusal::TooOld(age))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Who the delivery is, and what that is worth.
-    fn identify(&self, delivery: Delivery) -> Result<(Delivery, Repeats), Refusal> {
-        if let Some(choose) = &self.identity {
-            let chosen = catch_unwind(AssertUnwindSafe(|| choose(&delivery)));
-            if let Some(identity) = chosen.map_err(|_| Refusal::Identity)? {
-                return Ok((
-                    delivery.identified(EventKey::of_chosen(&identity)),
-                    Repeats::Drop,
-                ));
-            }
-        }
-        let repeats = if delivery.has_own_identity() {
-            Repeats::Drop
-        } else {
-            self.repeats
-        };
-        Ok((delivery, repeats))
-    }
-}
-
-/// With the last receiver and the last service: nothing new can come, so whoever takes events may end
-/// when none is left.
-impl Drop for Pipeline {
-    fn drop(&mut self) {
-        self.dispatch.close();
-    }
-}
-
-/// How a delivery is answered when it is not refused.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Answer {
-    Kept(Kept),
-    Unmatched,
-}
-
-/// A header of a length that nobody means is as good as none.
-fn content_type(headers: &HeaderMap) -> Option<&str> {
-    const LONGEST: usize = 256;
-    let content_type = headers.get(CONTENT_TYPE)?.to_str().ok()?;
-    (content_type.len() <= LONGEST).then_some(content_type)
-}
-
-/// The methods that a customer can configure. The platform sends the name as it was typed there, so
-/// lower case is real.
-fn accepts(method: &Method) -> bool {
-    ["POST", "PUT", "GET", "DELETE"]
-        .iter()
-        .any(|name| method.as_str().eq_ignore_ascii_case(name))
-}
-
-/// The span that a delivery has from here to the end of its handlers.
-fn span(delivery: &Delivery) -> Span {
-    tracing::info_span!(
-        "voipbin.delivery",
-        event = delivery.received_as().map(EventType::loggable),
-        resource_id = delivery.loggable_id().map(tracing::field::display),
-        identity = %delivery.identity(),
-    )
 }

@@ -4,12 +4,15 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::{mpsc as tokio_mpsc, oneshot, watch};
 
+use crate::accept_error::AcceptError;
 use crate::dispatch::{Dispatch, ShutdownReport};
+use crate::event::Origin;
 use crate::gate::Secrets;
 use crate::inbox::Records;
-use crate::observe::{Gauges, Health, Problem, Stats};
+use crate::observe::{Accepted, Gauges, Health, Problem, Stats};
 use crate::service::ReceiverService;
 
 /// Receives webhooks: verifies, keeps once, answers, and hands to handlers.
@@ -70,6 +73,57 @@ impl Receiver {
     #[must_use]
     pub fn service(&self) -> ReceiverService {
         self.service.clone()
+    }
+
+    /// Takes a delivery that did not come as a webhook: out of the platform's stream or history, or one
+    /// that was received before.
+    ///
+    /// It enters behind the gate, so whoever calls this answers for where the body is from. From there on
+    /// it goes the way of all others: its envelope is read, copies are told by its identity, the inbox
+    /// keeps it for the handlers of its type, in its resource's lane. Handlers are told its
+    /// [origin](Delivery::origin), and that it is [unsigned](crate::event::Proof::Unsigned). Only its age is not
+    /// judged ([`max_event_age`](crate::ReceiverBuilder::max_event_age)): what was missed is old.
+    ///
+    /// The same bytes have the same identity however they come, so what was a webhook before is a
+    /// [duplicate](Accepted::Duplicate) here, and the other way round. With several secrets that holds for the
+    /// one that signed the latest webhook.
+    ///
+    /// ```
+    /// use voipbin_receiver::catalog::Any;
+    /// use voipbin_receiver::{Accepted, Context, Origin, Receiver};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let receiver = Receiver::builder()
+    ///     .secret("the customer's webhook secret")
+    ///     .on(Any, |context: Context| async move {
+    ///         assert_eq!(context.origin(), Origin::History);
+    ///     })
+    ///     .build()?;
+    ///
+    /// let missed = r#"{"type":"call_hangup","data":{"id":"c7c1e226"}}"#;
+    /// assert_eq!(receiver.accept(missed, Origin::History).await?, Accepted::New);
+    /// assert_eq!(receiver.accept(missed, Origin::History).await?, Accepted::Duplicate);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When the body is not JSON, or the inbox cannot keep it; [`AcceptError::is_transient`] tells
+    /// whether it is worth another try.
+    ///
+    /// # Cancel safety
+    ///
+    /// A future that is dropped before it ends has handed the delivery to the inbox or not: accept it
+    /// again, and it is kept once.
+    pub async fn accept(
+        &self,
+        body: impl Into<Bytes>,
+        origin: Origin,
+    ) -> Result<Accepted, AcceptError> {
+        let pipeline = &self.service.edge.pipeline;
+        let result = pipeline.receive(body.into(), origin).await;
+        result.map_err(AcceptError::new)
     }
 
     /// The secrets that signatures are checked with: to be changed, read anew, and to see which are in

@@ -221,8 +221,8 @@ impl ReceiverBuilder {
     ///
     /// The age is counted from [`Delivery::last_change`], which is signed. Events without one pass, and so
     /// does everything that is no event of the catalogue. An event of a resource whose own time did not move
-    /// with it, as of a reaction to an old message, is refused as well: watch `stats().refused_age` when
-    /// you set it, and prefer hours to minutes.
+    /// with it, as of a reaction to an old message, is refused as well: watch
+    /// `stats().refused(RefusalReason::TooOld)` when you set it, and prefer hours to minutes.
     ///
     /// ```
     /// use std::time::Duration;

@@ -12,6 +12,7 @@ use super::content::Content;
 use super::envelope::{BodyError, classify};
 use super::key::EventKey;
 use super::loggable::LoggableId;
+use super::origin::Origin;
 use super::payload::{Payload, PayloadError};
 use super::time::Time;
 use crate::catalog::{EventType, ResourceKind};
@@ -23,7 +24,7 @@ use crate::resource;
 pub enum Proof {
     /// Its signature matched a configured secret.
     Signed,
-    /// It had no signature and the receiver allows that.
+    /// It had no signature: the receiver allows that, or it came from [elsewhere](Origin).
     Unsigned,
 }
 
@@ -78,26 +79,28 @@ impl UnixNanos {
 /// wait, and have no room for it.
 struct More {
     proof: Proof,
+    origin: Origin,
     /// Where it is not [`JSON`].
     content_type: Option<Box<str>>,
     payload: Payload,
 }
 
 impl More {
-    fn new(proof: Proof, content_type: Option<Box<str>>) -> Box<Self> {
+    fn new(proof: Proof, origin: Origin, content_type: Option<Box<str>>) -> Box<Self> {
         Box::new(Self {
             proof,
+            origin,
             content_type,
             payload: Payload::default(),
         })
     }
 
     /// Where there is something to tell.
-    fn of(proof: Proof, content_type: Option<Box<str>>) -> OnceBox<Self> {
-        if proof == Proof::Signed && content_type.is_none() {
+    fn of(proof: Proof, origin: Origin, content_type: Option<Box<str>>) -> OnceBox<Self> {
+        if proof == Proof::Signed && origin == Origin::Webhook && content_type.is_none() {
             OnceBox::new()
         } else {
-            OnceBox::with_value(Self::new(proof, content_type))
+            OnceBox::with_value(Self::new(proof, origin, content_type))
         }
     }
 }
@@ -114,6 +117,7 @@ impl Delivery {
         content: Content,
         received_at: SystemTime,
         content_type: Option<&str>,
+        origin: Origin,
     ) -> Self {
         let content_type = content_type.unwrap_or_default();
         let other = (content_type != JSON).then(|| content_type.into());
@@ -126,7 +130,7 @@ impl Delivery {
             content,
             key: body.key,
             received_at: UnixNanos::new(received_at),
-            more: More::of(body.proof, other),
+            more: More::of(body.proof, origin, other),
         }))
     }
 
@@ -140,7 +144,13 @@ impl Delivery {
             owned: true,
             proof: Proof::Unsigned,
         };
-        Ok(Self::new(body, content, received_at, Some(JSON)))
+        Ok(Self::new(
+            body,
+            content,
+            received_at,
+            Some(JSON),
+            Origin::Webhook,
+        ))
     }
 
     /// The type of the event under its current name, or `None` for a custom delivery.
@@ -214,6 +224,14 @@ impl Delivery {
         resource::last_change_in(self.payload_bytes())
     }
 
+    /// How long ago, as of its receipt, the event's resource last changed; `None` for what is no event of
+    /// the catalogue or does not tell.
+    pub(crate) fn age(&self) -> Option<Duration> {
+        self.resource_kind()?;
+        let received_at = Time::try_from(self.received_at()).ok()?;
+        received_at.since(self.last_change()?)
+    }
+
     /// The number of this part, for the one resource that is sent in parts.
     pub(crate) fn sequence(&self) -> Option<i64> {
         match self.resource_kind()? {
@@ -242,6 +260,13 @@ impl Delivery {
     pub fn proof(&self) -> Proof {
         let more = self.0.more.get();
         more.map_or(Proof::Signed, |more| more.proof)
+    }
+
+    /// How it came to the receiver.
+    #[must_use]
+    pub fn origin(&self) -> Origin {
+        let more = self.0.more.get();
+        more.map_or(Origin::Webhook, |more| more.origin)
     }
 
     /// When the receiver had read the whole body, by the machine's clock. One that stands before 1970 is
@@ -291,7 +316,10 @@ impl Delivery {
     where
         T: DeserializeOwned + Send + Sync + 'static,
     {
-        let more = self.0.more.get_or_init(|| More::new(Proof::Signed, None));
+        let more = self
+            .0
+            .more
+            .get_or_init(|| More::new(Proof::Signed, Origin::Webhook, None));
         more.payload.get(self.payload_json(), self.resource_kind())
     }
 
@@ -306,7 +334,7 @@ impl Delivery {
                 content: shared.0.content.clone(),
                 key,
                 received_at: shared.0.received_at,
-                more: More::of(shared.proof(), content_type),
+                more: More::of(shared.proof(), shared.origin(), content_type),
             }
         });
         Self(Arc::new(Inner { key, ..inner }))
@@ -320,6 +348,7 @@ impl fmt::Debug for Delivery {
             .field("resource_id", &self.loggable_id())
             .field("identity", &self.0.key)
             .field("proof", &self.proof())
+            .field("origin", &self.origin())
             .field("bytes", &self.0.body.len())
             .finish_non_exhaustive()
     }

@@ -39,6 +39,28 @@ impl BodyError {
     }
 }
 
+impl BodyErrorKind {
+    /// The stable code of the answer.
+    pub(crate) const fn code(self) -> &'static str {
+        match self {
+            Self::Empty => "body_empty",
+            Self::NotUtf8 => "body_not_utf8",
+            Self::NotJson => "body_not_json",
+        }
+    }
+
+    /// What the sender is told to do.
+    pub(crate) const fn advice(self) -> &'static str {
+        match self {
+            Self::Empty => {
+                "the request has no body; a redirect from http to https or to another path drops it, so give VoIPBIN the final URL"
+            }
+            Self::NotUtf8 => "send the event as JSON in UTF-8",
+            Self::NotJson => "send the event as one JSON value",
+        }
+    }
+}
+
 impl fmt::Display for BodyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.kind {

@@ -1,6 +1,10 @@
 use std::fmt;
 
+use tracing::Span;
+
+use super::delivery::Delivery;
 use super::key::EventKey;
+use crate::catalog::EventType;
 
 /// A resource's id as logs may show it: a UUID as it is, and anything else, which whoever writes a flow
 /// can choose, as a hash. So is a UUID that is itself a credential. See
@@ -31,6 +35,19 @@ impl fmt::Display for LoggableId<'_> {
 impl fmt::Debug for LoggableId<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+impl Delivery {
+    /// The span that the delivery has from the inbox to the end of its handlers.
+    pub(crate) fn span(&self) -> Span {
+        tracing::info_span!(
+            "voipbin.delivery",
+            event = self.received_as().map(EventType::loggable),
+            resource_id = self.loggable_id().map(tracing::field::display),
+            identity = %self.identity(),
+            origin = self.origin().as_str(),
+        )
     }
 }
 

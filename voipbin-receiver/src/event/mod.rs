@@ -1,10 +1,12 @@
 //! A delivery: one verified body, what kind of thing it is, and its identity.
 
 mod content;
+mod content_type;
 mod delivery;
 mod envelope;
 mod key;
 mod loggable;
+mod origin;
 mod outline;
 mod payload;
 mod record_id;
@@ -12,6 +14,7 @@ mod stored;
 mod time;
 
 pub(crate) use self::content::Content;
+pub(crate) use self::content_type::content_type;
 pub(crate) use self::delivery::VerifiedBody;
 pub use self::delivery::{Delivery, Proof};
 pub(crate) use self::envelope::classify;
@@ -19,6 +22,7 @@ pub use self::envelope::{BodyError, BodyErrorKind};
 
 pub use self::key::EventKey;
 pub use self::loggable::LoggableId;
+pub use self::origin::Origin;
 pub use self::payload::PayloadError;
 pub use self::record_id::RecordId;
 pub use self::stored::StoredDelivery;

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::delivery::{Delivery, Proof, VerifiedBody};
 use super::envelope::{BodyError, classify};
 use super::key::EventKey;
+use super::origin::Origin;
 
 /// The parts of a delivery that an inbox stores, and makes it of again.
 ///
@@ -30,6 +31,8 @@ pub struct StoredDelivery {
     pub identity: EventKey,
     /// How it proved where it comes from.
     pub proof: Proof,
+    /// How it came to the receiver.
+    pub origin: Origin,
     /// When it was received.
     pub received_at: SystemTime,
     /// Its content type; `None` for `application/json`.
@@ -37,13 +40,14 @@ pub struct StoredDelivery {
 }
 
 impl StoredDelivery {
-    /// A delivery of the platform's content type.
+    /// A webhook of the platform's content type.
     #[must_use]
     pub fn new(body: Bytes, identity: EventKey, proof: Proof, received_at: SystemTime) -> Self {
         Self {
             body,
             identity,
             proof,
+            origin: Origin::Webhook,
             received_at,
             content_type: None,
         }
@@ -56,6 +60,7 @@ impl StoredDelivery {
             body: delivery.body().clone(),
             identity: delivery.identity(),
             proof: delivery.proof(),
+            origin: delivery.origin(),
             received_at: delivery.received_at(),
             content_type: delivery.other_content_type().map(str::to_owned),
         }
@@ -71,6 +76,7 @@ impl StoredDelivery {
             body,
             identity,
             proof,
+            origin,
             received_at,
             content_type,
         } = self;
@@ -86,6 +92,7 @@ impl StoredDelivery {
             content,
             received_at,
             Some(content_type.as_deref().unwrap_or(super::delivery::JSON)),
+            origin,
         ))
     }
 }

@@ -237,6 +237,16 @@ impl Key {
         mac.verify_slice(signature).is_ok()
     }
 
+    /// The signature of the body.
+    pub(super) fn sign(&self, body: &[u8]) -> [u8; 32] {
+        self.mac
+            .clone()
+            .chain_update(body)
+            .finalize()
+            .into_bytes()
+            .into()
+    }
+
     /// It made a signature that was accepted.
     pub(super) fn note_use(&self, now: SystemTime) {
         let millis = now
@@ -253,7 +263,7 @@ impl Key {
         }
     }
 
-    fn last_used(&self) -> Option<SystemTime> {
+    pub(super) fn last_used(&self) -> Option<SystemTime> {
         if self.used.times.load(Ordering::Relaxed) == 0 {
             return None;
         }

@@ -3,7 +3,7 @@
 mod diagnosis;
 mod forwarded;
 mod keyring;
-mod load;
+mod limits;
 mod network;
 #[cfg(feature = "rate-limit")]
 mod rate;
@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 pub use self::diagnosis::{BodyChange, Cause, Diagnosis, SecretChange, diagnose};
 pub(crate) use self::keyring::{Keyring, Origin};
-pub(crate) use self::load::{HeadLimits, InFlight, Seat};
+pub(crate) use self::limits::{ConcurrencyPermit, HeadLimits, InFlight, accepts_method};
 pub(crate) use self::network::{Networks, NotANetwork};
 #[cfg(feature = "rate-limit")]
 pub use self::rate::Rate;

@@ -216,6 +216,19 @@ impl Verifier {
     }
 }
 
+impl Verifier {
+    /// The identity that a body has when it comes as a webhook, for one that comes otherwise: by the
+    /// secret that signed the latest webhook, or the first one while there was none.
+    pub(crate) fn identity(&self, body: &[u8]) -> EventKey {
+        let ring = self.keyring.ring();
+        let newest = ring.keys.iter().rev().max_by_key(|key| key.last_used());
+        match newest {
+            Some(key) => EventKey::of_signed(&key.sign(body)),
+            None => EventKey::of_unsigned(body),
+        }
+    }
+}
+
 /// The signature of a request: the only one.
 pub(super) fn single(
     header: &HeaderName,

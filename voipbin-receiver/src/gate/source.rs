@@ -72,13 +72,6 @@ pub(crate) enum SourceError {
     NoPeer,
 }
 
-impl SourceError {
-    /// Whether the list says so: everything else is a mistake of this side's configuration.
-    pub(crate) const fn is_final(self) -> bool {
-        matches!(self, Self::NotAllowed(_))
-    }
-}
-
 /// Which sources are allowed, and whose word is taken for them.
 #[derive(Debug, Default)]
 pub(crate) struct Sources {

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::catalog::EventType;
-use crate::event::{Delivery, EventKey, RecordId};
+use crate::event::{Delivery, EventKey, Origin, RecordId};
 
 /// The stable, unique name of a registration: what its work is counted, completed and resumed by.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -103,6 +103,12 @@ impl Context {
     #[must_use]
     pub fn identity(&self) -> EventKey {
         self.delivery.identity()
+    }
+
+    /// How the delivery came to the receiver: as a webhook, or from elsewhere.
+    #[must_use]
+    pub fn origin(&self) -> Origin {
+        self.delivery.origin()
     }
 
     /// When the receiver had read the whole request.

@@ -12,7 +12,7 @@ use super::outcome::{DeadLetterReason, Outcome};
 use super::stats::Stats;
 use crate::catalog::EventType;
 use crate::dispatch::{JobState, Unfinished};
-use crate::event::{Delivery, RecordId};
+use crate::event::{Delivery, Origin, RecordId};
 use crate::gate::SecretUsage;
 use crate::handler::HandlerName;
 use crate::inbox::{Attempt, Taken};
@@ -112,10 +112,12 @@ impl<'a> Gauges<'a> {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Transition<'a> {
-    /// A delivery was answered.
+    /// A delivery was answered; of another origin than a webhook, accepted or refused.
     Answered {
         /// How.
         outcome: Outcome,
+        /// How it came.
+        origin: Origin,
         /// The type of the event, where it came to be known.
         event_type: Option<&'a EventType>,
         /// From the head of the request to the answer.

@@ -5,6 +5,8 @@ mod hooks;
 #[cfg(feature = "metrics")]
 pub mod metrics;
 mod outcome;
+mod recorder;
+mod refusal;
 mod stats;
 mod words;
 
@@ -14,6 +16,9 @@ pub use self::hooks::{DeadLetter, Gauges, Observer, Run, Transition};
 #[cfg(feature = "metrics")]
 #[doc(inline)]
 pub use self::metrics::Metrics;
-pub use self::outcome::{DeadLetterReason, Outcome, RefusalReason};
+pub use self::outcome::{Accepted, DeadLetterReason, Outcome};
+pub(crate) use self::recorder::{Recorder, Trace};
+pub use self::refusal::RefusalReason;
+pub(crate) use self::refusal::{Connection, Refusal};
 pub(crate) use self::stats::Counters;
 pub use self::stats::Stats;

@@ -1,6 +1,28 @@
 use std::fmt;
 
+use super::refusal::RefusalReason;
 use super::words::words;
+use crate::inbox::Kept;
+
+/// What became of a delivery that was not refused; see [`Receiver::accept`](crate::Receiver::accept).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Accepted {
+    /// It is new and kept.
+    New,
+    /// It is a copy of one that is kept.
+    Duplicate,
+    /// No handler is registered for it, and it is not kept.
+    Unmatched,
+}
+
+impl From<Kept> for Accepted {
+    fn from(kept: Kept) -> Self {
+        match kept {
+            Kept::New => Self::New,
+            Kept::Duplicate => Self::Duplicate,
+        }
+    }
+}
 
 /// How a delivery was answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -16,6 +38,16 @@ pub enum Outcome {
     Refused(RefusalReason),
 }
 
+impl From<Accepted> for Outcome {
+    fn from(accepted: Accepted) -> Self {
+        match accepted {
+            Accepted::New => Self::Accepted,
+            Accepted::Duplicate => Self::Duplicate,
+            Accepted::Unmatched => Self::Unmatched,
+        }
+    }
+}
+
 impl Outcome {
     /// The outcome in a word; of a refusal, its reason.
     #[must_use]
@@ -26,51 +58,6 @@ impl Outcome {
             Self::Unmatched => "unmatched",
             Self::Refused(reason) => reason.as_str(),
         }
-    }
-}
-
-words! {
-    /// Why a delivery was refused.
-    RefusalReason {
-        /// 405: not a method that the platform sends with.
-        Method = "method",
-        /// 413: the body is over the limit.
-        TooLarge = "too_large",
-        /// 503: the body did not come in time.
-        TooSlow = "too_slow",
-        /// 503: the body broke off.
-        Broken = "broken",
-        /// 503: the headers are over the limit, as when a proxy adds many.
-        HeadTooLarge = "head_too_large",
-        /// 503: as many requests as may be are being answered.
-        Busy = "busy",
-        /// 503: its source sends more than one may.
-        SourceRate = "source_rate",
-        /// 503: more comes than may from all together.
-        Rate = "rate",
-        /// 403: it comes from an address that is not allowed.
-        Source = "source",
-        /// 503: nobody says where it comes from, and not everybody is allowed: the server names no peer, a
-        /// trusted proxy no client, or a proxy is not in `trust_proxies`.
-        SourceUnknown = "source_unknown",
-        /// 401: the signature is missing or wrong.
-        Signature = "signature",
-        /// 503: no known secret makes the signature, and not all secrets are known at present.
-        Secrets = "secrets",
-        /// 503: it came without a body, as after a redirect.
-        NoBody = "no_body",
-        /// 400: the body is not JSON.
-        Body = "body",
-        /// 403: the event is older than may be.
-        TooOld = "too_old",
-        /// 503: the identity function panicked.
-        Identity = "identity",
-        /// 503: the inbox is full.
-        InboxFull = "inbox_full",
-        /// 503: the receiver is shutting down.
-        ShuttingDown = "shutting_down",
-        /// 503: the inbox cannot store it.
-        Storage = "storage",
     }
 }
 

@@ -1,5 +1,7 @@
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::refusal::RefusalReason;
 use crate::inbox::InboxStats;
 
 /// One macro names each counter once: the counter, its reading, and what it means.
@@ -8,6 +10,7 @@ macro_rules! counters {
         #[derive(Debug, Default)]
         pub(crate) struct Counters {
             $(pub(crate) $name: Counter,)+
+            pub(crate) refused: RefusedCounters,
         }
 
         /// What a receiver has counted since it was built.
@@ -18,6 +21,7 @@ macro_rules! counters {
         #[non_exhaustive]
         pub struct Stats {
             $($(#[$doc])+ pub $name: u64,)+
+            refused: Refused,
             /// Runs of handlers that have begun and not ended.
             pub running: usize,
             /// How many may run at once; see
@@ -29,7 +33,8 @@ macro_rules! counters {
 
         impl Counters {
             pub(crate) fn read(&self, running: usize, slots: usize, inbox: InboxStats) -> Stats {
-                Stats { $($name: self.$name.get(),)+ running, slots, inbox }
+                let refused = self.refused.read();
+                Stats { $($name: self.$name.get(),)+ refused, running, slots, inbox }
             }
         }
     };
@@ -46,30 +51,6 @@ counters! {
     custom,
     /// Deliveries that no handler is registered for: answered 200 and not kept.
     unmatched,
-    /// Requests with a method other than POST, PUT, GET and DELETE: answered 405.
-    refused_method,
-    /// Bodies over the limit: answered 413.
-    refused_size,
-    /// Bodies that did not come in time or broke off: answered 503.
-    refused_read,
-    /// Requests with more headers than may be, or longer ones: answered 503.
-    refused_head,
-    /// Requests that came while as many as may be were being answered: answered 503.
-    refused_busy,
-    /// Requests over a rate limit: answered 503.
-    refused_rate,
-    /// Requests from addresses that are not allowed: answered 403. From nobody knows where: 503.
-    refused_source,
-    /// Deliveries without a valid signature: answered 401, and 503 when they came without a body.
-    refused_signature,
-    /// Signed deliveries that could not be decided on, because not all secrets were known: answered 503.
-    refused_secrets,
-    /// Bodies with a valid signature that are not JSON: answered 400, and 503 when they are empty.
-    refused_body,
-    /// Events with a valid signature that are older than may be: answered 403.
-    refused_age,
-    /// Deliveries that could not be kept: answered 503.
-    refused_inbox,
     /// Runs of handlers that ended well.
     handled,
     /// Runs of handlers that ended with an error or a panic.
@@ -92,5 +73,68 @@ impl Counter {
 
     fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Stats {
+    /// Deliveries that were refused for this reason.
+    ///
+    /// ```
+    /// use voipbin_receiver::observe::RefusalReason;
+    ///
+    /// # fn main() -> Result<(), voipbin_receiver::BuildError> {
+    /// # let receiver = voipbin_receiver::Receiver::builder()
+    /// #     .secret("the customer's webhook secret")
+    /// #     .on(voipbin_receiver::catalog::Any, || async {})
+    /// #     .build()?;
+    /// let forged = receiver.stats().refused(RefusalReason::Signature);
+    /// assert_eq!(forged, 0);
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn refused(&self, reason: RefusalReason) -> u64 {
+        self.refused
+            .0
+            .get(reason as usize)
+            .copied()
+            .unwrap_or_default()
+    }
+
+    /// Deliveries that were refused, for whatever reason.
+    #[must_use]
+    pub fn refused_total(&self) -> u64 {
+        self.refused.0.iter().sum()
+    }
+}
+
+/// How many deliveries were refused, by the place of the reason among all.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Refused([u64; REASONS]);
+
+const REASONS: usize = RefusalReason::ALL.len();
+
+/// Shows those reasons that there were.
+impl fmt::Debug for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counted = RefusalReason::ALL.iter().zip(self.0);
+        let counted = counted.filter(|(_, count)| *count > 0);
+        f.debug_map()
+            .entries(counted.map(|(reason, count)| (reason.as_str(), count)))
+            .finish()
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct RefusedCounters([Counter; REASONS]);
+
+impl RefusedCounters {
+    pub(crate) fn add(&self, reason: RefusalReason) {
+        if let Some(counter) = self.0.get(reason as usize) {
+            counter.add();
+        }
+    }
+
+    fn read(&self) -> Refused {
+        Refused(self.0.each_ref().map(Counter::get))
     }
 }

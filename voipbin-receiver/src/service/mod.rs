@@ -1,14 +1,12 @@
 //! The HTTP edge: a tower service that is always ready and never fails.
 
 mod answer;
-mod body;
 mod future;
 
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use http::{Request, Response};
 use http_body::Body;
@@ -16,6 +14,7 @@ use tower_service::Service;
 
 pub use self::answer::ResponseBody;
 pub use self::future::ResponseFuture;
+use crate::dispatch::Dispatch;
 use crate::pipeline::Pipeline;
 
 /// The receiver as a [`tower::Service`](tower_service::Service) over any HTTP body.
@@ -148,7 +147,15 @@ pub struct ReceiverService {
 /// What all services of a receiver share.
 pub(crate) struct Edge {
     pub(crate) pipeline: Pipeline,
-    pub(crate) read_timeout: Duration,
+    pub(crate) dispatch: Arc<Dispatch>,
+}
+
+/// With the last receiver and the last service: nothing new can come, so whoever takes events may end
+/// when none is left.
+impl Drop for Edge {
+    fn drop(&mut self) {
+        self.dispatch.close();
+    }
 }
 
 impl ReceiverService {

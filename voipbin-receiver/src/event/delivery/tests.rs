@@ -64,7 +64,13 @@ fn a_body_in_the_connections_buffer_is_copied_out_and_one_of_its_own_is_not() {
             proof: Proof::Unsigned,
             key,
         };
-        let delivery = Delivery::new(verified, Content::CUSTOM, SystemTime::UNIX_EPOCH, None);
+        let delivery = Delivery::new(
+            verified,
+            Content::CUSTOM,
+            SystemTime::UNIX_EPOCH,
+            None,
+            Origin::Webhook,
+        );
         assert_eq!(delivery.body().as_ptr() == body.as_ptr(), owned);
     }
 }

@@ -37,6 +37,7 @@ use self::series::Series;
 use self::standing::Standing;
 pub use self::table::{METRICS, Metric, MetricKind, names};
 use super::{Gauges, Observer, Transition};
+use crate::event::Origin;
 
 /// Records what happens through the facade of the crate [`metrics`].
 ///
@@ -143,10 +144,15 @@ impl Observer for Metrics {
         let (series, _) = self.all();
         match *transition {
             Transition::Answered {
+                origin,
                 outcome,
                 event_type,
                 took,
-            } => series.answered(outcome, event_type, took),
+            } => {
+                // Nobody waits for the answer to what has another origin.
+                let took = (origin == Origin::Webhook).then_some(took);
+                series.answered(outcome, event_type, took);
+            }
             Transition::Started { run, waited } => {
                 let handler = series.handler(run.handler());
                 handler.started.increment(1);

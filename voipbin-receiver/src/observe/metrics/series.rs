@@ -71,12 +71,12 @@ impl Series {
         &self,
         outcome: Outcome,
         event_type: Option<&EventType>,
-        took: Duration,
+        took: Option<Duration>,
     ) {
         if let Some(deliveries) = self.deliveries.get(outcome) {
             deliveries.increment(1);
         }
-        if let Some(answers) = self.answers.get(words(outcome).0) {
+        if let (Some(answers), Some(took)) = (self.answers.get(words(outcome).0), took) {
             answers.record(took);
         }
         if outcome == Outcome::Accepted {

@@ -1,7 +1,15 @@
 use std::sync::Arc;
 
-use http::HeaderMap;
+use http::{HeaderMap, Method};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// The methods that a customer can configure. The platform sends the name as it was typed there, so
+/// lower case is real.
+pub(crate) fn accepts_method(method: &Method) -> bool {
+    ["POST", "PUT", "GET", "DELETE"]
+        .iter()
+        .any(|name| method.as_str().eq_ignore_ascii_case(name))
+}
 
 /// How much of a head is looked at.
 #[derive(Clone, Copy, Debug)]
@@ -24,9 +32,9 @@ impl HeadLimits {
 #[derive(Debug)]
 pub(crate) struct InFlight(Arc<Semaphore>);
 
-/// A request's place among those that are being answered; free when this is dropped.
+/// Held by a request while it is answered.
 #[derive(Debug)]
-pub(crate) struct Seat {
+pub(crate) struct ConcurrencyPermit {
     _permit: OwnedSemaphorePermit,
 }
 
@@ -36,8 +44,10 @@ impl InFlight {
     }
 
     /// `None` when all are taken.
-    pub(crate) fn enter(&self) -> Option<Seat> {
+    pub(crate) fn try_acquire(&self) -> Option<ConcurrencyPermit> {
         let permit = Arc::clone(&self.0).try_acquire_owned();
-        permit.ok().map(|permit| Seat { _permit: permit })
+        permit
+            .ok()
+            .map(|permit| ConcurrencyPermit { _permit: permit })
     }
 }

@@ -1,0 +1,68 @@
+use std::pin::Pin;
+
+use http::{HeaderMap, Request};
+use http_body::Body;
+use pin_project_lite::pin_project;
+
+use super::Pipeline;
+use super::body::{ReadBody, declared_length};
+use super::keeping::Keeping;
+use crate::event::Origin;
+use crate::gate::ConcurrencyPermit;
+use crate::observe::{Refusal, Trace};
+
+pin_project! {
+    /// One webhook on its way.
+    #[project = WebhookProjection]
+    pub(crate) struct Webhook<B> {
+        pub(super) headers: HeaderMap,
+        // Until it is answered.
+        pub(super) permit: Option<ConcurrencyPermit>,
+        pub(super) trace: Trace,
+        #[pin]
+        pub(super) stage: Stage<B>,
+    }
+}
+
+pin_project! {
+    #[project = StageProjection]
+    pub(super) enum Stage<B> {
+        // The head was enough.
+        Refused { refusal: Option<Refusal> },
+        // Nothing is reserved while a body comes in.
+        Reading { #[pin] body: ReadBody<B> },
+        // The inbox has the delivery; only its word is missing.
+        Keeping { keeping: Keeping },
+    }
+}
+
+impl<B: Body> Webhook<B> {
+    pub(crate) fn new(pipeline: &Pipeline, request: Request<B>) -> Self {
+        let trace = pipeline.recorder.begin(Origin::Webhook);
+        let (head, body) = request.into_parts();
+        let length = declared_length(&head.headers).max(body.size_hint().lower());
+        let (permit, stage) = match pipeline.admit(&head, length) {
+            Ok(permit) => {
+                let body = ReadBody::new(body);
+                (Some(permit), Stage::Reading { body })
+            }
+            Err(refusal) => {
+                let refusal = Some(refusal);
+                (None, Stage::Refused { refusal })
+            }
+        };
+        Self {
+            headers: head.headers,
+            permit,
+            trace,
+            stage,
+        }
+    }
+}
+
+impl<B> Stage<B> {
+    /// The body goes, and the memory of the connection that it may hold.
+    pub(super) fn keep(mut self: Pin<&mut Self>, keeping: Keeping) {
+        self.set(Self::Keeping { keeping });
+    }
+}
