@@ -9,7 +9,6 @@ use http::StatusCode;
 use support::{ManualClock, RefusingInbox, Valve, builder, call_hangup, deliver, signed};
 use voipbin_receiver::catalog::{Any, Custom, EventType};
 use voipbin_receiver::event::Proof;
-use voipbin_receiver::gate::Secret;
 use voipbin_receiver::inbox::StoredDelivery;
 use voipbin_receiver::observe::{RefusalReason, Transition};
 use voipbin_receiver::testing::{Run, Signer};
@@ -76,7 +75,7 @@ async fn a_body_is_the_same_delivery_however_it_comes() {
 #[tokio::test]
 async fn with_several_secrets_the_one_in_use_makes_the_identity() {
     let another = "another-secret-of-32-characters-";
-    let (receiver, _) = told(builder().secret(Secret::new(another)));
+    let (receiver, _) = told(builder().secret(another));
     let mut request = signed(call_hangup(1));
     let signature = Signer::new(another).sign(call_hangup(1).as_bytes());
     let headers = request.headers_mut();

@@ -1,4 +1,4 @@
-//! HTTP/2 where a server speaks it. Over plain text it takes a client that knows so beforehand, such as a
+//! HTTP/2 where a server speaks it. Over plain text that takes a client that knows so beforehand, such as a
 //! proxy; VoIPBIN's own sender speaks HTTP/1.1 alone.
 
 use bytes::Bytes;
@@ -15,8 +15,6 @@ use crate::mounts::{Mount, Mounted, recorded};
 #[derive(Clone, Copy)]
 enum Server {
     Actix,
-    /// The crate's own, over TLS.
-    Alone,
     Axum,
 }
 
@@ -24,7 +22,6 @@ impl Server {
     async fn start(self) -> Mounted {
         let settings = builder().body_limit(10_000);
         match self {
-            Self::Alone => Mount::Tls.start_with(settings).await,
             Self::Axum => Mount::Axum.start_with(settings).await,
             Self::Actix => {
                 let (receiver, recorder) = recorded(settings);
@@ -38,14 +35,6 @@ impl Server {
             }
         }
     }
-
-    /// How curl is told to speak it: TLS has a way to agree on it.
-    fn curl(self) -> &'static str {
-        match self {
-            Self::Alone => "--http2",
-            Self::Actix | Self::Axum => "--http2-prior-knowledge",
-        }
-    }
 }
 
 macro_rules! with_every_server_that_speaks_it {
@@ -54,13 +43,6 @@ macro_rules! with_every_server_that_speaks_it {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $test() {
                 super::within(super::$test(super::Server::Actix)).await;
-            })+
-        }
-
-        mod alone {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $test() {
-                super::within(super::$test(super::Server::Alone)).await;
             })+
         }
 
@@ -84,7 +66,7 @@ async fn an_event_of_curl_is_received_with_every_method(server: Server) {
     let mut events = Vec::new();
     for method in ["POST", "PUT", "GET", "DELETE", "post"] {
         let event = call_hangup(method);
-        let arguments = [server.curl(), "--request", method];
+        let arguments = ["--http2-prior-knowledge", "--request", method];
         for word in ["received", "duplicate"] {
             // One at a time: curl 7.88, which Debian has, cannot use such a connection again.
             let told = curl(&mounted, &event, &arguments, 1).await;
@@ -102,7 +84,7 @@ async fn an_event_of_curl_is_received_with_every_method(server: Server) {
 }
 
 async fn connect(mounted: &Mounted) -> SendRequest<Full<Bytes>> {
-    let stream = TokioIo::new(mounted.stream(&["h2"]).await);
+    let stream = TokioIo::new(mounted.stream(&[]).await);
     let (sender, connection) = handshake(TokioExecutor::new(), stream).await.unwrap();
     tokio::spawn(connection);
     sender

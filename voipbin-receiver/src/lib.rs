@@ -131,11 +131,11 @@ pub mod gate;
         doctest,
         feature = "actix",
         feature = "disk",
-        feature = "http2",
         feature = "macros",
         feature = "metrics",
         feature = "rate-limit",
         feature = "testing",
+        feature = "tls",
     )
 ))]
 pub mod guide;

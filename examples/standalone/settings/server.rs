@@ -31,7 +31,7 @@ pub(crate) struct ServerSettings {
 
     /// The file of the certificate for TLS and of its issuers' ones, in PEM; plain HTTP without it
     ///
-    /// It is read again on SIGHUP and every --reload-interval. Over TLS the server speaks HTTP/2 as well.
+    /// It is read again on SIGHUP and every --reload-interval.
     #[arg(long, env = "VOIPBIN_TLS_CERT", value_name = "FILE")]
     tls_cert: Option<PathBuf>,
 

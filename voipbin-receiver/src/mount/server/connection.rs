@@ -8,12 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::service::{HttpService, service_fn};
-use hyper_util::server::graceful::GracefulConnection;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -28,6 +26,8 @@ pub(super) struct Times {
     pub(super) idle: Duration,
     pub(super) head: Duration,
     pub(super) write: Duration,
+    #[cfg(feature = "tls")]
+    pub(super) handshake: Duration,
 }
 
 /// What a connection and its server know of each other.
@@ -38,13 +38,13 @@ pub(super) struct Conn {
 
 #[derive(Clone, Copy)]
 struct State {
-    /// How many are being answered; HTTP/1.1 has one at a time.
-    requests: usize,
+    /// Whether a request is being answered: in HTTP/1.1 there is one at a time.
+    in_request: bool,
     /// Whether the first bytes of the next head have come.
     head: bool,
     /// Since when it has been without a request, or the next head has been coming.
     since: Instant,
-    /// Since when the body of a request has been awaited, in HTTP/1.1.
+    /// Since when the body of a request has been awaited.
     body: Option<Instant>,
     /// Whether more of it is awaited now.
     awaited: bool,
@@ -67,7 +67,7 @@ impl Default for Conn {
     fn default() -> Self {
         Self {
             state: Mutex::new(State {
-                requests: 0,
+                in_request: false,
                 head: false,
                 since: Instant::now(),
                 body: None,
@@ -109,10 +109,15 @@ impl Conn {
         let state = *self.state();
         match state.body {
             Some(since) if state.awaited => Some(Waiting::Slow { since }),
-            _ if state.requests > 0 => None,
+            _ if state.in_request => None,
             _ if state.head => Some(Waiting::Slow { since: state.since }),
             _ => Some(Waiting::Idle { since: state.since }),
         }
+    }
+
+    /// Whether it is to close whatever it is doing.
+    pub(super) fn closes_at_once(&self) -> bool {
+        self.state().at_once
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -122,32 +127,32 @@ impl Conn {
 
 impl State {
     const fn is_idle(&self) -> bool {
-        self.requests == 0 && !self.head
+        !self.in_request && !self.head
     }
 
     /// Until when something must come; `None` in a request, as the receiver has a limit for bodies.
     fn over(&self, times: Times) -> Option<Instant> {
         match self.closing {
-            _ if self.requests > 0 => None,
+            _ if self.in_request => None,
             _ if self.head => self.since.checked_add(times.head),
             None => self.since.checked_add(times.idle),
-            // A client of HTTP/2 has a say in it.
+            // It ends by itself, but not where the client holds up the end of TLS.
             Some(closing) => self.since.max(closing).checked_add(times.head),
         }
     }
 
-    /// Bytes have come, with or without frames in between.
-    fn comes(&mut self, heads: bool) {
+    /// Bytes have come.
+    fn comes(&mut self) {
         self.awaited = false;
-        if heads && self.is_idle() {
+        if self.is_idle() {
             self.head = true;
             self.since = Instant::now();
         }
     }
 
     /// Nothing has come.
-    fn waits(&mut self, heads: bool) {
-        if heads && self.requests > 0 {
+    fn waits(&mut self) {
+        if self.in_request {
             self.awaited = true;
             self.body.get_or_insert_with(Instant::now);
         }
@@ -160,7 +165,7 @@ struct InRequest(Arc<Conn>);
 impl InRequest {
     fn begin(conn: &Arc<Conn>) -> Self {
         let mut state = conn.state();
-        state.requests = state.requests.saturating_add(1);
+        state.in_request = true;
         state.head = false;
         drop(state);
         Self(Arc::clone(conn))
@@ -170,7 +175,7 @@ impl InRequest {
 impl Drop for InRequest {
     fn drop(&mut self) {
         let mut state = self.0.state();
-        state.requests = state.requests.saturating_sub(1);
+        state.in_request = false;
         state.since = Instant::now();
         state.body = None;
         state.awaited = false;
@@ -225,38 +230,11 @@ where
     })
 }
 
-/// Serves a connection to its end.
-///
-/// It is in memory of its own: a future that is given one has room for it twice, as what it is given and as
-/// what it waits for.
-pub(super) async fn drive(
-    mut served: Pin<Box<impl GracefulConnection<Error = hyper::Error>>>,
-    conn: &Conn,
-) {
-    let ended = loop {
-        tokio::select! {
-            ended = served.as_mut() => break ended,
-            () = conn.closing() => served.as_mut().graceful_shutdown(),
-        }
-        if conn.state().at_once {
-            // HTTP/2 has a word for it.
-            let _ = served.now_or_never();
-            return;
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection broke");
-    }
-}
-
 /// A connection that breaks when its client takes too long for what it does.
 pub(super) struct Guarded<I> {
     io: I,
     times: Times,
     conn: Arc<Conn>,
-    /// Whether what comes between two requests begins a head, which has a time of its own then. It does
-    /// unless the protocol has other frames.
-    pub(super) heads: bool,
     /// What has been read ahead.
     first: Option<u8>,
     read: Alarm,
@@ -271,7 +249,6 @@ impl<I> Guarded<I> {
             io,
             times,
             conn: Arc::clone(conn),
-            heads: true,
             first: None,
             read: Alarm::default(),
             write: Alarm::default(),
@@ -314,11 +291,11 @@ impl<I: AsyncRead + Unpin> AsyncRead for Guarded<I> {
         let mut state = self.conn.state();
         if read.is_ready() {
             if buf.filled().len() > before {
-                state.comes(self.heads);
+                state.comes();
             }
             return read;
         }
-        state.waits(self.heads);
+        state.waits();
         let now = *state;
         drop(state);
         let over = now.over(self.times);

@@ -4,7 +4,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::connection::{Answers, Conn, Guarded, Times, drive};
+use super::connection::{Answers, Conn, Guarded, Times};
 
 /// How much of what a client sends is held at once, and so how long a head may be.
 const BUFFER: usize = 64 << 10;
@@ -26,6 +26,18 @@ pub(super) async fn serve(
     http.header_read_timeout(None)
         .half_close(true)
         .max_buf_size(BUFFER);
-    let served = Box::pin(http.serve_connection(TokioIo::new(io), service));
-    drive(served, &conn).await;
+    // Boxed: moved into this future, it would have room in it twice.
+    let mut served = Box::pin(http.serve_connection(TokioIo::new(io), service));
+    let ended = loop {
+        tokio::select! {
+            ended = served.as_mut() => break ended,
+            () = conn.closing() => served.as_mut().graceful_shutdown(),
+        }
+        if conn.closes_at_once() {
+            return;
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection broke");
+    }
 }

@@ -1,20 +1,13 @@
 mod connection;
 mod http1;
-#[cfg(feature = "http2")]
-mod http2;
-#[cfg(all(feature = "tls", not(feature = "http2")))]
-#[path = "http2/off.rs"]
-mod http2;
 mod listen;
 #[cfg(test)]
 mod tests;
 #[cfg(feature = "tls")]
 mod tls;
-#[cfg(not(feature = "tls"))]
-#[path = "tls/off.rs"]
-mod tls;
 #[cfg(feature = "tls")]
 mod tls_error;
+mod transport;
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -35,7 +28,7 @@ use tower_service::Service;
 
 use self::connection::{BoxError, Conn, Times, Waiting, answers};
 pub use self::listen::listen;
-use self::tls::Transport;
+use self::transport::Transport;
 #[cfg(feature = "tls")]
 pub use self::{
     tls::Tls,
@@ -64,24 +57,18 @@ const NO_ROOM: &[u8] =
 /// its request that goes, or else the one that has been idle the longest.
 ///
 /// With the feature `tls` it speaks TLS, with a certificate that can change while it runs: `Server::tls`.
-/// With the feature `http2` it also speaks HTTP/2 there, to a proxy or client that offers it. Without TLS
-/// it speaks HTTP/1.1 alone: VoIPBIN and, unless told otherwise, proxies do, and a guess at the first bytes
-/// of a stranger would be one more thing to get wrong.
+/// It speaks HTTP/1.1 alone, as VoIPBIN does and, unless told otherwise, proxies do. Who needs more mounts the
+/// receiver in axum or actix-web.
 ///
 /// | limit | default | what it is for |
 /// | --- | --- | --- |
 /// | [`max_connections`](Self::max_connections) | 512 | file descriptors and memory; those in a handshake count |
 /// | `handshake_timeout` | 10 seconds | clients that connect and do not finish the handshake of TLS |
 /// | [`idle_timeout`](Self::idle_timeout) | 75 seconds | connections without a request |
-/// | [`head_timeout`](Self::head_timeout) | 10 seconds | heads that come byte by byte, in HTTP/1.1 |
+/// | [`head_timeout`](Self::head_timeout) | 10 seconds | heads that come byte by byte |
 /// | [`write_timeout`](Self::write_timeout) | 10 seconds | clients that do not read |
-/// | length of a head | 64 KiB, and 100 headers in HTTP/1.1 | memory; a longer one is answered 431 |
-/// | requests at once on a connection of HTTP/2 | 128 | memory; the client keeps more until there is room |
-/// | what is held of a connection's bodies | 64 KiB; 256 KiB in HTTP/2 | memory, before the receiver reads them |
-///
-/// In HTTP/2 a connection without a request is idle, whatever else comes. Every 20 seconds it is asked
-/// whether it is still there, and closed when no answer comes within `write_timeout`: so it is when a head
-/// does not end, which nothing can overtake. One that takes back its requests in a flood is closed at once.
+/// | length of a head | 64 KiB, and 100 headers | memory; a longer one is answered 431 |
+/// | what is held of a connection's bodies | 64 KiB | memory, before the receiver reads them |
 ///
 /// How long a body may take and be is the affair of the receiver:
 /// [`read_timeout`](crate::ReceiverBuilder::read_timeout) and
@@ -133,11 +120,13 @@ impl Server {
     /// A server with the limits that suit VoIPBIN's sender.
     pub const fn new() -> Self {
         Self {
-            transport: Transport::plain(),
+            transport: Transport::Plain,
             times: Times {
                 idle: Self::DEFAULT_IDLE_TIMEOUT,
                 head: Self::DEFAULT_HEAD_TIMEOUT,
                 write: Self::DEFAULT_WRITE_TIMEOUT,
+                #[cfg(feature = "tls")]
+                handshake: Self::DEFAULT_HANDSHAKE_TIMEOUT,
             },
             connections: Self::DEFAULT_MAX_CONNECTIONS,
         }
@@ -151,8 +140,7 @@ impl Server {
     }
 
     /// How long the head of a request may take from its first byte on. The default is 10 seconds. A
-    /// connection that takes longer is closed without an answer, so that VoIPBIN tries again. In HTTP/2 a
-    /// ping that is not answered ends it.
+    /// connection that takes longer is closed without an answer, so that VoIPBIN tries again.
     pub const fn head_timeout(mut self, timeout: Duration) -> Self {
         self.times.head = timeout;
         self
@@ -171,8 +159,7 @@ impl Server {
     /// slowest, or else the one that has been waiting for its client the longest, most often for a request.
     /// It is let wait for 50 milliseconds at least, and the new one as long for its place: many that come at
     /// once take no place of a client that is about to send. When all of them are being answered, the new one
-    /// gets a 503, or is closed where it would speak TLS, so that VoIPBIN tries again. In HTTP/2 no connection
-    /// with a request counts as slow.
+    /// gets a 503, or is closed where it would speak TLS, so that VoIPBIN tries again.
     pub const fn max_connections(mut self, connections: usize) -> Self {
         self.connections = connections;
         self

@@ -21,13 +21,13 @@ use zeroize::Zeroizing;
 
 use super::connection::{Answers, Conn, Times};
 use super::tls_error::{TlsError, TlsErrorKind};
-use super::{Server, http1, http2};
+use super::transport::Transport;
+use super::{Server, http1};
 
 /// The certificate of a [`Server`] and its key, which can change while the server runs.
 ///
 /// TLS 1.2 and 1.3 by rustls. Clients prove nothing: the signature of a delivery does. A client need not
-/// offer application protocols (ALPN), as VoIPBIN's sender does not; one that does must offer `http/1.1`, or
-/// `h2` where the feature `http2` is on.
+/// offer application protocols (ALPN), as VoIPBIN's sender does not; one that does must offer `http/1.1`.
 ///
 /// VoIPBIN checks the certificate: its name must be that of the URL, its issuer one that systems know, and
 /// the file must hold the issuer's intermediate certificates too, behind its own. A self-signed certificate
@@ -131,7 +131,7 @@ fn load(certificates: &Path, key: &Path) -> Result<ServerConfig, TlsError> {
         // Without the cause, which is about a key.
         _ => TlsError::new(TlsErrorKind::UnusableKey, key),
     })?;
-    config.alpn_protocols = http2::PROTOCOLS.iter().map(|name| name.to_vec()).collect();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
 }
 
@@ -162,7 +162,7 @@ impl Server {
     /// Speaks TLS with this certificate, and nothing else on that listener: what comes without is closed.
     /// The default is none, for a proxy in front that speaks TLS, or for tests.
     pub fn tls(mut self, tls: Tls) -> Self {
-        self.transport.tls = Some(tls);
+        self.transport = Transport::Tls(tls);
         self
     }
 
@@ -172,53 +172,14 @@ impl Server {
     /// How long the handshake of TLS may take, from the connection on. The default is 10 seconds, which is
     /// for how long VoIPBIN waits for it.
     pub const fn handshake_timeout(mut self, timeout: Duration) -> Self {
-        self.transport.handshake = timeout;
+        self.times.handshake = timeout;
         self
     }
 }
 
-/// With TLS or without.
-#[derive(Clone, Debug)]
-pub(super) struct Transport {
-    tls: Option<Tls>,
-    handshake: Duration,
-}
-
-impl Transport {
-    pub(super) const fn plain() -> Self {
-        Self {
-            tls: None,
-            handshake: Server::DEFAULT_HANDSHAKE_TIMEOUT,
-        }
-    }
-
-    pub(super) const fn is_plain(&self) -> bool {
-        self.tls.is_none()
-    }
-
-    /// Serves one connection to its end.
-    pub(super) async fn serve(
-        self,
-        stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
-        service: impl Answers,
-        times: Times,
-        conn: Arc<Conn>,
-    ) {
-        match self.tls {
-            None => http1::serve(stream, service, times, conn).await,
-            // It takes more room, which connections without it do not have to have.
-            Some(tls) => {
-                let served = secure(tls, self.handshake, stream, service, times, conn);
-                Box::pin(served).await;
-            }
-        }
-    }
-}
-
 /// Shakes hands, which is idleness to the server, and serves the connection to its end.
-async fn secure(
+pub(super) async fn serve(
     tls: Tls,
-    time: Duration,
     stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
     service: impl Answers,
     times: Times,
@@ -230,14 +191,11 @@ async fn secure(
         handshake.as_mut().poll(cx)
     });
     let accepted = tokio::select! {
-        accepted = timeout(time, handshake) => accepted,
+        accepted = timeout(times.handshake, handshake) => accepted,
         () = conn.closing() => return,
     };
     match accepted {
-        Ok(Ok(stream)) => {
-            let protocol = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
-            http2::serve(protocol.as_deref(), stream, service, times, conn).await;
-        }
+        Ok(Ok(stream)) => http1::serve(stream, service, times, conn).await,
         Ok(Err(error)) => tracing::debug!(%error, "a handshake failed"),
         Err(_) => tracing::debug!("a handshake took too long"),
     }
