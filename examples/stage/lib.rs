@@ -22,8 +22,7 @@ pub const PATH: &str = "/voipbin/webhook";
 /// How long [`until`] waits.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Logs to standard error: warnings, or what `RUST_LOG` asks for. The receiver's spans, which tell the
-/// event and the handler that a warning is about, are of the level `info`.
+/// Logs to standard error: warnings and what the receiver says at `info`, or what `RUST_LOG` asks for.
 pub fn logs() {
     let filter = EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| EnvFilter::new("warn,voipbin_receiver=info"));

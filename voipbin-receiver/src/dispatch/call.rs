@@ -45,7 +45,7 @@ impl Call {
         let number = taken.attempts().saturating_add(1);
         let mut span = Span::none();
         let future = caught(|| {
-            span = tracing::info_span!(
+            span = tracing::debug_span!(
                 parent: taken.span(),
                 "voipbin.handle",
                 handler = %taken.handler(),

@@ -39,9 +39,11 @@ impl fmt::Debug for LoggableId<'_> {
 }
 
 impl Delivery {
-    /// The span that the delivery has from the inbox to the end of its handlers.
+    /// The span that the delivery has from the inbox to the end of its handlers. It is at `debug`: what
+    /// it shows is formatted when it is made, for each delivery. What is logged at higher levels names
+    /// the delivery itself.
     pub(crate) fn span(&self) -> Span {
-        tracing::info_span!(
+        tracing::debug_span!(
             "voipbin.delivery",
             event = self.received_as().map(EventType::loggable),
             resource_id = self.loggable_id().map(tracing::field::display),
