@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Builder;
 use tokio::task::JoinSet;
-use voipbin_receiver::inbox::{DiskInbox, Inbox, Kept, Settled};
+use voipbin_receiver::inbox::{DiskInbox, Inbox, Kept, MemoryInbox, Settled};
 
 use crate::events::{incoming, jobs};
 use support::process::{Other, disk_use, memory};
@@ -30,10 +30,9 @@ pub(crate) fn measure(place: &Path, events: usize) {
     let idle = place.join("idle");
     drop(DiskInbox::open(&idle).unwrap());
     println!("an idle inbox takes {}", megabytes(disk_use(&idle)));
-    print!(
-        "{}",
-        Other::start(&["open", &path, &events.to_string()]).rest()
-    );
+    let events = events.to_string();
+    print!("{}", Other::start(&["identities", &events]).rest());
+    print!("{}", Other::start(&["open", &path, &events]).rest());
 }
 
 fn megabytes(bytes: u64) -> String {
@@ -41,7 +40,43 @@ fn megabytes(bytes: u64) -> String {
 }
 
 fn memory_now() -> String {
-    memory("VmRSS:").map_or("n/a".to_owned(), megabytes)
+    resident().map_or("n/a".to_owned(), megabytes)
+}
+
+fn resident() -> Option<u64> {
+    memory("VmRSS:")
+}
+
+/// Bytes for each event by which the memory has grown.
+fn of_each(before: Option<u64>, events: usize) -> String {
+    let grown = resident()
+        .zip(before)
+        .map(|(now, before)| now.saturating_sub(before));
+    grown.map_or("n/a".to_owned(), |grown| {
+        format!("{:.0}", grown as f64 / events as f64)
+    })
+}
+
+/// What it takes to remember so many identities and nothing else.
+pub(crate) fn identities(events: usize) {
+    let inbox = MemoryInbox::builder().max_identities(events).build();
+    let none = [].into_iter().collect();
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let before = resident();
+    runtime.block_on(async {
+        for number in 0..events {
+            let kept = inbox.keep(incoming(number, &none)).await;
+            assert_eq!(kept.unwrap(), Kept::New);
+        }
+    });
+    assert_eq!(
+        (inbox.stats().identities, inbox.stats().events),
+        (events, 0)
+    );
+    println!(
+        "an identity alone takes {} bytes of memory",
+        of_each(before, events)
+    );
 }
 
 /// Keeps so many events, says so, and waits to be killed.
@@ -70,7 +105,7 @@ pub(crate) fn fill(directory: &Path, events: usize) {
 /// Opens what was left behind, handles all of it, and watches the file.
 pub(crate) fn open(directory: &Path, events: usize) {
     let runtime = Builder::new_multi_thread().enable_all().build().unwrap();
-    let before = memory_now();
+    let before = resident();
     let begun = Instant::now();
     let inbox = DiskInbox::builder(directory)
         .retain_done(Duration::ZERO)
@@ -80,9 +115,10 @@ pub(crate) fn open(directory: &Path, events: usize) {
     let took = begun.elapsed();
     assert_eq!(inbox.stats().events, events);
     println!(
-        "opened in {:.2} s; resident memory {before} before and {} after",
+        "opened in {:.2} s; resident memory {}, {} bytes for each event, its identity included",
         took.as_secs_f64(),
-        memory_now()
+        memory_now(),
+        of_each(before, events)
     );
     runtime.block_on(handle(&inbox, events));
     runtime.block_on(watch(&inbox, directory));

@@ -98,25 +98,31 @@ pub fn row(rounds: &[Round], beside: &[Round]) -> String {
     };
     let written = Spread::of(rounds.iter().filter_map(|round| round.written));
     format!(
-        "{:>24.0} {:>6.2} {:>20.2} {:>8} {:>18.2} {:>18.2}",
+        "{:>24.0} {:>6.2} {:>20.2} {:>8.2} {:>8} {:>18.2} {:>18.2} {:>18.2} {:>18.2}",
         spread(|round| round.per_second),
         spread(|round| round.p50).middle,
         spread(|round| round.p99),
+        spread(|round| round.p999).middle,
         written.map_or("n/a".to_owned(), |written| format!("{:.0}", written.middle)),
         ratio(|round| round.per_second),
+        ratio(|round| round.p50),
         ratio(|round| round.p99),
+        ratio(|round| round.p999),
     )
 }
 
 /// What the columns of [`row`] are.
 pub fn columns(beside: &str) -> String {
     format!(
-        "{:>24} {:>6} {:>20} {:>8} {:>18} {:>18}",
+        "{:>24} {:>6} {:>20} {:>8} {:>8} {:>18} {:>18} {:>18} {:>18}",
         "a second",
         "p50 ms",
         "p99 ms",
+        "p99.9 ms",
         "written",
         format!("of {beside}"),
+        "p50 of it",
         "p99 of it",
+        "p99.9 of it",
     )
 }
