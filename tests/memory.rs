@@ -137,13 +137,13 @@ fn pass_through(service: &ReceiverService, numbers: Range<usize>) {
 /// One test, since the allocator counts for the whole process.
 #[test]
 fn memory_is_what_the_documentation_says() {
-    a_remembered_identity_takes_at_most_56_bytes_and_gives_them_back();
+    a_remembered_identity_takes_at_most_66_bytes_and_gives_them_back();
     a_queued_event_takes_its_body_and_little_more();
     lanes_that_are_over_give_their_memory_back();
     a_connection_takes_its_two_buffers_and_little_more();
 }
 
-fn a_remembered_identity_takes_at_most_56_bytes_and_gives_them_back() {
+fn a_remembered_identity_takes_at_most_66_bytes_and_gives_them_back() {
     // Unoptimised, a quarter stands for the whole.
     const EVENTS: usize = if cfg!(debug_assertions) {
         250_000
@@ -178,7 +178,7 @@ fn a_remembered_identity_takes_at_most_56_bytes_and_gives_them_back() {
         "a remembered identity, of {EVENTS}: {:.1} bytes",
         per(full, EVENTS)
     );
-    assert!(full <= 56 * EVENTS);
+    assert!(full <= 66 * EVENTS);
 
     clock.advance(MemoryInbox::DEFAULT_IDENTITY_TTL + Duration::from_secs(1));
     pass_through(&service, EVENTS..2 * EVENTS);
@@ -192,8 +192,7 @@ fn a_remembered_identity_takes_at_most_56_bytes_and_gives_them_back() {
         "the same after all of them expired and as many came: {:.1} bytes",
         per(after, EVENTS)
     );
-    // Each shard has some more than before, or fewer, and may have grown once more.
-    assert!(after <= 56 * EVENTS);
+    assert!(after <= 66 * EVENTS);
 }
 
 fn a_queued_event_takes_its_body_and_little_more() {
@@ -201,7 +200,7 @@ fn a_queued_event_takes_its_body_and_little_more() {
     const EVENTS: usize = 16_000;
     const STEP: usize = 500;
     /// Its place in the queue, what is known of it beside the bytes, and its identity.
-    const MORE: f64 = 200.0;
+    const MORE: f64 = 300.0;
     for length in [100, 1200] {
         let inner = Arc::new(MemoryInbox::new());
         let receiver = builder()

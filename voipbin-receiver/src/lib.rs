@@ -163,7 +163,6 @@ mod router;
 mod scan;
 mod service;
 mod sync;
-mod table;
 
 pub use accept_error::AcceptError;
 pub use build_error::{BuildError, BuildErrorKind};

@@ -7,6 +7,7 @@
 //!   operations is one step, and none is weaker than `SeqCst`: too weak an ordering is not found.
 //! * tokio's own `Notify`, with a step before each operation. Its oneshot, watch and unbounded channels
 //!   are tokio's too: an operation happens together with the step before it. None is looked into.
+//! * a map behind one lock in place of dashmap's.
 //! * time that stands still, except that whoever sleeps may be the next to go on. What is an hour off or
 //!   more never comes: a wake-up that is lost is not made good by a time-out.
 //!
@@ -20,6 +21,10 @@ mod real {
 
     pub(crate) use tokio::sync::Notify;
 
+    pub(crate) mod dashmap {
+        pub(crate) use dashmap::{DashMap, Entry};
+    }
+
     pub(crate) mod time {
         #[cfg(feature = "disk")]
         pub(crate) use std::time::Instant as Moment;
@@ -32,7 +37,7 @@ mod real {
 pub(crate) mod model;
 
 #[cfg(all(test, shuttle))]
-pub(crate) use self::model::{Condvar, Notify, time};
+pub(crate) use self::model::{Condvar, Notify, dashmap, time};
 #[cfg(not(all(test, shuttle)))]
 pub(crate) use self::real::*;
 #[cfg(all(test, shuttle))]

@@ -66,7 +66,7 @@ pub(crate) struct InboxSettings {
     )]
     identity_ttl: humantime::Duration,
 
-    /// How many identities are remembered, for up to 56 bytes of memory each
+    /// How many identities are remembered, for up to 66 bytes of memory each
     #[arg(
         long,
         env = "VOIPBIN_MAX_IDENTITIES",

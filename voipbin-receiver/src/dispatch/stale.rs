@@ -1,15 +1,14 @@
 //! Which state of each resource a handler has completed last.
 
-use std::collections::VecDeque;
 use std::hash::BuildHasher;
 use std::num::NonZeroU32;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use foldhash::fast::RandomState;
+use lru::LruCache;
 
 use crate::event::Time;
 use crate::inbox::Taken;
-use crate::table::{At, Table, Value};
 
 /// What orders the states of a resource: when it was last changed and, for the one that is sent in
 /// parts, the number of the part.
@@ -21,27 +20,12 @@ pub(super) struct Version {
     sequence: NonZeroU32,
 }
 
-/// How many resources are remembered beyond those that are to be, before some are forgotten.
-const AHEAD: usize = 4;
-
 /// The latest versions that handlers have completed, of the resources that were completed last.
 pub(super) struct Completed {
-    latest: Mutex<Latest>,
+    versions: Mutex<LruCache<u64, Version, RandomState>>,
     hasher: RandomState,
     most: usize,
 }
-
-#[derive(Default)]
-struct Latest {
-    versions: Table,
-    /// In the order in which they were completed.
-    line: VecDeque<Place>,
-}
-
-/// A place in line, and the time for which it was taken: a resource of which a later state was completed since
-/// stands further back as well.
-#[derive(Clone, Copy)]
-struct Place(u64, i64);
 
 impl Version {
     fn new(changed: Option<Time>, sequence: Option<i64>) -> Option<Self> {
@@ -63,29 +47,13 @@ impl Version {
             sequence: sequence.unwrap_or(NonZeroU32::MIN),
         })
     }
-
-    fn value(self) -> Value {
-        Value {
-            word: self.changed.cast_unsigned(),
-            mark: self.sequence,
-        }
-    }
-}
-
-impl From<Value> for Version {
-    fn from(Value { word, mark }: Value) -> Self {
-        Self {
-            changed: word.cast_signed(),
-            sequence: mark,
-        }
-    }
 }
 
 impl Completed {
-    /// Remembers this many resources and handlers, for up to 73 bytes each.
+    /// Remembers this many resources and handlers, for up to 79 bytes each.
     pub(super) fn new(most: usize) -> Self {
         Self {
-            latest: Mutex::default(),
+            versions: Mutex::new(LruCache::unbounded_with_hasher(RandomState::default())),
             hasher: RandomState::default(),
             most,
         }
@@ -106,61 +74,25 @@ impl Completed {
 
     /// Whether a later version is completed. Of equal ones none is later.
     pub(super) fn has_later(&self, (key, version): (u64, Version)) -> bool {
-        let known = self.latest().versions.find(key, |_| true);
-        known.is_some_and(|(_, known)| Version::from(known) > version)
+        self.versions()
+            .peek(&key)
+            .is_some_and(|known| *known > version)
     }
 
     /// The job is completed.
     pub(super) fn add(&self, (key, version): (u64, Version)) {
-        let mut latest = self.latest();
-        match latest.versions.find(key, |_| true) {
-            Some((_, known)) if Version::from(known) >= version => return,
-            Some((at, known)) => {
-                latest.versions.set(at, version.value());
-                // A further part of the same time: it stands where the first one stands.
-                if Version::from(known).changed == version.changed {
-                    return;
-                }
-            }
-            None => latest.versions.add(key, version.value()),
-        }
-        latest.line.push_back(Place(key, version.changed));
-        latest.keep(self.most);
-    }
-
-    fn latest(&self) -> MutexGuard<'_, Latest> {
-        self.latest.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Latest {
-    /// Forgets those that were completed first, when there are some too many: each lies somewhere in memory, and a
-    /// processor looks for all of them at once.
-    fn keep(&mut self, most: usize) {
-        if self.line.len() > 2 * (most + AHEAD) {
-            // No more than half of them count for nothing.
-            let versions = &self.versions;
-            self.line.retain(|place| place.find(versions).is_some());
-        }
-        if self.versions.len() < most + AHEAD {
+        let mut versions = self.versions();
+        if versions.peek(&key).is_some_and(|known| *known >= version) {
             return;
         }
-        while self.versions.len() > most
-            && let Some(place) = self.line.pop_front()
-        {
-            if let Some(at) = place.find(&self.versions) {
-                self.versions.remove(place.0, at);
-            }
+        versions.put(key, version);
+        if versions.len() > self.most {
+            versions.pop_lru();
         }
     }
-}
 
-impl Place {
-    /// Where the resource lies that stands here, rather than further back.
-    fn find(self, versions: &Table) -> Option<At> {
-        let Self(key, changed) = self;
-        let found = versions.find(key, |value| Version::from(value).changed == changed);
-        found.map(|(at, _)| at)
+    fn versions(&self) -> MutexGuard<'_, LruCache<u64, Version, RandomState>> {
+        self.versions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -196,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn those_that_were_completed_last_are_remembered_and_few_more_than_asked() {
+    fn those_that_were_completed_last_are_remembered_and_no_more_than_asked() {
         let completed = Completed::new(100);
         for key in 0..1000 {
             completed.add((key, version(5, None)));
@@ -204,7 +136,7 @@ mod tests {
         for key in 900..1000 {
             assert!(completed.has_later((key, version(4, None))), "{key}");
         }
-        assert!(completed.latest().versions.len() < 100 + AHEAD);
+        assert_eq!(completed.versions().len(), 100);
     }
 
     #[test]
@@ -236,7 +168,7 @@ mod tests {
             assert!(completed.has_later((2, version(5, Some(part)))) == (part < 9_999));
         }
         assert!(completed.has_later((1, version(4, None))));
-        assert!(completed.latest().line.len() <= 210);
+        assert_eq!(completed.versions().len(), 2);
     }
 
     #[test]

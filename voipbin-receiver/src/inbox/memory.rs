@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use self::queue::{Fresh, Marks, Queue};
-use super::seen::{Admitted, RETRY_TIME, Seen};
+use super::dedup::{DedupCache, RETRY_TIME};
 use super::{
     Durability, Inbox, InboxError, InboxStats, Incoming, KeepError, KeepErrorKind, Kept, Promises,
     Receipt, Records, Repeats, Settled, Taken,
@@ -37,9 +37,9 @@ use crate::sync::{Arc, Mutex, MutexGuard, Notify, PoisonError};
 /// ```
 pub struct MemoryInbox {
     /// Identities of events.
-    seen: Seen,
+    seen: DedupCache,
     /// Bytes that came and may mean something new when they come again.
-    noted: Seen,
+    noted: DedupCache,
     queue: Mutex<Queue>,
     arrived: Notify,
     identity_ttl: Duration,
@@ -112,7 +112,7 @@ impl MemoryInbox {
         }
         queue.events += 1;
         queue.bytes = queue.bytes.saturating_add(delivery.body().len());
-        queue.fresh.push(Fresh {
+        queue.fresh.push_back(Fresh {
             delivery,
             jobs,
             marks: Marks::new(possible_repeat, span),
@@ -173,15 +173,12 @@ impl Inbox for MemoryInbox {
         let for_nobody = incoming.jobs.is_empty();
         let kept = match incoming.repeats {
             Repeats::Drop => {
-                let admitted = self.seen.admit(key, || self.push(incoming, false));
-                admitted.map(|admitted| match admitted {
-                    Admitted::New => Kept::New,
-                    Admitted::Known => Kept::Duplicate,
-                })
+                let push = || self.push(incoming, false);
+                self.seen.insert_if_absent(key, push)
             }
             Repeats::Mark => {
-                let noted = self.noted.note(key, |repeat| self.push(incoming, repeat));
-                noted.map(|()| Kept::New)
+                let push = |repeat| self.push(incoming, repeat);
+                self.noted.touch(key, push).map(|()| Kept::New)
             }
         };
         // Not under the lock of the identity's shard: whoever is woken may come back here.
@@ -305,7 +302,7 @@ impl MemoryInboxBuilder {
         self
     }
 
-    /// How many identities are remembered; 1,000,000 by default, for at most 56 bytes each. As many
+    /// How many identities are remembered; 1,000,000 by default, for at most 66 bytes each. As many
     /// again may be remembered for 100 seconds, to mark possible repeats.
     ///
     /// At the limit one of those that finished first is forgotten, never one whose event is not
@@ -351,8 +348,8 @@ impl MemoryInboxBuilder {
             clock,
         } = self;
         MemoryInbox {
-            seen: Seen::new(identity_ttl, max_identities, Arc::clone(&clock)),
-            noted: Seen::new(RETRY_TIME, max_identities, Arc::clone(&clock)),
+            seen: DedupCache::new(identity_ttl, max_identities, Arc::clone(&clock)),
+            noted: DedupCache::new(RETRY_TIME, max_identities, Arc::clone(&clock)),
             queue: Mutex::new(Queue::default()),
             arrived: Notify::new(),
             identity_ttl,

@@ -2,9 +2,9 @@
 //!
 //! The promise of every inbox: a delivery is kept once, and it is not called kept before it is.
 
-mod blocks;
 #[cfg(feature = "testing")]
 pub mod contract;
+mod dedup;
 #[cfg(feature = "disk")]
 mod disk;
 mod error;
@@ -14,7 +14,6 @@ pub(crate) mod model;
 mod promises;
 mod receipt;
 mod records;
-mod seen;
 mod stats;
 mod taken;
 mod waiting;

@@ -1,5 +1,6 @@
 //! Runs models, and what they have in the place of tokio's `Notify` and time.
 
+pub(crate) mod dashmap;
 pub(crate) mod time;
 
 use std::future::Future;

@@ -85,7 +85,7 @@ impl DiskInboxBuilder {
         self
     }
 
-    /// How many identities are remembered; 1,000,000 by default, for at most 56 bytes of memory
+    /// How many identities are remembered; 1,000,000 by default, for at most 66 bytes of memory
     /// each. See [`MemoryInboxBuilder::max_identities`](crate::inbox::MemoryInboxBuilder::max_identities).
     pub fn max_identities(mut self, identities: usize) -> Self {
         self.0.max_identities = identities;

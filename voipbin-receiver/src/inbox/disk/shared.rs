@@ -13,7 +13,7 @@ use super::index::{Index, Keep, Totals};
 use super::ready::{Again, Ready};
 use super::settings::Settings;
 use super::store::Store;
-use crate::inbox::seen::{RETRY_TIME, Seen};
+use crate::inbox::dedup::{DedupCache, RETRY_TIME};
 use crate::inbox::{
     InboxError, Incoming, KeepError, KeepErrorKind, Kept, Receipt, RecordId, RecordsErrorKind,
     Repeats,
@@ -32,8 +32,8 @@ pub(super) struct Shared {
     pub(super) index: Mutex<Index>,
     /// `None` while it is opened anew after a failure.
     pub(super) store: RwLock<Option<Store>>,
-    pub(super) seen: Seen,
-    pub(super) noted: Seen,
+    pub(super) seen: DedupCache,
+    pub(super) noted: DedupCache,
     /// Whether the last commit failed.
     pub(super) failing: AtomicBool,
     /// Unfinished and dead events in the file and their bytes, as of the last commit.
@@ -60,8 +60,8 @@ impl Shared {
             arrived: Notify::new(),
             index: Mutex::default(),
             store: RwLock::new(Some(store)),
-            seen: Seen::with_history(ttl, identities, clock()),
-            noted: Seen::with_history(RETRY_TIME, identities, clock()),
+            seen: DedupCache::new(ttl, identities, clock()),
+            noted: DedupCache::new(RETRY_TIME, identities, clock()),
             failing: AtomicBool::new(false),
             events: AtomicUsize::new(0),
             bytes: AtomicU64::new(0),
@@ -101,7 +101,7 @@ impl Shared {
                 copies.push(pending);
                 return receipt;
             }
-            if self.seen.knows(key) {
+            if self.seen.contains(key) {
                 return Receipt::ready(Ok(Kept::Duplicate));
             }
         }
@@ -120,7 +120,7 @@ impl Shared {
         } else {
             let marks = inbound.marks.entry(key).or_default();
             *marks += 1;
-            *marks > 1 || self.noted.knows(key)
+            *marks > 1 || self.noted.contains(key)
         };
         inbound.events += 1;
         inbound.bytes += bytes;
@@ -187,7 +187,7 @@ impl Shared {
                         if kept.is_some() {
                             let Ok(_) = self
                                 .seen
-                                .admit(key, || Ok::<_, std::convert::Infallible>(()));
+                                .insert_if_absent(key, || Ok::<_, std::convert::Infallible>(()));
                             if jobs.is_empty() {
                                 self.seen.finish(key);
                             }
@@ -203,7 +203,7 @@ impl Shared {
                         if kept.is_some() {
                             let Ok(()) = self
                                 .noted
-                                .note(key, |_| Ok::<_, std::convert::Infallible>(()));
+                                .touch(key, |_| Ok::<_, std::convert::Infallible>(()));
                         }
                     }
                 }

@@ -1,19 +1,22 @@
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use tracing::Span;
 
 use super::dead::DeadLetters;
 use crate::event::Delivery;
-use crate::inbox::blocks::Blocks;
 use crate::inbox::waiting::Waiting;
 use crate::inbox::{Entry, Jobs, Taken};
 use crate::sync::time::Instant;
+
+/// For how many events the queue keeps room once it is empty.
+const SPARE: usize = 1024;
 
 /// What one lock covers: keeping an event is one push into it. It is never held across an await.
 #[derive(Default)]
 pub(super) struct Queue {
     /// Events of which no job was handed out.
-    pub(super) fresh: Blocks<Fresh>,
+    pub(super) fresh: VecDeque<Fresh>,
     /// The event whose jobs are being handed out, and how many of them were.
     pub(super) opened: Option<(Arc<Entry>, Jobs, usize)>,
     /// Jobs that have failed and wait for their time.
@@ -117,7 +120,7 @@ impl Queue {
         let mut events = Vec::with_capacity(room.min(self.fresh.len()));
         let mut last = Vec::new();
         while room > 0
-            && let Some(event) = self.fresh.pop()
+            && let Some(event) = self.fresh.pop_front()
         {
             self.last_id += 1;
             if let Some(left) = room.checked_sub(event.jobs.len()) {
@@ -129,6 +132,10 @@ impl Queue {
             self.opened = Some((Arc::new(event.entry(self.last_id)), jobs, 0));
             last.extend(std::iter::from_fn(|| self.next_opened()).take(room));
             break;
+        }
+        // After a backlog its room is given back.
+        if self.fresh.is_empty() {
+            self.fresh.shrink_to(SPARE);
         }
         HandedOut { jobs, events, last }
     }
