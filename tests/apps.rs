@@ -12,6 +12,7 @@ use std::process::Stdio;
 use serde_json::Value;
 use support::standalone::Server;
 use support::{PATH, Reply, SECRET, Wire, call_hangup, example, on_the_wire, within};
+use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
@@ -42,16 +43,24 @@ macro_rules! with_every_app {
 with_every_app! {
     what_guards_the_app_is_not_around_the_webhook
     the_path_of_the_webhook_has_no_redirect
-    what_was_received_is_handled_before_the_app_ends
+    what_runs_ends_before_the_app_does_and_what_comes_meanwhile_is_for_the_next
     a_second_signal_ends_the_app_at_once
     neither_token_nor_secret_nor_event_is_logged
 }
 
-async fn start(app: &Path, arguments: &[&str]) -> Server {
+/// In a directory that goes with it.
+async fn start(app: &Path, arguments: &[&str]) -> (Server, TempDir) {
+    let directory = tempfile::tempdir().unwrap();
+    let server = start_in(&directory, app, arguments).await;
+    (server, directory)
+}
+
+async fn start_in(directory: &TempDir, app: &Path, arguments: &[&str]) -> Server {
     let mut command = Command::new(app);
     command
         .args(["--listen", "127.0.0.1:0"])
         .args(arguments)
+        .current_dir(directory)
         .env_clear()
         .env("VOIPBIN_SECRET", SECRET)
         .env("DESK_TOKEN", TOKEN)
@@ -80,7 +89,7 @@ async fn calls(address: SocketAddr) -> Vec<Value> {
 }
 
 async fn what_guards_the_app_is_not_around_the_webhook(app: &Path) {
-    let server = start(app, &[]).await;
+    let (server, _directory) = start(app, &[]).await;
     let address = server.address;
     for token in ["", "another"] {
         assert_eq!(ask(address, "GET /calls", token, "").await.status, 401);
@@ -121,7 +130,7 @@ async fn what_guards_the_app_is_not_around_the_webhook(app: &Path) {
 }
 
 async fn the_path_of_the_webhook_has_no_redirect(app: &Path) {
-    let server = start(app, &[]).await;
+    let (server, _directory) = start(app, &[]).await;
     let request = String::from_utf8(on_the_wire("POST", &call_hangup(1))).unwrap();
     for path in [
         "/voipbin/webhook/",
@@ -174,14 +183,17 @@ impl Told {
     }
 }
 
-/// Waits until nothing listens any more.
-async fn is_closed(address: SocketAddr) {
-    while Wire::try_connect(address).await.is_some() {}
+/// Waits until the app drains.
+async fn drains(address: SocketAddr) {
+    while ask(address, "GET /health", "", "").await.status != 503 {}
 }
 
-async fn what_was_received_is_handled_before_the_app_ends(app: &Path) {
+const TOLD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+
+async fn what_runs_ends_before_the_app_does_and_what_comes_meanwhile_is_for_the_next(app: &Path) {
     let told = Told::listen().await;
-    let server = start(app, &["--tell", &told.url, "--drain", "3600"]).await;
+    let tell = ["--tell", &told.url, "--drain", "3600"];
+    let (server, directory) = start(app, &tell).await;
     let mut idle = Wire::connect(server.address).await;
     for id in 0..3 {
         let reply = idle.exchange(&on_the_wire("POST", &call_hangup(id))).await;
@@ -192,20 +204,30 @@ async fn what_was_received_is_handled_before_the_app_ends(app: &Path) {
         waiting.push(told.next().await);
     }
     server.signal("TERM").await;
-    is_closed(server.address).await;
+    drains(server.address).await;
+    for id in 3..6 {
+        let report = server.send(SECRET, &call_hangup(id)).await;
+        assert_eq!(report.body(), r#"{"status":"received"}"#);
+    }
     for mut stream in waiting {
-        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-        stream.write_all(answer).await.unwrap();
+        stream.write_all(TOLD).await.unwrap();
     }
     let end = server.end().await;
     assert_eq!(end.status.code(), Some(0), "{:?}", end.stderr);
     // A connection that only waited for a next request did not hold it up.
     assert_eq!(idle.rest().await.unwrap_or_default(), b"");
+
+    let next = start_in(&directory, app, &tell).await;
+    for _ in 3..6 {
+        told.next().await.write_all(TOLD).await.unwrap();
+    }
+    assert_eq!(next.stop().await.status.code(), Some(0));
 }
 
 async fn a_second_signal_ends_the_app_at_once(app: &Path) {
     let told = Told::listen().await;
-    let server = start(app, &["--tell", &told.url, "--drain", "3600"]).await;
+    let tell = ["--tell", &told.url, "--drain", "3600"];
+    let (server, _directory) = start(app, &tell).await;
     assert!(
         server
             .send(SECRET, &call_hangup(1))
@@ -215,22 +237,22 @@ async fn a_second_signal_ends_the_app_at_once(app: &Path) {
     );
     let _waiting = told.next().await;
     server.signal("TERM").await;
-    is_closed(server.address).await;
+    drains(server.address).await;
     server.signal("INT").await;
     let end = server.end().await;
     assert_eq!(end.status.code(), Some(1));
-    let lost: Vec<_> = end
+    let cut: Vec<_> = end
         .stderr
         .iter()
-        .filter(|line| line.contains("not handled"))
+        .filter(|line| line.contains("cut short"))
         .collect();
-    assert_eq!(lost.len(), 1, "{lost:?}");
+    assert_eq!(cut.len(), 1, "{cut:?}");
     // Not after its own time was over.
-    assert!(lost[0].contains("handler=tell state=Running"), "{lost:?}");
+    assert!(cut[0].contains("handler=tell state=Running"), "{cut:?}");
 }
 
 async fn neither_token_nor_secret_nor_event_is_logged(app: &Path) {
-    let server = start(app, &[]).await;
+    let (server, _directory) = start(app, &[]).await;
     let event = call_hangup(1).replace("normal", "Meet me");
     assert!(server.send(SECRET, &event).await.delivered().is_some());
     assert_eq!(server.send("another", &event).await.status().unwrap(), 401);

@@ -14,12 +14,14 @@ use std::time::Duration;
 
 use actix_web::HttpServer;
 use clap::Parser;
+use listenfd::ListenFd;
+use voipbin_receiver::inbox::DiskInbox;
 use voipbin_receiver::{Receiver, handlers};
 
 use crate::app::App;
 use crate::desk::calls::{Calls, Listener, show, tell};
 use crate::desk::options::{Options, Token};
-use crate::desk::stop::{Stop, end};
+use crate::desk::stop::{CLOSING, Stop, end};
 
 /// VoIPBIN keeps idle connections for 30 seconds; one that the server closes first can cost it one of its
 /// three tries. actix-web's default is 5.
@@ -33,10 +35,13 @@ const HEAD: Duration = Duration::from_secs(60);
 async fn main() -> Result<ExitCode, Box<dyn Error>> {
     let options = Options::parse();
     stage::logs();
+    // What systemd holds keeps the events that come while the app restarts.
+    let inherited = ListenFd::from_env().take_tcp_listener(0)?;
     let calls = Calls::default();
     // Once, and not for each worker.
     let receiver = Receiver::builder()
         .secret(options.secret)
+        .inbox(DiskInbox::open(options.directory)?)
         .state(calls.clone())
         .state(Listener::new(options.tell)?)
         .handlers(handlers![show, tell])
@@ -54,10 +59,13 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     })
     .keep_alive(IDLE)
     .client_request_timeout(HEAD)
-    .shutdown_timeout(options.drain)
-    // Its own handling ends it at once after an interrupt, and knows of no receiver.
-    .disable_signals()
-    .bind(options.listen)?;
+    .shutdown_timeout(CLOSING.as_secs())
+    // Its own handling closes the listener before the receiver has drained.
+    .disable_signals();
+    let server = match inherited {
+        Some(socket) => server.listen(socket)?,
+        None => server.bind(options.listen)?,
+    };
     for address in server.addrs() {
         stage::greet(address, app::WEBHOOK);
     }
@@ -66,19 +74,14 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     let mut server = tokio::spawn(server);
 
     let drain = Duration::from_secs(options.drain);
-    tokio::select! {
+    let report = tokio::select! {
+        report = stop.drain(&receiver, drain) => report,
         ended = &mut server => {
             ended??;
-            return Ok(end(&receiver.shutdown(drain).await));
+            receiver.shutdown(drain).await
         }
-        () = stop.next() => {}
-    }
-    tracing::info!("draining; once more to end at once");
-    // The order does not matter.
-    let drained = async { tokio::join!(receiver.shutdown(drain), handle.stop(true)).0 };
-    let report = tokio::select! {
-        report = drained => report,
-        () = stop.next() => receiver.shutdown(Duration::ZERO).await,
     };
+    // Last, and not for long: while nobody listens, nothing is kept.
+    handle.stop(true).await;
     Ok(end(&report))
 }

@@ -13,21 +13,27 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use listenfd::ListenFd;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
+use voipbin_receiver::inbox::DiskInbox;
 use voipbin_receiver::{Receiver, handlers};
 
 use crate::desk::calls::{Calls, Listener, show, tell};
 use crate::desk::options::{Options, Token};
-use crate::desk::stop::{Stop, end};
+use crate::desk::stop::{CLOSING, Stop, end};
 
 #[tokio::main]
 async fn main() -> Result<ExitCode, Box<dyn Error>> {
     let options = Options::parse();
     stage::logs();
+    // What systemd holds keeps the events that come while the app restarts.
+    let inherited = ListenFd::from_env().take_tcp_listener(0)?;
     let calls = Calls::default();
     let receiver = Receiver::builder()
         .secret(options.secret)
+        .inbox(DiskInbox::open(options.directory)?)
         .state(calls.clone())
         .state(Listener::new(options.tell)?)
         .handlers(handlers![show, tell])
@@ -35,34 +41,22 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     let app = app::app(&receiver, calls, Token::new(&options.token));
 
     let mut stop = Stop::new()?;
-    let listener = TcpListener::bind(options.listen).await?;
+    let listener = match inherited {
+        Some(socket) => {
+            socket.set_nonblocking(true)?;
+            TcpListener::from_std(socket)?
+        }
+        None => TcpListener::bind(options.listen).await?,
+    };
     stage::greet(listener.local_addr()?, app::WEBHOOK);
     let (close, closed) = oneshot::channel::<()>();
-    let server = axum::serve(listener, app).with_graceful_shutdown(async {
-        let _ = closed.await;
-    });
-    let mut server = tokio::spawn(server.into_future());
+    let server = axum::serve(listener, app).with_graceful_shutdown(async { drop(closed.await) });
+    let server = tokio::spawn(server.into_future());
 
     let drain = Duration::from_secs(options.drain);
-    tokio::select! {
-        ended = &mut server => {
-            ended??;
-            return Ok(end(&receiver.shutdown(drain).await));
-        }
-        () = stop.next() => {}
-    }
-    tracing::info!("draining; once more to end at once");
-    let drained = async {
-        // The order does not matter. Idle connections close at once, and one in a request has the time
-        // of the drain.
-        let _ = close.send(());
-        let closed = tokio::time::timeout(drain, &mut server);
-        let (report, _) = tokio::join!(receiver.shutdown(drain), closed);
-        report
-    };
-    let report = tokio::select! {
-        report = drained => report,
-        () = stop.next() => receiver.shutdown(Duration::ZERO).await,
-    };
+    let report = stop.drain(&receiver, drain).await;
+    // Last, and not for long: while nobody listens, nothing is kept.
+    drop(close);
+    let _ = timeout(CLOSING, server).await;
     Ok(end(&report))
 }

@@ -1,4 +1,5 @@
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Parser;
@@ -15,10 +16,13 @@ pub(crate) struct Options {
     /// Where to listen.
     #[arg(long, default_value = "127.0.0.1:5000")]
     pub(crate) listen: SocketAddr,
+    /// Where events are kept from their answer to the end of their handlers.
+    #[arg(long, default_value = "voipbin-inbox")]
+    pub(crate) directory: PathBuf,
     /// A URL to POST the id of each ended call to.
     #[arg(long)]
     pub(crate) tell: Option<String>,
-    /// How many seconds what was received has, after the first Ctrl-C or SIGTERM.
+    /// How many seconds handlers may go on, after the first Ctrl-C or SIGTERM.
     #[arg(long, default_value_t = 10)]
     pub(crate) drain: u64,
 }

@@ -1,8 +1,12 @@
 use std::io;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use voipbin_receiver::ShutdownReport;
+use voipbin_receiver::{Receiver, ShutdownReport};
+
+/// How long a request may still take once nothing else is left to do.
+pub(crate) const CLOSING: Duration = Duration::from_secs(1);
 
 /// Ctrl-C and SIGTERM, caught from when this is made.
 pub(crate) struct Stop {
@@ -21,18 +25,32 @@ impl Stop {
     }
 
     /// Waits for the next of either.
-    pub(crate) async fn next(&mut self) {
+    async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
         }
     }
+
+    /// Waits for one, and then for the handlers; a second one ends that at once. The server goes on: what comes
+    /// meanwhile is kept.
+    pub(crate) async fn drain(&mut self, receiver: &Receiver, drain: Duration) -> ShutdownReport {
+        self.next().await;
+        tracing::info!("draining; once more to end at once");
+        tokio::select! {
+            report = receiver.shutdown(drain) => report,
+            () = self.next() => receiver.shutdown(Duration::ZERO).await,
+        }
+    }
 }
 
-/// Logs what was left undone: success when that is nothing.
+/// Logs what was cut short: success when that is nothing.
 pub(crate) fn end(report: &ShutdownReport) -> ExitCode {
     for left in &report.unfinished {
-        tracing::error!(delivery = ?left.delivery, handler = %left.handler, state = ?left.state, "not handled");
+        tracing::error!(
+            delivery = ?left.delivery, handler = %left.handler, state = ?left.state,
+            "cut short: it is handled again when the app starts"
+        );
     }
     if report.is_drained() {
         ExitCode::SUCCESS

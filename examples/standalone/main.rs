@@ -19,9 +19,10 @@ use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
 
+use listenfd::ListenFd;
 use tracing_subscriber::EnvFilter;
 use voipbin_receiver::observe::RefusalReason;
-use voipbin_receiver::{Receiver, ShutdownReport, mount};
+use voipbin_receiver::{Receiver, ShutdownReport};
 
 use crate::inbox::Control;
 use crate::metrics::Exporter;
@@ -43,6 +44,8 @@ fn main() -> ExitCode {
 
 fn run(given: Given) -> Result<ExitCode, Box<dyn Error>> {
     log(&given.options);
+    // Before there are threads: it takes variables out of the environment.
+    let inherited = ListenFd::from_env();
     let runtime = tokio::runtime::Runtime::new()?;
     let ended = runtime.block_on(async {
         if given.options.command.is_none() {
@@ -53,7 +56,7 @@ fn run(given: Given) -> Result<ExitCode, Box<dyn Error>> {
         }
         match given.options.command {
             Some(Command::Inbox(command)) => Ok(inbox::run(command).await),
-            None => serve(&given.options.settings).await,
+            None => serve(&given.options.settings, inherited).await,
         }
     });
     // Whatever still blocks a thread, such as a pipe that nobody reads, must not hold up the end.
@@ -80,13 +83,17 @@ fn log(options: &Options) {
     }
 }
 
-async fn serve(settings: &Settings) -> Result<ExitCode, Box<dyn Error>> {
-    let access = settings.gate.access(settings.server.listen)?;
+async fn serve(settings: &Settings, mut inherited: ListenFd) -> Result<ExitCode, Box<dyn Error>> {
+    let inherited = inherited.take_tcp_listener(0)?;
+    let address = match &inherited {
+        Some(socket) => socket.local_addr()?,
+        None => settings.server.listen,
+    };
+    let access = settings.gate.access(address)?;
     let tls = settings.server.tls()?;
-    let listen = settings.server.listen;
-    let listener = mount::listen(listen)
+    let listener = server::listen(inherited, address)
         .await
-        .map_err(|error| format!("cannot listen on {listen}: {error}"))?;
+        .map_err(|error| format!("cannot listen on {address}: {error}"))?;
     let exporter = match settings.server.metrics_listen {
         Some(address) => Some(Exporter::listen(address).await?),
         None => None,

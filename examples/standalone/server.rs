@@ -1,7 +1,7 @@
 use std::convert::Infallible;
 use std::future::pending;
 use std::io::{self, IsTerminal};
-use std::pin::pin;
+use std::net::{self, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,8 +12,9 @@ use hyper::body::Incoming;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 use tower::ServiceExt;
-use voipbin_receiver::mount::Tls;
+use voipbin_receiver::mount::{self, Tls};
 use voipbin_receiver::{Receiver, ResponseBody, ShutdownReport};
 
 use crate::settings::ServerSettings;
@@ -61,8 +62,28 @@ pub(crate) fn has_terminal() -> bool {
     io::stdin().is_terminal() || io::stdout().is_terminal() || io::stderr().is_terminal()
 }
 
+/// How long a request may still take once the listener is closed. What it cuts short VoIPBIN sends again.
+const CLOSING: Duration = Duration::from_secs(1);
+
+/// Listens on the socket that a supervisor has handed down, which outlives this process, or else on one of
+/// its own.
+pub(crate) async fn listen(
+    inherited: Option<net::TcpListener>,
+    address: SocketAddr,
+) -> io::Result<TcpListener> {
+    match inherited {
+        Some(socket) => {
+            socket.set_nonblocking(true)?;
+            TcpListener::from_std(socket)
+        }
+        None => mount::listen(address).await,
+    }
+}
+
 /// Serves the receiver at one path, and its health, until Ctrl-C or SIGTERM, then drains. A second signal
 /// ends the drain at once.
+///
+/// The listener closes last. Until then an inbox on disk goes on keeping, and one in memory answers 503.
 pub(crate) async fn serve(
     listener: TcpListener,
     settings: &ServerSettings,
@@ -70,31 +91,26 @@ pub(crate) async fn serve(
     receiver: &Receiver,
     mut stop: Stop,
 ) -> ShutdownReport {
-    let drain = *settings.drain;
     let (path, routed) = (settings.path.clone(), receiver.clone());
     let route = tower::service_fn(move |request| route(path.clone(), routed.clone(), request));
     let (close, closed) = oneshot::channel::<()>();
     let server = settings.http(tls);
-    let mut served = pin!(server.serve(listener, route, async {
-        let _ = closed.await;
-    }));
-    tokio::select! {
-        () = &mut served => return receiver.shutdown(drain).await,
-        () = stop.next() => {}
-    }
+    let mut served = tokio::spawn(async move {
+        let closed = async { drop(closed.await) };
+        server.serve(listener, route, closed).await;
+    });
 
+    stop.next().await;
     tracing::info!("draining; once more to end at once");
-    let _ = close.send(());
-    let drained = async {
-        // An idle connection closes at once; one in a request has the time of the drain.
-        let closed = tokio::time::timeout(drain, served);
-        tokio::join!(receiver.shutdown(drain), closed).0
-    };
-    tokio::pin!(drained);
-    tokio::select! {
-        report = &mut drained => report,
+    let report = tokio::select! {
+        report = receiver.shutdown(*settings.drain) => report,
         () = stop.next() => receiver.shutdown(Duration::ZERO).await,
+    };
+    drop(close);
+    if timeout(CLOSING, &mut served).await.is_err() {
+        served.abort();
     }
+    report
 }
 
 pub(crate) type Body = Either<ResponseBody, Full<Bytes>>;

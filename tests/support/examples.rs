@@ -20,7 +20,7 @@ fn build(name: &str) -> Command {
     // What cargo tells a test of its package. Build scripts that look at such a variable, as ring's does, would
     // run again, and all that stands on them be built anew: here, and in the next build outside of a test.
     for (variable, _) in std::env::vars_os() {
-        let told = ["CARGO_PKG_", "CARGO_MANIFEST_"];
+        let told = ["CARGO_PKG_", "CARGO_MANIFEST_", "OUT_DIR"];
         if told
             .iter()
             .any(|told| variable.to_string_lossy().starts_with(told))

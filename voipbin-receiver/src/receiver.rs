@@ -145,9 +145,12 @@ impl Receiver {
     /// [`JobState::Failed`](crate::JobState::Failed). From the call on new events get a 503 with
     /// `Connection: close` and copies of kept ones their 200.
     ///
-    /// Async handlers that run at the deadline are dropped at their next await; blocking ones cannot be stopped, and a runtime that is dropped waits for them: end it with tokio's
-    /// `shutdown_background`, or end the process. Stop the server as well; the order does not matter.
-    /// It returns within about a second of the deadline whatever handlers do.
+    /// Stop the server after this, and not before: while nobody listens, nothing is kept or answered 503, and
+    /// VoIPBIN tries for two seconds alone.
+    ///
+    /// Async handlers that run at the deadline are dropped at their next await; blocking ones cannot be
+    /// stopped, and a runtime that is dropped waits for them: end it with tokio's `shutdown_background`, or end
+    /// the process. It returns within about a second of the deadline whatever handlers do.
     ///
     /// Calling it again is fine, and a shorter deadline then wins: `Duration::ZERO` ends the drain
     /// at once. A handler that calls it waits for itself, until the deadline.

@@ -11,6 +11,8 @@ use super::values::{count, default, path, time, wait};
 #[derive(Args)]
 pub(crate) struct ServerSettings {
     /// The address to listen on; port 0 takes a free one
+    ///
+    /// A socket that is handed down, as by systemd (LISTEN_FDS), is used instead.
     #[arg(
         long,
         env = "VOIPBIN_LISTEN",
@@ -90,7 +92,7 @@ pub(crate) struct ServerSettings {
     )]
     write_timeout: humantime::Duration,
 
-    /// How long handlers and open requests may go on after the first Ctrl-C or SIGTERM
+    /// How long handlers may go on after the first Ctrl-C or SIGTERM; the server listens until then
     #[arg(
         long,
         env = "VOIPBIN_DRAIN",

@@ -86,9 +86,10 @@ impl Receiver {
     /// Two defaults of `HttpServer`, 5 seconds each, do not suit VoIPBIN's sender. It keeps idle connections
     /// for 30 seconds, and one that the server closes first can cost it one of its three tries: set
     /// `keep_alive(Duration::from_secs(75))`. A 408 is final for it: set
-    /// `client_request_timeout(Duration::from_secs(60))`, by when it has given the request up. And an
-    /// interrupt ends the server at once, as actix-web understands it; see the example `actix-app` for a
-    /// graceful end.
+    /// `client_request_timeout(Duration::from_secs(60))`, by when it has given the request up.
+    ///
+    /// And its own handling of signals closes the listener before a [`shutdown`](Self::shutdown) could have
+    /// ended: `disable_signals()`, and stop the server after it, as the example `actix-app` does.
     ///
     /// # Panics
     ///

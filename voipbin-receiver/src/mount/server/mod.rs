@@ -87,10 +87,12 @@ const NO_ROOM: &[u8] =
 ///     .build()?;
 ///
 /// let listener = listen("127.0.0.1:0").await?;
-/// let stop = async { /* until a signal comes */ };
-/// Server::new().serve(listener, receiver.service(), stop).await;
-/// let report = receiver.shutdown(Duration::from_secs(10)).await;
-/// assert!(report.is_drained());
+/// let drained = async {
+///     // … once a signal has come. The listener closes after it.
+///     let report = receiver.shutdown(Duration::from_secs(10)).await;
+///     assert!(report.is_drained());
+/// };
+/// Server::new().serve(listener, receiver.service(), drained).await;
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Debug)]
@@ -167,7 +169,8 @@ impl Server {
 
     /// Serves until `stop` ends. Then the listener is closed, idle connections too, and those in a request
     /// after their answer: it returns when none is left. Its own limits bound that, and those of the
-    /// service; put it under a timeout to have it sooner.
+    /// service; put it under a timeout to have it sooner. So shut the receiver down in `stop`: until its
+    /// handlers have ended, events go on being kept.
     ///
     /// Take the listener from [`listen`], so that a burst of connections finds room to wait.
     ///
