@@ -1,9 +1,11 @@
 //! Whether the server could start.
 
-use std::io::Write;
+use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 
+use tokio::net::TcpSocket;
 use voipbin_receiver::inbox::DiskInboxErrorKind;
 
 use crate::greeting::{complain, in_full, say};
@@ -15,7 +17,7 @@ use crate::settings::{InboxChoice, Settings};
 /// Prints the settings, and on standard error what is wrong with them. No event is handled or removed.
 pub(crate) async fn check(given: &Given) -> ExitCode {
     // Whoever reads it may have seen enough.
-    let _ = write!(std::io::stdout().lock(), "{}", given.effective);
+    let _ = write!(io::stdout().lock(), "{}", given.effective);
     let problems = problems(&given.options.settings).await;
     if problems.is_empty() {
         say("the server could start");
@@ -52,7 +54,32 @@ async fn problems(settings: &Settings) -> Vec<String> {
             "the webhook and the metrics cannot both have {listen}: give one of them another port"
         ));
     }
+    let addresses = [Some(listen), settings.server.metrics_listen];
+    for address in addresses.into_iter().flatten() {
+        problems.extend(bind(address).err());
+    }
     problems
+}
+
+/// Whether an address is one of this machine's, and may be had. It is not listened on: nobody connects to a check.
+fn bind(address: SocketAddr) -> Result<(), String> {
+    let bound = || {
+        let socket = if address.is_ipv4() {
+            TcpSocket::new_v4()
+        } else {
+            TcpSocket::new_v6()
+        }?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)
+    };
+    match bound() {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => say(&format!(
+            "{address} is in use, as by a server that runs or a supervisor that holds it, and was not tried"
+        )),
+        Err(error) => return Err(format!("cannot listen on {address}: {error}")),
+        Ok(()) => {}
+    }
+    Ok(())
 }
 
 /// Whether the inbox can be used, or could be made.

@@ -69,6 +69,11 @@ async fn whatever_would_keep_the_server_from_starting_is_found() {
             ("directory = \"/proc/voipbin/inbox\"", "/proc"),
             ("directory = \"damaged\"", "damaged"),
             (
+                "secret_file = \"same\"\nlisten = \"192.0.2.1:5000\"",
+                "cannot listen",
+            ),
+            ("metrics_listen = \"192.0.2.1:9464\"", "cannot listen"),
+            (
                 "listen = \"127.0.0.1:5000\"\nmetrics_listen = \"127.0.0.1:5000\"",
                 "127.0.0.1:5000",
             ),
@@ -81,6 +86,21 @@ async fn whatever_would_keep_the_server_from_starting_is_found() {
             assert_eq!(checked.code, 2, "{settings}: {checked:?}");
             assert!(checked.stderr.contains(said), "{settings}: {checked:?}");
         }
+    })
+    .await;
+}
+
+/// It may be the server's that is to be replaced, or a supervisor's that will hand it down.
+#[tokio::test]
+async fn an_address_that_somebody_has_is_told() {
+    within(async {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+        let place = Place::with(&format!("secret = \"{SECRET}\"\nlisten = \"{address}\""));
+        let checked = place.check().await;
+        assert_eq!(checked.code, 0, "{checked:?}");
+        let told = format!("{address} is in use");
+        assert!(checked.stderr.contains(&told), "{checked:?}");
     })
     .await;
 }
