@@ -313,11 +313,62 @@ async fn the_event_of_the_front_page_is_signed_with_its_secret() {
     let curl = &front[front.find("curl -X POST").unwrap()..];
     let curl = &curl[..curl.find("\n```").unwrap()];
     within(async {
-        let mut server = Server::start(&[], &[("VOIPBIN_SECRET", "s3cret")]).await;
+        let secret = &front[front.find("VOIPBIN_SECRET=").unwrap()..];
+        let secret = secret.split(['=', ' ']).nth(1).unwrap();
+        let mut server = Server::start(&[], &[("VOIPBIN_SECRET", secret)]).await;
         let here = curl.replace("http://127.0.0.1:5000/voipbin/webhook", &server.url);
         assert_ne!(here, curl);
         assert_eq!(paste(&here).await, r#"{"status":"received"}"#);
         assert_eq!(server.event().await["event"], "call_hangup");
     })
     .await;
+}
+
+/// What stands in a page is copied: a secret in it has the form of VoIPBIN's own.
+#[test]
+fn every_secret_that_people_are_shown_is_as_long_as_a_real_one() {
+    let mut texts: Vec<(String, String)> = documents()
+        .into_iter()
+        .map(|document| (read(&document), document))
+        .collect();
+    let mut folders = vec![root().join("voipbin-receiver/src"), root().join("examples")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                let code = std::fs::read_to_string(&path).unwrap();
+                let comments = code.lines().map(str::trim_start);
+                let comments = comments
+                    .filter(|line| line.starts_with("///") || line.starts_with("//!"))
+                    .collect::<Vec<_>>();
+                texts.push((comments.join("\n"), path.display().to_string()));
+            }
+        }
+    }
+    let mut shown = 0;
+    for (text, place) in &texts {
+        let openings = [
+            ".secret(\"",
+            "Secret::from(\"",
+            "Signer::new(\"",
+            "VOIPBIN_SECRET=",
+        ];
+        let openings = openings.iter().chain(&["--secret "]);
+        for opening in openings {
+            for rest in text.split(opening).skip(1) {
+                let rest = rest.trim_start_matches("\\\"");
+                let end =
+                    rest.find(|char: char| !char.is_ascii_alphanumeric() && !"_-".contains(char));
+                let secret = &rest[..end.unwrap_or(rest.len())];
+                assert!(
+                    ["", "FILE"].contains(&secret) || secret.len() == 32,
+                    "{secret} in {place}"
+                );
+                shown += usize::from(secret.len() == 32);
+            }
+        }
+    }
+    assert!(shown > 40, "{shown}: they are not where they were");
 }

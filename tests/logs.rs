@@ -682,3 +682,40 @@ fn what_to_do_about_an_error_is_in_its_debug_as_well() {
         assert!(shown.contains(&message), "{message} is not in {shown}");
     }
 }
+
+#[tokio::test]
+async fn a_secret_that_is_likely_to_be_cut_is_told_once_by_its_label() {
+    record_logs();
+    let told = || {
+        let logged = logged().into_iter();
+        let told = logged.filter(|record| record.field("secret").starts_with("cut or not, "));
+        told.map(|record| {
+            let label = record.field("secret").to_owned();
+            assert!(!format!("{record:?}").contains("fifteen letters"));
+            (record.level, label)
+        })
+        .collect::<Vec<_>>()
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("secret");
+    std::fs::write(&path, "a secret of all").unwrap();
+    let labelled =
+        |secret: &str, label: &str| Secret::from(secret).with_label(format!("cut or not, {label}"));
+    let receiver = Receiver::builder()
+        .on(Any, || async {})
+        .secret(labelled("fifteen letters", "fifteen"))
+        .secret(labelled("sixteen letters.", "sixteen"))
+        .secret_file(&path)
+        .build()
+        .unwrap();
+    let fifteen = [("WARN".to_owned(), "cut or not, fifteen".to_owned())];
+    assert_eq!(told(), fifteen);
+    // It is the same one, also beside another that is new.
+    receiver.secrets().refresh().await.unwrap();
+    let more = [
+        labelled("fifteen letters", "fifteen"),
+        labelled("a new one of sixteen", "new"),
+    ];
+    receiver.secrets().set(more).unwrap();
+    assert_eq!(told(), fifteen);
+}

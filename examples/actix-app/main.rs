@@ -2,7 +2,7 @@
 //!
 //! `app.rs` has the routes, and this file the settings that VoIPBIN's sender asks of the server, and how
 //! the server and the receiver end together:
-//! `cargo run -p voipbin-receiver-examples --example actix-app -- --secret a-secret --token a-token`.
+//! `cargo run -p voipbin-receiver-examples --example actix-app -- --secret the-webhook-secret-of-a-customer --token a-token`.
 
 mod app;
 #[path = "../desk/mod.rs"]

@@ -1,7 +1,7 @@
 //! A receiver inside of an axum app that has routes, state, authentication and layers of its own.
 //!
 //! `app.rs` shows which layers must not be around the webhook, and this file how the app and the
-//! receiver end together: `cargo run -p voipbin-receiver-examples --example axum-app -- --secret a-secret --token a-token`.
+//! receiver end together: `cargo run -p voipbin-receiver-examples --example axum-app -- --secret the-webhook-secret-of-a-customer --token a-token`.
 
 mod app;
 #[path = "../desk/mod.rs"]

@@ -11,7 +11,7 @@ pub(crate) struct Options {
     #[arg(long, env = "VOIPBIN_SECRET", hide_env_values = true)]
     pub(crate) secret: String,
     /// What people have to show: `Authorization: Bearer TOKEN`.
-    #[arg(long, env = "DESK_TOKEN", hide_env_values = true)]
+    #[arg(long, env = "DESK_TOKEN", hide_env_values = true, value_parser = token)]
     pub(crate) token: String,
     /// Where to listen.
     #[arg(long, default_value = "127.0.0.1:5000")]
@@ -25,6 +25,14 @@ pub(crate) struct Options {
     /// How many seconds handlers may go on, after the first Ctrl-C or SIGTERM.
     #[arg(long, default_value_t = 10)]
     pub(crate) drain: u64,
+}
+
+/// An empty one would let everybody in.
+fn token(text: &str) -> Result<String, &'static str> {
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err("a token has letters, digits and signs, and no blanks");
+    }
+    Ok(text.to_owned())
 }
 
 /// What people have to show.

@@ -201,6 +201,14 @@ async fn a_set_that_cannot_be_used_changes_nothing() {
             vec![labelled(NEW, "secret-2"), Secret::from(OLD)],
             SecretErrorKind::Label,
         ),
+        (
+            vec![Secret::from("\0".repeat(32))],
+            SecretErrorKind::Control,
+        ),
+        (
+            vec![Secret::from(format!("{NEW}\0"))],
+            SecretErrorKind::Control,
+        ),
         (vec![labelled(NEW, "")], SecretErrorKind::Label),
         (vec![labelled(NEW, NEW)], SecretErrorKind::Label),
     ] {
@@ -263,6 +271,12 @@ fn a_file_holds_a_secret_and_at_most_one_line_end() {
         (format!("{OLD} \n"), Some(SecretErrorKind::Padded)),
         (format!(" {OLD}\n"), Some(SecretErrorKind::Padded)),
         (format!("\u{feff}{OLD}"), Some(SecretErrorKind::Padded)),
+        ("\0".repeat(33), Some(SecretErrorKind::Control)),
+        (format!("{OLD}\0\n"), Some(SecretErrorKind::Control)),
+        (format!("\0{OLD}\n"), Some(SecretErrorKind::Control)),
+        (format!("{OLD}\n{NEW}\n"), Some(SecretErrorKind::Control)),
+        ("a\u{7f}b".into(), Some(SecretErrorKind::Control)),
+        ("a\u{85}b".into(), Some(SecretErrorKind::Control)),
         (format!("{longest}x"), Some(SecretErrorKind::TooLong)),
         (longest.repeat(3), Some(SecretErrorKind::TooLong)),
     ] {
@@ -285,6 +299,71 @@ fn a_file_holds_a_secret_and_at_most_one_line_end() {
     );
 }
 
+/// HMAC fills a key up with zeros: one of zeros alone is the empty key.
+#[tokio::test]
+async fn a_file_of_zeros_lets_nobody_in_who_signs_with_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("secret");
+    std::fs::write(&path, OLD).unwrap();
+    let receiver = builder().secret_file(&path).build().unwrap();
+    let zeros = "\0".repeat(32);
+    std::fs::write(&path, &zeros).unwrap();
+    let error = receiver.secrets().refresh().await.unwrap_err();
+    assert_eq!(error.kind(), SecretErrorKind::Control);
+    for forged in ["", "\0", &zeros] {
+        let answer = signed_with(&receiver, forged, 1).await;
+        assert_eq!(answer.code(), "secrets_unavailable");
+    }
+    assert_eq!(signed_with(&receiver, OLD, 1).await.status(), 200);
+}
+
+#[tokio::test]
+async fn what_is_no_regular_file_holds_up_no_reload_and_keeps_the_secret_before() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("secret");
+    std::fs::write(&path, OLD).unwrap();
+    let receiver = builder().secret_file(&path).build().unwrap();
+    let pipe = directory.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    for other in [&*pipe, "/dev/zero".as_ref(), "/dev/full".as_ref()] {
+        std::fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink(other, &path).unwrap();
+        let error = receiver.secrets().refresh().await.unwrap_err();
+        assert_eq!(error.kind(), SecretErrorKind::Unreadable);
+        assert_eq!(signed_with(&receiver, OLD, 1).await.status(), 200);
+    }
+    // As a link to another file, as Kubernetes writes one, it is read.
+    let other = directory.path().join("other");
+    std::fs::write(&other, NEW).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink(&other, &path).unwrap();
+    receiver.secrets().refresh().await.unwrap();
+    assert_eq!(signed_with(&receiver, NEW, 2).await.status(), 200);
+}
+
+/// A variable cannot be set for a test alone: the test runs itself with one.
+#[test]
+fn a_variable_with_control_characters_in_it_holds_no_secret() {
+    const VARIABLE: &str = "A_SECRET_WITH_CONTROL_CHARACTERS";
+    if std::env::var_os(VARIABLE).is_some() {
+        let error = Secret::from_env(VARIABLE).unwrap_err();
+        assert_eq!(error.kind(), SecretErrorKind::Control);
+        return;
+    }
+    let name = "secrets::a_variable_with_control_characters_in_it_holds_no_secret";
+    let again = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", name])
+        .env(VARIABLE, "a\u{1b}[31mb")
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&again.stdout);
+    assert!(
+        again.status.success() && told.contains("1 passed"),
+        "{told}"
+    );
+}
+
 #[test]
 fn a_secret_from_the_environment_has_the_variables_name_as_its_label() {
     let secret = Secret::from_env("CARGO_PKG_NAME").unwrap();
@@ -297,6 +376,7 @@ fn build_says_which_secret_it_cannot_use() {
     for builder in [
         builder().secret(""),
         builder().secret(" padded"),
+        builder().secret("\0".repeat(32)),
         builder().secret(OLD).secret_file("/there/is/no/such/file"),
     ] {
         let error = builder.build().unwrap_err();
@@ -345,7 +425,12 @@ async fn a_source_that_does_not_say_costs_no_event() {
     secrets.refresh().await.unwrap();
     assert_eq!(statuses(3).await, [200, 401, 401]);
 
-    for failure in [None, Some(vec![]), Some(vec![NEW, " "])] {
+    for failure in [
+        None,
+        Some(vec![]),
+        Some(vec![NEW, " "]),
+        Some(vec![NEW, "\0"]),
+    ] {
         tell.send(failure).unwrap();
         secrets.refresh().await.unwrap_err();
         assert_eq!(statuses(4).await, [200, 503, 401]);

@@ -93,7 +93,7 @@ impl ReceiverBuilder {
     ///
     /// # fn main() -> Result<(), voipbin_receiver::BuildError> {
     /// let receiver = Receiver::builder()
-    ///     .secret("the customer's webhook secret")
+    ///     .secret("the-webhook-secret-of-a-customer")
     ///     .state(Crm)
     ///     .on(CallHangup, |crm: State<Crm>| async move { drop(crm) })
     ///     .build()?;
@@ -116,7 +116,7 @@ impl ReceiverBuilder {
     ///
     /// # fn main() -> Result<(), voipbin_receiver::BuildError> {
     /// let receiver = Receiver::builder()
-    ///     .secret("the customer's webhook secret")
+    ///     .secret("the-webhook-secret-of-a-customer")
     ///     .on((CallProgressing, CallHangup), |call: Event<Call>| async move {
     ///         println!("{:?}", call.id);
     ///     })
@@ -165,7 +165,7 @@ impl ReceiverBuilder {
     ///
     /// # fn main() -> Result<(), voipbin_receiver::BuildError> {
     /// let receiver = Receiver::builder()
-    ///     .secret("a secret of the customer")
+    ///     .secret("the-webhook-secret-of-a-customer")
     ///     .on(Any, || async {})
     ///     .on_dead_letter(|letter| async move {
     ///         eprintln!("{} gave up after {}: {}", letter.handler, letter.attempts, letter.reason);

@@ -21,7 +21,7 @@
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let receiver = Receiver::builder()
-//!     .secret("the customer's webhook secret")
+//!     .secret("the-webhook-secret-of-a-customer")
 //!     .state(Crm)
 //!     .handlers(handlers![update_crm])
 //!     .build()?;
@@ -162,6 +162,7 @@ mod receiver;
 mod router;
 mod scan;
 mod service;
+mod small_file;
 mod sync;
 
 pub use accept_error::AcceptError;

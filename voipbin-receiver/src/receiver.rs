@@ -36,7 +36,7 @@ use crate::service::ReceiverService;
 /// # #[tokio::main]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let receiver = Receiver::builder()
-///     .secret("the customer's webhook secret")
+///     .secret("the-webhook-secret-of-a-customer")
 ///     .handlers(handlers![log_end])
 ///     .build()?;
 ///
@@ -95,7 +95,7 @@ impl Receiver {
     /// # #[tokio::main]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let receiver = Receiver::builder()
-    ///     .secret("the customer's webhook secret")
+    ///     .secret("the-webhook-secret-of-a-customer")
     ///     .on(Any, |context: Context| async move {
     ///         assert_eq!(context.origin(), Origin::History);
     ///     })
@@ -196,7 +196,7 @@ impl Receiver {
     /// ```
     /// # fn main() -> Result<(), voipbin_receiver::BuildError> {
     /// # let receiver = voipbin_receiver::Receiver::builder()
-    /// #     .secret("a secret of the customer")
+    /// #     .secret("the-webhook-secret-of-a-customer")
     /// #     .on(voipbin_receiver::catalog::Any, || async {})
     /// #     .build()?;
     /// let health = receiver.health();
@@ -249,7 +249,7 @@ impl Receiver {
     ///
     /// # fn main() -> Result<(), voipbin_receiver::BuildError> {
     /// let receiver = Receiver::builder()
-    ///     .secret("a secret of the customer")
+    ///     .secret("the-webhook-secret-of-a-customer")
     ///     .observe(Fill)
     ///     .on(voipbin_receiver::catalog::Any, || async {})
     ///     .build()?;

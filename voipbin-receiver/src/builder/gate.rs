@@ -69,7 +69,9 @@ impl ReceiverBuilder {
     /// Adds a secret that signatures are checked with. Several may be given, for a rotation: a
     /// delivery is accepted when any of them matches.
     ///
-    /// It is the customer's `webhook_secret` as it stands, never decoded.
+    /// It is the customer's `webhook_secret` as it stands, never decoded. One that is empty, or has blanks
+    /// around it or control characters in it, is an error of `build`; one of less than 16 bytes is logged as a
+    /// warning.
     pub fn secret(mut self, secret: impl Into<Secret>) -> Self {
         self.gate.secrets.push(secret.into());
         self
@@ -151,13 +153,13 @@ impl ReceiverBuilder {
     ///
     /// # fn main() -> Result<(), voipbin_receiver::BuildError> {
     /// let receiver = Receiver::builder()
-    ///     .secret("the customer's webhook secret")
+    ///     .secret("the-webhook-secret-of-a-customer")
     ///     .allow_sources(["198.51.100.7", "203.0.113.0/24", "2001:db8::/32"])
     ///     .on(Any, || async {})
     ///     .build()?;
     ///
     /// let misspelt = Receiver::builder()
-    ///     .secret("the customer's webhook secret")
+    ///     .secret("the-webhook-secret-of-a-customer")
     ///     .allow_sources(["203.0.113.0/33"])
     ///     .on(Any, || async {})
     ///     .build();
@@ -192,7 +194,7 @@ impl ReceiverBuilder {
     ///
     /// # fn main() -> Result<(), voipbin_receiver::BuildError> {
     /// let receiver = Receiver::builder()
-    ///     .secret("the customer's webhook secret")
+    ///     .secret("the-webhook-secret-of-a-customer")
     ///     .allow_sources(["203.0.113.0/24"])
     ///     // The load balancer and the ingress behind it.
     ///     .trust_proxies(["10.1.0.0/16", "10.2.0.4"])
@@ -233,7 +235,7 @@ impl ReceiverBuilder {
     /// # fn main() -> Result<(), voipbin_receiver::BuildError> {
     /// let day = Duration::from_secs(24 * 60 * 60);
     /// let receiver = Receiver::builder()
-    ///     .secret("the customer's webhook secret")
+    ///     .secret("the-webhook-secret-of-a-customer")
     ///     .inbox(MemoryInbox::builder().identity_ttl(day).build())
     ///     .max_event_age(day - Duration::from_secs(60))
     ///     .on(Any, || async {})

@@ -33,7 +33,7 @@ impl ReceiverBuilder {
     ///
     /// # fn main() -> Result<(), voipbin_receiver::BuildError> {
     /// let receiver = Receiver::builder()
-    ///     .secret("a secret of the customer")
+    ///     .secret("the-webhook-secret-of-a-customer")
     ///     .on(Any, |context: Context| async move { println!("attempt {}", context.attempt()) })
     ///     .retry(RetryPolicy::default().attempts(3))
     ///     .build()?;
@@ -74,7 +74,7 @@ impl ReceiverBuilder {
     ///
     /// # fn main() -> Result<(), voipbin_receiver::BuildError> {
     /// let receiver = Receiver::builder()
-    ///     .secret("the customer's webhook secret")
+    ///     .secret("the-webhook-secret-of-a-customer")
     ///     // One at a time for each account.
     ///     .lane_key(|delivery: &Delivery| {
     ///         Some(delivery.payload::<Owned>().ok()?.customer_id.clone())
@@ -115,7 +115,7 @@ impl ReceiverBuilder {
     ///
     /// # fn main() -> Result<(), voipbin_receiver::BuildError> {
     /// let receiver = Receiver::builder()
-    ///     .secret("a secret of the customer")
+    ///     .secret("the-webhook-secret-of-a-customer")
     ///     .on(Any, || async {})
     ///     .layer(tower::limit::GlobalConcurrencyLimitLayer::new(4))
     ///     .build()?;

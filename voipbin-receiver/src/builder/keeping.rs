@@ -26,7 +26,7 @@ impl ReceiverBuilder {
     /// }
     ///
     /// let receiver = Receiver::builder()
-    ///     .secret("the customer's webhook secret")
+    ///     .secret("the-webhook-secret-of-a-customer")
     ///     // Our flow sends `{"order_id": …}` and means each order once.
     ///     .identity(|delivery: &Delivery| {
     ///         let order = delivery.payload::<Order>().ok().filter(|_| delivery.is_custom())?;

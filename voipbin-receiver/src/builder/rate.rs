@@ -24,7 +24,7 @@ impl ReceiverBuilder {
     ///
     /// # fn main() -> Result<(), voipbin_receiver::BuildError> {
     /// let receiver = Receiver::builder()
-    ///     .secret("the customer's webhook secret")
+    ///     .secret("the-webhook-secret-of-a-customer")
     ///     .source_rate_limit(Rate::per_second(500).burst(2000))
     ///     .rate_limit(Rate::per_second(5000))
     ///     .on(Any, || async {})

@@ -34,10 +34,10 @@ use super::signature::{DIGEST, SIGNATURE_HEADER, SignatureErrorKind, single};
 /// headers.insert(
 ///     "x-voipbin-signature",
 ///     HeaderValue::from_static(
-///         "sha256=5a1894d4235a24f7361ad58af04064e25cdc43ee7a6a4871f8adf00641732546",
+///         "sha256=631da0105826fea3b01d941eb2fd99df8b9a26de6b49b2f925dc3528f28e45a2",
 ///     ),
 /// );
-/// let secrets = [Secret::from("s3cret").with_label("production")];
+/// let secrets = [Secret::from("the-webhook-secret-of-a-customer").with_label("production")];
 ///
 /// let parsed_and_printed = br#"{ "type": "call_hangup", "data": { "id": "x" } }"#;
 /// let diagnosis = diagnose(&secrets, &headers, parsed_and_printed);

@@ -180,6 +180,7 @@ impl Keyring {
         let before = self.ring.load();
         let mut labels = HashSet::new();
         let mut keys = Vec::new();
+        let mut short = Vec::new();
         for (number, secret) in (1..).zip(secrets) {
             let subject = || format!("secret number {number}");
             secret.check(subject)?;
@@ -191,6 +192,9 @@ impl Keyring {
             // HMAC takes a key of any length, so none is left out.
             if let Ok(mac) = Hmac::<Sha256>::new_from_slice(secret.as_bytes()) {
                 let same = before.keys.iter().find(|key| key.is_of(&mac));
+                if same.is_none() && secret.is_short() {
+                    short.push(Arc::clone(&label));
+                }
                 keys.push(Arc::new(Key {
                     label,
                     secret: secret.clone(),
@@ -201,6 +205,12 @@ impl Keyring {
         }
         if keys.is_empty() && complete && !self.allow_unsigned {
             return Err(SecretError::new(SecretErrorKind::NoSecret, String::new()));
+        }
+        for label in short {
+            tracing::warn!(
+                secret = &*label,
+                "a secret is shorter than 16 bytes, and VoIPBIN makes them of 32 or 64: is all of it there?"
+            );
         }
         self.ring.store(Arc::new(Ring { keys, complete }));
         *current = parts;

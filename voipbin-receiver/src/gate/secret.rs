@@ -1,6 +1,5 @@
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,6 +7,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::secret_error::{SecretError, SecretErrorKind};
+use crate::small_file;
 
 /// A webhook secret. The string's own bytes are the key: it is never decoded, whatever it looks
 /// like.
@@ -22,8 +22,8 @@ use super::secret_error::{SecretError, SecretErrorKind};
 ///
 /// # fn main() -> Result<(), voipbin_receiver::BuildError> {
 /// let receiver = Receiver::builder()
-///     .secret(Secret::from("the one of this year").with_label("2026"))
-///     .secret(Secret::from("the one of last year").with_label("2025"))
+///     .secret(Secret::from("my-new-webhook-secret-at-VoIPBIN").with_label("2026"))
+///     .secret(Secret::from("my-old-webhook-secret-at-VoIPBIN").with_label("2025"))
 ///     .on(Any, || async {})
 ///     .build()?;
 /// // When this stays `None`, the old one can go.
@@ -37,7 +37,10 @@ pub struct Secret {
 }
 
 /// The longest secret that is read from a file, in bytes. The platform's have 32 or 64.
-const LONGEST: u64 = 4096;
+const LONGEST: usize = 4096;
+
+/// What is shorter than this is likely to be cut, in bytes.
+const SHORTEST: usize = 16;
 
 impl Secret {
     /// Names the secret, for [`Secrets::usage`](super::Secrets::usage) and for logs: the label is no
@@ -60,7 +63,8 @@ impl Secret {
     ///
     /// # Errors
     ///
-    /// When the variable is not set or not UTF-8, or its value is empty or has blanks around it.
+    /// When the variable is not set or not UTF-8, or its value is empty, has blanks around it or control
+    /// characters in it.
     ///
     /// ```
     /// use voipbin_receiver::gate::{Secret, SecretErrorKind};
@@ -91,8 +95,8 @@ impl Secret {
     ///
     /// # Errors
     ///
-    /// When the file cannot be read, is over 4096 bytes or not UTF-8, or its secret is empty or has
-    /// blanks around it.
+    /// When the file cannot be read, is no regular file, is over 4096 bytes or not UTF-8, or its secret is
+    /// empty, has blanks around it or control characters in it.
     ///
     /// ```
     /// use voipbin_receiver::gate::Secret;
@@ -108,21 +112,19 @@ impl Secret {
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, SecretError> {
         let path = path.as_ref();
         let subject = || format!("the file `{}`", path.display());
-        // Large enough from the start: a buffer that grows leaves copies behind.
-        let room = usize::try_from(LONGEST)
-            .unwrap_or(usize::MAX)
-            .saturating_add(64);
-        let mut bytes = Zeroizing::new(Vec::with_capacity(room));
-        File::open(path)
-            .and_then(|file| file.take(LONGEST + 3).read_to_end(&mut bytes))
-            .map_err(|error| SecretError::unreadable(subject(), error))?;
+        const LINE_END: usize = "\r\n".len();
+        let bytes =
+            small_file::read(path, LONGEST + LINE_END).map_err(|error| match error.kind() {
+                ErrorKind::FileTooLarge => SecretError::new(SecretErrorKind::TooLong, subject()),
+                _ => SecretError::unreadable(subject(), error),
+            })?;
         let text = std::str::from_utf8(&bytes)
             .map_err(|_| SecretError::new(SecretErrorKind::NotText, subject()))?;
         let value = text
             .strip_suffix('\n')
             .map(|line| line.strip_suffix('\r').unwrap_or(line))
             .unwrap_or(text);
-        if value.len() as u64 > LONGEST {
+        if value.len() > LONGEST {
             return Err(SecretError::new(SecretErrorKind::TooLong, subject()));
         }
         let secret = Self::from(value).with_label(path.to_string_lossy());
@@ -146,8 +148,9 @@ impl Secret {
         &self.value
     }
 
-    /// No secret of the platform is empty or has blanks around it: such a one was cut or copied
-    /// badly, and would refuse every delivery.
+    /// No secret of the platform is empty, has blanks around it or control characters in it: such a one
+    /// was cut or copied badly, and would refuse every delivery. HMAC fills keys up with zeros, so one of NUL
+    /// characters would be the empty key, which anybody can sign with.
     pub(crate) fn check(&self, subject: impl FnOnce() -> String) -> Result<(), SecretError> {
         const MARK: char = '\u{feff}';
         let value = self.as_str();
@@ -156,10 +159,17 @@ impl Secret {
             SecretErrorKind::Empty
         } else if bare.len() != value.len() {
             SecretErrorKind::Padded
+        } else if value.contains(char::is_control) {
+            SecretErrorKind::Control
         } else {
             return Ok(());
         };
         Err(SecretError::new(kind, subject()))
+    }
+
+    /// Whether it is so short that a part of it may be missing, or that it can be guessed.
+    pub(super) fn is_short(&self) -> bool {
+        self.as_bytes().len() < SHORTEST
     }
 }
 

@@ -22,6 +22,8 @@ pub enum SecretErrorKind {
     Empty,
     /// It has blanks, line ends or a byte order mark around it.
     Padded,
+    /// It has control characters in it, such as the zeros that a file can hold after a power cut.
+    Control,
     /// The file is too long to hold one.
     TooLong,
     /// It is not UTF-8.
@@ -93,6 +95,10 @@ impl fmt::Display for SecretError {
             SecretErrorKind::Padded => write!(
                 f,
                 "{subject} has blanks, line ends or a byte order mark around it, as a copied line does: trim it"
+            ),
+            SecretErrorKind::Control => write!(
+                f,
+                "{subject} has control characters in it, as a damaged file has: write the customer's webhook_secret there anew"
             ),
             SecretErrorKind::TooLong => write!(
                 f,

@@ -25,13 +25,13 @@ use super::signature::Verifier;
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let receiver = Receiver::builder()
-///     .secret(Secret::from("the old secret").with_label("old"))
+///     .secret(Secret::from("my-old-webhook-secret-at-VoIPBIN").with_label("old"))
 ///     .on(Any, || async {})
 ///     .build()?;
 ///
 /// receiver.secrets().set([
-///     Secret::from("the new secret").with_label("new"),
-///     Secret::from("the old secret").with_label("old"),
+///     Secret::from("my-new-webhook-secret-at-VoIPBIN").with_label("new"),
+///     Secret::from("my-old-webhook-secret-at-VoIPBIN").with_label("old"),
 /// ])?;
 /// for secret in receiver.secrets().usage() {
 ///     println!("{}: {} deliveries, last {:?}", secret.label, secret.accepted, secret.last_used);
@@ -52,8 +52,8 @@ impl Secrets {
     ///
     /// # Errors
     ///
-    /// When one is empty or has blanks around it, two have the same label, or none would be left and
-    /// unsigned deliveries are not allowed. Then nothing changes.
+    /// When one is empty, has blanks around it or control characters in it, two have the same label, or none
+    /// would be left and unsigned deliveries are not allowed. Then nothing changes.
     pub fn set<I>(&self, secrets: I) -> Result<(), SecretError>
     where
         I: IntoIterator,

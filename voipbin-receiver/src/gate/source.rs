@@ -30,7 +30,7 @@ use super::network::Networks;
 ///
 /// # fn main() -> Result<(), voipbin_receiver::BuildError> {
 /// let receiver = Receiver::builder()
-///     .secret("the customer's webhook secret")
+///     .secret("the-webhook-secret-of-a-customer")
 ///     .allow_sources(["198.51.100.0/24"])
 ///     .on(voipbin_receiver::catalog::Any, || async {})
 ///     .build()?;

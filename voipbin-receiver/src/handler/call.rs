@@ -42,7 +42,7 @@ pub enum Call {
 ///
 /// # fn main() -> Result<(), voipbin_receiver::BuildError> {
 /// let receiver = Receiver::builder()
-///     .secret("a secret of the customer")
+///     .secret("the-webhook-secret-of-a-customer")
 ///     .on(CallHangup, Audit { prefix: "ended:" })
 ///     .build()?;
 /// # Ok(()) }
@@ -129,7 +129,7 @@ pub struct Blocking<F>(pub(super) F);
 ///
 /// # fn main() -> Result<(), voipbin_receiver::BuildError> {
 /// let receiver = Receiver::builder()
-///     .secret("a secret of the customer")
+///     .secret("the-webhook-secret-of-a-customer")
 ///     .on(CallHangup, blocking(|call: Event<Call>| {
 ///         std::fs::write("last-call", call.id.as_deref().unwrap_or_default())
 ///     }))

@@ -53,7 +53,7 @@ impl fmt::Debug for SourceLocation {
 ///
 /// # fn main() -> Result<(), voipbin_receiver::BuildError> {
 /// let receiver = Receiver::builder()
-///     .secret("a secret of the customer")
+///     .secret("the-webhook-secret-of-a-customer")
 ///     .handlers([
 ///         Registration::new(CallHangup, |call: Event<Call>| async move { drop(call) }).name("crm"),
 ///         Registration::new(CallHangup, |call: Event<Call>| async move { drop(call) }).name("bill"),

@@ -40,7 +40,7 @@ impl Receiver {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let receiver = Receiver::builder()
-    ///     .secret("the customer's webhook secret")
+    ///     .secret("the-webhook-secret-of-a-customer")
     ///     .on(catalog::Any, || async {})
     ///     .build()?;
     ///
@@ -65,7 +65,7 @@ impl Receiver {
     /// # use voipbin_receiver::{Receiver, catalog};
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let receiver = Receiver::builder()
-    /// #     .secret("the customer's webhook secret")
+    /// #     .secret("the-webhook-secret-of-a-customer")
     /// #     .on(catalog::Any, || async {})
     /// #     .build()?;
     /// let app = App::new().service(

@@ -31,7 +31,7 @@ const HOOK_TIME: Duration = Duration::from_secs(30);
 ///
 /// # fn main() -> Result<(), voipbin_receiver::BuildError> {
 /// let receiver = Receiver::builder()
-///     .secret("a secret of the customer")
+///     .secret("the-webhook-secret-of-a-customer")
 ///     .observe(|transition: &Transition<'_>| {
 ///         if let Transition::Skipped { run } = transition {
 ///             println!("{} left out a stale event", run.handler());

@@ -84,7 +84,7 @@ impl Stats {
     ///
     /// # fn main() -> Result<(), voipbin_receiver::BuildError> {
     /// # let receiver = voipbin_receiver::Receiver::builder()
-    /// #     .secret("the customer's webhook secret")
+    /// #     .secret("the-webhook-secret-of-a-customer")
     /// #     .on(voipbin_receiver::catalog::Any, || async {})
     /// #     .build()?;
     /// let forged = receiver.stats().refused(RefusalReason::Signature);

@@ -63,7 +63,7 @@ use crate::pipeline::Pipeline;
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let receiver = Receiver::builder()
-/// #     .secret("the customer's webhook secret")
+/// #     .secret("the-webhook-secret-of-a-customer")
 /// #     .on(catalog::Any, || async {})
 /// #     .build()?;
 /// let app: Router = Router::new()
@@ -113,7 +113,7 @@ use crate::pipeline::Pipeline;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let receiver = Receiver::builder()
-/// #     .secret("the customer's webhook secret")
+/// #     .secret("the-webhook-secret-of-a-customer")
 /// #     .on(catalog::Any, || async {})
 /// #     .build()?;
 /// let app = Route::new()

@@ -49,7 +49,7 @@
 //!     Ok::<_, std::convert::Infallible>(Response::new(Full::new(Bytes::from("thanks"))))
 //! });
 //!
-//! let sender = Sender::new(endpoint, Signer::new("s3cret"));
+//! let sender = Sender::new(endpoint, Signer::new("the-webhook-secret-of-a-customer"));
 //! let report = sender.send(r#"{"type":"call_hangup","data":{"id":"x"}}"#).await;
 //!
 //! assert_eq!(report.status(), Some(StatusCode::OK));

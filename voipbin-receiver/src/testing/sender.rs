@@ -55,7 +55,7 @@ const KEPT_OF_ANSWER: usize = 64 * 1024;
 ///     Ok::<_, std::convert::Infallible>(response)
 /// });
 ///
-/// let sender = Sender::new(overloaded, Signer::new("s3cret")).method("PUT")?;
+/// let sender = Sender::new(overloaded, Signer::new("the-webhook-secret-of-a-customer")).method("PUT")?;
 /// let report = sender.send(r#"{"type":"call_hangup","data":{}}"#).await;
 ///
 /// assert!(report.delivered().is_none());
@@ -183,11 +183,11 @@ impl<S> Sender<S> {
     /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let receiver = Receiver::builder()
-    ///     .secret("a secret of the test")
+    ///     .secret("the-webhook-secret-of-a-customer")
     ///     .allow_sources(["203.0.113.0/24"])
     ///     .on(CallHangup, || async {})
     ///     .build()?;
-    /// let sender = Sender::new(receiver.service(), Signer::new("a secret of the test"));
+    /// let sender = Sender::new(receiver.service(), Signer::new("the-webhook-secret-of-a-customer"));
     ///
     /// let stranger = sender.clone().peer("198.51.100.7:4711".parse()?);
     /// let report = stranger.send(event(CallHangup)).await;

@@ -19,10 +19,10 @@ const BLOCK: usize = 64;
 /// ```
 /// use voipbin_receiver::testing::Signer;
 ///
-/// let signature = Signer::new("s3cret").sign(br#"{"type":"call_hangup","data":{"id":"x"}}"#);
+/// let signature = Signer::new("the-webhook-secret-of-a-customer").sign(br#"{"type":"call_hangup","data":{"id":"x"}}"#);
 /// assert_eq!(
 ///     signature,
-///     "sha256=5a1894d4235a24f7361ad58af04064e25cdc43ee7a6a4871f8adf00641732546",
+///     "sha256=631da0105826fea3b01d941eb2fd99df8b9a26de6b49b2f925dc3528f28e45a2",
 /// );
 /// ```
 #[derive(Clone)]
@@ -74,7 +74,7 @@ impl Signer {
     /// use http::{Method, Uri};
     /// use voipbin_receiver::testing::Signer;
     ///
-    /// let mut request = Signer::new("s3cret")
+    /// let mut request = Signer::new("the-webhook-secret-of-a-customer")
     ///     .request(Uri::from_static("/voipbin/webhook"), r#"{"type":"call_hangup","data":{}}"#);
     /// *request.method_mut() = Method::PUT;
     /// assert_eq!(request.headers()["content-type"], "application/json");

@@ -33,7 +33,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 ///
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// let address = SocketAddr::from(([127, 0, 0, 1], 5000));
-/// let sender = Sender::new(connect(address), Signer::new("s3cret"))
+/// let sender = Sender::new(connect(address), Signer::new("the-webhook-secret-of-a-customer"))
 ///     .uri(format!("http://{address}/voipbin/webhook").parse()?);
 /// let report = sender.send(r#"{"type":"call_hangup","data":{"id":"x"}}"#).await;
 /// assert!(report.delivered().is_some());

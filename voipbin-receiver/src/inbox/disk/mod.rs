@@ -102,7 +102,7 @@ const CACHE_BYTES: usize = 16 << 20;
 /// # let directory = tempfile::tempdir()?;
 /// # let directory = directory.path().join("inbox");
 /// let receiver = Receiver::builder()
-///     .secret("the customer's webhook secret")
+///     .secret("the-webhook-secret-of-a-customer")
 ///     .inbox(DiskInbox::open(directory)?)
 ///     .on(CallHangup, |call: Event<Call>| async move { drop(call) })
 ///     .build()?;

@@ -82,7 +82,7 @@ const NO_ROOM: &[u8] =
 /// # #[tokio::main]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let receiver = Receiver::builder()
-///     .secret("the customer's webhook secret")
+///     .secret("the-webhook-secret-of-a-customer")
 ///     .on(catalog::Any, || async {})
 ///     .build()?;
 ///

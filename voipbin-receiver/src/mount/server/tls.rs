@@ -2,7 +2,6 @@
 mod tests;
 
 use std::fmt;
-use std::fs;
 use std::future::{Future, poll_fn};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -23,6 +22,7 @@ use super::connection::{Answers, Conn, Times};
 use super::tls_error::{TlsError, TlsErrorKind};
 use super::transport::Transport;
 use super::{Server, http1};
+use crate::small_file;
 
 /// The certificate of a [`Server`] and its key, which can change while the server runs.
 ///
@@ -135,9 +135,15 @@ fn load(certificates: &Path, key: &Path) -> Result<ServerConfig, TlsError> {
     Ok(config)
 }
 
+fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {
+    /// Chains of a public authority have some 10 KiB.
+    const LONGEST: usize = 1 << 20;
+    small_file::read(path, LONGEST)
+        .map_err(|error| TlsError::new(TlsErrorKind::Unreadable, path).because(error))
+}
+
 fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let read = fs::read(path)
-        .map_err(|error| TlsError::new(TlsErrorKind::Unreadable, path).because(error))?;
+    let read = read(path)?;
     let chain = CertificateDer::pem_slice_iter(&read).collect::<Result<Vec<_>, _>>();
     let chain = chain.map_err(|_| TlsError::new(TlsErrorKind::NotPem, path))?;
     if chain.is_empty() {
@@ -147,9 +153,7 @@ fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
 }
 
 fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    let read = fs::read(path)
-        .map_err(|error| TlsError::new(TlsErrorKind::Unreadable, path).because(error))?;
-    PrivateKeyDer::from_pem_slice(&Zeroizing::new(read)).map_err(|error| {
+    PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|error| {
         let kind = match error {
             pem::Error::NoItemsFound => TlsErrorKind::NoKey,
             _ => TlsErrorKind::NotPem,

@@ -64,7 +64,7 @@ use crate::event::Origin;
 /// let prometheus = exporter.install_recorder()?;
 ///
 /// let receiver = Receiver::builder()
-///     .secret("a secret of the customer")
+///     .secret("the-webhook-secret-of-a-customer")
 ///     .observe(Metrics::new())
 ///     .on(Any, || async {})
 ///     .build()?;

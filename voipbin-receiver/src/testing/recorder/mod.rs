@@ -30,12 +30,12 @@ use crate::handler::{Context, EventHandler, HandlerError};
 ///     _ => Act::succeed(),
 /// });
 /// let receiver = Receiver::builder()
-///     .secret("s3cret")
+///     .secret("the-webhook-secret-of-a-customer")
 ///     .retry(RetryPolicy::default().initial(std::time::Duration::ZERO))
 ///     .on(CallHangup, crm.clone())
 ///     .build()?;
 ///
-/// let sender = Sender::new(receiver.service(), Signer::new("s3cret"));
+/// let sender = Sender::new(receiver.service(), Signer::new("the-webhook-secret-of-a-customer"));
 /// assert!(sender.send(event(CallHangup).id("c-1")).await.delivered().is_some());
 ///
 /// let runs = crm.wait_for(2).await;

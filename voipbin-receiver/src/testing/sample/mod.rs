@@ -35,7 +35,7 @@ pub struct SampleEvent {
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// // A request for any tower service or axum app.
-/// let request = Signer::new("s3cret")
+/// let request = Signer::new("the-webhook-secret-of-a-customer")
 ///     .request(Uri::from_static("/voipbin/webhook"), event(CallHangup));
 /// # drop(request);
 ///

@@ -1,6 +1,8 @@
 #![allow(clippy::unwrap_used, reason = "this is test code")]
 
 use std::error::Error as _;
+use std::fs;
+use std::process::Command;
 use std::time::Duration;
 
 use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
@@ -62,6 +64,18 @@ impl Files {
 
 fn pem(label: &str, base64: &str) -> String {
     format!("-----BEGIN {label}-----\n{base64}\n-----END {label}-----\n")
+}
+
+#[test]
+fn a_pipe_in_the_place_of_a_file_holds_up_no_reload() {
+    let files = Files::new();
+    let tls = files.read().unwrap();
+    for path in [files.certificates(), files.key()] {
+        fs::remove_file(&path).unwrap();
+        let made = Command::new("mkfifo").arg(&path).status().unwrap();
+        assert!(made.success());
+        assert_eq!(tls.reload().unwrap_err().kind(), TlsErrorKind::Unreadable);
+    }
 }
 
 #[test]
