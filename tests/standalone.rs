@@ -9,14 +9,17 @@
 )]
 
 use std::collections::HashSet;
+use std::fs::File;
+use std::net::TcpListener;
 use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use support::standalone::{Server, paste, within};
+use support::standalone::{Server, command, paste, within};
 use support::{PATH, SECRET, call_hangup};
-use voipbin_receiver::testing::Signer;
+use voipbin_receiver::testing::{Sender, Signer, connect};
 
 #[tokio::test]
 async fn the_printed_curl_command_shows_one_event_and_its_copy_is_a_duplicate() {
@@ -221,6 +224,116 @@ async fn a_delivery_to_a_server_that_has_stopped_is_not_answered() {
         assert!(sender.send(call_hangup(1)).await.delivered().is_some());
         server.stop().await;
         assert!(sender.send(call_hangup(2)).await.answer().is_none());
+    })
+    .await;
+}
+
+fn full() -> Stdio {
+    File::options()
+        .write(true)
+        .open("/dev/full")
+        .unwrap()
+        .into()
+}
+
+/// The end of a pipe that nobody reads any more.
+fn dead() -> Stdio {
+    let (_, writer) = std::io::pipe().unwrap();
+    writer.into()
+}
+
+#[tokio::test]
+async fn a_server_whose_standard_error_cannot_be_written_serves() {
+    within(async {
+        for (name, stderr) in [("full", full()), ("dead", dead())] {
+            let free = TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = free.local_addr().unwrap();
+            drop(free);
+            let directory = tempfile::tempdir().unwrap();
+            let listen = address.to_string();
+            let log = [("VOIPBIN_SECRET", SECRET), ("RUST_LOG", "debug")];
+            let mut server = command(directory.path(), &["--listen", &listen], &log);
+            let mut server = server.stderr(stderr).spawn().unwrap();
+            let sender = Sender::new(connect(address), Signer::new(SECRET));
+            let sender = sender.uri(format!("http://{address}{PATH}").parse().unwrap());
+            // It gives up after three tries, a second apart.
+            while sender.send(call_hangup(1)).await.status().is_none() {
+                assert!(server.try_wait().unwrap().is_none(), "{name}");
+            }
+            let forged = Sender::new(connect(address), Signer::new("another secret of somebody"));
+            let forged = forged.uri(format!("http://{address}{PATH}").parse().unwrap());
+            assert_eq!(forged.send(call_hangup(2)).await.status().unwrap(), 401);
+            let stop = format!("kill -TERM {}", server.id().unwrap());
+            paste(&stop).await;
+            assert!(server.wait().await.unwrap().success(), "{name}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_could_not_be_printed_does_not_look_like_success() {
+    within(async {
+        let directory = tempfile::tempdir().unwrap();
+        let code = async |arguments: &[&str], stdout, stderr| {
+            let mut program = command(directory.path(), arguments, &[]);
+            let ended = program.stdout(stdout).stderr(stderr).status().await;
+            ended.unwrap().code()
+        };
+        for arguments in [
+            &["--check", "--inbox", "memory"][..],
+            &["--help"],
+            &["--version"],
+            &["inbox", "list", "--help"],
+        ] {
+            let null = Stdio::null;
+            assert_eq!(
+                code(arguments, null(), full()).await,
+                Some(0),
+                "{arguments:?}"
+            );
+            assert_eq!(
+                code(arguments, full(), null()).await,
+                Some(1),
+                "{arguments:?}"
+            );
+            assert_eq!(
+                code(arguments, full(), full()).await,
+                Some(1),
+                "{arguments:?}"
+            );
+            // Whoever read it has seen enough.
+            assert_eq!(
+                code(arguments, dead(), dead()).await,
+                Some(0),
+                "{arguments:?}"
+            );
+        }
+        // What is wrong is told by the exit code where it cannot be told in words.
+        for arguments in [
+            &["--listen", "nowhere"][..],
+            &["--listen", "192.0.2.1:1"],
+            &["--check", "--listen", "0.0.0.0:1"],
+            &["--config", "/there/is/no/such/file"],
+        ] {
+            for stderr in [full(), dead()] {
+                assert_eq!(
+                    code(arguments, Stdio::null(), stderr).await,
+                    Some(2),
+                    "{arguments:?}"
+                );
+            }
+        }
+        for tool in ["list", "export", "purge"] {
+            let arguments = ["inbox", tool, "--directory", "/there/is/no/such/directory"];
+            for stderr in [full(), dead()] {
+                assert_eq!(
+                    code(&arguments, Stdio::null(), stderr).await,
+                    Some(1),
+                    "{tool}"
+                );
+            }
+        }
     })
     .await;
 }

@@ -1,6 +1,6 @@
 //! Whether the server could start.
 
-use std::io::{self, Write};
+use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
@@ -8,16 +8,18 @@ use std::process::ExitCode;
 use tokio::net::TcpSocket;
 use voipbin_receiver::inbox::DiskInboxErrorKind;
 
-use crate::greeting::{complain, in_full, say};
 use crate::inbox::{holds_inbox, look_into};
 use crate::options::Given;
 use crate::receiver;
 use crate::settings::{InboxChoice, Settings};
+use crate::terminal::{Output, complain, in_full, say};
 
 /// Prints the settings, and on standard error what is wrong with them. No event is handled or removed.
 pub(crate) async fn check(given: &Given) -> ExitCode {
-    // Whoever reads it may have seen enough.
-    let _ = write!(io::stdout().lock(), "{}", given.effective);
+    if let Err(why) = Output::default().print(&given.effective.to_string()) {
+        complain(why);
+        return ExitCode::FAILURE;
+    }
     let problems = problems(&given.options.settings).await;
     if problems.is_empty() {
         say("the server could start");
@@ -73,7 +75,7 @@ fn bind(address: SocketAddr) -> Result<(), String> {
         socket.bind(address)
     };
     match bound() {
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => say(&format!(
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => say(format_args!(
             "{address} is in use, as by a server that runs or a supervisor that holds it, and was not tried"
         )),
         Err(error) => return Err(format!("cannot listen on {address}: {error}")),
@@ -88,7 +90,7 @@ async fn directory(directory: &Path) -> Result<(), String> {
         match look_into(directory) {
             Ok(inbox) => inbox.closed().await,
             Err(error) => match error.kind() {
-                DiskInboxErrorKind::Locked { .. } => say(&format!(
+                DiskInboxErrorKind::Locked { .. } => say(format_args!(
                     "the inbox in {} is in use, as by a server that runs, and was not looked at",
                     directory.display()
                 )),

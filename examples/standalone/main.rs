@@ -13,6 +13,7 @@ mod receiver;
 mod reload;
 mod server;
 mod settings;
+mod terminal;
 
 use std::error::Error;
 use std::io::IsTerminal;
@@ -37,7 +38,7 @@ fn main() -> ExitCode {
         Err(error) => Err(error.into()),
     };
     ended.unwrap_or_else(|error| {
-        greeting::complain(&greeting::in_full(&*error));
+        terminal::complain(terminal::in_full(&*error));
         ExitCode::from(2)
     })
 }

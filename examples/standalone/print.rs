@@ -7,6 +7,8 @@ use voipbin_receiver::catalog::EventType;
 use voipbin_receiver::inbox::RecordId;
 use voipbin_receiver::{Context, Delivery, HandlerError, State, on};
 
+use crate::terminal::json;
+
 /// Standard output, one line at a time.
 #[derive(Clone)]
 pub(crate) struct Printer(Option<Arc<Mutex<Stdout>>>);
@@ -19,7 +21,7 @@ impl Printer {
     async fn print(&self, context: &Context) -> std::io::Result<()> {
         let Some(stdout) = &self.0 else { return Ok(()) };
         let delivery = context.delivery();
-        let mut line = serde_json::to_vec(&Line {
+        let line = json(&Line {
             event: delivery.received_as().map(EventType::as_str),
             resource_id: resource_id(delivery),
             identity: context.identity().to_string(),
@@ -27,9 +29,8 @@ impl Printer {
             possible_repeat: context.possible_repeat(),
             replay_of: context.replay_of().map(RecordId::get),
         })?;
-        line.push(b'\n');
         let mut stdout = stdout.lock().await;
-        stdout.write_all(&line).await?;
+        stdout.write_all(line.as_bytes()).await?;
         stdout.flush().await
     }
 }

@@ -10,8 +10,8 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use voipbin_receiver::Receiver;
 use voipbin_receiver::mount::Tls;
 
-use crate::greeting::in_full;
 use crate::server::{has_terminal, next};
+use crate::terminal::in_full;
 
 /// Has files read again: on SIGHUP, which is caught from when this is made, and every so often. In a
 /// terminal SIGHUP is the end.

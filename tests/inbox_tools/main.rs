@@ -7,6 +7,7 @@
 )]
 
 mod beside_a_server;
+mod hostile;
 mod offline;
 mod seed;
 

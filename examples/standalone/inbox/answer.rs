@@ -72,7 +72,7 @@ pub(crate) async fn answer(records: &dyn Records, ask: Ask, to: Answers) {
             let _ = to.give(Answer::End).await;
         }
         Err(Over::Gone) => {}
-        Err(Over::Failed(error)) => to.fail(crate::greeting::in_full(&error)).await,
+        Err(Over::Failed(error)) => to.fail(crate::terminal::in_full(&error)).await,
     }
 }
 

@@ -15,7 +15,7 @@ use super::SOCKET;
 use super::answer::{answer, channel};
 use super::control::LONGEST_REQUEST;
 use super::protocol::{Answer, Ask, Request, VERSION};
-use crate::greeting::in_full;
+use crate::terminal::in_full;
 
 /// A server that starts or stops has the directory and no socket for a moment.
 const PATIENCE: Duration = Duration::from_secs(3);

@@ -5,9 +5,14 @@ use std::fmt::Write;
 use voipbin_receiver::event::Time;
 
 use super::protocol::{Event, Job, Try};
+use crate::terminal::cell;
 
-/// What a list shows of an error.
-const ERROR: usize = 100;
+/// The longest name or id in a list, and the longest error or list of handlers.
+const NAME: usize = 64;
+const TEXT: usize = 100;
+
+/// The longest value of an event that is shown alone.
+const VALUE: usize = 1000;
 
 /// Rows that are aligned with those around them.
 pub(crate) struct Table {
@@ -46,13 +51,13 @@ impl Table {
         });
         self.rows.push([
             event.id.to_string(),
-            event.state.clone(),
-            event_name(event),
-            plain(event.resource_id.as_deref().unwrap_or("-")),
+            cell(&event.state, NAME),
+            cell(event_name(event), NAME),
+            cell(event.resource_id.as_deref().unwrap_or("-"), NAME),
             to_the_second(event.received_at),
             event.failed_attempts.to_string(),
-            plain(&handlers.collect::<Vec<_>>().join(" ")),
-            shortened(&plain(event.last_error.as_deref().unwrap_or_default())),
+            cell(&handlers.collect::<Vec<_>>().join(" "), TEXT),
+            cell(event.last_error.as_deref().unwrap_or_default(), TEXT),
         ]);
         (self.rows.len() > TOGETHER).then(|| self.take())
     }
@@ -80,22 +85,19 @@ impl Table {
 pub(crate) fn in_full(event: &Event) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: &str| {
-        let _ = writeln!(text, "{name:13} {value}");
+        let _ = writeln!(text, "{name:13} {}", cell(value, VALUE));
     };
     line("id", &event.id.to_string());
     if let Some(original) = event.replay_of {
         line("replay of", &original.to_string());
     }
     line("state", &event.state);
-    line("event", &event_name(event));
-    line(
-        "resource",
-        &plain(event.resource_id.as_deref().unwrap_or("-")),
-    );
+    line("event", event_name(event));
+    line("resource", event.resource_id.as_deref().unwrap_or("-"));
     line("identity", &event.identity);
     line("received", &time(event.received_at));
     line("signed", if event.signed { "yes" } else { "no" });
-    line("content type", &plain(&event.content_type));
+    line("content type", &event.content_type);
     line("bytes", &event.bytes.to_string());
     for job in &event.jobs {
         let Job {
@@ -115,7 +117,7 @@ pub(crate) fn in_full(event: &Event) -> String {
             1 => ", 1 attempt failed".to_owned(),
             failed => format!(", {failed} attempts failed"),
         };
-        let _ = writeln!(text, "{:13} {stage}{when}{failed}", plain(handler));
+        let _ = writeln!(text, "{:13} {stage}{when}{failed}", cell(handler, VALUE));
         for attempt in job.history.iter().flatten() {
             let Try {
                 began_at,
@@ -128,15 +130,15 @@ pub(crate) fn in_full(event: &Event) -> String {
                 time(*began_at),
                 took_ms / 1000,
                 took_ms % 1000,
-                plain(error)
+                cell(error, VALUE)
             );
         }
     }
     text
 }
 
-fn event_name(event: &Event) -> String {
-    plain(event.event.as_deref().unwrap_or("(custom)"))
+fn event_name(event: &Event) -> &str {
+    event.event.as_deref().unwrap_or("(custom)")
 }
 
 fn time(time: Option<Time>) -> String {
@@ -145,20 +147,4 @@ fn time(time: Option<Time>) -> String {
 
 fn to_the_second(at: Option<Time>) -> String {
     time(at.and_then(|at| Time::from_unix_seconds(at.as_unix_seconds()).ok()))
-}
-
-/// Names and errors hold what others wrote: nothing in them may move the cursor or end the line.
-fn plain(text: &str) -> String {
-    let steers = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    text.replace(steers, " ")
-}
-
-fn shortened(text: &str) -> String {
-    match text.char_indices().nth(ERROR) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or(text)),
-        None => text.to_owned(),
-    }
 }

@@ -1,7 +1,5 @@
 //! Asks an inbox and prints the answers.
-#![allow(clippy::print_stderr, reason = "this is the program's face")]
 
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -14,6 +12,7 @@ use super::client::{Replies, Source};
 use super::format::{Table, in_full};
 use super::protocol::{Answer, Ask, Detail, Event, Which};
 use crate::options::Options;
+use crate::terminal::{Output, complain, exit, json, say};
 
 /// Status 1: something is not there, or failed.
 pub(crate) async fn run(command: InboxCommand) -> ExitCode {
@@ -23,7 +22,7 @@ pub(crate) async fn run(command: InboxCommand) -> ExitCode {
     let (ask, style) = match request(tool) {
         Ok(Asked::Inbox(ask, style)) => (ask, style),
         Ok(Asked::Salvage(into)) => return salvage(&directory, &into),
-        Err(error) => error.exit(),
+        Err(error) => exit(&error),
     };
     let ended = async {
         let source = Source::open(&directory).await?;
@@ -35,7 +34,7 @@ pub(crate) async fn run(command: InboxCommand) -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(why) => {
-            eprintln!("error: {why}");
+            complain(why);
             ExitCode::FAILURE
         }
     }
@@ -126,22 +125,25 @@ fn salvage(damaged: &Path, into: &Path) -> ExitCode {
     let report = match DiskInbox::salvage(damaged, into) {
         Ok(report) => report,
         Err(error) => {
-            eprintln!("error: {error}");
+            complain(error);
             return ExitCode::FAILURE;
         }
     };
-    eprintln!(
+    say(format_args!(
         "{} events are back in {}, {} of them unfinished, and {} identities of others",
         report.events,
         into.display(),
         report.unfinished,
         report.identities
-    );
+    ));
     if report.damaged_rows > 0 {
-        eprintln!("{} rows of the file were damaged", report.damaged_rows);
+        say(format_args!(
+            "{} rows of the file were damaged",
+            report.damaged_rows
+        ));
     }
     for identity in &report.lost {
-        eprintln!("lost: {identity}");
+        say(format_args!("lost: {identity}"));
     }
     if report.lost.is_empty() {
         ExitCode::SUCCESS
@@ -177,10 +179,10 @@ async fn report(mut replies: Replies, style: Style, served: bool) -> Result<bool
     while let Some(answer) = replies.next().await? {
         match answer {
             Answer::Event(event) => {
-                output.print(match style {
-                    Style::Table => table.add(&event),
-                    Style::Text => Some(whole(&event)),
-                    _ => Some(json(&event)?),
+                output.print(&match style {
+                    Style::Table => table.add(&event).unwrap_or_default(),
+                    Style::Text => whole(&event),
+                    _ => json(&event).map_err(|error| error.to_string())?,
                 })?;
                 // Whoever reads has seen enough. What changes something goes on.
                 if output.closed {
@@ -189,48 +191,48 @@ async fn report(mut replies: Replies, style: Style, served: bool) -> Result<bool
             }
             Answer::Replayed { id, replay } => {
                 replayed += 1;
-                output.print(Some(format!("{}\n", replay.unwrap_or(id))))?;
+                output.print(&format!("{}\n", replay.unwrap_or(id)))?;
             }
             Answer::Discarded { events } => {
                 let done = match style {
                     Style::Count { dry_run: true } => "would be discarded",
                     _ => "discarded",
                 };
-                output.print(Some(format!("{} {done}\n", counted(events))))?;
+                output.print(&format!("{} {done}\n", counted(events)))?;
             }
             Answer::NotFound { id } => {
                 all_there = false;
-                eprintln!(
-                    "error: there is no event {id} in the inbox, or its body is gone; `standalone inbox list` shows what is there"
-                );
+                complain(format_args!(
+                    "there is no event {id} in the inbox, or its body is gone; `standalone inbox list` shows what is there"
+                ));
             }
             Answer::ReplayedBefore { id } => {
                 all_there = false;
-                eprintln!(
-                    "error: event {id} was replayed already; --by says which handlers run once more"
-                );
+                complain(format_args!(
+                    "event {id} was replayed already; --by says which handlers run once more"
+                ));
             }
             Answer::More { after } => {
                 if matches!(style, Style::Table) {
-                    output.print(Some(table.take()))?;
+                    output.print(&table.take())?;
                 }
-                eprintln!(
+                say(format_args!(
                     "there are more: go on with --after-id {after}, or see all with --limit 0"
-                );
+                ));
             }
             _ => {}
         }
     }
     match style {
-        Style::Table => output.print(Some(table.take()))?,
+        Style::Table => output.print(&table.take())?,
         Style::Replays { dry_run: true } => {
-            eprintln!("{} would be handled again", counted(replayed));
+            say(format_args!("{} would be handled again", counted(replayed)));
         }
-        Style::Replays { .. } if replayed > 0 && !served => eprintln!(
+        Style::Replays { .. } if replayed > 0 && !served => say(format_args!(
             "{} to be handled again when the server starts: none uses this directory now",
             counted(replayed)
-        ),
-        Style::Replays { .. } => eprintln!("{} to be handled again", counted(replayed)),
+        )),
+        Style::Replays { .. } => say(format_args!("{} to be handled again", counted(replayed))),
         _ => {}
     }
     Ok(all_there)
@@ -251,34 +253,4 @@ fn whole(event: &Event) -> String {
         text.push('\n');
     }
     text
-}
-
-fn json(event: &Event) -> Result<String, String> {
-    let mut line = serde_json::to_string(event).map_err(|error| error.to_string())?;
-    line.push('\n');
-    Ok(line)
-}
-
-/// Standard output, which whoever reads it may close.
-#[derive(Default)]
-struct Output {
-    closed: bool,
-}
-
-impl Output {
-    fn print(&mut self, text: Option<String>) -> Result<(), String> {
-        let Some(text) = text.filter(|_| !self.closed) else {
-            return Ok(());
-        };
-        let mut stdout = io::stdout().lock();
-        let printed = stdout
-            .write_all(text.as_bytes())
-            .and_then(|()| stdout.flush());
-        match printed {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.closed = true,
-            Err(error) => return Err(format!("cannot print: {error}")),
-            Ok(()) => {}
-        }
-        Ok(())
-    }
 }

@@ -16,6 +16,7 @@ pub(crate) use self::effective::Effective;
 use self::file::{File, FileError, is_readable_by_all};
 use crate::inbox::InboxCommand;
 use crate::settings::Settings;
+use crate::terminal::exit;
 
 /// Receives VoIPBIN webhooks and prints one JSON object per handled event on standard output.
 ///
@@ -111,22 +112,28 @@ impl Options {
     /// sense.
     pub(crate) fn read() -> Result<Given, FileError> {
         let command = Self::command();
-        let matches = command.clone().get_matches();
+        let matches = matched(command.clone());
         let Some(path) = config(&matches) else {
             return Ok(Self::given(&matches, None));
         };
         let file = File::read(path)?;
-        let matches = file.defaults(command).get_matches();
+        let matches = matched(file.defaults(command));
         Ok(Self::given(&matches, Some(file)))
     }
 
     fn given(matches: &ArgMatches, file: Option<File>) -> Given {
         Given {
-            options: Self::from_arg_matches(matches).unwrap_or_else(|error| error.exit()),
+            options: Self::from_arg_matches(matches).unwrap_or_else(|error| exit(&error)),
             effective: Effective::of(matches, file.as_ref()),
             exposed: file.and_then(File::exposed),
         }
     }
+}
+
+fn matched(command: clap::Command) -> ArgMatches {
+    command
+        .try_get_matches()
+        .unwrap_or_else(|error| exit(&error))
 }
 
 /// The file that is named, for the server or for its tools.

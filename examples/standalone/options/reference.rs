@@ -93,9 +93,7 @@ fn settings() -> Command {
 }
 
 fn path(file: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("standalone")
-        .join(file)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(file)
 }
 
 /// A table for each group of settings.

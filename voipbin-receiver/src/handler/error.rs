@@ -127,6 +127,10 @@ impl HandlerError {
             line.truncate(end.unwrap_or_default());
             line.push('…');
         }
+        // It may hold what a sender wrote, which must neither end a line of a log nor steer a terminal.
+        if line.contains(char::is_control) {
+            line = line.replace(char::is_control, " ");
+        }
         line
     }
 
@@ -188,6 +192,8 @@ mod tests {
             "the answer is no number: invalid digit found in string"
         );
         assert_eq!(HandlerError::new("alone").chain(), "alone");
+        let lines = HandlerError::new("a\r\n2026 INFO b\u{1b}[2J\u{9b}2J").chain();
+        assert_eq!(lines, "a  2026 INFO b [2J 2J");
         let long = HandlerError::new("é".repeat(5_000)).chain();
         assert!(long.len() <= LONGEST_TEXT + '…'.len_utf8() && long.ends_with("é…"));
     }
