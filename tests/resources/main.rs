@@ -17,9 +17,9 @@ use serde_json::Value;
 use support::{Fixture, fixtures, is_none};
 use voipbin_receiver::catalog::{CATALOG, ResourceKind, Status};
 use voipbin_receiver::resource::{
-    Action, Address, Attachment, Call, CallStatus, ChatMedia, ChatMetadata, Media, Message,
-    NumberMetadata, Reaction, Recording, Resource, Target, TeamMember, TeamTransition, ToolCall,
-    ToolFunction, Transcript, last_change,
+    Action, Address, Ai, Attachment, Call, CallStatus, ChatMedia, ChatMetadata, McpServer,
+    McpServerAuthType, Media, Message, NumberMetadata, Reaction, Recording, Resource, Target,
+    TeamMember, TeamTransition, ToolCall, ToolFunction, Transcript, last_change,
 };
 
 fn all() -> Vec<Fixture> {
@@ -313,11 +313,40 @@ fn only_an_inbound_message_has_a_reply_and_it_goes_back() {
 fn a_transcript_knows_where_in_the_session_it_was_said() {
     let transcript: Transcript = today("transcript_created.json");
     assert_eq!(transcript.offset(), Some(Duration::from_millis(68_500)));
+    let before: Transcript = documented("transcript_created-2026-08.json");
+    assert_eq!(
+        (before.offset(), before.offset_ms),
+        (transcript.offset(), None)
+    );
+    let read = |json| serde_json::from_str::<Transcript>(json).unwrap().offset();
+    assert_eq!(read(r#"{"offset_ms":0}"#), Some(Duration::ZERO));
+    assert_eq!(read(r#"{"offset_ms":-1}"#), None);
+    assert_eq!(read(r#"{"tm_transcript":null}"#), None);
     let old: Transcript = documented("transcript_created.json");
     assert_eq!(old.offset(), Some(Duration::from_millis(5_123)));
     assert_eq!(old.lane_id().map(|id| id.as_str()), Some("transcribe-1"));
     let wall_clock: Transcript = documented("transcript_created-wall-clock.json");
     assert_eq!(wall_clock.offset(), None);
+}
+
+#[test]
+fn an_ai_names_the_servers_of_its_tools_and_each_tells_how_it_is_called() {
+    let ai: Ai = today("ai_updated.json");
+    let servers = ["created", "updated", "deleted"]
+        .map(|end| today::<McpServer>(&format!("mcp_server_{end}.json")));
+    assert!(ai.mcp_server_ids.contains(servers[0].id.as_ref().unwrap()));
+    let auth = servers.each_ref().map(|server| server.auth_type.clone());
+    assert_eq!(
+        auth,
+        [
+            None,
+            Some(McpServerAuthType::ApiKey),
+            Some(McpServerAuthType::Oauth)
+        ]
+    );
+    // The first revision left it out.
+    let first: McpServer = serde_json::from_str(r#"{"id":"a","has_secret":true}"#).unwrap();
+    assert!(first.auth_type.is_none() && first.has_secret);
 }
 
 #[test]

@@ -31,7 +31,7 @@ impl Fixture {
 }
 
 /// The bodies of one folder: `today` holds the platform's exact bytes, `documented` the shapes that
-/// its documents show.
+/// its documents show, and that older releases send.
 pub(crate) fn fixtures(folder: &str) -> Vec<Fixture> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("fixtures")
@@ -97,7 +97,7 @@ pub(crate) fn read(kind: ResourceKind, data: &str) -> Read {
     by_kind!(kind, data;
         Call Groupcall Recording Activeflow Message Conversation ConversationMessage Account Email
         Transcribe Transcript Speech Queue Queuecall Conference Agent Number Campaign Campaigncall
-        Outdial Ai Aicall AiMessage AiMessageDelta Summary Team Chat ChatMessage ChatParticipant
+        Outdial Ai Aicall AiMessage AiMessageDelta Summary Team McpServer Chat ChatMessage ChatParticipant
         WebchatMessage WebchatSession
     )
 }

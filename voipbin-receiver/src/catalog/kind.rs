@@ -123,6 +123,8 @@ kinds! {
     Summary = "summary",
     /// A team of AIs.
     Team = "team",
+    /// A server of tools that AIs may call.
+    McpServer = "mcp_server",
     /// A chat among agents.
     Chat = "chat",
     /// A message of a chat.

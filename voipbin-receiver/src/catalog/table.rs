@@ -295,6 +295,12 @@ catalog! {
         "a team of AIs was changed." "";
     "team_deleted" TeamDeleted: Team [sent]
         "a team of AIs was deleted." "";
+    "mcp_server_created" McpServerCreated: McpServer [sent]
+        "an MCP server was added." "";
+    "mcp_server_updated" McpServerUpdated: McpServer [sent]
+        "an MCP server was changed." "";
+    "mcp_server_deleted" McpServerDeleted: McpServer [sent]
+        "an MCP server was removed." "";
 
     // Chats
     "chat_created" ChatCreated: Chat [sent]

@@ -49,6 +49,8 @@ object! {
         auto_aicall_audit_enabled: bool = Omit;
         /// The tools that the model may call; `all` is every one.
         tool_names: Vec<String> = Omit secret;
+        /// The MCP servers whose tools it may call.
+        mcp_server_ids: Vec<Id> = Omit;
         /// A token for direct access by hash: a credential.
         direct_hash: Option<String> = Omit;
         /// When it was created.

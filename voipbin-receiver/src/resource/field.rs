@@ -246,6 +246,28 @@ macro_rules! plain {
 
 plain!(i64 bool);
 
+/// A number that is told from its absence: zero is one.
+impl Field for Option<i64> {
+    fn read(json: &str) -> Option<Self> {
+        i64::read(json).map(Some)
+    }
+
+    fn is_none(&self) -> bool {
+        self.is_none()
+    }
+
+    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.serialize(serializer)
+    }
+
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Some(number) => fmt::Debug::fmt(number, f),
+            None => f.write_str("none"),
+        }
+    }
+}
+
 /// A list; elements that are "none" are not in it.
 impl<T> Field for Vec<T>
 where

@@ -17,9 +17,10 @@ object! {
         direction: Option<SpeechDirection> = Always;
         /// What was said.
         message: Option<String> = Always;
-        /// The position in the session, written as a date in the year 1: see
-        /// [`offset`](Self::offset).
-        tm_transcript: Option<Time> = Null;
+        /// The position in the session, in milliseconds: see [`offset`](Self::offset).
+        offset_ms: Option<i64> = Omit;
+        /// The same as installations from before September 2026 write it, as a date in the year 1.
+        tm_transcript: Option<Time> = Omit;
         /// When it was created.
         tm_create: Option<Time> = Null;
     }
@@ -31,10 +32,13 @@ resource!(Transcript {
 });
 
 impl Transcript {
-    /// Where in the session this was said. `None` where there is no position, or a wall clock time
-    /// in its place.
+    /// Where in the session this was said, in today's form or the older one. `None` where there is no
+    /// position, or a wall clock time in its place.
     #[must_use]
     pub fn offset(&self) -> Option<Duration> {
-        self.tm_transcript?.as_offset()
+        match self.offset_ms {
+            Some(millis) => u64::try_from(millis).ok().map(Duration::from_millis),
+            None => self.tm_transcript?.as_offset(),
+        }
     }
 }

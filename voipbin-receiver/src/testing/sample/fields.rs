@@ -82,7 +82,7 @@ pub(super) const FIELDS: &[(&str, &str)] = &[
     ("transcribe_speech_started", "direction=in"),
     ("transcribe_speech_interim", "direction=in"),
     ("transcribe_speech_ended", "direction=in"),
-    ("transcript_created", "direction=in"),
+    ("transcript_created", "direction=in offset_ms=5120"),
     ("queuecall_created", "status=initiating"),
     ("queuecall_waiting", "status=waiting"),
     ("queuecall_connecting", "status=connecting"),
@@ -123,6 +123,9 @@ pub(super) const FIELDS: &[(&str, &str)] = &[
     ("summary_created", "status=progressing"),
     ("summary_updated", "status=done"),
     ("summary_deleted", "status=done"),
+    ("mcp_server_created", "status=active auth_type=bearer"),
+    ("mcp_server_updated", "status=active auth_type=bearer"),
+    ("mcp_server_deleted", "status=disabled auth_type=bearer"),
     ("chat_created", "type=group"),
     ("chat_updated", "type=group"),
     ("chat_deleted", "type=group"),
@@ -149,7 +152,8 @@ pub(super) fn data(event_type: &EventType) -> Map<String, Value> {
         .map_or(&["id"][..], ResourceKind::fields);
     let mut set = |field: &str, value: &str| {
         if known.contains(&field) {
-            data.insert(field.to_owned(), value.into());
+            let number = value.parse::<i64>().map(Value::from);
+            data.insert(field.to_owned(), number.unwrap_or_else(|_| value.into()));
         }
     };
     set("id", SampleEvent::ID);

@@ -22,7 +22,7 @@ fn read(kind: ResourceKind, data: &str) -> (Value, usize) {
     }
     read!(Call Groupcall Recording Activeflow Message Conversation ConversationMessage Account Email
         Transcribe Transcript Speech Queue Queuecall Conference Agent Number Campaign Campaigncall
-        Outdial Ai Aicall AiMessage AiMessageDelta Summary Team Chat ChatMessage ChatParticipant
+        Outdial Ai Aicall AiMessage AiMessageDelta Summary Team McpServer Chat ChatMessage ChatParticipant
         WebchatMessage WebchatSession)
 }
 
@@ -63,7 +63,7 @@ fn no_sample_has_a_word_that_its_resource_does_not_know() {
         }
         let shown = shown!(Call Groupcall Recording Activeflow Message Conversation
             ConversationMessage Account Email Transcribe Transcript Speech Queuecall Conference Agent
-            Number Campaign Campaigncall Ai Aicall AiMessage AiMessageDelta Summary Chat ChatMessage
+            Number Campaign Campaigncall Ai Aicall AiMessage AiMessageDelta Summary McpServer Chat ChatMessage
             WebchatMessage WebchatSession);
         assert!(!shown.contains("Other("), "{}: {shown}", entry.name);
     }
