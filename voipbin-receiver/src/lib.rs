@@ -149,18 +149,16 @@ pub mod resource;
 pub mod testing;
 
 mod accept_error;
-#[cfg(test)]
-mod any_json;
 mod build_error;
 mod builder;
 mod dispatch;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
+mod json;
 mod pipeline;
 mod receiver;
 mod router;
-mod scan;
 mod service;
 mod small_file;
 mod sync;

@@ -115,14 +115,14 @@ impl Pipeline {
         origin: Origin,
         trace: &mut Trace,
     ) -> Result<Keeping, Refusal> {
-        let content = classify(&body.bytes)?;
-        self.recorder.note_type(content.event_type(), trace);
-        let jobs = self.router.route(&content, &body.bytes);
+        let envelope = classify(&body.bytes)?;
+        self.recorder.note_type(envelope.event_type.as_ref(), trace);
+        let jobs = self.router.route(&envelope, &body.bytes);
         if jobs.is_empty() && !self.keep_unmatched {
-            self.recorder.note_unmatched(content.event_type());
+            self.recorder.note_unmatched(envelope.event_type.as_ref());
             return Ok(Keeping::Unmatched);
         }
-        let delivery = Delivery::new(body, content, self.clock.wall(), content_type, origin);
+        let delivery = Delivery::new(body, envelope, self.clock.wall(), content_type, origin);
         self.check_age(&delivery)?;
         let (delivery, repeats) = self.identify(delivery)?;
         let span = trace.enter(&delivery);

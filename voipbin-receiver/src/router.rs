@@ -8,7 +8,7 @@ use foldhash::fast::RandomState;
 
 use crate::build_error::{BuildError, BuildErrorKind};
 use crate::catalog::{CATALOG, Condition, EventType, Select, Selector};
-use crate::event::Content;
+use crate::event::Envelope;
 use crate::handler::{
     HandlerName, HandlerService, Registration, RetryPolicy, SourceLocation, States, Wrap,
 };
@@ -129,15 +129,15 @@ impl Router {
     }
 
     /// The handlers that a body is for, in the order in which they were registered.
-    pub(crate) fn route(&self, content: &Content, body: &[u8]) -> Jobs {
-        let Some(event_type) = content.event_type() else {
+    pub(crate) fn route(&self, envelope: &Envelope, body: &[u8]) -> Jobs {
+        let Some(event_type) = &envelope.event_type else {
             return self.custom.clone();
         };
         match self.by_type.get(&event_type.canonical()) {
             Some(Route::Fixed(jobs)) => jobs.clone(),
             Some(Route::Conditional { rows, fallback }) => {
-                let payload = content.payload_bytes_in(body);
-                let taking = rows.iter().filter(|(_, matched)| matched.holds(payload));
+                let direction = envelope.direction(body);
+                let taking = rows.iter().filter(|(_, matched)| matched.holds(direction));
                 let jobs: Jobs = taking.map(|(name, _)| name.clone()).collect();
                 if jobs.is_empty() {
                     fallback.clone()
@@ -171,10 +171,12 @@ impl Route {
 }
 
 impl Match {
-    fn holds(&self, payload: &[u8]) -> bool {
+    fn holds(&self, direction: Option<&str>) -> bool {
         match self {
             Self::Always => true,
-            Self::When(conditions) => conditions.iter().any(|condition| condition.holds(payload)),
+            Self::When(conditions) => conditions
+                .iter()
+                .any(|condition| condition.holds(direction)),
             Self::Never => false,
         }
     }

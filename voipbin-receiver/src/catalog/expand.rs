@@ -259,10 +259,10 @@ macro_rules! canonical {
 }
 
 macro_rules! select {
-    ($selects:ident [when $target:ident, $field:literal = $value:literal]) => {
+    ($selects:ident [when $target:ident, "direction" = $value:literal]) => {
         $selects.push($crate::catalog::select::Select::When(
             Self::$target,
-            $crate::catalog::select::Condition { field: $field, value: $value },
+            $crate::catalog::select::Condition { direction: $value },
         ))
     };
     ($selects:ident [each $($target:ident)+]) => {

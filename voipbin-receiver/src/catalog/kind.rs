@@ -1,5 +1,3 @@
-use std::any::Any;
-
 use crate::resource;
 
 macro_rules! kinds {
@@ -32,14 +30,6 @@ macro_rules! kinds {
                 }
             }
 
-            /// A payload of this kind, where that is the type that is wanted. As its `Deserialize`, which is
-            /// given a document whose end it has to find, with a part of the work. The JSON must be valid.
-            pub(crate) fn read<T: Any>(self, json: &str) -> Option<T> {
-                match self {
-                    $(Self::$kind => wanted(resource::$kind::from_json, json),)+
-                }
-            }
-
             /// The kind's payload with nothing set, in today's form.
             #[cfg(feature = "testing")]
             pub(crate) fn blank(self) -> serde_json::Value {
@@ -59,15 +49,6 @@ macro_rules! kinds {
             }
         }
     };
-}
-
-/// Reads an `R` where that is the type that is wanted.
-fn wanted<R: Any, T: Any>(read: fn(&str) -> Option<R>, json: &str) -> Option<T> {
-    let mut wanted = None::<T>;
-    if let Some(wanted) = (&mut wanted as &mut dyn Any).downcast_mut() {
-        *wanted = read(json);
-    }
-    wanted
 }
 
 kinds! {

@@ -54,14 +54,13 @@ pub(crate) enum Select {
 /// What the payload of an event must hold for a handler to take it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Condition {
-    pub(crate) field: &'static str,
-    pub(crate) value: &'static str,
+    pub(crate) direction: &'static str,
 }
 
 impl Condition {
-    /// Whether a payload meets the condition. Reads the one field and skips the rest.
-    pub(crate) fn holds(&self, data: &[u8]) -> bool {
-        crate::resource::text_field(data, self.field).is_some_and(|value| value == self.value)
+    /// Whether a payload of this direction meets the condition.
+    pub(crate) fn holds(&self, direction: Option<&str>) -> bool {
+        direction == Some(self.direction)
     }
 }
 

@@ -1,9 +1,9 @@
 use super::select::{Condition, Select};
 use super::{EventSet, EventType, Selector, events, named};
+use crate::event::classify;
 
 const INBOUND: Condition = Condition {
-    field: "direction",
-    value: "inbound",
+    direction: "inbound",
 };
 
 #[test]
@@ -52,6 +52,7 @@ fn a_condition_reads_the_field_of_the_payload_and_no_other() {
     for (data, holds) in [
         (r#"{"id":"a","direction":"inbound"}"#, true),
         (r#"{"id":"a","dir\u0065ction":"in\u0062ound"}"#, true),
+        (r#"{"direction":"outbound","direction":"inbound"}"#, true),
         (r#"{"direction":"outbound"}"#, false),
         (
             r#"{"nested":{"direction":"inbound"},"direction":"outbound"}"#,
@@ -63,7 +64,10 @@ fn a_condition_reads_the_field_of_the_payload_and_no_other() {
         ("null", false),
         (r#""inbound""#, false),
     ] {
-        assert_eq!(INBOUND.holds(data.as_bytes()), holds, "{data}");
+        let body = format!(r#"{{"type":"message_created","data":{data}}}"#);
+        let envelope = classify(body.as_bytes()).unwrap();
+        let direction = envelope.direction(body.as_bytes());
+        assert_eq!(INBOUND.holds(direction), holds, "{data}");
     }
 }
 

@@ -69,10 +69,7 @@ impl Lanes {
         };
         let hash = |key: &[u8]| self.hasher.hash_one((taken.handler(), key));
         let lane = match &self.key {
-            LaneKey::Resource => match delivery.container_id() {
-                Some(id) => Some(hash(id.as_bytes())),
-                None => delivery.id_bytes().map(hash),
-            },
+            LaneKey::Resource => delivery.lane_id().map(|id| hash(id.as_bytes())),
             // One that panics puts the delivery into no lane.
             LaneKey::Chosen(choose) => {
                 let chosen = catch_unwind(AssertUnwindSafe(|| choose(delivery)));

@@ -66,7 +66,7 @@ impl Completed {
             return None;
         }
         let delivery = job.delivery();
-        let id = delivery.id_bytes()?;
+        let id = delivery.resource_id()?;
         let version = Version::new(delivery.last_change(), delivery.sequence())?;
         let kind = delivery.resource_kind();
         Some((self.hasher.hash_one((job.handler(), kind, id)), version))

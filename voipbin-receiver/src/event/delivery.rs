@@ -1,22 +1,21 @@
-use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use once_cell::race::OnceBox;
 use serde::de::DeserializeOwned;
 
-use super::content::Content;
+use super::envelope::Envelope;
 #[cfg(any(test, feature = "testing"))]
 use super::envelope::{BodyError, classify};
+use super::head::{Head, text_at};
 use super::key::EventKey;
 use super::loggable::LoggableId;
 use super::origin::Origin;
 use super::payload::{Payload, PayloadError};
 use super::time::Time;
 use crate::catalog::{EventType, ResourceKind};
-use crate::resource;
 
 /// How a body proved where it comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,64 +44,21 @@ pub(crate) struct VerifiedBody {
 #[derive(Clone)]
 pub struct Delivery(Arc<Inner>);
 
+#[derive(Clone)]
 struct Inner {
     body: Bytes,
-    content: Content,
-    key: EventKey,
-    received_at: UnixNanos,
-    more: OnceBox<More>,
-}
-
-// Many may wait.
-const _: () = assert!(size_of::<Inner>() <= 88);
-
-/// A time from 1970 to 2554, in half the room of a `SystemTime`.
-#[derive(Clone, Copy)]
-struct UnixNanos(u64);
-
-impl UnixNanos {
-    fn new(time: SystemTime) -> Self {
-        let since = time.duration_since(SystemTime::UNIX_EPOCH);
-        let nanos = since.unwrap_or_default().as_nanos();
-        Self(u64::try_from(nanos).unwrap_or(u64::MAX))
-    }
-
-    /// The last years are beyond what some systems can tell.
-    fn get(self) -> SystemTime {
-        let since = Duration::from_nanos(self.0);
-        let time = SystemTime::UNIX_EPOCH.checked_add(since);
-        time.unwrap_or(SystemTime::UNIX_EPOCH)
-    }
-}
-
-/// What is not as it is with every event that the platform signs, and what a handler has asked for. Many events may
-/// wait, and have no room for it.
-struct More {
+    /// As it came; `None` for a custom delivery.
+    event_type: Option<EventType>,
+    /// Where the payload is in the body.
+    data: Range<u32>,
+    head: Head,
+    identity: EventKey,
     proof: Proof,
     origin: Origin,
+    received_at: SystemTime,
     /// Where it is not [`JSON`].
     content_type: Option<Box<str>>,
     payload: Payload,
-}
-
-impl More {
-    fn new(proof: Proof, origin: Origin, content_type: Option<Box<str>>) -> Box<Self> {
-        Box::new(Self {
-            proof,
-            origin,
-            content_type,
-            payload: Payload::default(),
-        })
-    }
-
-    /// Where there is something to tell.
-    fn of(proof: Proof, origin: Origin, content_type: Option<Box<str>>) -> OnceBox<Self> {
-        if proof == Proof::Signed && origin == Origin::Webhook && content_type.is_none() {
-            OnceBox::new()
-        } else {
-            OnceBox::with_value(Self::new(proof, origin, content_type))
-        }
-    }
 }
 
 /// The content type of all events.
@@ -114,7 +70,7 @@ impl Delivery {
     /// event waits.
     pub(crate) fn new(
         body: VerifiedBody,
-        content: Content,
+        envelope: Envelope,
         received_at: SystemTime,
         content_type: Option<&str>,
         origin: Origin,
@@ -127,17 +83,22 @@ impl Delivery {
             } else {
                 Bytes::copy_from_slice(&body.bytes)
             },
-            content,
-            key: body.key,
-            received_at: UnixNanos::new(received_at),
-            more: More::of(body.proof, origin, other),
+            event_type: envelope.event_type,
+            data: envelope.payload,
+            head: envelope.head,
+            identity: body.key,
+            proof: body.proof,
+            origin,
+            received_at,
+            content_type: other,
+            payload: Payload::default(),
         }))
     }
 
     /// A delivery with this body, as a receiver that allows unsigned ones makes it.
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn unsigned(bytes: Bytes, received_at: SystemTime) -> Result<Self, BodyError> {
-        let content = classify(&bytes)?;
+        let envelope = classify(&bytes)?;
         let body = VerifiedBody {
             key: EventKey::of_unsigned(&bytes),
             bytes,
@@ -146,7 +107,7 @@ impl Delivery {
         };
         Ok(Self::new(
             body,
-            content,
+            envelope,
             received_at,
             Some(JSON),
             Origin::Webhook,
@@ -165,13 +126,13 @@ impl Delivery {
     /// The type exactly as it came, or `None` for a custom delivery.
     #[must_use]
     pub fn received_as(&self) -> Option<&EventType> {
-        self.0.content.event_type()
+        self.0.event_type.as_ref()
     }
 
     /// Whether this is valid JSON other than an envelope, as the flow action `webhook_send` sends.
     #[must_use]
     pub fn is_custom(&self) -> bool {
-        self.0.content.is_custom()
+        self.0.event_type.is_none()
     }
 
     /// The kind of resource that the event carries, as far as the catalogue knows it.
@@ -186,27 +147,18 @@ impl Delivery {
     /// [`loggable_id`](Self::loggable_id).
     #[must_use]
     pub fn resource_id(&self) -> Option<&str> {
-        std::str::from_utf8(self.id_bytes()?).ok()
-    }
-
-    /// The same in bytes, which it takes no look at each of them to give.
-    pub(crate) fn id_bytes(&self) -> Option<&[u8]> {
-        self.0.content.id_in(&self.0.body)
+        let id = self.0.head.id.as_ref()?;
+        Some(id.in_body(&self.0.body))
     }
 
     /// The id whose events belong in one order: that of the resource or, where it is a part of
     /// another, of that one, such as the transcription of a transcript, the AI call of an AI message or
     /// the chat of a chat message. `None` for a custom delivery and for an event without an id.
     #[must_use]
-    pub fn lane_id(&self) -> Option<Cow<'_, str>> {
-        self.container_id()
-            .or_else(|| self.resource_id().map(Cow::Borrowed))
-    }
-
-    /// The id of what the resource is a part of, where it is a part.
-    pub(crate) fn container_id(&self) -> Option<Cow<'_, str>> {
-        let field = self.resource_kind()?.container_field()?;
-        resource::container_id(self.payload_bytes(), field)
+    pub fn lane_id(&self) -> Option<&str> {
+        let part = self.0.head.part.as_ref();
+        let container = part.and_then(|part| part.container_id.as_deref());
+        container.or_else(|| self.resource_id())
     }
 
     /// The resource's id in a form that may be logged: hashed unless it is a UUID and no credential.
@@ -221,7 +173,7 @@ impl Delivery {
     /// tells. Events come in any order: of two with the same resource id, the later one counts.
     #[must_use]
     pub fn last_change(&self) -> Option<Time> {
-        resource::last_change_in(self.payload_bytes())
+        self.0.head.last_change
     }
 
     /// How long ago, as of its receipt, the event's resource last changed; `None` for what is no event of
@@ -234,16 +186,13 @@ impl Delivery {
 
     /// The number of this part, for the one resource that is sent in parts.
     pub(crate) fn sequence(&self) -> Option<i64> {
-        match self.resource_kind()? {
-            ResourceKind::AiMessageDelta => resource::sequence(self.payload_bytes()),
-            _ => None,
-        }
+        self.0.head.part.as_ref()?.sequence
     }
 
     /// Who this delivery is: copies of it have the same identity.
     #[must_use]
     pub fn identity(&self) -> EventKey {
-        self.0.key
+        self.0.identity
     }
 
     /// Whether two deliveries with this identity are certainly the same event.
@@ -252,28 +201,25 @@ impl Delivery {
     /// something new each time.
     #[must_use]
     pub fn has_own_identity(&self) -> bool {
-        self.id_bytes().is_some()
+        self.0.head.id.is_some()
     }
 
     /// How the body proved where it comes from.
     #[must_use]
     pub fn proof(&self) -> Proof {
-        let more = self.0.more.get();
-        more.map_or(Proof::Signed, |more| more.proof)
+        self.0.proof
     }
 
     /// How it came to the receiver.
     #[must_use]
     pub fn origin(&self) -> Origin {
-        let more = self.0.more.get();
-        more.map_or(Origin::Webhook, |more| more.origin)
+        self.0.origin
     }
 
-    /// When the receiver had read the whole body, by the machine's clock. One that stands before 1970 is
-    /// taken to stand at its beginning.
+    /// When the receiver had read the whole body, by the machine's clock.
     #[must_use]
     pub fn received_at(&self) -> SystemTime {
-        self.0.received_at.get()
+        self.0.received_at
     }
 
     /// The `Content-Type` that the body came with; empty when it came with none.
@@ -287,7 +233,7 @@ impl Delivery {
 
     /// The content type unless it is the usual one.
     pub(crate) fn other_content_type(&self) -> Option<&str> {
-        self.0.more.get()?.content_type.as_deref()
+        self.0.content_type.as_deref()
     }
 
     /// The body exactly as it came. It is personal data, and some bodies hold credentials: do not
@@ -300,11 +246,7 @@ impl Delivery {
     /// The payload as it was written: `data` of an envelope, the whole body of a custom delivery.
     #[must_use]
     pub fn payload_json(&self) -> &str {
-        self.0.content.payload_in(&self.0.body)
-    }
-
-    fn payload_bytes(&self) -> &[u8] {
-        self.0.content.payload_bytes_in(&self.0.body)
+        text_at(&self.0.body, &self.0.data)
     }
 
     /// The payload as a `T`, read once for all handlers that ask for the type that was asked for first.
@@ -316,28 +258,17 @@ impl Delivery {
     where
         T: DeserializeOwned + Send + Sync + 'static,
     {
-        let more = self
-            .0
-            .more
-            .get_or_init(|| More::new(Proof::Signed, Origin::Webhook, None));
-        more.payload.get(self.payload_json(), self.resource_kind())
+        self.0.payload.get(self.payload_json())
     }
 
     /// The same delivery under the identity that a key function chose. The function may have kept a
     /// clone of the one it saw.
     pub(crate) fn identified(self, key: EventKey) -> Self {
-        let inner = Arc::try_unwrap(self.0).unwrap_or_else(|shared| {
-            let shared = Self(shared);
-            let content_type = shared.other_content_type().map(Into::into);
-            Inner {
-                body: shared.0.body.clone(),
-                content: shared.0.content.clone(),
-                key,
-                received_at: shared.0.received_at,
-                more: More::of(shared.proof(), shared.origin(), content_type),
-            }
-        });
-        Self(Arc::new(Inner { key, ..inner }))
+        let inner = Arc::unwrap_or_clone(self.0);
+        Self(Arc::new(Inner {
+            identity: key,
+            ..inner
+        }))
     }
 }
 
@@ -346,7 +277,7 @@ impl fmt::Debug for Delivery {
         f.debug_struct("Delivery")
             .field("event_type", &self.received_as().map(EventType::loggable))
             .field("resource_id", &self.loggable_id())
-            .field("identity", &self.0.key)
+            .field("identity", &self.0.identity)
             .field("proof", &self.proof())
             .field("origin", &self.origin())
             .field("bytes", &self.0.body.len())

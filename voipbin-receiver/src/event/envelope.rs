@@ -1,14 +1,15 @@
 use std::fmt;
+use std::ops::Range;
 
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::content::{Content, Extent, Id};
-use super::outline;
-
-/// The nil UUID: the platform's way to say "no id".
-const NIL: &str = "00000000-0000-0000-0000-000000000000";
+#[cfg(any(test, fuzzing))]
+use super::head::text_at;
+use super::head::{Head, Text, range_in};
+use crate::catalog::EventType;
+use crate::json::string;
 
 /// Why a body with a valid signature is not a delivery at all. Answered 400, which the sender takes
 /// as final.
@@ -29,6 +30,8 @@ pub enum BodyErrorKind {
     NotUtf8,
     /// The bytes are not one JSON value.
     NotJson,
+    /// There are 4 GiB or more.
+    TooLong,
 }
 
 impl BodyError {
@@ -46,6 +49,7 @@ impl BodyErrorKind {
             Self::Empty => "body_empty",
             Self::NotUtf8 => "body_not_utf8",
             Self::NotJson => "body_not_json",
+            Self::TooLong => "body_too_long",
         }
     }
 
@@ -57,6 +61,7 @@ impl BodyErrorKind {
             }
             Self::NotUtf8 => "send the event as JSON in UTF-8",
             Self::NotJson => "send the event as one JSON value",
+            Self::TooLong => "no event is that long",
         }
     }
 }
@@ -67,6 +72,7 @@ impl fmt::Display for BodyError {
             BodyErrorKind::Empty => "the body is empty",
             BodyErrorKind::NotUtf8 => "the body is not UTF-8",
             BodyErrorKind::NotJson => "the body is not JSON",
+            BodyErrorKind::TooLong => "the body has 4 GiB or more",
         })?;
         match self.position {
             Some((line, column)) => write!(f, " (line {line}, column {column})"),
@@ -77,14 +83,64 @@ impl fmt::Display for BodyError {
 
 impl std::error::Error for BodyError {}
 
-/// Tells an envelope from a custom delivery, without building a tree.
+/// A body that is JSON, and what is read of it before it is kept.
+pub(crate) struct Envelope {
+    /// The type as it came; `None` for a custom delivery, which is valid JSON of any other shape.
+    pub(crate) event_type: Option<EventType>,
+    /// Where `data` of an envelope is, or all of a custom delivery.
+    pub(super) payload: Range<u32>,
+    pub(super) head: Head,
+    direction: Option<Text>,
+}
+
+impl Envelope {
+    fn new(body: &[u8], event_type: &str, payload: &str) -> Self {
+        let event_type = EventType::parse(event_type);
+        let (head, direction) = Head::read(body, payload, event_type.resource());
+        Self {
+            event_type: Some(event_type),
+            payload: range_in(body, payload),
+            head,
+            direction,
+        }
+    }
+
+    /// Its `id` is not that of a resource.
+    fn custom(body: &[u8], payload: &str) -> Self {
+        let (head, direction) = Head::read(body, payload, None);
+        Self {
+            event_type: None,
+            payload: range_in(body, payload),
+            head: Head { id: None, ..head },
+            direction,
+        }
+    }
+
+    /// The payload's `direction`, of the body that was read.
+    pub(crate) fn direction<'a>(&'a self, body: &'a [u8]) -> Option<&'a str> {
+        self.direction.as_ref().map(|text| text.in_body(body))
+    }
+
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn payload<'a>(&self, body: &'a [u8]) -> &'a str {
+        text_at(body, &self.payload)
+    }
+}
+
+/// Tells an envelope from a custom delivery, without building a tree: an envelope has exactly one
+/// `type`, a string, and exactly one `data`; other keys are allowed.
 ///
-/// One pass finds `type` and `data`; the id is then peeked at in `data`. A body that is valid JSON
-/// is never an error, however odd, because the answer to an error is final.
-pub(crate) fn classify(body: &[u8]) -> Result<Content, BodyError> {
+/// A body that is valid JSON is never an error, however odd, because the answer to an error is final.
+pub(crate) fn classify(body: &[u8]) -> Result<Envelope, BodyError> {
     if body.is_empty() {
         return Err(BodyError {
             kind: BodyErrorKind::Empty,
+            position: None,
+        });
+    }
+    if u32::try_from(body.len()).is_err() {
+        return Err(BodyError {
+            kind: BodyErrorKind::TooLong,
             position: None,
         });
     }
@@ -95,36 +151,25 @@ pub(crate) fn classify(body: &[u8]) -> Result<Content, BodyError> {
     // RFC 8259 lets a parser skip a byte order mark, and refusing one would lose the event.
     let json = text.strip_prefix('\u{feff}').unwrap_or(text);
 
-    if let Some(outline) = outline::read(json) {
-        return Ok(envelope(text, outline.event_type, outline.data));
-    }
     match serde_json::from_str::<Outline<'_>>(json) {
         Ok(Outline {
             event_type: Field::Once(name),
             data: Field::Once(data),
         }) => Ok(match string(name.get()) {
-            Some(name) => envelope(text, &name, data.get()),
-            None => Content::CUSTOM,
+            Some(name) => Envelope::new(body, &name, data.get()),
+            None => Envelope::custom(body, json),
         }),
-        Ok(_) => Ok(Content::CUSTOM),
+        Ok(_) => Ok(Envelope::custom(body, json)),
         // Not an object, or an object that strings cannot hold (a key with half a surrogate pair):
         // still a delivery when the grammar allows it. This check is iterative, so depth is no
         // danger.
         Err(_) => match serde_json::from_str::<IgnoredAny>(json) {
-            Ok(IgnoredAny) => Ok(Content::CUSTOM),
+            Ok(IgnoredAny) => Ok(Envelope::custom(body, json)),
             Err(error) => Err(BodyError {
                 kind: BodyErrorKind::NotJson,
                 position: Some((error.line(), error.column())),
             }),
         },
-    }
-}
-
-fn envelope(text: &str, name: &str, data: &str) -> Content {
-    match Extent::of(data, text) {
-        Some(extent) => Content::envelope(name, extent, peek_id(text, data)),
-        // No receiver takes bodies of 4 GiB.
-        None => Content::CUSTOM,
     }
 }
 
@@ -210,102 +255,6 @@ impl<'de: 'a, 'a> Deserialize<'de> for Outline<'a> {
 
         deserializer.deserialize_map(OutlineVisitor)
     }
-}
-
-/// The string that a raw value is, if it is one.
-fn string(raw: &str) -> Option<std::borrow::Cow<'_, str>> {
-    let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
-    if inner.contains('\\') {
-        serde_json::from_str::<String>(raw).ok().map(Into::into)
-    } else {
-        Some(inner.into())
-    }
-}
-
-/// `data.id` when it is a string that names something.
-fn peek_id(text: &str, data: &str) -> Option<Id> {
-    // The platform writes the id first.
-    let raw = match data
-        .strip_prefix(r#"{"id":"#)
-        .filter(|rest| rest.starts_with('"'))
-    {
-        Some(rest) => {
-            let inner = rest.get(1..)?;
-            let end = inner.find(['"', '\\'])?;
-            if inner.as_bytes().get(end) == Some(&b'"') {
-                rest.get(..end + 2)?
-            } else {
-                find_id(data)?
-            }
-        }
-        None => find_id(data)?,
-    };
-    match string(raw)? {
-        id if id.is_empty() || id == NIL => None,
-        std::borrow::Cow::Borrowed(id) => Extent::of(id, text).map(Id::At),
-        std::borrow::Cow::Owned(id) => Some(Id::Unescaped(id.into())),
-    }
-}
-
-/// The raw value of the first key `id` of an object.
-fn find_id(data: &str) -> Option<&str> {
-    struct Found<'a>(Option<&'a RawValue>);
-
-    impl<'de: 'a, 'a> Deserialize<'de> for Found<'a> {
-        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            struct FoundVisitor;
-
-            impl<'de> Visitor<'de> for FoundVisitor {
-                type Value = Found<'de>;
-
-                fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                    f.write_str("an object")
-                }
-
-                fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
-                    let mut found = None;
-                    while let Some(key) = map.next_key::<IsId>()? {
-                        match (key, found) {
-                            (IsId(true), None) => found = Some(map.next_value()?),
-                            _ => {
-                                map.next_value::<IgnoredAny>()?;
-                            }
-                        }
-                    }
-                    Ok(Found(found))
-                }
-            }
-
-            deserializer.deserialize_map(FoundVisitor)
-        }
-    }
-
-    struct IsId(bool);
-
-    impl<'de> Deserialize<'de> for IsId {
-        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            struct IsIdVisitor;
-
-            impl Visitor<'_> for IsIdVisitor {
-                type Value = IsId;
-
-                fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                    f.write_str("a key")
-                }
-
-                fn visit_str<E>(self, key: &str) -> Result<IsId, E> {
-                    Ok(IsId(key == "id"))
-                }
-            }
-
-            deserializer.deserialize_identifier(IsIdVisitor)
-        }
-    }
-
-    serde_json::from_str::<Found<'_>>(data)
-        .ok()?
-        .0
-        .map(RawValue::get)
 }
 
 #[cfg(test)]

@@ -1,24 +1,23 @@
 //! A delivery: one verified body, what kind of thing it is, and its identity.
 
-mod content;
 mod content_type;
 mod delivery;
 mod envelope;
+mod head;
 mod key;
 mod loggable;
 mod origin;
-mod outline;
 mod payload;
 mod record_id;
 mod stored;
 mod time;
 
-pub(crate) use self::content::Content;
 pub(crate) use self::content_type::content_type;
 pub(crate) use self::delivery::VerifiedBody;
 pub use self::delivery::{Delivery, Proof};
-pub(crate) use self::envelope::classify;
 pub use self::envelope::{BodyError, BodyErrorKind};
+pub(crate) use self::envelope::{Envelope, classify};
+pub(crate) use self::head::{NIL, last_change};
 
 pub use self::key::EventKey;
 pub use self::loggable::LoggableId;

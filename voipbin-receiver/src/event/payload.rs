@@ -4,48 +4,42 @@ use std::sync::{Arc, OnceLock};
 
 use serde::de::DeserializeOwned;
 
-use crate::catalog::ResourceKind;
-
 /// A payload in the type in which it was first asked for. Handlers of one event nearly always agree on the type;
-/// one that does not pays for its own.
+/// one that does not pays for its own. Boxed, as an event that waits has none.
 #[derive(Default)]
-pub(super) struct Payload(OnceLock<(TypeId, Result<Shared, Box<PayloadError>>)>);
+pub(super) struct Payload(OnceLock<Box<(TypeId, Result<Shared, PayloadError>)>>);
+
+/// A copy reads its own.
+impl Clone for Payload {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
 
 type Shared = Arc<dyn Any + Send + Sync>;
 
 impl Payload {
-    /// As a `T`; from JSON that is valid, of a resource of this kind, if it is one.
-    pub(super) fn get<T>(
-        &self,
-        json: &str,
-        kind: Option<ResourceKind>,
-    ) -> Result<Arc<T>, PayloadError>
+    pub(super) fn get<T>(&self, json: &str) -> Result<Arc<T>, PayloadError>
     where
         T: DeserializeOwned + Send + Sync + 'static,
     {
         let wanted = TypeId::of::<T>();
-        let (held, payload) = self.0.get_or_init(|| {
-            let payload = read::<T>(json, kind);
+        let (held, payload) = &**self.0.get_or_init(|| {
+            let payload = read::<T>(json);
             let payload = payload.map(|payload| payload as Shared);
-            (wanted, payload.map_err(Box::new))
+            Box::new((wanted, payload))
         });
         if *held != wanted {
-            return read(json, kind);
+            return read(json);
         }
         match payload {
-            Ok(payload) => Arc::clone(payload).downcast().or_else(|_| read(json, kind)),
-            Err(error) => Err(PayloadError::clone(error)),
+            Ok(payload) => Arc::clone(payload).downcast().or_else(|_| read(json)),
+            Err(error) => Err(error.clone()),
         }
     }
 }
 
-fn read<T>(json: &str, kind: Option<ResourceKind>) -> Result<Arc<T>, PayloadError>
-where
-    T: DeserializeOwned + 'static,
-{
-    if let Some(payload) = kind.and_then(|kind| kind.read(json)) {
-        return Ok(Arc::new(payload));
-    }
+fn read<T: DeserializeOwned>(json: &str) -> Result<Arc<T>, PayloadError> {
     serde_json::from_str(json)
         .map(Arc::new)
         .map_err(|error| PayloadError::new::<T>(&error))

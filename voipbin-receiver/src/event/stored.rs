@@ -80,7 +80,7 @@ impl StoredDelivery {
             received_at,
             content_type,
         } = self;
-        let content = classify(&body)?;
+        let envelope = classify(&body)?;
         let body = VerifiedBody {
             bytes: body,
             owned: true,
@@ -89,7 +89,7 @@ impl StoredDelivery {
         };
         Ok(Delivery::new(
             body,
-            content,
+            envelope,
             received_at,
             Some(content_type.as_deref().unwrap_or(super::delivery::JSON)),
             origin,

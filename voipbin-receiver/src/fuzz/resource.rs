@@ -7,9 +7,9 @@ use crate::resource::Resource;
 /// The payload of an event reads as its resource, whatever is in it; that of any other body reads as
 /// each of them. What is written again reads as the same.
 pub fn resource(body: &[u8]) {
-    let Ok(content) = classify(body) else { return };
-    let payload = content.payload_in(body);
-    match content.event_type().and_then(EventType::resource) {
+    let Ok(envelope) = classify(body) else { return };
+    let payload = envelope.payload(body);
+    match envelope.event_type.as_ref().and_then(EventType::resource) {
         Some(kind) => kind.holds(payload),
         None => ResourceKind::ALL
             .iter()
@@ -21,13 +21,8 @@ pub fn resource(body: &[u8]) {
 pub(crate) fn holds<T: Resource>(json: &str) {
     let Ok(read) = serde_json::from_str::<T>(json) else {
         assert!(!is_object(json), "an object is never refused");
-        assert!(T::KIND.read::<T>(json).is_none(), "by no way");
         return;
     };
-    assert!(
-        T::KIND.read::<T>(json).as_ref() == Some(&read),
-        "by either way"
-    );
     assert!(is_object(json), "nothing else is read");
 
     let written = serde_json::to_string(&read).unwrap();

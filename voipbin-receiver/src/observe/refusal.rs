@@ -214,7 +214,9 @@ impl Refusal {
             },
             Self::Body(error) => match error.kind() {
                 BodyErrorKind::Empty => RefusalReason::NoBody,
-                BodyErrorKind::NotUtf8 | BodyErrorKind::NotJson => RefusalReason::Body,
+                BodyErrorKind::NotUtf8 | BodyErrorKind::NotJson | BodyErrorKind::TooLong => {
+                    RefusalReason::Body
+                }
             },
             Self::TooOld(_) => RefusalReason::TooOld,
             Self::Keep(error) => match error.kind() {

@@ -3,20 +3,16 @@
 //! A payload is read field by field from its raw JSON: a field of an unexpected shape is set aside
 //! and does not fail the rest.
 
-use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{MapAccess, Visitor};
-use serde::{Deserializer, Serialize, Serializer};
+use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::Id;
-use crate::event::Time;
-use crate::scan;
-
-/// The nil UUID: the platform's way to say "no id".
-pub(super) const NIL: &str = "00000000-0000-0000-0000-000000000000";
+use crate::event::{NIL, Time};
+use crate::json::fields;
+pub(crate) use crate::json::string;
 
 /// A type that a field can have. Its default is "none".
 pub(crate) trait Field: Sized + Default {
@@ -73,73 +69,11 @@ impl<F: Field> fmt::Debug for Hidden<'_, F> {
     }
 }
 
-/// The string that some JSON is.
-pub(crate) fn string(json: &str) -> Option<Cow<'_, str>> {
-    let inner = json.strip_prefix('"')?.strip_suffix('"')?;
-    if inner.contains('\\') {
-        serde_json::from_str::<String>(json).ok().map(Cow::Owned)
-    } else {
-        Some(Cow::Borrowed(inner))
-    }
-}
-
-/// An object whose fields are set one by one, in order; `None` when the JSON is no object. The JSON must be valid.
+/// An object whose fields are set one by one, in order; `None` when the JSON is no object.
 pub(crate) fn object<T: Default>(json: &str, set: fn(&mut T, &str, &str)) -> Option<T> {
     let mut object = T::default();
-    if quick_fields(json, &mut |name, value| set(&mut object, name, value)).is_none() {
-        // From the beginning: it may have come some way.
-        object = T::default();
-        any_fields(json, &mut |name, value| set(&mut object, name, value))?;
-    }
+    fields(json, |name, value| set(&mut object, name, value))?;
     Some(object)
-}
-
-/// Calls `each` for every field of an object that is not nested too deep; `None` when it is another, of which some
-/// fields may have been told.
-fn quick_fields(json: &str, each: &mut dyn FnMut(&str, &str)) -> Option<()> {
-    scan::members(json, |name, value| {
-        match name.escaped {
-            false => each(name.text, value),
-            true => each(&unescaped(name.text), value),
-        }
-        Some(())
-    })
-}
-
-/// The same for every object.
-pub(crate) fn any_fields<'a>(json: &'a str, each: &mut dyn FnMut(&str, &'a str)) -> Option<()> {
-    struct Fields<'f, 'a>(&'f mut dyn FnMut(&str, &'a str));
-
-    impl<'de: 'a, 'a> Visitor<'de> for Fields<'_, 'a> {
-        type Value = ();
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object")
-        }
-
-        fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<(), M::Error> {
-            while let Some((key, value)) = map.next_entry::<&'de RawValue, &'de RawValue>()? {
-                let name = key.get();
-                let name = name.get(1..name.len() - 1).unwrap_or_default();
-                (self.0)(&unescaped(name), value.get());
-            }
-            Ok(())
-        }
-    }
-
-    serde_json::Deserializer::from_str(json)
-        .deserialize_map(Fields(each))
-        .ok()
-}
-
-/// A name that was written so between its quotes. One with half a surrogate pair is valid JSON, and no string: it
-/// stays as it is.
-fn unescaped(name: &str) -> Cow<'_, str> {
-    if !name.contains('\\') {
-        return Cow::Borrowed(name);
-    }
-    let string = serde_json::from_str::<String>(&format!("\"{name}\""));
-    string.map_or(Cow::Borrowed(name), Cow::Owned)
 }
 
 impl Field for Option<Id> {
@@ -276,18 +210,6 @@ where
 {
     fn read(json: &str) -> Option<Self> {
         let mut list = Self::new();
-        let mut odd = false;
-        let quick = scan::elements(json, |element| {
-            let element = read::<Option<T>>(element);
-            odd = element.is_none();
-            list.extend(element?);
-            Some(())
-        });
-        if quick.is_some() || odd {
-            return quick.map(|()| list);
-        }
-        // From the beginning: it may have come some way.
-        list.clear();
         for element in serde_json::from_str::<Vec<&RawValue>>(json).ok()? {
             list.extend(read::<Option<T>>(element.get())?);
         }

@@ -35,7 +35,6 @@
 //! `Debug` shows ids, states, numbers and times; texts, addresses, free objects and credentials are
 //! shown as `[redacted]`.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use serde::Serialize;
@@ -54,7 +53,6 @@ mod ai_message;
 mod ai_message_delta;
 mod aicall;
 mod attachment;
-mod backwards;
 mod call;
 mod campaign;
 mod campaigncall;
@@ -89,11 +87,6 @@ mod transcribe;
 mod transcript;
 mod webchat_message;
 mod webchat_session;
-
-pub(crate) use self::backwards::text_field;
-use self::backwards::{fields_backwards, is_name, number_field, text};
-#[cfg(test)]
-pub(crate) use self::field::any_fields;
 
 pub use self::account::{Account, AccountType};
 pub use self::action::{Action, ActionType};
@@ -149,41 +142,7 @@ pub use self::webchat_session::{WebchatSession, WebchatSessionStatus};
 #[must_use]
 pub fn last_change(payload: &str) -> Option<Time> {
     serde_json::from_str::<IgnoredAny>(payload).ok()?;
-    last_change_in(payload.as_bytes())
-}
-
-/// The same of a payload that is known to be JSON.
-pub(crate) fn last_change_in(payload: &[u8]) -> Option<Time> {
-    let time = |value| {
-        let time: Time = text(value)?.parse().ok()?;
-        (!time.is_not_yet()).then_some(time)
-    };
-    // Of each the last one counts.
-    let (mut updated, mut created) = (None, None);
-    for (name, value) in fields_backwards(payload) {
-        if updated.is_none() && is_name(name, "tm_update") {
-            updated = Some(time(value));
-        } else if created.is_none() && is_name(name, "tm_create") {
-            created = Some(time(value));
-        }
-        match (updated, created) {
-            (Some(Some(updated)), _) => return Some(updated),
-            (Some(None), Some(created)) => return created,
-            _ => {}
-        }
-    }
-    created.flatten()
-}
-
-/// The number of a part, of a payload that is known to be JSON; read without the rest.
-pub(crate) fn sequence(payload: &[u8]) -> Option<i64> {
-    number_field(payload, "sequence")
-}
-
-/// The id of the resource that a payload is a part of, under this name. The payload is known to be JSON;
-/// it is read without the rest.
-pub(crate) fn container_id<'a>(payload: &'a [u8], field: &str) -> Option<Cow<'a, str>> {
-    text_field(payload, field).filter(|id| !id.is_empty() && *id != field::NIL)
+    crate::event::last_change(payload)
 }
 
 /// The payload of a catalogue event.

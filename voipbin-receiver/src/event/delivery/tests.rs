@@ -66,7 +66,7 @@ fn a_body_in_the_connections_buffer_is_copied_out_and_one_of_its_own_is_not() {
         };
         let delivery = Delivery::new(
             verified,
-            Content::CUSTOM,
+            classify(&body).unwrap(),
             SystemTime::UNIX_EPOCH,
             None,
             Origin::Webhook,

@@ -2,20 +2,20 @@ use super::*;
 use crate::catalog::EventType;
 
 fn envelope(body: &str) -> (EventType, &str, Option<String>) {
-    let content = classify(body.as_bytes()).unwrap();
-    assert!(!content.is_custom(), "custom: {body}");
-    let id = content.id_in(body.as_bytes());
-    let id = id.map(|id| String::from_utf8(id.to_vec()).unwrap());
-    let event_type = content.event_type().unwrap().clone();
-    (event_type, content.payload_in(body.as_bytes()), id)
+    let envelope = classify(body.as_bytes()).unwrap();
+    assert!(envelope.event_type.is_some(), "custom: {body}");
+    let payload = envelope.payload(body.as_bytes());
+    let id = envelope.head.id;
+    let id = id.map(|id| id.in_body(body.as_bytes()).to_owned());
+    (envelope.event_type.unwrap(), payload, id)
 }
 
 fn is_custom(body: &str) -> bool {
-    classify(body.as_bytes()).unwrap() == Content::CUSTOM
+    classify(body.as_bytes()).unwrap().event_type.is_none()
 }
 
 fn refused(body: &[u8]) -> BodyErrorKind {
-    classify(body).unwrap_err().kind()
+    classify(body).err().unwrap().kind()
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn what_is_not_json_is_refused_by_kind() {
 
 #[test]
 fn an_error_names_the_place_and_not_the_content() {
-    let error = classify(b"{\n\"number\": +15551234567}").unwrap_err();
+    let error = classify(b"{\n\"number\": +15551234567}").err().unwrap();
     assert_eq!(
         error.to_string(),
         "the body is not JSON (line 2, column 11)"
