@@ -1,5 +1,10 @@
 //! Layers of tower's around handlers.
-#![allow(clippy::unwrap_used, reason = "this is test code")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "this is test code"
+)]
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -7,10 +12,13 @@ use std::time::Duration;
 use support::{Recorder, builder, call_hangup, deliver, until, within};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
+use tower::BoxError;
 use tower::limit::GlobalConcurrencyLimitLayer;
+use tower::timeout::TimeoutLayer;
 use tower::util::{MapErrLayer, MapRequestLayer};
 use voipbin_receiver::catalog::Any;
 use voipbin_receiver::inbox::AttemptEnd;
+use voipbin_receiver::observe::DeadLetterReason;
 use voipbin_receiver::testing::TokioClock;
 use voipbin_receiver::{
     Context, EventHandler, HandlerError, ReceiverBuilder, Registration, RetryPolicy, blocking,
@@ -62,7 +70,7 @@ async fn layers_wrap_in_the_order_in_which_they_are_given_and_see_each_attempt()
 async fn a_layer_can_change_the_error() {
     let (told, mut letters) = tokio::sync::mpsc::unbounded_channel();
     let receiver = here()
-        .layer(MapErrLayer::new(|_: HandlerError| {
+        .layer(MapErrLayer::new(|_: BoxError| {
             HandlerError::permanent("the CRM failed")
         }))
         .on_dead_letter(move |letter| {
@@ -79,6 +87,126 @@ async fn a_layer_can_change_the_error() {
     let ends: Vec<AttemptEnd> = letter.history.into_iter().map(|one| one.ended).collect();
     assert_eq!(ends, [AttemptEnd::Failed("the CRM failed".into())]);
     assert!(receiver.shutdown(HOUR).await.is_drained());
+}
+
+/// tower's own layers fail with boxed errors and want those of what they wrap boxed.
+#[tokio::test(start_paused = true)]
+async fn a_layer_with_boxed_errors_fits_and_what_an_error_says_of_retries_survives_it() {
+    let (told, mut letters) = tokio::sync::mpsc::unbounded_channel();
+    let limit = TimeoutLayer::new(Duration::from_secs(5));
+    let receiver = here()
+        .layer(limit.clone())
+        .layer(MapErrLayer::new(|error: BoxError| Wrapped(error)))
+        .on_dead_letter(move |letter| {
+            let told = told.clone();
+            async move { told.send(letter).unwrap() }
+        })
+        .handlers([
+            Registration::new(Any, || async {
+                Err::<(), _>(HandlerError::permanent("gone"))
+            })
+            .name("permanent")
+            .layer(limit),
+            Registration::new(Any, |context: Context| async move {
+                match context.attempt() {
+                    1 => Err(HandlerError::new("busy").retry_after(Duration::from_secs(77))),
+                    _ => Err(HandlerError::permanent("still busy")),
+                }
+            })
+            .name("later"),
+            Registration::new(Any, || tokio::time::sleep(HOUR))
+                .name("hangs")
+                .attempts(1),
+        ])
+        .build()
+        .unwrap();
+    let begun = Instant::now();
+    deliver(&receiver.service(), call_hangup(1)).await;
+    let mut ends = Vec::new();
+    for _ in 0..3 {
+        let letter = within(letters.recv()).await.unwrap();
+        let after = begun.elapsed().as_secs();
+        ends.push((
+            letter.handler.to_string(),
+            letter.attempts,
+            letter.reason,
+            after,
+        ));
+    }
+    assert_eq!(
+        ends,
+        [
+            ("permanent".to_owned(), 1, DeadLetterReason::Permanent, 0),
+            (
+                "hangs".to_owned(),
+                1,
+                DeadLetterReason::AttemptsExhausted,
+                5
+            ),
+            ("later".to_owned(), 2, DeadLetterReason::Permanent, 77),
+        ]
+    );
+    assert!(receiver.shutdown(HOUR).await.is_drained());
+}
+
+/// An error of a layer's own, that names the handler's as its cause.
+#[derive(Debug)]
+struct Wrapped(BoxError);
+
+impl std::fmt::Display for Wrapped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the layer says")
+    }
+}
+
+impl std::error::Error for Wrapped {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&*self.0)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn errors_of_every_kind_end_an_attempt_with_their_text() {
+    let (told, mut letters) = tokio::sync::mpsc::unbounded_channel();
+    fn parsed(text: &str) -> Result<u8, HandlerError> {
+        let context = anyhow::Context::context(text.parse::<u8>(), "the extension")?;
+        Ok(context)
+    }
+    let receiver = here()
+        .retry(RetryPolicy::never())
+        .on_dead_letter(move |letter| {
+            let told = told.clone();
+            async move { told.send(letter).unwrap() }
+        })
+        .handlers([
+            Registration::new(Any, || async { Err::<(), _>(anyhow::anyhow!("anyhow's")) })
+                .name("anyhow"),
+            Registration::new(Any, || async { Err::<(), BoxError>("boxed".into()) }).name("boxed"),
+            Registration::new(Any, || async { Err::<(), String>("a text".to_owned()) })
+                .name("text"),
+            Registration::new(Any, || async { parsed("x").map(drop) }).name("with causes"),
+        ])
+        .build()
+        .unwrap();
+    deliver(&receiver.service(), call_hangup(1)).await;
+    let mut ends = Vec::new();
+    for _ in 0..4 {
+        let letter = within(letters.recv()).await.unwrap();
+        let AttemptEnd::Failed(text) = &letter.history[0].ended else {
+            panic!("{letter:?}");
+        };
+        ends.push(format!("{}: {text}", letter.handler));
+    }
+    ends.sort();
+    assert_eq!(
+        ends,
+        [
+            "anyhow: anyhow's",
+            "boxed: boxed",
+            "text: a text",
+            "with causes: the extension: invalid digit found in string",
+        ]
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -67,7 +67,7 @@ pub trait EventHandler: Send + Sync + 'static {
 #[diagnostic::on_unimplemented(
     message = "a handler cannot return `{Self}`",
     label = "expected `()` or `Result<(), E>`",
-    note = "return `Result<(), HandlerError>`; errors convert into `HandlerError` with `?`, boxed ones and anyhow's with `.map_err(HandlerError::new)?`"
+    note = "return `Result<(), HandlerError>`; error types, boxed errors, anyhow's and texts convert into `HandlerError` with `?`"
 )]
 pub trait HandlerResult: Send + 'static {
     /// The result in its one form.

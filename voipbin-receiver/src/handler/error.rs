@@ -6,9 +6,9 @@ use crate::event::PayloadError;
 
 /// Why a handler failed.
 ///
-/// Every error type converts into it, so `?` works in a handler. Boxed errors, which are not error
-/// types themselves, take one more word: `.map_err(HandlerError::new)?`. It deliberately does not
-/// implement [`std::error::Error`] itself, as that conversion could not exist otherwise.
+/// Everything that converts into a boxed error converts into it, so `?` works in a handler: error types,
+/// boxed errors, anyhow's, `String`s and `&str`s. For that it cannot be an
+/// [`Error`](std::error::Error) itself; where one is needed, there is [`into_boxed`](Self::into_boxed).
 ///
 /// The receiver logs the text of the error and of its causes: they must not hold a phone number, a
 /// body or a secret. Errors of others can: the ones of HTTP clients often show the URL with its query
@@ -17,10 +17,14 @@ use crate::event::PayloadError;
 /// ```
 /// use voipbin_receiver::HandlerError;
 ///
-/// fn parse(text: &str) -> Result<u16, HandlerError> {
-///     Ok(text.parse::<u16>()?)
+/// fn port(text: &str) -> Result<u16, HandlerError> {
+///     let port = text.parse::<u16>()?;
+///     if port < 1024 {
+///         return Err("it is the system's".into());
+///     }
+///     Ok(port)
 /// }
-/// assert!(parse("no number").is_err());
+/// assert!(port("no number").is_err());
 /// ```
 ///
 /// What follows is up to the receiver's [`RetryPolicy`](crate::RetryPolicy), unless the error says
@@ -66,9 +70,39 @@ const MOST_CAUSES: usize = 16;
 impl HandlerError {
     /// An error with a message of your own.
     pub fn new(error: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        Self {
-            error: error.into(),
-            next: Next::Policy,
+        Self::from_boxed(error.into())
+    }
+
+    /// As a boxed error, for what takes nothing else, such as layers of tower's. What it says of further
+    /// attempts comes back when that is made a `HandlerError` again, also from under another error that
+    /// names it as its [source](StdError::source).
+    ///
+    /// ```
+    /// use voipbin_receiver::HandlerError;
+    ///
+    /// let boxed = HandlerError::permanent("this customer has left").into_boxed();
+    /// assert_eq!(boxed.to_string(), "this customer has left");
+    /// let again = HandlerError::from(boxed);
+    /// assert!(again.is_permanent());
+    /// ```
+    #[must_use]
+    pub fn into_boxed(self) -> Box<dyn StdError + Send + Sync> {
+        match self.next {
+            Next::Policy => self.error,
+            _ => Box::new(Boxed(self)),
+        }
+    }
+
+    fn from_boxed(error: Box<dyn StdError + Send + Sync>) -> Self {
+        match error.downcast::<Boxed>() {
+            Ok(boxed) => boxed.0,
+            Err(error) => {
+                let causes = std::iter::successors(error.source(), |cause| (*cause).source());
+                let mut causes = causes.take(MOST_CAUSES);
+                let boxed = causes.find_map(|cause| cause.downcast_ref::<Boxed>());
+                let next = boxed.map_or(Next::Policy, |boxed| boxed.0.next);
+                Self { error, next }
+            }
         }
     }
 
@@ -90,6 +124,13 @@ impl HandlerError {
             next: Next::After(after),
             ..self
         }
+    }
+
+    /// Whether another attempt would fail as well: it says so, or the payload did not fit the type that
+    /// the handler asks for.
+    #[must_use]
+    pub fn is_permanent(&self) -> bool {
+        self.next() == Next::GiveUp
     }
 
     /// What is to follow. A payload that did not fit will not fit the next time.
@@ -143,13 +184,31 @@ impl HandlerError {
 
 impl<E> From<E> for HandlerError
 where
-    E: StdError + Send + Sync + 'static,
+    E: Into<Box<dyn StdError + Send + Sync>>,
 {
     fn from(error: E) -> Self {
-        Self {
-            error: Box::new(error),
-            next: Next::Policy,
-        }
+        Self::from_boxed(error.into())
+    }
+}
+
+/// A [`HandlerError`] as an error, which keeps what it says of further attempts.
+struct Boxed(HandlerError);
+
+impl fmt::Display for Boxed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Debug for Boxed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl StdError for Boxed {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.error.source()
     }
 }
 

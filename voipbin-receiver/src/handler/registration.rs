@@ -156,15 +156,17 @@ impl Registration {
 
     /// Wraps this handler in a layer of tower's, around those that it was given before and inside of the
     /// ones that [`ReceiverBuilder::layer`](crate::ReceiverBuilder::layer) gives to all handlers. The
-    /// layer sees each attempt, within its [`timeout`](Self::timeout).
+    /// layer sees each attempt, within its [`timeout`](Self::timeout). Errors come to it boxed, as tower's own
+    /// layers have them.
     ///
     /// ```
+    /// use tower::BoxError;
     /// use tower::util::MapErrLayer;
     /// use voipbin_receiver::events::CallHangup;
     /// use voipbin_receiver::{HandlerError, Registration};
     ///
     /// // The vendor's errors show phone numbers.
-    /// let quiet = MapErrLayer::new(|_: HandlerError| HandlerError::new("the CRM failed"));
+    /// let quiet = MapErrLayer::new(|_: BoxError| HandlerError::new("the CRM failed"));
     /// let registration = Registration::new(CallHangup, || async {}).layer(quiet);
     /// ```
     pub fn layer<L>(mut self, layer: L) -> Self

@@ -1,6 +1,7 @@
 //! A handler as a tower service, so that layers fit around it.
 
 use std::any::Any;
+use std::error::Error as StdError;
 use std::fmt;
 use std::future::{pending, poll_fn};
 use std::panic::resume_unwind;
@@ -21,9 +22,12 @@ use super::error::HandlerError;
 /// A handler, as a service of one run: what a layer that is given to
 /// [`Registration::layer`](crate::Registration::layer) wraps.
 ///
-/// It is always ready; how many runs there are at once is the receiver's concern. Cheap to clone.
+/// Its errors are boxed, as those of tower's own layers are: a [`HandlerError`] that is made of one says the
+/// same of further attempts as the handler's did. It is always ready; how many runs there are at once is the receiver's concern. Cheap to clone.
 #[derive(Clone)]
 pub struct HandlerService(Arc<dyn Fn(Context) -> BoxFuture<'static, Outcome> + Send + Sync>);
+
+type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// What wraps a handler.
 pub(crate) type Wrap = Box<dyn Fn(HandlerService) -> HandlerService + Send + Sync>;
@@ -109,15 +113,16 @@ where
 
 impl Service<Context> for HandlerService {
     type Response = ();
-    type Error = HandlerError;
-    type Future = BoxFuture<'static, Result<(), HandlerError>>;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<(), BoxError>>;
 
-    fn poll_ready(&mut self, _: &mut task::Context<'_>) -> Poll<Result<(), HandlerError>> {
+    fn poll_ready(&mut self, _: &mut task::Context<'_>) -> Poll<Result<(), BoxError>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, context: Context) -> Self::Future {
-        self.run(context)
+        let run = self.run(context);
+        Box::pin(async { run.await.map_err(HandlerError::into_boxed) })
     }
 }
 
