@@ -24,8 +24,8 @@ use voipbin_receiver::catalog::{Any, Custom, named};
 use voipbin_receiver::inbox::{InboxStats, MemoryInbox, Settled};
 use voipbin_receiver::testing::TokioClock;
 use voipbin_receiver::{
-    Context, Delivery, EventHandler, HandlerError, JobState, Registration, RetryPolicy,
-    async_trait, blocking,
+    Context, Delivery, EventHandler, HandlerError, HandlerOptions, JobState, Registration,
+    RetryPolicy, async_trait, blocking,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -355,8 +355,9 @@ async fn one_life(seed: u64) {
     };
     let registrations = [
         registration(0),
-        registration(1).attempts(2),
-        Registration::new((Any, Custom), blocks).retry(RetryPolicy::never()),
+        registration(1).options(HandlerOptions::new().attempts(2)),
+        Registration::new((Any, Custom), blocks)
+            .options(HandlerOptions::new().retry(RetryPolicy::never())),
     ];
     let registrations = registrations
         .into_iter()
@@ -366,12 +367,12 @@ async fn one_life(seed: u64) {
         .map(|(((registration, (name, _)), limit), strict)| {
             let registration = registration.name(name);
             let registration = if strict {
-                registration.strict()
+                registration.options(HandlerOptions::new().strict())
             } else {
                 registration
             };
             match limit {
-                Some(limit) => registration.concurrency(limit),
+                Some(limit) => registration.options(HandlerOptions::new().concurrency(limit)),
                 None => registration,
             }
         });
@@ -380,8 +381,11 @@ async fn one_life(seed: u64) {
         .clock(clock)
         .inbox(Arc::clone(&inbox))
         .concurrency(ledger.slots)
-        .timeout(5 * SECOND)
-        .retry(RetryPolicy::default().attempts(u32::try_from(dice.between(1, 4)).unwrap()))
+        .handler_options(
+            HandlerOptions::new()
+                .timeout(5 * SECOND)
+                .retry(RetryPolicy::default().attempts(u32::try_from(dice.between(1, 4)).unwrap())),
+        )
         .handlers(registrations)
         .build()
         .unwrap();

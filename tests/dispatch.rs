@@ -18,7 +18,8 @@ use voipbin_receiver::catalog::{Any, Custom};
 use voipbin_receiver::events::CallHangup;
 use voipbin_receiver::inbox::MemoryInbox;
 use voipbin_receiver::{
-    BuildErrorKind, HandlerError, JobState, Registration, RetryPolicy, State, blocking,
+    BuildErrorKind, HandlerError, HandlerOptions, JobState, Registration, RetryPolicy, State,
+    blocking,
 };
 
 const DRAIN: Duration = Duration::from_secs(60);
@@ -29,7 +30,7 @@ async fn a_handler_that_hangs_panics_fails_or_blocks_changes_nothing_for_the_sen
     let (unblock, blocked) = mpsc::channel::<()>();
     let blocked = std::sync::Mutex::new(blocked);
     let receiver = builder()
-        .retry(RetryPolicy::never())
+        .handler_options(HandlerOptions::new().retry(RetryPolicy::never()))
         .handlers([
             Registration::new(CallHangup, valve.clone()).name("hangs"),
             Registration::new(CallHangup, panics as fn() -> std::future::Ready<()>).name("panics"),
@@ -488,7 +489,7 @@ impl Clone for PanicsInClone {
 async fn a_job_is_settled_whatever_its_error_its_payload_or_its_state_does() {
     let receiver = builder()
         .state(PanicsInClone)
-        .retry(RetryPolicy::never())
+        .handler_options(HandlerOptions::new().retry(RetryPolicy::never()))
         .handlers([
             Registration::new(Any, || async { Err::<(), _>(PanicsInDisplay) }).name("text"),
             Registration::new(Any, || async { throws() }).name("payload"),

@@ -16,7 +16,9 @@ use voipbin_receiver::catalog::{Any, named};
 use voipbin_receiver::events::CallHangup;
 use voipbin_receiver::inbox::DiskInbox;
 use voipbin_receiver::testing::{Act, Recorder, Run, TestReceiver, event};
-use voipbin_receiver::{JobState, Receiver, ReceiverBuilder, RetryPolicy, ShutdownReport};
+use voipbin_receiver::{
+    HandlerOptions, JobState, Receiver, ReceiverBuilder, RetryPolicy, ShutdownReport,
+};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -161,7 +163,7 @@ async fn a_shutdown_tells_when_what_was_handled_could_not_be_stored() {
 async fn a_receiver_that_is_dropped_still_makes_its_attempts_in_their_time() {
     let handler = Recorder::acting(|_| Act::retry_after(HOUR));
     let receiver = here()
-        .retry(RetryPolicy::default().attempts(4))
+        .handler_options(HandlerOptions::new().retry(RetryPolicy::default().attempts(4)))
         .on(Any, handler.clone())
         .build()
         .unwrap();

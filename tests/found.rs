@@ -19,7 +19,7 @@ use voipbin_receiver::handler::HandlerName;
 use voipbin_receiver::inbox::{Attempt, AttemptEnd, Entry, Past, Settled, Taken};
 use voipbin_receiver::testing::{Act, Recorder, delivery};
 use voipbin_receiver::{
-    Context, EventHandler, HandlerError, ReceiverBuilder, Registration, RetryPolicy,
+    Context, EventHandler, HandlerError, HandlerOptions, ReceiverBuilder, Registration, RetryPolicy,
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -177,7 +177,9 @@ async fn an_event_that_is_too_old_has_its_first_attempt_and_no_other() {
         0,
     );
     let receiver = here()
-        .retry(RetryPolicy::default().max_age(Duration::ZERO))
+        .handler_options(
+            HandlerOptions::new().retry(RetryPolicy::default().max_age(Duration::ZERO)),
+        )
         .inbox(inbox.clone())
         .handlers([Registration::new(Any, recorder.clone()).name("handler")])
         .build()
@@ -300,7 +302,7 @@ async fn a_failure_that_cannot_be_logged_is_settled_like_any_other() {
         0,
     );
     let receiver = here()
-        .retry(RetryPolicy::default().attempts(2))
+        .handler_options(HandlerOptions::new().retry(RetryPolicy::default().attempts(2)))
         .inbox(inbox.clone())
         .handlers([Registration::new(Any, Recorder::acting(|_| Act::fail())).name("fails")])
         .build()

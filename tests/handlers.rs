@@ -18,6 +18,7 @@ use voipbin_receiver::catalog::{
 use voipbin_receiver::events::{
     AnyCallStatus, CallHangup, CallHungup, MessageCreated, MessageReceived, QueueCreated,
 };
+use voipbin_receiver::gate::Limits;
 use voipbin_receiver::resource::{Call, Message};
 use voipbin_receiver::{
     BuildErrorKind, Context, Delivery, Event, HandlerError, Receiver, Registration, State,
@@ -475,9 +476,11 @@ fn a_fallback_that_can_never_run_is_refused() {
 fn settings_that_make_no_sense_are_refused() {
     let with = || builder().on(Any, || async {});
     for built in [
-        with().body_limit(0).build(),
-        with().body_limit(usize::MAX).build(),
-        with().read_timeout(Duration::ZERO).build(),
+        with().limits(Limits::new().body_limit(0)).build(),
+        with().limits(Limits::new().body_limit(usize::MAX)).build(),
+        with()
+            .limits(Limits::new().read_timeout(Duration::ZERO))
+            .build(),
         with().concurrency(0).build(),
     ] {
         assert_eq!(refused(built, &["must be"]), BuildErrorKind::BadSetting);

@@ -16,13 +16,14 @@ use support::{
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use voipbin_receiver::catalog::Any;
+use voipbin_receiver::gate::Limits;
 use voipbin_receiver::inbox::{AttemptEnd, MemoryInbox};
 use voipbin_receiver::observe::{
     DeadLetterReason, Gauges, Observer, Outcome, RefusalReason, Transition,
 };
 use voipbin_receiver::testing::TokioClock;
 use voipbin_receiver::{
-    Context, HandlerError, JobState, ReceiverBuilder, Registration, RetryPolicy,
+    Context, HandlerError, HandlerOptions, JobState, ReceiverBuilder, Registration, RetryPolicy,
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -31,7 +32,7 @@ fn here() -> ReceiverBuilder {
     builder()
         .runtime(Handle::current())
         .clock(Arc::new(TokioClock::new()))
-        .retry(RetryPolicy::default().attempts(2))
+        .handler_options(HandlerOptions::new().retry(RetryPolicy::default().attempts(2)))
 }
 
 /// Writes down what it sees, in a few words each.
@@ -115,7 +116,7 @@ async fn an_observer_is_told_why_a_delivery_was_refused() {
     let receiver = here()
         .observe(log.observer())
         .inbox(MemoryInbox::builder().max_events(1).build())
-        .body_limit(200)
+        .limits(Limits::new().body_limit(200))
         .on(Any, Valve::new())
         .build()
         .unwrap();
@@ -258,7 +259,7 @@ async fn a_dead_letter_is_told_at_once_with_its_attempts() {
 async fn a_dead_letter_says_why_it_is_one() {
     let (told, mut letters) = mpsc::unbounded_channel();
     let receiver = here()
-        .retry(RetryPolicy::default().max_age(HOUR))
+        .handler_options(HandlerOptions::new().retry(RetryPolicy::default().max_age(HOUR)))
         .on_dead_letter(move |letter| {
             let told = told.clone();
             async move {

@@ -20,7 +20,8 @@ use voipbin_receiver::testing::{
     Act, Chaos, Recorder, Sender, Signer, Step, StepEnd, TestReceiver, context, delivery, event,
 };
 use voipbin_receiver::{
-    Context, Event, HandlerError, Receiver, ReceiverBuilder, Registration, State, handlers, on,
+    Context, Event, HandlerError, HandlerOptions, Receiver, ReceiverBuilder, Registration, State,
+    handlers, on,
 };
 
 // The user's app.
@@ -179,7 +180,7 @@ async fn one_handler_that_misbehaves_does_not_touch_the_other() {
     let mut receiver = TestReceiver::build(|builder| {
         let archive = Registration::new(Any, archive.clone())
             .name("archive")
-            .timeout(Duration::from_secs(30));
+            .options(HandlerOptions::new().timeout(Duration::from_secs(30)));
         configure(builder, &crm).handlers([archive])
     })
     .unwrap();

@@ -21,7 +21,8 @@ use voipbin_receiver::inbox::AttemptEnd;
 use voipbin_receiver::observe::DeadLetterReason;
 use voipbin_receiver::testing::TokioClock;
 use voipbin_receiver::{
-    Context, EventHandler, HandlerError, ReceiverBuilder, Registration, RetryPolicy, blocking,
+    Context, EventHandler, HandlerError, HandlerOptions, ReceiverBuilder, Registration,
+    RetryPolicy, blocking,
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -116,7 +117,7 @@ async fn a_layer_with_boxed_errors_fits_and_what_an_error_says_of_retries_surviv
             .name("later"),
             Registration::new(Any, || tokio::time::sleep(HOUR))
                 .name("hangs")
-                .attempts(1),
+                .options(HandlerOptions::new().attempts(1)),
         ])
         .build()
         .unwrap();
@@ -173,7 +174,7 @@ async fn errors_of_every_kind_end_an_attempt_with_their_text() {
         Ok(context)
     }
     let receiver = here()
-        .retry(RetryPolicy::never())
+        .handler_options(HandlerOptions::new().retry(RetryPolicy::never()))
         .on_dead_letter(move |letter| {
             let told = told.clone();
             async move { told.send(letter).unwrap() }
@@ -235,7 +236,9 @@ async fn a_blocking_handler_can_be_wrapped_and_its_panic_is_an_attempt() {
     let runs = recorder.clone();
     let receiver = builder()
         .runtime(Handle::current())
-        .retry(RetryPolicy::default().initial(Duration::ZERO))
+        .handler_options(
+            HandlerOptions::new().retry(RetryPolicy::default().initial(Duration::ZERO)),
+        )
         .layer(writes(&log, "seen"))
         .on(
             Any,

@@ -24,8 +24,8 @@ use voipbin_receiver::inbox::{
 };
 use voipbin_receiver::testing::TokioClock;
 use voipbin_receiver::{
-    Context, EventHandler, HandlerError, Receiver, ReceiverBuilder, Registration, RetryPolicy,
-    blocking, handlers, on,
+    Context, EventHandler, HandlerError, HandlerOptions, Receiver, ReceiverBuilder, Registration,
+    RetryPolicy, blocking, handlers, on,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -95,7 +95,7 @@ async fn a_handlers_own_limit_holds_up_no_other() {
         .handlers([
             Registration::new(Any, narrow.clone())
                 .name("narrow")
-                .concurrency(2),
+                .options(HandlerOptions::new().concurrency(2)),
             Registration::new(Any, wide.clone()).name("wide"),
         ])
         .build()
@@ -121,7 +121,9 @@ async fn an_attribute_limits_its_handler() {
     let inbox = Watched::new(MemoryInbox::new());
     let receiver = here()
         .inbox(Arc::clone(&inbox))
-        .retry(RetryPolicy::default().initial(DAY / 100).max(DAY / 100))
+        .handler_options(
+            HandlerOptions::new().retry(RetryPolicy::default().initial(DAY / 100).max(DAY / 100)),
+        )
         .handlers(handlers![hangs])
         .build()
         .unwrap();
@@ -152,18 +154,19 @@ async fn a_run_that_takes_too_long_is_a_failed_attempt_and_frees_its_lane() {
     let inbox = Watched::new(MemoryInbox::new());
     let receiver = here()
         .inbox(Arc::clone(&inbox))
-        .timeout(3 * SECOND)
-        .retry(
-            RetryPolicy::default()
-                .attempts(2)
-                .initial(60 * SECOND)
-                .max(60 * SECOND),
+        .handler_options(
+            HandlerOptions::new().timeout(3 * SECOND).retry(
+                RetryPolicy::default()
+                    .attempts(2)
+                    .initial(60 * SECOND)
+                    .max(60 * SECOND),
+            ),
         )
         .handlers([
             Registration::new(Any, handler.clone()).name("too slow"),
             Registration::new(Any, handler.clone())
                 .name("slow enough")
-                .timeout(11 * SECOND),
+                .options(HandlerOptions::new().timeout(11 * SECOND)),
         ])
         .build()
         .unwrap();
@@ -209,8 +212,11 @@ async fn a_blocking_run_that_takes_too_long_keeps_its_slot_and_its_lane_until_it
     let (release, released) = mpsc::channel::<()>();
     let (seen, released) = (begun.clone(), Mutex::new(released));
     let receiver = here()
-        .timeout(3 * SECOND)
-        .retry(RetryPolicy::default().initial(Duration::ZERO))
+        .handler_options(
+            HandlerOptions::new()
+                .timeout(3 * SECOND)
+                .retry(RetryPolicy::default().initial(Duration::ZERO)),
+        )
         .on(
             Any,
             blocking(move |context: Context| {

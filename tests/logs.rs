@@ -21,13 +21,13 @@ use tokio::runtime::Handle;
 use tower::ServiceExt;
 use voipbin_receiver::catalog::{Any, CATALOG, Custom, EventType, Fallback, ResourceKind, named};
 use voipbin_receiver::events::CallHangup;
-use voipbin_receiver::gate::Secret;
+use voipbin_receiver::gate::{Limits, Secret};
 use voipbin_receiver::inbox::{DiskInbox, MemoryInbox};
 use voipbin_receiver::resource::Call;
 use voipbin_receiver::testing::{Sender, Signer, delivery};
 use voipbin_receiver::{
-    Context, Delivery, Event, HandlerError, Receiver, ReceiverBuilder, Registration, RetryPolicy,
-    blocking,
+    Context, Delivery, Event, HandlerError, HandlerOptions, Receiver, ReceiverBuilder,
+    Registration, RetryPolicy, blocking,
 };
 
 const FROM: &str = "+15551234567";
@@ -132,26 +132,28 @@ fn failures(delivery: usize, message: &str, handler: &str) -> Vec<Record> {
 
 /// Handlers of every kind for one event, with one attempt each.
 fn of_every_kind() -> ReceiverBuilder {
-    builder().retry(RetryPolicy::never()).handlers([
-        Registration::new(CallHangup, |_: Event<Call>| async {
-            tracing::info!("from a handler");
-            tokio::task::yield_now().await;
-            tracing::info!("from a handler");
-        })
-        .name("awaits"),
-        Registration::new(
-            CallHangup,
-            blocking(|_: Event<Call>| tracing::info!("from a handler")),
-        )
-        .name("blocks"),
-        Registration::new(CallHangup, |_: Context| async {
-            tracing::info!("from a handler");
-            Err(HandlerError::new("the database is away"))
-        })
-        .name("fails"),
-        Registration::new(CallHangup, panics).name("panics"),
-        Registration::new(CallHangup, blocking(panics_at_once)).name("blocks-and-panics"),
-    ])
+    builder()
+        .handler_options(HandlerOptions::new().retry(RetryPolicy::never()))
+        .handlers([
+            Registration::new(CallHangup, |_: Event<Call>| async {
+                tracing::info!("from a handler");
+                tokio::task::yield_now().await;
+                tracing::info!("from a handler");
+            })
+            .name("awaits"),
+            Registration::new(
+                CallHangup,
+                blocking(|_: Event<Call>| tracing::info!("from a handler")),
+            )
+            .name("blocks"),
+            Registration::new(CallHangup, |_: Context| async {
+                tracing::info!("from a handler");
+                Err(HandlerError::new("the database is away"))
+            })
+            .name("fails"),
+            Registration::new(CallHangup, panics).name("panics"),
+            Registration::new(CallHangup, blocking(panics_at_once)).name("blocks-and-panics"),
+        ])
 }
 
 async fn panics(_: Context) {
@@ -230,7 +232,7 @@ async fn a_failure_with_attempts_left_is_a_warning_and_the_last_one_an_error() {
     record_logs();
     let receiver = builder()
         .runtime(Handle::current())
-        .retry(RetryPolicy::default().attempts(3))
+        .handler_options(HandlerOptions::new().retry(RetryPolicy::default().attempts(3)))
         .handlers([Registration::new(CallHangup, |_: Event<Call>| async {
             Err(HandlerError::new("the database is away"))
         })
@@ -280,13 +282,14 @@ async fn what_is_left_of_a_run_that_is_cut_short_ends_in_the_span_of_its_deliver
         std::future::pending::<()>().await;
     };
     let handlers = [
-        Registration::new(CallHangup, hangs).timeout(Duration::from_secs(1)),
+        Registration::new(CallHangup, hangs)
+            .options(HandlerOptions::new().timeout(Duration::from_secs(1))),
         Registration::new(CallHangup, hangs),
     ];
     let handlers = handlers.into_iter().zip(["times-out", "is-aborted"]);
     let receiver = builder()
         .runtime(Handle::current())
-        .retry(RetryPolicy::never())
+        .handler_options(HandlerOptions::new().retry(RetryPolicy::never()))
         .handlers(handlers.map(|(handler, name)| handler.name(name)))
         .build()
         .unwrap();
@@ -402,7 +405,10 @@ async fn refusals_of_every_kind_are_logged_without_what_was_refused() {
     within(async {
         record_logs();
         let limits = |builder: ReceiverBuilder| builder.on((Any, Custom), Recorder::new());
-        let receiver = limits(builder()).body_limit(400).build().unwrap();
+        let receiver = limits(builder())
+            .limits(Limits::new().body_limit(400))
+            .build()
+            .unwrap();
         let service = receiver.service();
         let body = event("call_hangup", "refused");
         let with_signature = |value: &str| {

@@ -28,7 +28,9 @@ use voipbin_receiver::catalog::{Any, Custom};
 use voipbin_receiver::inbox::{
     Inbox, InboxStats, Incoming, MemoryInbox, Promises, Receipt, Repeats, Settled, Taken,
 };
-use voipbin_receiver::{Context, Delivery, Receiver, ReceiverService, Registration, async_trait};
+use voipbin_receiver::{
+    Context, Delivery, HandlerOptions, Receiver, ReceiverService, Registration, async_trait,
+};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -272,7 +274,7 @@ fn lanes_that_are_over_give_their_memory_back() {
         .runtime(runtime.handle().clone())
         .inbox(inbox.clone())
         .lane_key(|delivery: &Delivery| Some(format!("{:?}", delivery.body())))
-        .handlers([handler.concurrency(1)])
+        .handlers([handler.options(HandlerOptions::new().concurrency(1))])
         .build()
         .unwrap();
     let reach = |counter: &watch::Sender<usize>, count: usize| {

@@ -17,8 +17,8 @@ use voipbin_receiver::testing::{
     Act, Answer, Recorder, Run, Sender, Signer, Step, TestReceiver, event,
 };
 use voipbin_receiver::{
-    BuildErrorKind, Context, Event, HandlerError, ReceiverBuilder, Registration, RetryPolicy,
-    blocking, handlers, on,
+    BuildErrorKind, Context, Event, HandlerError, HandlerOptions, ReceiverBuilder, Registration,
+    RetryPolicy, blocking, handlers, on,
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -89,7 +89,9 @@ async fn the_time_that_a_handler_asks_for_wins_and_its_attempts_count() {
     let handler = Recorder::acting(|_| Act::retry_after(HOUR));
     let mut receiver = build(|builder| {
         let policy = RetryPolicy::default().attempts(3);
-        builder.retry(policy).on(Any, handler.clone())
+        builder
+            .handler_options(HandlerOptions::new().retry(policy))
+            .on(Any, handler.clone())
     });
     accept(&receiver, 1).await;
     let steps = receiver.run_until_done().await;
@@ -129,7 +131,9 @@ async fn after_the_last_attempt_the_event_is_a_dead_letter_and_known_as_one() {
     let handler = fails(u32::MAX);
     let mut receiver = build(|builder| {
         let policy = RetryPolicy::default().attempts(2);
-        builder.retry(policy).on(Any, handler.clone())
+        builder
+            .handler_options(HandlerOptions::new().retry(policy))
+            .on(Any, handler.clone())
     });
     accept(&receiver, 1).await;
     let wait = receiver.step().await.unwrap().retry_after().unwrap();
@@ -157,7 +161,9 @@ async fn after_the_last_attempt_the_event_is_a_dead_letter_and_known_as_one() {
 async fn no_attempt_is_planned_for_an_event_that_will_be_too_old() {
     let mut receiver = build(|builder| {
         builder
-            .retry(RetryPolicy::default().max_age(HOUR * 5 / 2))
+            .handler_options(
+                HandlerOptions::new().retry(RetryPolicy::default().max_age(HOUR * 5 / 2)),
+            )
             .on(Any, Recorder::acting(|_| Act::retry_after(HOUR)))
     });
     let start = Instant::now();
@@ -249,7 +255,7 @@ async fn an_event_that_waits_keeps_its_room_and_its_identity() {
 #[tokio::test]
 async fn a_policy_without_attempts_is_refused() {
     let receiver = builder()
-        .retry(RetryPolicy::default().attempts(0))
+        .handler_options(HandlerOptions::new().retry(RetryPolicy::default().attempts(0)))
         .on(Any, Recorder::new())
         .build();
     assert_eq!(receiver.unwrap_err().kind(), BuildErrorKind::BadSetting);
@@ -283,16 +289,22 @@ async fn a_handlers_own_number_of_attempts_leaves_the_rest_of_the_policy_as_it_i
 
     let mut receiver = build(|builder| {
         builder
-            .retry(RetryPolicy::default().attempts(5).initial(HOUR).max(HOUR))
+            .handler_options(
+                HandlerOptions::new()
+                    .retry(RetryPolicy::default().attempts(5).initial(HOUR).max(HOUR)),
+            )
             .handlers(handlers![attribute])
             .handlers([
                 Registration::new(Any, fails(u32::MAX))
                     .name("own")
-                    .attempts(3),
+                    .options(HandlerOptions::new().attempts(3)),
                 Registration::new(Any, fails(u32::MAX))
                     .name("both")
-                    .attempts(4)
-                    .retry(RetryPolicy::never().initial(HOUR / 4).max(HOUR / 4)),
+                    .options(
+                        HandlerOptions::new()
+                            .retry(RetryPolicy::never().initial(HOUR / 4).max(HOUR / 4))
+                            .attempts(4),
+                    ),
             ])
     });
     accept(&receiver, 1).await;
@@ -320,17 +332,23 @@ async fn a_handlers_own_number_of_attempts_leaves_the_rest_of_the_policy_as_it_i
 async fn a_handler_that_could_never_run_is_refused() {
     let registration = || Registration::new(Any, Recorder::new());
     for hopeless in [
-        registration().attempts(0),
-        registration().attempts(0).retry(RetryPolicy::never()),
-        registration().retry(RetryPolicy::never().attempts(0)),
-        registration().timeout(Duration::ZERO),
-        registration().concurrency(0),
+        registration().options(HandlerOptions::new().attempts(0)),
+        registration().options(
+            HandlerOptions::new()
+                .retry(RetryPolicy::never())
+                .attempts(0),
+        ),
+        registration().options(HandlerOptions::new().retry(RetryPolicy::never().attempts(0))),
+        registration().options(HandlerOptions::new().timeout(Duration::ZERO)),
+        registration().options(HandlerOptions::new().concurrency(0)),
     ] {
         let error = builder().handlers([hopeless]).build().unwrap_err();
         assert_eq!(error.kind(), BuildErrorKind::BadSetting);
     }
-    let saved = registration()
-        .attempts(1)
-        .retry(RetryPolicy::never().attempts(0));
+    let saved = registration().options(
+        HandlerOptions::new()
+            .retry(RetryPolicy::never().attempts(0))
+            .attempts(1),
+    );
     assert!(builder().handlers([saved]).build().is_ok());
 }

@@ -15,6 +15,7 @@ use serde_json::json;
 use support::{Frames, Recorder, builder, call_hangup, deliver, send, signed, unsigned};
 use tower::{Service, ServiceExt};
 use voipbin_receiver::catalog::{Any, Custom};
+use voipbin_receiver::gate::Limits;
 use voipbin_receiver::testing::Signer;
 use voipbin_receiver::{Receiver, ReceiverService};
 
@@ -97,7 +98,7 @@ async fn a_declared_length_over_the_limit_is_refused_before_the_body_is_read() {
 async fn a_body_that_grows_over_the_limit_is_refused_while_it_comes() {
     let receiver = builder()
         .on(Any, Recorder::new())
-        .body_limit(1000)
+        .limits(Limits::new().body_limit(1000))
         .build()
         .unwrap();
     let request = Request::post("/")
@@ -111,7 +112,7 @@ async fn a_body_that_grows_over_the_limit_is_refused_while_it_comes() {
 async fn a_body_that_does_not_come_gets_a_503_and_the_connection_is_closed() {
     let receiver = builder()
         .on(Any, Recorder::new())
-        .read_timeout(Duration::from_secs(7))
+        .limits(Limits::new().read_timeout(Duration::from_secs(7)))
         .build()
         .unwrap();
     let begun = tokio::time::Instant::now();

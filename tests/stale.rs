@@ -7,7 +7,9 @@ use std::time::Duration;
 use support::{builder, deliver};
 use tokio::runtime::Handle;
 use voipbin_receiver::catalog::Any;
-use voipbin_receiver::{Context, HandlerError, Receiver, Registration, RetryPolicy};
+use voipbin_receiver::{
+    Context, HandlerError, HandlerOptions, Receiver, Registration, RetryPolicy,
+};
 
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -97,7 +99,7 @@ async fn what_failed_makes_nothing_stale_and_each_handler_has_a_past_of_its_own(
         };
         builder()
             .runtime(Handle::current())
-            .retry(RetryPolicy::never())
+            .handler_options(HandlerOptions::new().retry(RetryPolicy::never()))
             .handlers([
                 Registration::new(Any, notes).name("fails at the hangup"),
                 Registration::new(Any, || async {}).name("completes it"),
@@ -125,7 +127,7 @@ async fn a_handler_that_asks_for_it_is_spared_what_is_stale() {
         };
         builder()
             .runtime(Handle::current())
-            .handlers([Registration::new(Any, handler).skip_stale()])
+            .handlers([Registration::new(Any, handler).options(HandlerOptions::new().skip_stale())])
             .build()
             .unwrap()
     };

@@ -17,8 +17,8 @@ use voipbin_receiver::catalog::Any;
 use voipbin_receiver::inbox::{DiskInbox, MemoryInbox};
 use voipbin_receiver::testing::TokioClock;
 use voipbin_receiver::{
-    Context, EventHandler, HandlerError, JobState, Receiver, ReceiverBuilder, Registration,
-    RetryPolicy, async_trait, on,
+    Context, EventHandler, HandlerError, HandlerOptions, JobState, Receiver, ReceiverBuilder,
+    Registration, RetryPolicy, async_trait, on,
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -27,7 +27,7 @@ fn here() -> ReceiverBuilder {
     builder()
         .runtime(Handle::current())
         .clock(Arc::new(TokioClock::new()))
-        .retry(RetryPolicy::default().attempts(3))
+        .handler_options(HandlerOptions::new().retry(RetryPolicy::default().attempts(3)))
 }
 
 /// An event whose label says its lane and what becomes of it.
@@ -81,7 +81,7 @@ async fn send(receiver: &Receiver, events: &[(&str, &str)]) {
 async fn later_events_of_a_lane_wait_for_the_attempts_of_an_earlier_one_and_other_lanes_do_not() {
     let journal = Journal::new();
     let receiver = here()
-        .handlers([Registration::new(Any, journal.clone()).strict()])
+        .handlers([Registration::new(Any, journal.clone()).options(HandlerOptions::new().strict())])
         .build()
         .unwrap();
     let start = Instant::now();
@@ -121,7 +121,7 @@ async fn without_it_later_events_do_not_wait() {
 async fn a_dead_letter_lets_its_lane_go_on() {
     let journal = Journal::new();
     let receiver = here()
-        .strict_lanes()
+        .handler_options(HandlerOptions::new().strict())
         .on(Any, journal.clone())
         .build()
         .unwrap();
@@ -162,7 +162,7 @@ async fn an_annotated_handler_can_be_strict() {
 async fn a_shutdown_runs_what_waits_in_a_lane_at_once_where_it_would_be_lost() {
     let journal = Journal::new();
     let receiver = here()
-        .strict_lanes()
+        .handler_options(HandlerOptions::new().strict())
         .inbox(MemoryInbox::new())
         .on(Any, journal.clone())
         .build()
@@ -198,8 +198,11 @@ async fn the_order_of_a_lane_holds_across_a_restart() {
     let journal = Journal::new();
     let start = |journal: &Journal| {
         builder()
-            .retry(RetryPolicy::default().initial(Duration::from_millis(300)))
-            .strict_lanes()
+            .handler_options(
+                HandlerOptions::new()
+                    .retry(RetryPolicy::default().initial(Duration::from_millis(300)))
+                    .strict(),
+            )
             .inbox(DiskInbox::open(directory.path()).unwrap())
             .on(Any, journal.clone())
             .runtime(Handle::current())

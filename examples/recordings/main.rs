@@ -15,7 +15,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use axum::Router;
-use voipbin_receiver::{BuildError, Receiver, RetryPolicy, handlers};
+use voipbin_receiver::{BuildError, HandlerOptions, Receiver, RetryPolicy, handlers};
 
 use crate::archives::Archives;
 use crate::team::Team;
@@ -32,7 +32,7 @@ fn application(
         .secret(secret)
         .state(archives)
         .state(team)
-        .retry(retry)
+        .handler_options(HandlerOptions::new().retry(retry))
         .handlers(handlers![handlers::distribute])
         .build()?;
     let app = Router::new().route_service(stage::PATH, receiver.service());

@@ -5,6 +5,7 @@ use std::process::Stdio;
 use support::{builder, call_hangup, signer};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
+use voipbin_receiver::gate::Limits;
 
 use crate::mounts::{HOST, Mount, Mounted};
 
@@ -129,7 +130,9 @@ pub(crate) async fn each_of_its_ways_to_send_an_event_is_received(mount: Mount) 
 
 pub(crate) async fn a_body_at_the_limit_is_received_and_one_byte_more_is_refused(mount: Mount) {
     const LIMIT: usize = 2 << 20;
-    let mounted = mount.start_with(builder().body_limit(LIMIT)).await;
+    let mounted = mount
+        .start_with(builder().limits(Limits::new().body_limit(LIMIT)))
+        .await;
     let frame = call_hangup("").len();
     let full = call_hangup("x".repeat(LIMIT - frame));
     let over = call_hangup("x".repeat(LIMIT - frame + 1));

@@ -8,6 +8,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http2::{SendRequest, handshake};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use support::{PATH, builder, call_hangup, serve_actix_h2c, signer, within};
+use voipbin_receiver::gate::Limits;
 
 use crate::curl::{Told, curl};
 use crate::mounts::{Mount, Mounted, recorded};
@@ -20,7 +21,7 @@ enum Server {
 
 impl Server {
     async fn start(self) -> Mounted {
-        let settings = builder().body_limit(10_000);
+        let settings = builder().limits(Limits::new().body_limit(10_000));
         match self {
             Self::Axum => Mount::Axum.start_with(settings).await,
             Self::Actix => {

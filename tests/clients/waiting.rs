@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use support::{builder, call_hangup, on_the_wire, signer, with_headers};
+use voipbin_receiver::gate::Limits;
 use voipbin_receiver::observe::RefusalReason;
 
 use crate::mounts::{Mount, assert_received};
@@ -47,7 +48,9 @@ pub(crate) async fn a_client_that_does_not_wait_to_be_told_is_received(mount: Mo
 pub(crate) async fn a_client_that_waits_is_refused_before_it_sends_a_body_over_the_limit(
     mount: Mount,
 ) {
-    let mounted = mount.start_with(builder().body_limit(1000)).await;
+    let mounted = mount
+        .start_with(builder().limits(Limits::new().body_limit(1000)))
+        .await;
     let mut wire = mounted.connect().await;
     let mut reply = wire.exchange(&head(&"x".repeat(1001))).await;
     if mount.continues_unasked() {
@@ -64,7 +67,7 @@ pub(crate) async fn a_client_that_waits_is_refused_before_it_sends_a_body_over_t
 }
 
 pub(crate) async fn a_body_that_does_not_come_in_time_is_asked_for_again(mount: Mount) {
-    let settings = builder().read_timeout(Duration::from_millis(1));
+    let settings = builder().limits(Limits::new().read_timeout(Duration::from_millis(1)));
     let mounted = mount.start_with(settings).await;
     let whole = on_the_wire("POST", &call_hangup(1));
     let (_, piece) = whole.split_last().unwrap();

@@ -1,6 +1,7 @@
 //! Every shape of request, in every way to put it on a connection.
 
 use support::{Wire, builder, call_hangup, on_the_wire, with_headers};
+use voipbin_receiver::gate::Limits;
 use voipbin_receiver::observe::RefusalReason;
 
 use crate::mounts::{Mount, Mounted, Stream};
@@ -45,7 +46,9 @@ impl Way {
 }
 
 async fn start(mount: Mount) -> Mounted {
-    mount.start_with(builder().body_limit(LIMIT)).await
+    mount
+        .start_with(builder().limits(Limits::new().body_limit(LIMIT)))
+        .await
 }
 
 pub(crate) async fn every_shape_of_request_is_answered_right_however_it_is_written(mount: Mount) {

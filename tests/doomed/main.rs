@@ -18,7 +18,7 @@ use support::{builder, serve_axum};
 use tokio::sync::Semaphore;
 use voipbin_receiver::catalog::Any;
 use voipbin_receiver::inbox::DiskInbox;
-use voipbin_receiver::{Context, RetryPolicy};
+use voipbin_receiver::{Context, HandlerOptions, RetryPolicy};
 
 /// How many events hang beside the first run of the one that kills.
 const BESIDE: u32 = 20;
@@ -30,7 +30,7 @@ async fn main() {
     let handler = move |context: Context| handle(context, Arc::clone(&beside));
     let receiver = builder()
         .inbox(DiskInbox::open(directory).unwrap())
-        .retry(RetryPolicy::default().attempts(3))
+        .handler_options(HandlerOptions::new().retry(RetryPolicy::default().attempts(3)))
         .on(Any, handler)
         .build()
         .unwrap();

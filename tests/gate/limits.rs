@@ -9,7 +9,7 @@ use support::{
 };
 use tower::ServiceExt;
 use voipbin_receiver::catalog::Any;
-use voipbin_receiver::gate::Rate;
+use voipbin_receiver::gate::{Limits, Rate};
 use voipbin_receiver::observe::RefusalReason;
 use voipbin_receiver::{BuildErrorKind, Receiver, ReceiverBuilder};
 
@@ -41,19 +41,23 @@ async fn headers_are_counted_and_measured_and_too_many_get_a_503() {
     };
     let count = headers.len();
     assert_eq!(
-        answered(recording().header_limit(bytes).header_count_limit(count)).await,
+        answered(recording().limits(Limits::new().header_limit(bytes).header_count_limit(count)))
+            .await,
         (200, 0)
     );
     assert_eq!(
-        answered(recording().header_limit(bytes - 1)).await,
+        answered(recording().limits(Limits::new().header_limit(bytes - 1))).await,
         (503, 1)
     );
     assert_eq!(
-        answered(recording().header_count_limit(count - 1)).await,
+        answered(recording().limits(Limits::new().header_count_limit(count - 1))).await,
         (503, 1)
     );
 
-    let receiver = recording().header_count_limit(3).build().unwrap();
+    let receiver = recording()
+        .limits(Limits::new().header_count_limit(3))
+        .build()
+        .unwrap();
     let answer = send(&receiver.service(), from("203.0.113.9", headers)).await;
     assert_eq!(
         (answer.code(), answer.header("connection")),
@@ -72,7 +76,10 @@ macro_rules! waiting {
 
 #[tokio::test]
 async fn a_request_over_those_in_flight_gets_a_503_and_a_place_is_free_after_each_end() {
-    let receiver = recording().in_flight_limit(2).build().unwrap();
+    let receiver = recording()
+        .limits(Limits::new().in_flight_limit(2))
+        .build()
+        .unwrap();
     let reading = || Request::post("/").body(Frames::hanging(["{"])).unwrap();
     let first = waiting!(receiver, reading());
     let second = waiting!(receiver, reading());
@@ -97,7 +104,11 @@ async fn a_request_over_those_in_flight_gets_a_503_and_a_place_is_free_after_eac
 #[tokio::test]
 async fn a_delivery_that_is_being_kept_is_in_flight() {
     let inbox = HeldInbox::new();
-    let receiver = recording().inbox(inbox).in_flight_limit(1).build().unwrap();
+    let receiver = recording()
+        .inbox(inbox)
+        .limits(Limits::new().in_flight_limit(1))
+        .build()
+        .unwrap();
     let keeping = waiting!(receiver, signed(call_hangup(1)));
     assert_eq!(
         deliver(&receiver.service(), call_hangup(2)).await.code(),
@@ -199,9 +210,9 @@ async fn all_sources_together_have_a_rate_that_a_refused_one_does_not_count_in()
 #[test]
 fn a_limit_that_lets_nothing_through_is_refused_by_build() {
     for builder in [
-        recording().in_flight_limit(0),
-        recording().header_limit(0),
-        recording().header_count_limit(0),
+        recording().limits(Limits::new().in_flight_limit(0)),
+        recording().limits(Limits::new().header_limit(0)),
+        recording().limits(Limits::new().header_count_limit(0)),
         recording().rate_limit(Rate::per_second(0)),
         recording().source_rate_limit(Rate::per_minute(10).burst(0)),
     ] {
@@ -209,5 +220,8 @@ fn a_limit_that_lets_nothing_through_is_refused_by_build() {
         assert_eq!(error.kind(), BuildErrorKind::BadSetting);
     }
     // More places than can be counted are as many as can.
-    recording().in_flight_limit(usize::MAX).build().unwrap();
+    recording()
+        .limits(Limits::new().in_flight_limit(usize::MAX))
+        .build()
+        .unwrap();
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use support::{ManualClock, Recorder, builder, call_hangup, deliver, send, signed};
 use voipbin_receiver::catalog::Any;
-use voipbin_receiver::gate::{Rate, Secret};
+use voipbin_receiver::gate::{Limits, Rate, Secret};
 use voipbin_receiver::observe::{Outcome, RefusalReason, Transition};
 use voipbin_receiver::{Receiver, ReceiverBuilder};
 
@@ -61,7 +61,7 @@ async fn an_observer_is_told_which_check_a_request_did_not_pass() {
     let (receiver, outcomes) = observed(
         builder()
             .clock(clock)
-            .header_count_limit(6)
+            .limits(Limits::new().header_count_limit(6))
             .max_event_age(Duration::from_secs(3600))
             .secret_source(|| async { Ok(Vec::<Secret>::new()) }),
     );

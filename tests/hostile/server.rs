@@ -17,6 +17,7 @@ use support::builder;
 use support::process::room_for;
 use tokio::sync::watch;
 use voipbin_receiver::catalog::{Any, Custom};
+use voipbin_receiver::gate::Limits;
 use voipbin_receiver::mount::{Server, Tls, listen};
 use voipbin_receiver::observe::RefusalReason;
 use voipbin_receiver::{Context, Receiver};
@@ -39,7 +40,7 @@ impl Handled {
 fn receiver(handled: &Handled, sources: &[&str]) -> Receiver {
     let handled = handled.clone();
     let mut builder = builder()
-        .read_timeout(SLOW)
+        .limits(Limits::new().read_timeout(SLOW))
         .trust_proxies(["10.0.0.0/8"])
         .on((Any, Custom), move |context: Context| {
             handled.count(&context);

@@ -20,14 +20,15 @@ use tokio::runtime::Handle;
 use tower::ServiceExt;
 use voipbin_receiver::catalog::{Any, Custom};
 use voipbin_receiver::events::{CallHangup, CallProgressing};
-use voipbin_receiver::gate::{PeerAddr, Rate, Secret};
+use voipbin_receiver::gate::{Limits, PeerAddr, Rate, Secret};
 use voipbin_receiver::handler::HandlerName;
 use voipbin_receiver::inbox::{Entry, MemoryInbox, RecordFilter, RecordState, Taken};
 use voipbin_receiver::observe::Metrics;
 use voipbin_receiver::observe::metrics::{METRICS, MetricKind};
 use voipbin_receiver::testing::{Signer, TokioClock, delivery};
 use voipbin_receiver::{
-    Context, Delivery, HandlerError, Receiver, ReceiverBuilder, Registration, RetryPolicy,
+    Context, Delivery, HandlerError, HandlerOptions, Receiver, ReceiverBuilder, Registration,
+    RetryPolicy,
 };
 
 use crate::exposition::{Exposition, parse};
@@ -93,7 +94,7 @@ fn call(name: &str, id: &str, second: u32) -> String {
 pub(crate) async fn answers(exporter: &Exporter) {
     let receiver = here(exporter)
         .inbox(MemoryInbox::builder().max_events(1).build())
-        .body_limit(200)
+        .limits(Limits::new().body_limit(200))
         .identity(|delivery: &Delivery| {
             assert_ne!(delivery.resource_id(), Some("panics"), "on purpose");
             None
@@ -178,8 +179,7 @@ pub(crate) async fn gate(exporter: &Exporter) {
     receiver.record_gauges();
 
     let receiver = here()
-        .in_flight_limit(1)
-        .header_count_limit(6)
+        .limits(Limits::new().in_flight_limit(1).header_count_limit(6))
         .max_event_age(HOUR)
         .secret_source(|| async { Ok(Vec::<Secret>::new()) })
         .build()
@@ -221,17 +221,18 @@ pub(crate) async fn runs(exporter: &Exporter) {
         }
     };
     let receiver = here(exporter)
-        .retry(RetryPolicy::default().max_age(HOUR))
+        .handler_options(HandlerOptions::new().retry(RetryPolicy::default().max_age(HOUR)))
         .handlers([
             Registration::new(Any, once).name("once"),
             Registration::new(Custom, || async {}).name("custom"),
-            Registration::new(CallHangup, bad)
-                .name("bad")
-                .attempts(2)
-                .timeout(Duration::from_secs(5)),
+            Registration::new(CallHangup, bad).name("bad").options(
+                HandlerOptions::new()
+                    .attempts(2)
+                    .timeout(Duration::from_secs(5)),
+            ),
             Registration::new((CallHangup, CallProgressing), || async {})
                 .name("spared")
-                .skip_stale(),
+                .options(HandlerOptions::new().skip_stale()),
         ])
         .build()
         .unwrap();

@@ -18,7 +18,7 @@ use support::{builder, serve_hyper};
 use tokio::signal::unix::{SignalKind, signal};
 use voipbin_receiver::catalog::Any;
 use voipbin_receiver::inbox::DiskInbox;
-use voipbin_receiver::{Context, HandlerError, RetryPolicy};
+use voipbin_receiver::{Context, HandlerError, HandlerOptions, RetryPolicy};
 
 #[tokio::main]
 async fn main() {
@@ -29,8 +29,11 @@ async fn main() {
     let retry = RetryPolicy::default();
     let receiver = builder()
         .inbox(DiskInbox::open(directory).unwrap())
-        .retry(retry.attempts(1000).initial(Duration::from_millis(10)))
-        .timeout(Duration::from_millis(100))
+        .handler_options(
+            HandlerOptions::new()
+                .retry(retry.attempts(1000).initial(Duration::from_millis(10)))
+                .timeout(Duration::from_millis(100)),
+        )
         .on(Any, handle)
         .build()
         .unwrap();

@@ -42,8 +42,8 @@ pub(crate) fn annotation(function: &Function, registration: &TokenStream) -> Tok
         #(#cfgs)*
         #[automatically_derived]
         #[allow(deprecated, unused_qualifications, clippy::all, clippy::pedantic)]
-        impl #receiver::handler::Annotated for #ident {
-            fn registration() -> #receiver::handler::Registration {
+        impl #receiver::__private::Annotated for #ident {
+            fn registration() -> #receiver::__private::Registration {
                 #registration
             }
         }
@@ -70,8 +70,8 @@ fn registration(handler: &Handler<'_>) -> TokenStream {
     // Not hygienic like the others: it is named under spans of the user's, too.
     let wiring = Ident::new("__wiring", Span::call_site());
     let outcome = local("outcome");
-    let context = local("context");
-    let states = local("states");
+    let ended = local("ended");
+    let parts = local("parts");
     let extractors: Vec<Ident> = (0..arguments.len())
         .map(|index| local(&format!("argument_{index}")))
         .collect();
@@ -85,31 +85,33 @@ fn registration(handler: &Handler<'_>) -> TokenStream {
         ReturnType::Type(_, ty) => call_under(ty, "outcome_of", None),
     };
     let location = quote_spanned! {ident.span()=>
-        #receiver::handler::SourceLocation::new(::core::file!(), ::core::line!())
+        #receiver::__private::SourceLocation::new(::core::file!(), ::core::line!())
     };
-    let call = quote!(#ident(#(#extractors(&#context, &#states)?),*));
-    let limits = limits(&handler.limits);
-    let finish = match mode {
-        Mode::Async => quote_spanned! {ident.span()=>
-            #wiring.finish(#name, #location, move |#context, #states| async move {
-                #outcome(#call.await)
-            })
+    let options = options(&handler.limits);
+    let call = match mode {
+        Mode::Async => quote!(#outcome(#ident(#(#extractors),*).await)),
+        Mode::Blocking => quote! {
+            #receiver::__private::run_blocking(move || #outcome(#ident(#(#extractors),*))).await
         },
-        Mode::Blocking => quote_spanned! {ident.span()=>
-            #wiring.finish_blocking(#name, #location, move |#context, #states| #outcome(#call))
-        },
+    };
+    let finish = quote_spanned! {ident.span()=>
+        #wiring.finish(#name, #location, move |mut #parts| async move {
+            #(let #extractors = #extractors(&mut #parts).await?;)*
+            let #ended = #call;
+            #parts.end(#ended).await
+        })
     };
     quote! {
         #[allow(unused_mut)]
-        let mut #wiring = #receiver::handler::Wiring::new(#events);
+        let mut #wiring = #receiver::__private::Wiring::new(#events);
         #(#extract)*
         let #outcome = #outcome_of;
-        #finish #limits
+        #finish #options
     }
 }
 
-/// The calls that hand what the attribute limits to the registration.
-fn limits(limits: &Limits) -> TokenStream {
+/// The call that hands what the attribute limits to the registration.
+fn options(limits: &Limits) -> TokenStream {
     let Limits {
         attempts,
         timeout,
@@ -129,7 +131,12 @@ fn limits(limits: &Limits) -> TokenStream {
     });
     let strict = strict.then(|| quote!(.strict()));
     let skip_stale = skip_stale.then(|| quote!(.skip_stale()));
-    quote!(#(#attempts)* #(#timeout)* #(#concurrency)* #strict #skip_stale)
+    let options = quote!(#(#attempts)* #(#timeout)* #(#concurrency)* #strict #skip_stale);
+    if options.is_empty() {
+        return options;
+    }
+    let receiver = receiver();
+    quote!(.options(#receiver::HandlerOptions::new() #options))
 }
 
 /// A call of one of the receiver's functions, spanned so that an error in any part of it underlines
@@ -151,7 +158,7 @@ fn call_under(blamed: &impl ToTokens, function: &str, wiring: Option<&Ident>) ->
     });
     let mut parentheses = Group::new(Delimiter::Parenthesis, argument.to_token_stream());
     parentheses.set_span(last);
-    quote_spanned!(first=> #receiver::handler::#function #parentheses)
+    quote_spanned!(first=> #receiver::__private::#function #parentheses)
 }
 
 /// Where a token begins and ends.

@@ -42,13 +42,13 @@ pub(crate) fn expand(List(paths): &List) -> TokenStream {
         quote!({
             #[allow(unused_imports)]
             use #path as #alias;
-            <#alias as #receiver::handler::Annotated>::registration()
+            <#alias as #receiver::__private::Annotated>::registration()
         })
     });
     quote!({
         #[allow(unused_imports)]
-        use #receiver::handler::NotAnnotated as __Handler;
-        ::std::vec::Vec::<#receiver::handler::Registration>::from([#(#registrations),*])
+        use #receiver::__private::NotAnnotated as __Handler;
+        ::std::vec::Vec::<#receiver::__private::Registration>::from([#(#registrations),*])
     })
 }
 
@@ -57,6 +57,6 @@ pub(crate) fn fallback(error: &Error) -> TokenStream {
     let error = error.to_compile_error();
     quote!({
         #error
-        ::std::vec::Vec::<#receiver::handler::Registration>::new()
+        ::std::vec::Vec::<#receiver::__private::Registration>::new()
     })
 }

@@ -10,7 +10,6 @@ use std::fmt;
 use std::future::Future;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
@@ -21,7 +20,7 @@ use crate::catalog::EventSet;
 use crate::clock::{Clock, SystemClock};
 use crate::dispatch::{Control, Dispatch, Home, LaneKey, Lanes, Parts, start};
 use crate::gate::Secrets;
-use crate::handler::{IntoHandler, Registration, RetryPolicy, States, Wrap};
+use crate::handler::{HandlerOptions, IntoHandler, Registration, States, Wrap};
 use crate::inbox::{Inbox, MemoryInbox, Repeats};
 use crate::observe::{Counters, DeadLetter, Hooks, Observer, Recorder};
 use crate::pipeline::{IdentityFn, Pipeline};
@@ -41,10 +40,8 @@ pub struct ReceiverBuilder {
     repeats: Repeats,
     keep_unmatched: bool,
     concurrency: usize,
-    retry: RetryPolicy,
-    timeout: Option<Duration>,
+    options: HandlerOptions,
     lanes: LaneKey,
-    strict: bool,
     layers: Vec<Wrap>,
     hooks: Hooks,
     home: Home,
@@ -70,10 +67,8 @@ impl ReceiverBuilder {
             repeats: Repeats::default(),
             keep_unmatched: false,
             concurrency: Self::DEFAULT_CONCURRENCY,
-            retry: RetryPolicy::default(),
-            timeout: None,
+            options: HandlerOptions::new(),
             lanes: LaneKey::default(),
-            strict: false,
             layers: Vec::new(),
             hooks: Hooks::default(),
             home: Home::Auto,
@@ -230,16 +225,13 @@ impl ReceiverBuilder {
     /// When settings are missing or contradict each other; [`BuildError`] says which and what to do.
     pub fn build(mut self) -> Result<Receiver, BuildError> {
         let settings = std::mem::take(&mut self.gate);
-        let (body_limit, read_timeout) = (settings.body_limit, settings.read_timeout);
         let max_event_age = settings.max_event_age;
         let gate = settings.build(&self.clock)?;
         let secrets = Secrets::new(Arc::clone(&gate.verifier));
         self.check()?;
         let states = Arc::new(self.states);
         let defaults = Defaults {
-            retry: self.retry,
-            timeout: self.timeout,
-            strict: self.strict,
+            options: self.options,
             layers: self.layers,
         };
         let (router, handlers) = Router::build(self.registrations, &states, &defaults)?;
@@ -279,8 +271,6 @@ impl ReceiverBuilder {
             repeats: self.repeats,
             keep_unmatched: self.keep_unmatched,
             max_event_age,
-            body_limit,
-            read_timeout,
             recorder: Recorder::new(counters, hooks, Arc::clone(&self.clock)),
             clock: self.clock,
         };
@@ -317,11 +307,8 @@ impl ReceiverBuilder {
         if self.concurrency == 0 {
             return Err(BuildError::setting("concurrency", "at least 1"));
         }
-        if self.retry.attempts == 0 {
-            return Err(BuildError::setting("retry.attempts", "at least 1"));
-        }
-        if self.timeout.is_some_and(|timeout| timeout.is_zero()) {
-            return Err(BuildError::setting("timeout", "more than zero"));
+        if let Some(zero) = self.options.zero() {
+            return Err(BuildError::setting(zero, "more than zero"));
         }
         Ok(())
     }

@@ -84,8 +84,8 @@
 //! # Writing handlers
 //!
 //! `#[on(…)]` on an async function, [`ReceiverBuilder::on`] with a closure, or a type that implements
-//! [`EventHandler`]. Arguments are [`Event<T>`], [`State<S>`], [`Context`] and [`Delivery`], in any
-//! order; that the payload fits the events is checked by the compiler. Which events there are is in
+//! [`EventHandler`]. Arguments are [`Event<T>`], [`State<S>`], [`Context`], [`Delivery`] and what implements
+//! [`Argument`](handler::Argument), in any order; that the payload fits the events is checked by the compiler. Which events there are is in
 //! [`events`].
 //!
 //! A handler can run several times for one event: after a failure, and with a durable inbox after a
@@ -173,8 +173,8 @@ pub use dispatch::{JobState, ShutdownReport, Unfinished};
 pub use event::{Delivery, EventKey, Origin};
 #[doc(inline)]
 pub use handler::{
-    Context, Event, EventHandler, HandlerError, HandlerService, Registration, RetryPolicy, State,
-    blocking,
+    Context, Event, EventHandler, HandlerError, HandlerOptions, HandlerService, Registration,
+    RetryPolicy, State, blocking,
 };
 #[doc(inline)]
 pub use inbox::Repeats;
@@ -185,6 +185,12 @@ pub use service::{ReceiverService, ResponseBody, ResponseFuture};
 
 #[doc(no_inline)]
 pub use async_trait::async_trait;
+
+/// What the macros expand to: no part of the API, and changed without notice.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::handler::expanded::*;
+}
 
 /// Says which events a function handles.
 ///
@@ -200,7 +206,7 @@ pub use async_trait::async_trait;
 /// ```
 ///
 /// The function takes up to eight arguments in any order: [`Event<T>`](Event), [`State<S>`](State),
-/// [`Context`] and [`Delivery`]. It returns nothing, or a `Result` whose error converts into a
+/// [`Context`], [`Delivery`] and what implements [`Argument`](handler::Argument). It returns nothing, or a `Result` whose error converts into a
 /// [`HandlerError`]. It stays an ordinary function that tests can call. [`handlers!`] hands it to
 /// the builder.
 ///
@@ -225,11 +231,11 @@ pub use async_trait::async_trait;
 /// | --- | --- | --- |
 /// | `name = "crm"` | the name of the [`Registration`] | the function's |
 /// | `blocking` | the function is a plain `fn` that may block, see [`blocking`] | async |
-/// | `attempts = 5` | how many attempts there are in all: [`Registration::attempts`] | as [`ReceiverBuilder::retry`] says |
-/// | `timeout = "30s"` | how long one run may take, in `ms`, `s`, `m` or `h`: [`Registration::timeout`] | as [`ReceiverBuilder::timeout`] says |
-/// | `concurrency = 4` | how many runs there may be at once: [`Registration::concurrency`] | all slots that it can get |
-/// | `strict` | later events of a lane wait for its further attempts: [`Registration::strict`] | as [`ReceiverBuilder::strict_lanes`] says |
-/// | `skip_stale` | leaves out [stale](Context::is_stale) events: [`Registration::skip_stale`] | they are handled |
+/// | `attempts = 5` | [`HandlerOptions::attempts`]: how many attempts there are in all | as [`ReceiverBuilder::handler_options`] says |
+/// | `timeout = "30s"` | [`HandlerOptions::timeout`]: how long one run may take, in `ms`, `s`, `m` or `h` | the same |
+/// | `concurrency = 4` | [`HandlerOptions::concurrency`]: how many runs there may be at once | the same |
+/// | `strict` | [`HandlerOptions::strict`]: later events of a lane wait for its further attempts | the same |
+/// | `skip_stale` | [`HandlerOptions::skip_stale`]: leaves out [stale](Context::is_stale) events | the same |
 ///
 /// ```
 /// use voipbin_receiver::resource::Call;

@@ -38,8 +38,6 @@ pub(crate) struct Pipeline {
     pub(crate) keep_unmatched: bool,
     /// How old an event may be by its own word.
     pub(crate) max_event_age: Option<Duration>,
-    pub(crate) body_limit: usize,
-    pub(crate) read_timeout: Duration,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) recorder: Recorder,
 }
@@ -56,7 +54,7 @@ impl<B: Body> Webhook<B> {
             let bytes = match this.stage.as_mut().project() {
                 Stage::Refused { refusal } => break Err(refusal.take().unwrap_or_default()),
                 Stage::Reading { body } => {
-                    ready!(body.poll_read(pipeline.body_limit, pipeline.read_timeout, cx))
+                    ready!(body.poll_read(&pipeline.gate.limits, cx))
                 }
                 Stage::Keeping { keeping } => break ready!(Pin::new(keeping).poll(cx)),
             };
@@ -83,10 +81,10 @@ impl Pipeline {
         if !gate::accepts_method(&head.method) {
             return Err(RefusalReason::Method.into());
         }
-        if !self.gate.heads.allow(&head.headers) {
+        if !self.gate.limits.allow(&head.headers) {
             return Err(RefusalReason::HeadTooLarge.into());
         }
-        if length > self.body_limit as u64 {
+        if length > self.gate.limits.body as u64 {
             return Err(RefusalReason::TooLarge.into());
         }
         let source = self.gate.sources.check(head)?;

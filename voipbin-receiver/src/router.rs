@@ -10,7 +10,8 @@ use crate::build_error::{BuildError, BuildErrorKind};
 use crate::catalog::{CATALOG, Condition, EventType, Select, Selector};
 use crate::event::Envelope;
 use crate::handler::{
-    HandlerName, HandlerService, Registration, RetryPolicy, SourceLocation, States, Wrap,
+    HandlerName, HandlerOptions, HandlerService, Registration, RetryPolicy, SourceLocation, States,
+    Wrap,
 };
 use crate::inbox::Jobs;
 
@@ -42,9 +43,7 @@ pub(crate) struct Handler {
 
 /// What holds for handlers that do not say otherwise.
 pub(crate) struct Defaults {
-    pub(crate) retry: RetryPolicy,
-    pub(crate) timeout: Option<Duration>,
-    pub(crate) strict: bool,
+    pub(crate) options: HandlerOptions,
     /// Around each handler, the first one inside.
     pub(crate) layers: Vec<Wrap>,
 }
@@ -110,19 +109,16 @@ impl Router {
         };
         let names = rows.into_iter().map(|row| row.name);
         let handlers = registrations.into_iter().map(|registration| {
-            let retry = registration.retry.unwrap_or_else(|| defaults.retry.clone());
+            let options = registration.options.or(&defaults.options);
             let service = HandlerService::new(registration.call, Arc::clone(states));
             let layers = registration.layers.iter().chain(&defaults.layers);
             Handler {
                 service: layers.fold(service, |service, wrap| wrap(service)),
-                retry: match registration.attempts {
-                    Some(attempts) => retry.attempts(attempts),
-                    None => retry,
-                },
-                timeout: registration.timeout.or(defaults.timeout),
-                concurrency: registration.concurrency,
-                skip_stale: registration.skip_stale,
-                strict: registration.strict || defaults.strict,
+                retry: options.policy(),
+                timeout: options.run_timeout(),
+                concurrency: options.most_runs(),
+                skip_stale: options.skips_stale(),
+                strict: options.is_strict(),
             }
         });
         Ok((router, names.zip(handlers).collect()))
@@ -261,12 +257,12 @@ fn check_states(registrations: &[Registration], states: &States) -> Result<(), B
         ..
     } in registrations
     {
-        if let Some(missing) = needs.iter().find(|need| !states.has(need)) {
+        if let Some((_, missing)) = needs.0.iter().find(|(id, _)| !states.has(*id)) {
             return Err(BuildError::new(
                 BuildErrorKind::MissingState,
                 format!(
                     "the handler `{name}` at {location} asks for `State<{0}>`, and no `{0}` was given: add `.state(…)` to the builder",
-                    missing.name
+                    missing
                 ),
             ));
         }
@@ -312,21 +308,11 @@ fn check_limits(registrations: &[Registration]) -> Result<(), BuildError> {
     for Registration {
         name,
         location,
-        retry,
-        attempts,
-        timeout,
-        concurrency,
+        options,
         ..
     } in registrations
     {
-        let attempts = attempts.or(retry.as_ref().map(|retry| retry.attempts));
-        let zero = if attempts == Some(0) {
-            "attempts"
-        } else if timeout.is_some_and(|timeout| timeout.is_zero()) {
-            "timeout"
-        } else if *concurrency == Some(0) {
-            "concurrency"
-        } else {
+        let Some(zero) = options.zero() else {
             continue;
         };
         return Err(BuildError::new(

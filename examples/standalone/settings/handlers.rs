@@ -1,6 +1,6 @@
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
-use voipbin_receiver::{ReceiverBuilder, RetryPolicy};
+use voipbin_receiver::{HandlerOptions, ReceiverBuilder, RetryPolicy};
 
 use super::values::{count, default, time, wait};
 
@@ -74,10 +74,13 @@ impl HandlerSettings {
             .initial(*self.retry_initial)
             .max(*self.retry_max)
             .max_age(*self.retry_max_age);
-        let builder = builder.concurrency(self.concurrency).retry(retry);
-        match self.handler_timeout {
-            Some(timeout) => builder.timeout(*timeout),
-            None => builder,
-        }
+        let options = HandlerOptions::new().retry(retry);
+        let options = match self.handler_timeout {
+            Some(timeout) => options.timeout(*timeout),
+            None => options,
+        };
+        builder
+            .concurrency(self.concurrency)
+            .handler_options(options)
     }
 }

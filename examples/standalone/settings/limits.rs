@@ -1,6 +1,7 @@
 use bytesize::ByteSize;
 use clap::Args;
 use voipbin_receiver::ReceiverBuilder;
+use voipbin_receiver::gate::Limits;
 
 use super::values::{bytes, count, default, size, wait};
 
@@ -12,7 +13,7 @@ pub(crate) struct LimitSettings {
         long,
         env = "VOIPBIN_BODY_LIMIT",
         value_name = "SIZE",
-        default_value = size(ReceiverBuilder::DEFAULT_BODY_LIMIT as u64)
+        default_value = size(Limits::DEFAULT_BODY_LIMIT as u64)
     )]
     body_limit: ByteSize,
 
@@ -21,7 +22,7 @@ pub(crate) struct LimitSettings {
         long,
         env = "VOIPBIN_HEADER_LIMIT",
         value_name = "SIZE",
-        default_value = size(ReceiverBuilder::DEFAULT_HEADER_LIMIT as u64)
+        default_value = size(Limits::DEFAULT_HEADER_LIMIT as u64)
     )]
     header_limit: ByteSize,
 
@@ -30,7 +31,7 @@ pub(crate) struct LimitSettings {
         long,
         env = "VOIPBIN_HEADER_COUNT_LIMIT",
         value_name = "N",
-        default_value_t = ReceiverBuilder::DEFAULT_HEADER_COUNT_LIMIT,
+        default_value_t = Limits::DEFAULT_HEADER_COUNT_LIMIT,
         value_parser = count()
     )]
     header_count_limit: usize,
@@ -40,7 +41,7 @@ pub(crate) struct LimitSettings {
         long,
         env = "VOIPBIN_IN_FLIGHT_LIMIT",
         value_name = "N",
-        default_value_t = ReceiverBuilder::DEFAULT_IN_FLIGHT_LIMIT,
+        default_value_t = Limits::DEFAULT_IN_FLIGHT_LIMIT,
         value_parser = count()
     )]
     in_flight_limit: usize,
@@ -50,7 +51,7 @@ pub(crate) struct LimitSettings {
         long,
         env = "VOIPBIN_READ_TIMEOUT",
         value_name = "TIME",
-        default_value = default(ReceiverBuilder::DEFAULT_READ_TIMEOUT),
+        default_value = default(Limits::DEFAULT_READ_TIMEOUT),
         value_parser = wait
     )]
     read_timeout: humantime::Duration,
@@ -58,11 +59,12 @@ pub(crate) struct LimitSettings {
 
 impl LimitSettings {
     pub(crate) fn apply(&self, builder: ReceiverBuilder) -> ReceiverBuilder {
-        builder
+        let limits = Limits::new()
             .body_limit(bytes(self.body_limit))
             .header_limit(bytes(self.header_limit))
             .header_count_limit(self.header_count_limit)
             .in_flight_limit(self.in_flight_limit)
-            .read_timeout(*self.read_timeout)
+            .read_timeout(*self.read_timeout);
+        builder.limits(limits)
     }
 }

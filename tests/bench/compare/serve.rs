@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use voipbin_receiver::catalog::Any;
 use voipbin_receiver::events::{CallHangup, MessageCreated};
+use voipbin_receiver::gate::Limits;
 use voipbin_receiver::inbox::{DiskInbox, MemoryInbox};
 use voipbin_receiver::resource::Call;
 use voipbin_receiver::{Context, Event, Receiver, ReceiverBuilder, mount};
@@ -92,7 +93,9 @@ fn without_limits(identities: usize) -> ReceiverBuilder {
         .max_events(1_000_000)
         .max_bytes(4 << 30)
         .max_identities(identities);
-    builder().inbox(inbox.build()).in_flight_limit(100_000)
+    builder()
+        .inbox(inbox.build())
+        .limits(Limits::new().in_flight_limit(100_000))
 }
 
 async fn serve_wide(receiver: Receiver) -> SocketAddr {

@@ -10,8 +10,8 @@ use super::ReceiverBuilder;
 use crate::build_error::{BuildError, BuildErrorKind};
 use crate::clock::Clock;
 use crate::gate::{
-    Gate, HeadLimits, InFlight, Keyring, Networks, NotANetwork, Origin, RateSettings,
-    SIGNATURE_HEADER, Secret, SecretSource, Sources, Verifier,
+    Gate, InFlight, Keyring, Limits, Networks, NotANetwork, Origin, RateSettings, SIGNATURE_HEADER,
+    Secret, SecretSource, Sources, Verifier,
 };
 use crate::inbox::Inbox;
 
@@ -24,12 +24,9 @@ pub(super) struct GateSettings {
     /// `None` is everybody.
     allowed: Option<Vec<String>>,
     proxies: Vec<String>,
-    heads: HeadLimits,
-    in_flight: usize,
+    limits: Limits,
     pub(super) rates: RateSettings,
     pub(super) max_event_age: Option<Duration>,
-    pub(super) body_limit: usize,
-    pub(super) read_timeout: Duration,
 }
 
 impl Default for GateSettings {
@@ -41,31 +38,14 @@ impl Default for GateSettings {
             signature_header: SIGNATURE_HEADER,
             allowed: None,
             proxies: Vec::new(),
-            heads: HeadLimits {
-                headers: ReceiverBuilder::DEFAULT_HEADER_COUNT_LIMIT,
-                bytes: ReceiverBuilder::DEFAULT_HEADER_LIMIT,
-            },
-            in_flight: ReceiverBuilder::DEFAULT_IN_FLIGHT_LIMIT,
+            limits: Limits::new(),
             rates: RateSettings::default(),
             max_event_age: None,
-            body_limit: ReceiverBuilder::DEFAULT_BODY_LIMIT,
-            read_timeout: ReceiverBuilder::DEFAULT_READ_TIMEOUT,
         }
     }
 }
 
 impl ReceiverBuilder {
-    /// The default of [`body_limit`](Self::body_limit): 1 MiB.
-    pub const DEFAULT_BODY_LIMIT: usize = 1 << 20;
-    /// The default of [`header_limit`](Self::header_limit): 32 KiB.
-    pub const DEFAULT_HEADER_LIMIT: usize = 32 << 10;
-    /// The default of [`header_count_limit`](Self::header_count_limit).
-    pub const DEFAULT_HEADER_COUNT_LIMIT: usize = 128;
-    /// The default of [`in_flight_limit`](Self::in_flight_limit).
-    pub const DEFAULT_IN_FLIGHT_LIMIT: usize = 4096;
-    /// The default of [`read_timeout`](Self::read_timeout): 10 seconds.
-    pub const DEFAULT_READ_TIMEOUT: Duration = Duration::from_secs(10);
-
     /// Adds a secret that signatures are checked with. Several may be given, for a rotation: a
     /// delivery is accepted when any of them matches.
     ///
@@ -249,49 +229,9 @@ impl ReceiverBuilder {
         self
     }
 
-    /// The largest body that is accepted, in bytes; 1 MiB by default, less than 4 GiB. Larger ones get a
-    /// 413, which the sender takes as final.
-    ///
-    /// The sender has no limit of its own: `activeflow_*` events grow with every executed action.
-    pub fn body_limit(mut self, bytes: usize) -> Self {
-        self.gate.body_limit = bytes;
-        self
-    }
-
-    /// How long all names and values of the headers may be together, in bytes; 32 KiB by default. Longer
-    /// ones get a 503.
-    ///
-    /// VoIPBIN sends six headers of some 300 bytes; proxies add theirs. Most servers have a limit of their
-    /// own, and answer 431, which the sender takes as final.
-    pub fn header_limit(mut self, bytes: usize) -> Self {
-        self.gate.heads.bytes = bytes;
-        self
-    }
-
-    /// How many headers a request may have; 128 by default. More get a 503, as with
-    /// [`header_limit`](Self::header_limit).
-    pub fn header_count_limit(mut self, headers: usize) -> Self {
-        self.gate.heads.headers = headers;
-        self
-    }
-
-    /// How many requests may be read or kept at the same time; 4096 by default. More get a 503, and the
-    /// sender tries again.
-    ///
-    /// Each may hold a body of up to [`body_limit`](Self::body_limit): this times that bounds the memory
-    /// that strangers can take.
-    ///
-    /// One whose body comes slowly has its place for up to [`read_timeout`](Self::read_timeout), so strangers
-    /// with many connections can take them all; [`allow_sources`](Self::allow_sources) leaves them none.
-    pub fn in_flight_limit(mut self, requests: usize) -> Self {
-        self.gate.in_flight = requests;
-        self
-    }
-
-    /// How long a body may take to come in; 10 seconds by default. After that the sender gets a 503
-    /// and the connection is closed.
-    pub fn read_timeout(mut self, timeout: Duration) -> Self {
-        self.gate.read_timeout = timeout;
+    /// How much a request may be, and how many there may be; see [`Limits`] for each and its default.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.gate.limits = limits;
         self
     }
 }
@@ -321,24 +261,8 @@ impl GateSettings {
                 "no secret was given, so nobody could be told from the platform: add `.secret(…)` with the customer's webhook_secret, or say `.allow_unsigned()` to accept anybody's deliveries".into(),
             ));
         }
-        if self.body_limit == 0 {
-            return Err(BuildError::setting("body_limit", "at least 1 byte"));
-        }
-        if u32::try_from(self.body_limit).is_err() {
-            return Err(BuildError::setting("body_limit", "less than 4 GiB"));
-        }
-        for (setting, limit) in [
-            ("header_limit", self.heads.bytes),
-            ("header_count_limit", self.heads.headers),
-            ("in_flight_limit", self.in_flight),
-        ] {
-            if limit == 0 {
-                return Err(BuildError::setting(setting, "at least 1"));
-            }
-        }
-        if self.read_timeout.is_zero() {
-            return Err(BuildError::setting("read_timeout", "more than zero"));
-        }
+        let checked = self.limits.check();
+        checked.map_err(|(setting, range)| BuildError::setting(setting, range))?;
         let sources = self.sources()?;
         let rates = self.rates.build(clock).map_err(|setting| {
             BuildError::setting(setting, "1 to 1,000,000 requests, at once too")
@@ -346,10 +270,10 @@ impl GateSettings {
         let keyring = Keyring::new(self.secrets, self.origins, self.allow_unsigned)
             .map_err(BuildError::secret)?;
         Ok(Gate {
-            heads: self.heads,
             sources,
             rates,
-            in_flight: InFlight::new(self.in_flight),
+            in_flight: InFlight::new(self.limits.in_flight),
+            limits: self.limits,
             verifier: Arc::new(Verifier::new(self.signature_header, keyring)),
         })
     }

@@ -1,14 +1,12 @@
 //! Settings of how handlers run.
 
-use std::time::Duration;
-
 use tower_layer::Layer;
 use tower_service::Service;
 
 use super::ReceiverBuilder;
 use crate::dispatch::LaneKey;
 use crate::event::Delivery;
-use crate::handler::{Context, HandlerError, HandlerService, RetryPolicy, wrap};
+use crate::handler::{Context, HandlerError, HandlerOptions, HandlerService, wrap};
 
 impl ReceiverBuilder {
     /// The default of [`concurrency`](Self::concurrency).
@@ -24,33 +22,10 @@ impl ReceiverBuilder {
         self
     }
 
-    /// How often and when a handler that failed is tried again; [`RetryPolicy::default`] by default,
-    /// which is eight attempts within 26 minutes.
-    ///
-    /// ```
-    /// use voipbin_receiver::catalog::Any;
-    /// use voipbin_receiver::{Context, Receiver, RetryPolicy};
-    ///
-    /// # fn main() -> Result<(), voipbin_receiver::BuildError> {
-    /// let receiver = Receiver::builder()
-    ///     .secret("the-webhook-secret-of-a-customer")
-    ///     .on(Any, |context: Context| async move { println!("attempt {}", context.attempt()) })
-    ///     .retry(RetryPolicy::default().attempts(3))
-    ///     .build()?;
-    /// # Ok(()) }
-    /// ```
-    pub fn retry(mut self, policy: RetryPolicy) -> Self {
-        self.retry = policy;
-        self
-    }
-
-    /// How long one run of a handler may take; for ever by default.
-    ///
-    /// A run that takes longer is dropped at its next await and counts as a failed attempt; a blocking
-    /// one cannot be stopped and goes on beside the next. Without a limit, one that hangs keeps its
-    /// slot, and what comes for the same resource waits behind it.
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = Some(timeout);
+    /// What all handlers are held to that do not say otherwise: attempts, timeout, order; see
+    /// [`HandlerOptions`] for each and its default. What is not said here stays as it was.
+    pub fn handler_options(mut self, options: HandlerOptions) -> Self {
+        self.options = options.or(&self.options);
         self
     }
 
@@ -60,7 +35,7 @@ impl ReceiverBuilder {
     /// By default that is [`Delivery::lane_id`]: the events of one call, message or recording do not
     /// overlap, and different ones run side by side. Each handler has lanes of its own. A further
     /// attempt at an event may run after later events of its lane, unless the handler is
-    /// [strict](crate::Registration::strict).
+    /// [strict](HandlerOptions::strict).
     ///
     /// It is called for each event, one after the other, before its handlers run: it must be quick.
     ///
@@ -95,13 +70,6 @@ impl ReceiverBuilder {
     /// other; see [`lane_key`](Self::lane_key).
     pub fn without_lanes(mut self) -> Self {
         self.lanes = LaneKey::Off;
-        self
-    }
-
-    /// Makes all handlers [strict](crate::Registration::strict): later events of a lane wait until a handler is
-    /// done with the earlier one, further attempts included. Off by default.
-    pub fn strict_lanes(mut self) -> Self {
-        self.strict = true;
         self
     }
 

@@ -10,7 +10,7 @@ use super::open::{Held, OpenJobs};
 use super::schedule::{Flow, Place, Schedule, Ticket};
 use super::seat::{Seat, Told};
 use super::*;
-use crate::handler::{Call, HandlerService, Next, RetryPolicy, States};
+use crate::handler::{HandlerService, Next, RetryPolicy};
 use crate::inbox::model::{StoppedClock, incoming, name, names};
 use crate::inbox::{
     Attempt, AttemptEnd, Durability, Entry, Inbox, InboxError, InboxStats, Incoming, Kept,
@@ -128,9 +128,8 @@ fn taken(id: u64) -> Taken {
 
 /// A handler, and the failure of a run after which there is to be another one in two hours.
 fn failing(strict: bool) -> (Handler, Failure) {
-    let call = Call::Async(Arc::new(|_, _| Box::pin(async { Ok(()) })));
     let handler = Handler {
-        service: HandlerService::new(call, Arc::new(States::default())),
+        service: HandlerService::new(Arc::new(|_, _| Box::pin(async { Ok(()) })), Arc::default()),
         retry: RetryPolicy::default(),
         timeout: None,
         concurrency: None,

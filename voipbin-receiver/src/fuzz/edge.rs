@@ -19,7 +19,7 @@ use super::head_and_body;
 use super::signature::{signed, verdict};
 use crate::catalog::{Any, Custom};
 use crate::event::{BodyErrorKind, Delivery};
-use crate::gate::{Networks, PeerAddr, SIGNATURE_HEADER, SignatureErrorKind};
+use crate::gate::{Limits, Networks, PeerAddr, SIGNATURE_HEADER, SignatureErrorKind};
 use crate::testing::{Recorder, TokioClock};
 use crate::{Receiver, ReceiverBuilder, events};
 
@@ -164,9 +164,12 @@ impl Script {
         };
         let builder = Receiver::builder()
             .secret(SECRET)
-            .body_limit(BODY_LIMIT)
-            .header_limit(HEADER_LIMIT)
-            .header_count_limit(HEADER_COUNT_LIMIT)
+            .limits(
+                Limits::new()
+                    .body_limit(BODY_LIMIT)
+                    .header_limit(HEADER_LIMIT)
+                    .header_count_limit(HEADER_COUNT_LIMIT),
+            )
             .runtime(Handle::current())
             .clock(Arc::new(TokioClock::new()));
         configured(builder).build().unwrap()

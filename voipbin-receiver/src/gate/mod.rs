@@ -20,7 +20,8 @@ use std::sync::Arc;
 
 pub use self::diagnosis::{BodyChange, Cause, Diagnosis, SecretChange, diagnose};
 pub(crate) use self::keyring::{Keyring, Origin};
-pub(crate) use self::limits::{ConcurrencyPermit, HeadLimits, InFlight, accepts_method};
+pub use self::limits::Limits;
+pub(crate) use self::limits::{ConcurrencyPermit, InFlight, accepts_method};
 pub(crate) use self::network::{Networks, NotANetwork};
 #[cfg(feature = "rate-limit")]
 pub use self::rate::Rate;
@@ -35,7 +36,7 @@ pub(crate) use self::source::{Source, SourceError, Sources};
 
 /// All that is checked of a request before its content is looked at.
 pub(crate) struct Gate {
-    pub(crate) heads: HeadLimits,
+    pub(crate) limits: Limits,
     pub(crate) sources: Sources,
     pub(crate) rates: Rates,
     pub(crate) in_flight: InFlight,

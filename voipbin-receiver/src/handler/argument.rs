@@ -1,13 +1,18 @@
 use std::any::{Any, TypeId, type_name};
 use std::collections::HashMap;
 use std::fmt;
+use std::future::{Future, ready};
 use std::ops::Deref;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{self, Poll};
 
+use futures_util::future::BoxFuture;
 use serde::de::DeserializeOwned;
 
 use super::context::Context;
 use super::error::HandlerError;
+use super::parts::RunParts;
 use crate::catalog::{Carries, EventType};
 use crate::event::{Delivery, PayloadError};
 
@@ -129,8 +134,8 @@ impl States {
         self.0.get(&TypeId::of::<S>())?.downcast_ref::<S>().cloned()
     }
 
-    pub(crate) fn has(&self, need: &StateNeed) -> bool {
-        self.0.contains_key(&need.id)
+    pub(crate) fn has(&self, id: TypeId) -> bool {
+        self.0.contains_key(&id)
     }
 }
 
@@ -142,40 +147,137 @@ impl fmt::Debug for States {
     }
 }
 
-/// A state that a registration cannot run without; checked when the receiver is built.
-#[derive(Clone, Copy, Debug)]
-pub struct StateNeed {
-    pub(crate) id: TypeId,
-    pub(crate) name: &'static str,
+/// The states that a handler cannot run without; checked when the receiver is built.
+#[derive(Debug, Default)]
+pub struct Needs(pub(crate) Vec<(TypeId, &'static str)>);
+
+impl Needs {
+    /// A state of this type, which [`RunParts::state`] will be asked for.
+    pub fn state<S: 'static>(&mut self) {
+        self.0.push((TypeId::of::<S>(), type_name::<S>()));
+    }
 }
 
 /// A type that a handler for the events `E` may ask for.
 ///
 /// [`Event<T>`] where `E` carries a `T`, [`State<S>`], [`Context`] and [`Delivery`]; in any order,
-/// up to eight of them. Sealed: the set will grow with the crate.
+/// up to eight of them. And types of your own, which are made of the same: for a tenant, a client with its
+/// credentials, a transaction.
+///
+/// ```
+/// use voipbin_receiver::catalog::Any;
+/// use voipbin_receiver::handler::{Argument, Needs, RunParts};
+/// use voipbin_receiver::{HandlerError, Receiver};
+///
+/// #[derive(Clone)]
+/// struct Tenants;
+///
+/// impl Tenants {
+///     async fn find(&self, customer: &str) -> Option<Tenant> {
+/// #       let _ = customer;
+/// #       None
+///         // …
+///     }
+/// }
+///
+/// /// Whose event it is.
+/// struct Tenant {
+///     name: String,
+/// }
+///
+/// #[derive(serde::Deserialize)]
+/// struct Owned {
+///     customer_id: String,
+/// }
+///
+/// impl<E> Argument<E> for Tenant {
+///     fn needs(needs: &mut Needs) {
+///         needs.state::<Tenants>();
+///     }
+///
+///     async fn extract(parts: &mut RunParts) -> Result<Self, HandlerError> {
+///         let owned = parts.context().delivery().payload::<Owned>()?;
+///         let tenant = parts.state::<Tenants>()?.find(&owned.customer_id).await;
+///         tenant.ok_or_else(|| HandlerError::permanent("no such customer"))
+///     }
+/// }
+///
+/// # fn main() -> Result<(), voipbin_receiver::BuildError> {
+/// let receiver = Receiver::builder()
+///     .secret("the-webhook-secret-of-a-customer")
+///     .state(Tenants)
+///     .on(Any, |tenant: Tenant| async move { println!("{}", tenant.name) })
+///     .build()?;
+/// # drop(receiver);
+/// # Ok(()) }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an argument of a handler",
     label = "not an argument that a handler can ask for",
-    note = "a handler may ask for `Event<T>`, `State<S>` (with `S: Clone`), `Context` and `Delivery`, in any order"
+    note = "a handler may ask for `Event<T>`, `State<S>` (with `S: Clone`), `Context` and `Delivery`, in any order, and for types that implement `Argument`"
 )]
-pub trait Argument<E>: Sized + Send + sealed::Sealed {
-    /// The state that must have been given to the builder.
-    #[doc(hidden)]
-    fn need() -> Option<StateNeed> {
-        None
+pub trait Argument<E>: Sized + Send {
+    /// Says which states must have been given to the builder; none by default.
+    fn needs(needs: &mut Needs) {
+        let _ = needs;
     }
 
-    /// Makes the argument for one run.
+    /// Makes the argument for one run, on the handlers' runtime. It counts towards the run's
+    /// [timeout](crate::HandlerOptions::timeout).
+    ///
+    /// # Errors
+    ///
+    /// An error ends the attempt as if it were the handler's.
+    fn extract(parts: &mut RunParts) -> impl Future<Output = Result<Self, HandlerError>> + Send;
+
+    /// The same under a name. What need not wait needs no box.
     #[doc(hidden)]
-    fn extract(context: &Context, states: &States) -> Result<Self, HandlerError>;
+    fn extracted<'a>(parts: &'a mut RunParts) -> Extracted<'a, Self>
+    where
+        Self: 'a,
+        E: 'a,
+    {
+        Extracted::Boxed(Box::pin(Self::extract(parts)))
+    }
 }
 
-mod sealed {
-    pub trait Sealed {}
-    impl<T> Sealed for super::Event<T> {}
-    impl<S> Sealed for super::State<S> {}
-    impl Sealed for super::Context {}
-    impl Sealed for super::Delivery {}
+/// An argument that is being made.
+#[doc(hidden)]
+pub enum Extracted<'a, A> {
+    Ready(Option<Result<A, HandlerError>>),
+    Boxed(BoxFuture<'a, Result<A, HandlerError>>),
+}
+
+impl<A> Unpin for Extracted<'_, A> {}
+
+impl<A> Future for Extracted<'_, A> {
+    type Output = Result<A, HandlerError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Self::Ready(made) => made.take().map_or(Poll::Pending, Poll::Ready),
+            Self::Boxed(future) => future.as_mut().poll(cx),
+        }
+    }
+}
+
+/// One that is made at once.
+macro_rules! at_once {
+    ($parts:ident => $made:expr) => {
+        fn extract(
+            $parts: &mut RunParts,
+        ) -> impl Future<Output = Result<Self, HandlerError>> + Send {
+            ready($made)
+        }
+
+        fn extracted<'a>($parts: &'a mut RunParts) -> Extracted<'a, Self>
+        where
+            Self: 'a,
+            E: 'a,
+        {
+            Extracted::Ready(Some($made))
+        }
+    };
 }
 
 impl<E, T> Argument<E> for Event<T>
@@ -183,37 +285,21 @@ where
     E: Carries<T>,
     T: DeserializeOwned + Send + Sync + 'static,
 {
-    fn extract(context: &Context, _: &States) -> Result<Self, HandlerError> {
-        Ok(Self::read(context.delivery())?)
-    }
+    at_once!(parts => Self::read(parts.context().delivery()).map_err(HandlerError::from));
 }
 
 impl<E, S: Clone + Send + Sync + 'static> Argument<E> for State<S> {
-    fn need() -> Option<StateNeed> {
-        Some(StateNeed {
-            id: TypeId::of::<S>(),
-            name: type_name::<S>(),
-        })
+    fn needs(needs: &mut Needs) {
+        needs.state::<S>();
     }
 
-    fn extract(_: &Context, states: &States) -> Result<Self, HandlerError> {
-        states.get().map(State).ok_or_else(|| {
-            HandlerError::new(format!(
-                "no state of the type {} was given",
-                type_name::<S>()
-            ))
-        })
-    }
+    at_once!(parts => parts.state().map(State));
 }
 
 impl<E> Argument<E> for Context {
-    fn extract(context: &Context, _: &States) -> Result<Self, HandlerError> {
-        Ok(context.clone())
-    }
+    at_once!(parts => Ok(parts.context().clone()));
 }
 
 impl<E> Argument<E> for Delivery {
-    fn extract(context: &Context, _: &States) -> Result<Self, HandlerError> {
-        Ok(context.delivery().clone())
-    }
+    at_once!(parts => Ok(parts.context().delivery().clone()));
 }

@@ -3,21 +3,16 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 
-use super::argument::{StateNeed, States};
+use super::argument::{Needs, States};
 use super::context::Context;
 use super::error::HandlerError;
 use super::signature::{Handles, Signature};
 
 pub(crate) type Outcome = Result<(), HandlerError>;
 
-/// A handler as the dispatcher runs it.
-#[derive(Clone)]
-pub enum Call {
-    /// Polled on the handlers' runtime.
-    Async(Arc<dyn Fn(Context, Arc<States>) -> BoxFuture<'static, Outcome> + Send + Sync>),
-    /// Run to its end on the runtime's pool for blocking work.
-    Blocking(Arc<dyn Fn(Context, Arc<States>) -> Outcome + Send + Sync>),
-}
+/// A handler as the dispatcher runs it, once for each call.
+pub(crate) type Call =
+    Arc<dyn Fn(Context, Arc<States>) -> BoxFuture<'static, Outcome> + Send + Sync>;
 
 /// A handler with a type of its own: for what a function cannot be, such as one that is configured
 /// or generic.
@@ -100,7 +95,7 @@ impl<E: Into<HandlerError> + Send + 'static> HandlerResult for Result<(), E> {
 pub trait IntoHandler<E, Marker>: Send + Sync + 'static {
     /// The handler and the states it needs.
     #[doc(hidden)]
-    fn into_handler(self) -> (Call, Vec<StateNeed>);
+    fn into_handler(self) -> (Call, Needs);
 }
 
 // The only implementation, so that the compiler does not stop at "not implemented" but goes on to
@@ -110,7 +105,7 @@ where
     H: Handles<M>,
     M: Signature<(E,)>,
 {
-    fn into_handler(self) -> (Call, Vec<StateNeed>) {
+    fn into_handler(self) -> (Call, Needs) {
         M::call(self)
     }
 }

@@ -4,6 +4,8 @@ mod argument;
 mod call;
 mod context;
 mod error;
+mod options;
+mod parts;
 mod registration;
 mod retry;
 mod service;
@@ -13,19 +15,23 @@ mod wiring;
 #[cfg(all(test, feature = "macros"))]
 mod tests;
 
-#[doc(hidden)]
-pub use self::argument::StateNeed;
 pub(crate) use self::argument::States;
-pub use self::argument::{Argument, Event, State};
-#[cfg(all(test, any(feature = "macros", shuttle)))]
-pub(crate) use self::call::Call;
+pub use self::argument::{Argument, Event, Needs, State};
 pub use self::call::{Blocking, EventHandler, HandlerResult, IntoHandler, blocking};
 pub use self::context::{Context, HandlerName};
 pub use self::error::HandlerError;
 pub(crate) use self::error::Next;
-pub use self::registration::{Annotated, Registration, SourceLocation};
+pub use self::options::HandlerOptions;
+pub use self::parts::RunParts;
+pub use self::registration::Registration;
+pub(crate) use self::registration::SourceLocation;
 pub use self::retry::RetryPolicy;
 pub use self::service::HandlerService;
 pub(crate) use self::service::{Kept, Wrap, in_seat, wrap};
-#[doc(hidden)]
-pub use self::wiring::{NotAnnotated, Wiring, argument_of, outcome_of};
+
+/// What the macros expand to.
+pub(crate) mod expanded {
+    pub use super::registration::{Annotated, Registration, SourceLocation};
+    pub use super::service::run_blocking;
+    pub use super::wiring::{NotAnnotated, Wiring, argument_of, outcome_of};
+}

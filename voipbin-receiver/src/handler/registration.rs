@@ -1,15 +1,14 @@
 use std::fmt;
 use std::panic::Location;
-use std::time::Duration;
 
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::argument::StateNeed;
+use super::argument::Needs;
 use super::call::{Call, IntoHandler};
 use super::context::Context;
 use super::error::HandlerError;
-use super::retry::RetryPolicy;
+use super::options::HandlerOptions;
 use super::service::{HandlerService, Wrap, wrap};
 use crate::catalog::{EventSet, Selector};
 
@@ -65,14 +64,9 @@ impl fmt::Debug for SourceLocation {
 pub struct Registration {
     pub(crate) name: String,
     pub(crate) selectors: Vec<Selector>,
-    pub(crate) needs: Vec<StateNeed>,
+    pub(crate) needs: Needs,
     pub(crate) call: Call,
-    pub(crate) retry: Option<RetryPolicy>,
-    pub(crate) attempts: Option<u32>,
-    pub(crate) timeout: Option<Duration>,
-    pub(crate) concurrency: Option<usize>,
-    pub(crate) skip_stale: bool,
-    pub(crate) strict: bool,
+    pub(crate) options: HandlerOptions,
     pub(crate) layers: Vec<Wrap>,
     pub(crate) location: SourceLocation,
 }
@@ -89,19 +83,25 @@ impl Registration {
         let selectors = events.selectors();
         let (call, needs) = handler.into_handler();
         let names: Vec<String> = selectors.iter().map(ToString::to_string).collect();
+        let location = SourceLocation::new(caller.file(), caller.line());
+        Self::of(names.join(", "), selectors, needs, call, location)
+    }
+
+    pub(super) fn of(
+        name: String,
+        selectors: Vec<Selector>,
+        needs: Needs,
+        call: Call,
+        location: SourceLocation,
+    ) -> Self {
         Self {
-            name: names.join(", "),
+            name,
             selectors,
             needs,
             call,
-            retry: None,
-            attempts: None,
-            timeout: None,
-            concurrency: None,
-            skip_stale: false,
-            strict: false,
+            options: HandlerOptions::new(),
             layers: Vec::new(),
-            location: SourceLocation::new(caller.file(), caller.line()),
+            location,
         }
     }
 
@@ -112,51 +112,16 @@ impl Registration {
         self
     }
 
-    /// How often and when this handler is tried again after it failed, rather than as
-    /// [`ReceiverBuilder::retry`](crate::ReceiverBuilder::retry) says.
-    pub fn retry(mut self, policy: RetryPolicy) -> Self {
-        self.retry = Some(policy);
-        self
-    }
-
-    /// How many attempts there are in all, at least 1. Everything else is as [`retry`](Self::retry) or
-    /// [`ReceiverBuilder::retry`](crate::ReceiverBuilder::retry) says.
-    pub fn attempts(mut self, attempts: u32) -> Self {
-        self.attempts = Some(attempts);
-        self
-    }
-
-    /// How long one run of this handler may take, rather than as
-    /// [`ReceiverBuilder::timeout`](crate::ReceiverBuilder::timeout) says. A run that takes longer is
-    /// dropped at its next await and counts as a failed attempt; a blocking one cannot be stopped: it keeps
-    /// its slot and its lane until it returns, and the next attempt waits for that.
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = Some(timeout);
-        self
-    }
-
-    /// How many runs of this handler there may be at once; by default as many as the
-    /// [receiver](crate::ReceiverBuilder::concurrency) has slots. A quarter of those is set aside for
-    /// handlers that do not run at the time.
-    pub fn concurrency(mut self, runs: usize) -> Self {
-        self.concurrency = Some(runs);
-        self
-    }
-
-    /// Holds later events of a lane back until this handler is done with the earlier one or has given it
-    /// up, further attempts included: for work that is wrong in any other order. A lane that waits holds
-    /// up no other.
-    ///
-    /// Without it a further attempt may run after later events of its lane. The platform promises no
-    /// order either: the order here is that in which events were kept.
-    pub fn strict(mut self) -> Self {
-        self.strict = true;
+    /// What this handler is held to. What is not said here stays as it was, and else is as
+    /// [`ReceiverBuilder::handler_options`](crate::ReceiverBuilder::handler_options) says.
+    pub fn options(mut self, options: HandlerOptions) -> Self {
+        self.options = options.or(&self.options);
         self
     }
 
     /// Wraps this handler in a layer of tower's, around those that it was given before and inside of the
     /// ones that [`ReceiverBuilder::layer`](crate::ReceiverBuilder::layer) gives to all handlers. The
-    /// layer sees each attempt, within its [`timeout`](Self::timeout). Errors come to it boxed, as tower's own
+    /// layer sees each attempt, within its [`timeout`](HandlerOptions::timeout). Errors come to it boxed, as tower's own
     /// layers have them.
     ///
     /// ```
@@ -179,13 +144,6 @@ impl Registration {
             + 'static,
     {
         self.layers.push(wrap(layer));
-        self
-    }
-
-    /// Leaves out events that are [stale](crate::Context::is_stale): for a handler that overwrites
-    /// what it knows with what comes. They count as done without a run.
-    pub fn skip_stale(mut self) -> Self {
-        self.skip_stale = true;
         self
     }
 }

@@ -47,13 +47,7 @@ pub(crate) fn in_seat<T>(seat: &Kept, poll: impl FnOnce() -> T) -> T {
 
 impl HandlerService {
     pub(crate) fn new(call: Call, states: Arc<States>) -> Self {
-        match call {
-            Call::Async(call) => Self(Arc::new(move |context| call(context, Arc::clone(&states)))),
-            Call::Blocking(call) => Self(Arc::new(move |context| {
-                let (call, states) = (Arc::clone(&call), Arc::clone(&states));
-                Box::pin(run_blocking(move || call(context, states)))
-            })),
-        }
+        Self(Arc::new(move |context| call(context, Arc::clone(&states))))
     }
 
     /// Runs the handler once.
@@ -80,7 +74,8 @@ impl HandlerService {
     }
 }
 
-async fn run_blocking(call: impl FnOnce() -> Outcome + Send + 'static) -> Outcome {
+/// Runs a function that may block its thread on the runtime's pool for blocking work.
+pub async fn run_blocking(call: impl FnOnce() -> Outcome + Send + 'static) -> Outcome {
     let seat = SEAT.try_with(Arc::clone).ok();
     let span = Span::current();
     let run = move || {

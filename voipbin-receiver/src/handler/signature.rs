@@ -10,10 +10,12 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-use super::argument::{Argument, StateNeed, States};
+use super::argument::{Argument, Needs};
 use super::call::{Blocking, Call, EventHandler, HandlerResult, Outcome};
 use super::context::Context;
 use super::error::HandlerError;
+use super::parts::RunParts;
+use super::service::run_blocking;
 
 /// A handler of the signature `M`.
 pub trait Handles<M: Parts>: Send + Sync + 'static {
@@ -29,7 +31,7 @@ pub trait Parts: 'static {
 
 /// A signature that fits the events `E`.
 pub trait Signature<E>: Parts + Sized {
-    fn call<H: Handles<Self>>(handler: H) -> (Call, Vec<StateNeed>);
+    fn call<H: Handles<Self>>(handler: H) -> (Call, Needs);
 }
 
 /// An [`EventHandler`].
@@ -57,12 +59,10 @@ impl<Arguments: 'static, Output: 'static> Parts for Plain<Arguments, Output> {
 }
 
 impl<E> Signature<E> for ByTrait {
-    fn call<H: Handles<Self>>(handler: H) -> (Call, Vec<StateNeed>) {
+    fn call<H: Handles<Self>>(handler: H) -> (Call, Needs) {
         let handler = Arc::new(handler);
-        (
-            Call::Async(Arc::new(move |context, _| handler.begin(context))),
-            Vec::new(),
-        )
+        let call: Call = Arc::new(move |context, _| handler.begin(context));
+        (call, Needs::default())
     }
 }
 
@@ -71,15 +71,17 @@ where
     A: Arguments<E>,
     Fut: HandlerFuture<Returned: HandlerResult> + Send,
 {
-    fn call<H: Handles<Self>>(handler: H) -> (Call, Vec<StateNeed>) {
+    fn call<H: Handles<Self>>(handler: H) -> (Call, Needs) {
         let handler = Arc::new(handler);
-        let call = Call::Async(Arc::new(move |context, states| {
+        let call: Call = Arc::new(move |context, states| {
             let handler = Arc::clone(&handler);
+            let mut parts = RunParts::new(context, states);
             Box::pin(async move {
-                let arguments = A::extract(&context, &states)?;
-                handler.begin(arguments).await.into_outcome()
+                let arguments = A::extract(&mut parts).await?;
+                let outcome = handler.begin(arguments).await.into_outcome();
+                parts.end(outcome).await
             })
-        }));
+        });
         (call, A::needs())
     }
 }
@@ -89,12 +91,18 @@ where
     A: Arguments<E>,
     Output: HandlerResult,
 {
-    fn call<H: Handles<Self>>(handler: H) -> (Call, Vec<StateNeed>) {
+    fn call<H: Handles<Self>>(handler: H) -> (Call, Needs) {
         let handler = Arc::new(handler);
-        let call = Call::Blocking(Arc::new(move |context, states| {
-            let arguments = A::extract(&context, &states)?;
-            handler.begin(arguments).into_outcome()
-        }));
+        let call: Call = Arc::new(move |context, states| {
+            let handler = Arc::clone(&handler);
+            let mut parts = RunParts::new(context, states);
+            Box::pin(async move {
+                let arguments = A::extract(&mut parts).await?;
+                let run = move || handler.begin(arguments).into_outcome();
+                let outcome = run_blocking(run).await;
+                parts.end(outcome).await
+            })
+        });
         (call, A::needs())
     }
 }
@@ -117,8 +125,8 @@ impl<Fut: Future + 'static> HandlerFuture for Fut {
 
 /// The arguments of a handler for the events `E`, together.
 pub trait Arguments<E>: Sized + Send + 'static {
-    fn needs() -> Vec<StateNeed>;
-    fn extract(context: &Context, states: &States) -> Result<Self, HandlerError>;
+    fn needs() -> Needs;
+    fn extract(parts: &mut RunParts) -> impl Future<Output = Result<Self, HandlerError>> + Send;
 }
 
 #[diagnostic::do_not_recommend]
@@ -133,13 +141,15 @@ macro_rules! functions {
     ($($argument:ident)*) => {
         #[allow(non_snake_case, unused_variables)]
         impl<E, $($argument: Argument<E> + 'static),*> Arguments<E> for ($($argument,)*) {
-            fn needs() -> Vec<StateNeed> {
-                let needs: &[Option<StateNeed>] = &[$($argument::need()),*];
-                needs.iter().copied().flatten().collect()
+            fn needs() -> Needs {
+                #[allow(unused_mut)]
+                let mut needs = Needs::default();
+                $($argument::needs(&mut needs);)*
+                needs
             }
 
-            fn extract(context: &Context, states: &States) -> Result<Self, HandlerError> {
-                Ok(($($argument::extract(context, states)?,)*))
+            async fn extract(parts: &mut RunParts) -> Result<Self, HandlerError> {
+                Ok(($($argument::extract(parts).await?,)*))
             }
         }
 

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::{
-    Blocking, Call, Context, Event, EventHandler, HandlerError, HandlerName, Registration, State,
-    States, blocking,
+    Blocking, Context, Event, EventHandler, HandlerError, HandlerName, Registration, State, States,
+    blocking,
 };
 use crate::event::{BodyError, Delivery};
 use crate::events::{CallHangup, MessageCreated};
@@ -65,11 +65,7 @@ async fn run(registration: &Registration) -> Result<Vec<String>, Box<dyn Error>>
     states.insert(seen.clone());
     let states = Arc::new(states);
     let context = Context::new(delivery()?, HandlerName::new(&registration.name)).attempt_number(7);
-    let outcome = match &registration.call {
-        Call::Async(run) => run(context, states).await,
-        Call::Blocking(run) => run(context, states),
-    };
-    if let Err(error) = outcome {
+    if let Err(error) = (registration.call)(context, states).await {
         seen.push(format!("failed: {error}"));
     }
     let seen = seen.0.lock().map_err(|_| "poisoned")?;
@@ -104,14 +100,33 @@ fn the_attribute_describes_the_registration() {
         ]
     );
 
-    let needs: Vec<_> = registrations.iter().map(|one| one.needs.len()).collect();
+    let needs: Vec<_> = registrations.iter().map(|one| one.needs.0.len()).collect();
     assert_eq!(needs, [1, 1, 0, 0]);
+}
 
-    let blocks: Vec<_> = registrations
-        .iter()
-        .map(|one| matches!(one.call, Call::Blocking(_)))
-        .collect();
-    assert_eq!(blocks, [false, true, false, false]);
+#[tokio::test]
+async fn only_what_blocks_runs_on_a_thread_of_its_own() -> TestResult {
+    fn thread() -> String {
+        format!("{:?}", std::thread::current().id())
+    }
+
+    #[on(CallHangup)]
+    async fn here(seen: State<Seen>) {
+        seen.push(thread());
+    }
+
+    #[on(CallHangup, blocking)]
+    fn elsewhere(seen: State<Seen>) {
+        seen.push(thread());
+    }
+
+    let mut seen = Vec::new();
+    for registration in handlers![here, elsewhere] {
+        seen.extend(run(&registration).await?);
+    }
+    let same: Vec<_> = seen.iter().map(|id| *id == thread()).collect();
+    assert_eq!(same, [true, false]);
+    Ok(())
 }
 
 #[test]

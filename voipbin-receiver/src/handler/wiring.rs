@@ -1,11 +1,12 @@
+//! What `#[on(…)]` and `handlers![…]` expand to.
+
 use std::future::Future;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use super::argument::{Argument, StateNeed, States};
-use super::call::{Call, HandlerResult, Outcome};
-use super::context::Context;
-use super::error::HandlerError;
+use super::argument::{Argument, Extracted, Needs};
+use super::call::{HandlerResult, Outcome};
+use super::parts::RunParts;
 use super::registration::{Registration, SourceLocation};
 use crate::catalog::{EventSet, Selector};
 
@@ -15,12 +16,13 @@ use crate::catalog::{EventSet, Selector};
 #[must_use]
 pub struct Wiring<E> {
     selectors: Vec<Selector>,
-    needs: Vec<StateNeed>,
+    needs: Needs,
     events: PhantomData<fn() -> E>,
 }
 
-/// [`Argument::extract`] of one argument.
-type Extract<A> = fn(&Context, &States) -> Result<A, HandlerError>;
+/// Makes an argument of the type `A` for one run. It has no bound, so that a type that cannot be an
+/// argument is reported once.
+type Extract<A> = for<'a> fn(&'a mut RunParts) -> Extracted<'a, A>;
 
 impl<E> Wiring<E> {
     /// Begins with the events.
@@ -30,56 +32,34 @@ impl<E> Wiring<E> {
     {
         Self {
             selectors: events.selectors(),
-            needs: Vec::new(),
+            needs: Needs::default(),
             events: PhantomData,
         }
     }
 
-    /// Ends with an async function.
+    /// Ends with the function, its arguments included.
     pub fn finish<F, Fut>(self, name: &str, location: SourceLocation, run: F) -> Registration
     where
-        F: Fn(Context, Arc<States>) -> Fut + Send + Sync + 'static,
+        F: Fn(RunParts) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Outcome> + Send + 'static,
     {
-        let call = Call::Async(Arc::new(move |context, states| {
-            Box::pin(run(context, states))
-        }));
-        self.registration(name, location, call)
-    }
-
-    /// Ends with a function that may block.
-    pub fn finish_blocking<F>(self, name: &str, location: SourceLocation, run: F) -> Registration
-    where
-        F: Fn(Context, Arc<States>) -> Outcome + Send + Sync + 'static,
-    {
-        self.registration(name, location, Call::Blocking(Arc::new(run)))
-    }
-
-    fn registration(self, name: &str, location: SourceLocation, call: Call) -> Registration {
         let Self {
             selectors, needs, ..
         } = self;
-        Registration {
-            name: name.to_owned(),
-            selectors,
-            needs,
-            call,
-            retry: None,
-            attempts: None,
-            timeout: None,
-            concurrency: None,
-            skip_stale: false,
-            strict: false,
-            layers: Vec::new(),
-            location,
-        }
+        let call =
+            Arc::new(move |context, states| Box::pin(run(RunParts::new(context, states))) as _);
+        Registration::of(name.to_owned(), selectors, needs, call, location)
     }
 }
 
-/// Adds the next argument; the result reads it for one run.
-pub fn argument_of<A: Argument<E>, E>(wiring: &mut Wiring<E>) -> Extract<A> {
-    wiring.needs.extend(A::need());
-    A::extract
+/// Adds the next argument; the result makes it for one run.
+pub fn argument_of<A, E>(wiring: &mut Wiring<E>) -> Extract<A>
+where
+    A: Argument<E> + 'static,
+    E: 'static,
+{
+    A::needs(&mut wiring.needs);
+    |parts| A::extracted(parts)
 }
 
 /// The conversion of what a handler returns.

@@ -1,6 +1,5 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use http::HeaderMap;
@@ -9,6 +8,7 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tokio::time::Sleep;
 
+use crate::gate::Limits;
 use crate::observe::{Refusal, RefusalReason};
 
 /// How much is set aside for a body before it has come. A declared length is not a reason to
@@ -39,17 +39,17 @@ impl<B: Body> ReadBody<B> {
     /// The bytes, and whether they are in memory of their own.
     pub(super) fn poll_read(
         self: Pin<&mut Self>,
-        limit: usize,
-        timeout: Duration,
+        limits: &Limits,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(Bytes, bool), Refusal>> {
         let mut this = self.project();
-        if let Poll::Ready(read) = this.collected.poll(this.body, limit, cx) {
+        if let Poll::Ready(read) = this.collected.poll(this.body, limits.body, cx) {
             let collected = read.map(|()| this.collected.finish());
             return Poll::Ready(collected.map_err(Refusal::from));
         }
         if this.deadline.is_none() {
-            this.deadline.set(Some(tokio::time::sleep(timeout)));
+            this.deadline
+                .set(Some(tokio::time::sleep(limits.read_timeout)));
         }
         if let Some(deadline) = this.deadline.as_mut().as_pin_mut() {
             ready!(deadline.poll(cx));

@@ -35,8 +35,8 @@ use crate::pipeline::Pipeline;
 ///
 /// | layer | what it does to an event | instead |
 /// | --- | --- | --- |
-/// | a timeout, such as tower-http's `TimeoutLayer` | answers 408, which is final | [`read_timeout`](crate::ReceiverBuilder::read_timeout), answered 503 |
-/// | a body limit, such as `RequestBodyLimitLayer` | answers 413 to what the receiver would take | [`body_limit`](crate::ReceiverBuilder::body_limit) |
+/// | a timeout, such as tower-http's `TimeoutLayer` | answers 408, which is final | [`read_timeout`](crate::gate::Limits::read_timeout), answered 503 |
+/// | a body limit, such as `RequestBodyLimitLayer` | answers 413 to what the receiver would take | [`body_limit`](crate::gate::Limits::body_limit) |
 /// | authentication, CSRF protection | answers 401 or 403: VoIPBIN shows nothing but its signature | [`secret`](crate::ReceiverBuilder::secret) |
 /// | a rate limit | answers 429, which is final | room in the inbox, answered 503 |
 /// | a redirect to https, or to a path with or without a slash at its end | after a 301 or 302 the request comes without its body | the final URL for VoIPBIN |

@@ -7,7 +7,7 @@ use crate::dispatch::open::Held;
 use crate::dispatch::schedule::{Flow, Place, Schedule};
 use crate::dispatch::{Dispatch, JobState, LaneKey, Lanes, Parts};
 use crate::event::Delivery;
-use crate::handler::{self, HandlerName, HandlerService, RetryPolicy, States};
+use crate::handler::{HandlerName, HandlerService, RetryPolicy};
 use crate::inbox::{Entry, MemoryInbox};
 use crate::router::Handlers;
 
@@ -47,9 +47,8 @@ fn call<Fut>(run: impl Fn() -> Fut + Send + Sync + 'static) -> Call
 where
     Fut: Future<Output = Result<(), HandlerError>> + Send + 'static,
 {
-    let run = handler::Call::Async(Arc::new(move |_, _| Box::pin(run())));
     let handler = Handler {
-        service: HandlerService::new(run, Arc::new(States::default())),
+        service: HandlerService::new(Arc::new(move |_, _| Box::pin(run())), Arc::default()),
         retry: RetryPolicy::default(),
         timeout: None,
         concurrency: None,

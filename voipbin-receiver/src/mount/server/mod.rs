@@ -71,8 +71,8 @@ const NO_ROOM: &[u8] =
 /// | what is held of a connection's bodies | 64 KiB | memory, before the receiver reads them |
 ///
 /// How long a body may take and be is the affair of the receiver:
-/// [`read_timeout`](crate::ReceiverBuilder::read_timeout) and
-/// [`body_limit`](crate::ReceiverBuilder::body_limit).
+/// [`read_timeout`](crate::gate::Limits::read_timeout) and
+/// [`body_limit`](crate::gate::Limits::body_limit).
 ///
 /// ```
 /// use std::time::Duration;

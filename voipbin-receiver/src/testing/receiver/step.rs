@@ -20,7 +20,7 @@ pub enum StepEnd {
     /// The handler returned without an error.
     Done,
     /// It did not run: it had completed a later state of the resource, and is registered with
-    /// [`skip_stale`](crate::Registration::skip_stale).
+    /// [`skip_stale`](crate::HandlerOptions::skip_stale).
     Skipped,
     /// The attempt failed, and there is another one.
     Retry {

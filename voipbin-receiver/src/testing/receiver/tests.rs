@@ -7,6 +7,7 @@ use http_body_util::Full;
 use tower::ServiceExt;
 
 use super::*;
+use crate::HandlerOptions;
 use crate::build_error::BuildErrorKind;
 use crate::catalog::{Any, EventType};
 use crate::events::{CallHangup, CallProgressing, CallUpdated};
@@ -112,7 +113,7 @@ async fn after_the_last_attempt_there_is_a_dead_letter() {
     let recorder = Recorder::acting(|_| Act::fail());
     let mut receiver = TestReceiver::build(|builder| {
         builder
-            .retry(RetryPolicy::default().attempts(3))
+            .handler_options(HandlerOptions::new().retry(RetryPolicy::default().attempts(3)))
             .on(Any, recorder.clone())
     })
     .unwrap();
@@ -139,7 +140,9 @@ async fn more_dead_letters_than_one_page_are_all_there() {
 #[tokio::test(start_paused = true)]
 async fn what_is_stale_is_skipped() {
     let mut receiver = TestReceiver::build(|builder| {
-        builder.handlers([Registration::new(Any, Recorder::new()).skip_stale()])
+        builder.handlers([
+            Registration::new(Any, Recorder::new()).options(HandlerOptions::new().skip_stale())
+        ])
     })
     .unwrap();
     let older = event(CallProgressing).set("tm_update", "2026-09-01T08:00:30Z");
@@ -188,8 +191,12 @@ async fn a_strict_lane_waits_for_the_next_attempt_and_moves_on_by_steps() {
         1 => Act::retry_after(HOUR),
         _ => Act::succeed(),
     });
-    let mut receiver =
-        TestReceiver::build(|builder| builder.strict_lanes().on(Any, recorder.clone())).unwrap();
+    let mut receiver = TestReceiver::build(|builder| {
+        builder
+            .handler_options(HandlerOptions::new().strict())
+            .on(Any, recorder.clone())
+    })
+    .unwrap();
     accept(&receiver, "1").await;
     let behind = event(CallUpdated).id("1");
     assert_eq!(receiver.deliver(behind).await.unwrap().status(), 200);
@@ -235,7 +242,7 @@ async fn the_clock_moves_as_far_as_the_handler_sleeps_or_may() {
             Registration::new(Any, recorder.clone()).name("patient"),
             Registration::new(Any, recorder.clone())
                 .name("hasty")
-                .timeout(2 * SECOND),
+                .options(HandlerOptions::new().timeout(2 * SECOND)),
         ])
     })
     .unwrap();

@@ -21,7 +21,7 @@ use crate::handler::{Context, EventHandler, HandlerError};
 /// ```
 /// use voipbin_receiver::events::CallHangup;
 /// use voipbin_receiver::testing::{Act, Recorder, Sender, Signer, event};
-/// use voipbin_receiver::{Receiver, RetryPolicy};
+/// use voipbin_receiver::{HandlerOptions, Receiver, RetryPolicy};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -31,7 +31,7 @@ use crate::handler::{Context, EventHandler, HandlerError};
 /// });
 /// let receiver = Receiver::builder()
 ///     .secret("the-webhook-secret-of-a-customer")
-///     .retry(RetryPolicy::default().initial(std::time::Duration::ZERO))
+///     .handler_options(HandlerOptions::new().retry(RetryPolicy::default().initial(std::time::Duration::ZERO)))
 ///     .on(CallHangup, crm.clone())
 ///     .build()?;
 ///
