@@ -149,7 +149,7 @@ async fn a_shutdown_tells_when_what_was_handled_could_not_be_stored() {
         let receiver = here().inbox(inbox).on(Any, valve.clone()).build().unwrap();
         accept(&receiver, 1).await;
         valve.begun().next().await;
-        let file = directory.path().join("events.redb");
+        let file = directory.path().join("inbox.db");
         std::fs::rename(&file, directory.path().join("elsewhere")).unwrap();
         valve.open();
         receiver.shutdown(HOUR).await

@@ -654,24 +654,6 @@ async fn types_and_ids_that_are_something_else_are_not_logged_as_they_are() {
     .await;
 }
 
-#[test]
-fn a_file_of_an_inbox_that_is_empty_is_not_taken_for_new_in_silence() {
-    record_logs();
-    for is_there in [false, true] {
-        let place = tempfile::tempdir().unwrap();
-        let file = place.path().join("events.redb");
-        if is_there {
-            std::fs::write(&file, "").unwrap();
-        }
-        let _open = DiskInbox::open(place.path()).unwrap();
-        let path = file.display().to_string();
-        let warned = logged().iter().any(|record| {
-            record.field("message").contains("is there and empty") && record.field("path") == path
-        });
-        assert_eq!(warned, is_there);
-    }
-}
-
 /// A `main` that returns an error shows its `Debug`.
 #[test]
 fn what_to_do_about_an_error_is_in_its_debug_as_well() {

@@ -6,21 +6,20 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use tokio::net::TcpSocket;
-use voipbin_receiver::inbox::DiskInboxErrorKind;
+use voipbin_receiver::inbox::{DiskInboxErrorKind, DiskRecords};
 
-use crate::inbox::{holds_inbox, look_into};
 use crate::options::Given;
 use crate::receiver;
-use crate::settings::{InboxChoice, Settings};
+use crate::settings::{InboxChoice, InboxSettings, Settings};
 use crate::terminal::{Output, complain, in_full, say};
 
 /// Prints the settings, and on standard error what is wrong with them. No event is handled or removed.
-pub(crate) async fn check(given: &Given) -> ExitCode {
+pub(crate) fn check(given: &Given) -> ExitCode {
     if let Err(why) = Output::default().print(&given.effective.to_string()) {
         complain(why);
         return ExitCode::FAILURE;
     }
-    let problems = problems(&given.options.settings).await;
+    let problems = problems(&given.options.settings);
     if problems.is_empty() {
         say("the server could start");
         return ExitCode::SUCCESS;
@@ -31,7 +30,7 @@ pub(crate) async fn check(given: &Given) -> ExitCode {
     ExitCode::from(2)
 }
 
-async fn problems(settings: &Settings) -> Vec<String> {
+fn problems(settings: &Settings) -> Vec<String> {
     let mut problems = Vec::new();
     match settings.gate.access(settings.server.listen) {
         // In memory, for as long as this takes: the one on disk may be a server's that runs.
@@ -48,7 +47,7 @@ async fn problems(settings: &Settings) -> Vec<String> {
         problems.push(in_full(&*error));
     }
     if settings.inbox.choice == InboxChoice::Disk {
-        problems.extend(directory(&settings.inbox.directory).await.err());
+        problems.extend(directory(&settings.inbox).err());
     }
     let listen = settings.server.listen;
     if listen.port() != 0 && settings.server.metrics_listen == Some(listen) {
@@ -85,19 +84,22 @@ fn bind(address: SocketAddr) -> Result<(), String> {
 }
 
 /// Whether the inbox can be used, or could be made.
-async fn directory(directory: &Path) -> Result<(), String> {
-    if holds_inbox(directory) {
-        match look_into(directory) {
-            Ok(inbox) => inbox.closed().await,
-            Err(error) => match error.kind() {
-                DiskInboxErrorKind::Locked { .. } => say(format_args!(
-                    "the inbox in {} is in use, as by a server that runs, and was not looked at",
-                    directory.display()
-                )),
-                _ => return Err(in_full(&error)),
-            },
+fn directory(settings: &InboxSettings) -> Result<(), String> {
+    let directory = settings.directory.as_path();
+    match DiskRecords::check(directory) {
+        Ok(Some(_)) => {
+            say(format_args!(
+                "the inbox in {} is in use, as by a server that runs",
+                directory.display()
+            ));
+            return Ok(());
         }
-        return Ok(());
+        Ok(None) => {}
+        Err(error) if error.kind() == DiskInboxErrorKind::NotFound => {}
+        Err(error) if settings.recreate_inbox => {
+            say(format_args!("{}; it begins anew", in_full(&error)));
+        }
+        Err(error) => return Err(in_full(&error)),
     }
     let there = directory.ancestors().find(|path| path.exists());
     let there = there.unwrap_or_else(|| Path::new("."));

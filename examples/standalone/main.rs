@@ -17,7 +17,6 @@ mod terminal;
 
 use std::error::Error;
 use std::io::IsTerminal;
-use std::path::Path;
 use std::process::ExitCode;
 
 use listenfd::ListenFd;
@@ -25,7 +24,6 @@ use tracing_subscriber::EnvFilter;
 use voipbin_receiver::observe::RefusalReason;
 use voipbin_receiver::{Receiver, ShutdownReport};
 
-use crate::inbox::Control;
 use crate::metrics::Exporter;
 use crate::options::{Command, Given, Options};
 use crate::reload::Reload;
@@ -53,7 +51,7 @@ fn run(given: Given) -> Result<ExitCode, Box<dyn Error>> {
             given.warn();
         }
         if given.options.check {
-            return Ok(check::check(&given).await);
+            return Ok(check::check(&given));
         }
         match given.options.command {
             Some(Command::Inbox(command)) => Ok(inbox::run(command).await),
@@ -100,10 +98,6 @@ async fn serve(settings: &Settings, mut inherited: ListenFd) -> Result<ExitCode,
         None => None,
     };
     let receiver = receiver::build(settings, &access).await?;
-    let _control = match settings.inbox.choice {
-        InboxChoice::Disk => control(&settings.inbox.directory, &receiver),
-        InboxChoice::Memory => None,
-    };
     // Before the greeting: whoever reads it may stop the server at once.
     let stop = Stop::new()?;
     let reload = Reload::new(*settings.gate.reload_interval)?;
@@ -152,18 +146,4 @@ fn ended(inbox: InboxChoice, receiver: &Receiver, report: &ShutdownReport) -> Ex
     } else {
         ExitCode::FAILURE
     }
-}
-
-/// Lets the inbox's tools ask this server. Without them it serves all the same.
-fn control(directory: &Path, receiver: &Receiver) -> Option<Control> {
-    Control::open(directory, receiver.clone())
-        .inspect_err(|error| {
-            tracing::warn!(
-                %error,
-                directory = %directory.display(),
-                "the tools `standalone inbox …` cannot reach this server, they need it stopped; \
-                 a path of more than some 90 bytes is too long for a socket"
-            );
-        })
-        .ok()
 }

@@ -1,13 +1,15 @@
 //! The receiver that the settings describe.
 
 use std::error::Error;
+use std::time::{Duration, Instant};
 
+use tokio::time::sleep;
+use voipbin_receiver::inbox::{DiskInbox, DiskInboxError, DiskInboxErrorKind};
 use voipbin_receiver::observe::Metrics;
 use voipbin_receiver::{Receiver, ReceiverBuilder, handlers};
 
-use crate::inbox;
 use crate::print::{self, Printer};
-use crate::settings::{Access, InboxChoice, Settings};
+use crate::settings::{Access, InboxChoice, InboxSettings, Settings};
 
 /// The receiver, with its inbox.
 pub(crate) async fn build(
@@ -19,10 +21,33 @@ pub(crate) async fn build(
         builder = builder.observe(Metrics::new());
     }
     let builder = match settings.inbox.choice {
-        InboxChoice::Disk => builder.inbox(inbox::open(&settings.inbox).await?),
+        InboxChoice::Disk => builder.inbox(open(&settings.inbox).await?),
         InboxChoice::Memory => builder.inbox(settings.inbox.memory()),
     };
     Ok(builder.build()?)
+}
+
+/// Opens the inbox. A tool that changes something may have it for a moment.
+async fn open(settings: &InboxSettings) -> Result<DiskInbox, DiskInboxError> {
+    const TURN: Duration = Duration::from_secs(2);
+    const PAUSE: Duration = Duration::from_millis(50);
+    let since = Instant::now();
+    let mut told = false;
+    loop {
+        match settings.disk().open() {
+            Err(error)
+                if matches!(error.kind(), DiskInboxErrorKind::Locked { .. })
+                    && since.elapsed() < TURN =>
+            {
+                if !told {
+                    tracing::info!("{error}; waiting a moment, it may be a tool");
+                    told = true;
+                }
+                sleep(PAUSE).await;
+            }
+            opened => return opened,
+        }
+    }
 }
 
 /// All of it that is not the inbox.

@@ -81,7 +81,7 @@ async fn whatever_would_keep_the_server_from_starting_is_found() {
             let place = Place::with(settings);
             place.write("same", "a secret");
             std::fs::create_dir(place.in_it("damaged")).unwrap();
-            std::fs::write(place.in_it("damaged/events.redb"), "not a database").unwrap();
+            std::fs::write(place.in_it("damaged/inbox.db"), "not a database").unwrap();
             let checked = place.check().await;
             assert_eq!(checked.code, 2, "{settings}: {checked:?}");
             assert!(checked.stderr.contains(said), "{settings}: {checked:?}");

@@ -1,17 +1,19 @@
 //! While a server has the inbox.
 
 use std::fs::metadata;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use support::standalone::{Server, command, within};
 use support::{SECRET, call_hangup};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::UnixStream;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::sleep;
 use voipbin_receiver::inbox::DiskInbox;
 
-use crate::seed::{CREDENTIAL, DEAD, ODD, PHONE, Place, Ran};
+use crate::seed::{CREDENTIAL, DEAD, DEAD_CREDENTIAL, ODD, PHONE, Place, Ran};
 
 fn mode(path: &Path) -> u32 {
     metadata(path).unwrap().permissions().mode() & 0o777
@@ -34,10 +36,14 @@ async fn nobody_else_can_reach_the_inbox() {
         let place = Place::empty();
         let _server = Server::start_in(place.path(), &["--secret", SECRET], &[]).await;
         assert_eq!(mode(&place.inbox()), 0o700);
-        for file in ["inbox.sock", "inbox.lock", "events.redb"] {
-            assert_eq!(mode(&place.inbox().join(file)), 0o600, "{file}");
+        let mut files = 0;
+        for file in std::fs::read_dir(place.inbox()).unwrap() {
+            let path = file.unwrap().path();
+            assert_eq!(mode(&path), 0o600, "{}", path.display());
+            files += 1;
         }
-        assert!(metadata(place.socket()).unwrap().file_type().is_socket());
+        // inbox.db with its log, the lock, the requests of tools, and that there is an inbox.
+        assert_eq!(files, 6);
     })
     .await;
 }
@@ -173,15 +179,9 @@ async fn a_server_waits_a_moment_for_a_tool_that_has_the_directory() {
 }
 
 #[tokio::test]
-async fn the_socket_goes_with_the_server_and_what_a_killed_one_leaves_is_no_hindrance() {
+async fn what_a_killed_server_leaves_is_no_hindrance() {
     within(async {
         let place = Place::empty();
-        for signal in ["TERM", "INT"] {
-            let server = Server::start_in(place.path(), &["--secret", SECRET], &[]).await;
-            assert!(place.socket().exists());
-            server.stop_with(signal).await;
-            assert!(!place.socket().exists(), "{signal}");
-        }
         let server = Server::start_in(place.path(), &["--secret", SECRET], &[]).await;
         assert!(
             server
@@ -191,38 +191,124 @@ async fn the_socket_goes_with_the_server_and_what_a_killed_one_leaves_is_no_hind
                 .is_some()
         );
         server.stop_with("KILL").await;
-        assert!(place.socket().exists());
         assert_eq!(place.ids(&[]).await, [1]);
 
         let _server = Server::start_in(place.path(), &["--secret", SECRET], &[]).await;
-        assert_eq!(mode(&place.socket()), 0o600);
         assert_eq!(place.ids(&[]).await, [1]);
     })
     .await;
 }
 
+/// Each is stopped at another moment of its life, while it looks, asks or copies, and stays so.
 #[tokio::test]
-async fn a_path_too_long_for_a_socket_costs_the_tools_and_not_the_server() {
+async fn tools_that_are_stopped_in_the_middle_hold_up_neither_events_nor_a_new_server() {
+    const TOOLS: [&[&str]; 6] = [
+        &["list", "--limit", "0"],
+        &["export"],
+        &["replay", "--state", "dead"],
+        &["discard", "--resource", "nobody"],
+        &["erase", "--resource", "nobody"],
+        &["backup"],
+    ];
     within(async {
-        let place = Place::empty();
-        let long = "d".repeat(120);
-        let arguments = ["--secret", SECRET, "--directory", &long];
-        let server = Server::start_in(place.path(), &arguments, &[]).await;
-        assert!(
-            server
-                .send(SECRET, &call_hangup(1))
+        let place = Place::with_many(300).await;
+        let mut server = Server::start_in(place.path(), &["--secret", SECRET], &[]).await;
+        let mut stopped = Vec::new();
+        let mut slowest = Duration::ZERO;
+        for round in 0..30 {
+            let mut arguments = vec!["inbox"];
+            arguments.extend(TOOLS[round % TOOLS.len()]);
+            let copy = format!("copy-{round}");
+            if arguments.ends_with(&["backup"]) {
+                arguments.push(&copy);
+            }
+            let tool = command(place.path(), &arguments, &[]).spawn().unwrap();
+            // Not for something to happen: at any moment.
+            sleep(Duration::from_millis(fastrand::u64(2..40))).await;
+            signal(&tool, "STOP").await;
+            stopped.push(tool);
+            let since = Instant::now();
+            let sent = server.send(SECRET, &call_hangup(round)).await;
+            assert!(sent.delivered().is_some(), "{arguments:?}");
+            slowest = slowest.max(since.elapsed());
+            if round % 10 == 9 {
+                assert!(server.stop_with("KILL").await.status.code().is_none());
+                server = Server::start_in(place.path(), &["--secret", SECRET], &[]).await;
+            }
+        }
+        println!("beside stopped tools the slowest of 30 events was answered after {slowest:?}");
+        for tool in &stopped {
+            signal(tool, "CONT").await;
+        }
+        for tool in stopped {
+            let ran = tool.wait_with_output().await.unwrap();
+            let said = String::from_utf8(ran.stderr).unwrap();
+            assert!(ran.status.success() || said.contains("try again"), "{said}");
+        }
+        assert_eq!(
+            place
+                .ids(&["--event", "call_hangup", "--limit", "0"])
                 .await
-                .delivered()
-                .is_some()
+                .len(),
+            30
         );
-        let ran = place.run(&["list", "--directory", &long]).await;
-        assert_eq!(ran.code, 1);
-        assert!(ran.stderr.contains(&server.pid().to_string()), "{ran:?}");
-        assert!(ran.stderr.contains("stop"), "{ran:?}");
-        let end = server.stop().await;
-        assert!(end.status.success());
-        let list = place.get(&["list", "--json", "--directory", &long]).await;
-        assert_eq!(list.lines().count(), 1);
+    })
+    .await;
+}
+
+async fn signal(tool: &Child, name: &str) {
+    // One that has ended is not there to be stopped.
+    let Some(pid) = tool.id() else { return };
+    let kill = format!("kill -{name} {pid} 2>&1");
+    Command::new("sh")
+        .args(["-c", &kill])
+        .output()
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_backup_and_an_erasure_under_a_server() {
+    within(async {
+        let place = Place::seeded().await;
+        let _server = server(&place).await;
+        let ran = place.run(&["backup", "copy/inbox.db"]).await;
+        assert_eq!(ran.code, 1, "there is no such directory: {ran:?}");
+        std::fs::create_dir(place.path().join("copy")).unwrap();
+        let ran = place.run(&["backup", "copy/inbox.db"]).await;
+        assert_eq!((ran.code, &*ran.stdout), (0, ""), "{ran:?}");
+        assert!(
+            ran.stderr.contains("6 events are copied to copy/inbox.db"),
+            "{ran:?}"
+        );
+
+        let dry = ["erase", "--number", "+1 555 123 4567", "--dry-run"];
+        assert_eq!(place.get(&dry).await, "5 events would be erased\n");
+        assert_eq!(place.get(&dry[..3]).await, "5 events erased\n");
+        assert_eq!(place.ids(&[]).await, [DEAD_CREDENTIAL]);
+        let number = PHONE.as_bytes();
+        for file in std::fs::read_dir(place.inbox()).unwrap() {
+            let bytes = std::fs::read(file.unwrap().path()).unwrap();
+            assert!(!bytes.windows(number.len()).any(|bytes| bytes == number));
+        }
+        assert_eq!(
+            place.get(&["erase", "--resource", CREDENTIAL]).await,
+            "1 event erased\n"
+        );
+
+        // The copy has them still, and a server goes on with it.
+        let copied = ["--directory", "copy"];
+        assert_eq!(place.ids(&copied).await.len(), 6);
+        let arguments = ["--secret", SECRET, "--directory", "copy"];
+        let restored = Server::start_in(place.path(), &arguments, &[]).await;
+        assert_eq!(
+            place
+                .ids(&[&copied[..], &["--state", "dead"]].concat())
+                .await
+                .len(),
+            3
+        );
+        assert!(restored.stop().await.status.success());
     })
     .await;
 }
@@ -235,64 +321,6 @@ async fn a_server_with_an_inbox_in_memory_leaves_the_directory_alone() {
         let _server = Server::start_in(place.path(), &arguments, &[]).await;
         assert!(!place.inbox().exists());
         assert_eq!(place.run(&["list"]).await.code, 1);
-    })
-    .await;
-}
-
-/// Says something to the server; its first answer.
-async fn say(place: &Place, said: &str) -> Value {
-    let mut stream = UnixStream::connect(place.socket()).await.unwrap();
-    stream.write_all(said.as_bytes()).await.unwrap();
-    let mut line = String::new();
-    BufReader::new(stream).read_line(&mut line).await.unwrap();
-    serde_json::from_str(&line).unwrap()
-}
-
-#[tokio::test]
-async fn what_is_no_request_is_answered_and_one_of_another_version_told_so() {
-    within(async {
-        let place = Place::empty();
-        let _server = Server::start_in(place.path(), &["--secret", SECRET], &[]).await;
-        for said in [
-            "\n",
-            "granite\n",
-            "{}\n",
-            "{\"version\":1}\n",
-            &"x".repeat(300_000),
-        ] {
-            let answer = say(&place, said).await;
-            assert!(answer["failed"]["why"].is_string(), "{answer}");
-        }
-        let answer = say(&place, "{\"version\":99,\"ask\":\"dance\"}\n").await;
-        let why = answer["failed"]["why"].as_str().unwrap();
-        assert!(why.contains("version 99"), "{why}");
-        assert_eq!(place.ids(&[]).await, [0; 0]);
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn tools_that_say_nothing_take_the_places_and_not_the_server() {
-    within(async {
-        let place = Place::empty();
-        let server = Server::start_in(place.path(), &["--secret", SECRET], &[]).await;
-        let mut silent = Vec::new();
-        for _ in 0..4 {
-            silent.push(UnixStream::connect(place.socket()).await.unwrap());
-        }
-        let ran = place.run(&["list"]).await;
-        assert_eq!(ran.code, 1);
-        assert!(ran.stderr.contains("try again"), "{ran:?}");
-        assert!(
-            server
-                .send(SECRET, &call_hangup(1))
-                .await
-                .delivered()
-                .is_some()
-        );
-        drop(silent);
-        while place.run(&["list"]).await.code != 0 {}
-        assert!(server.stop().await.status.success());
     })
     .await;
 }

@@ -31,6 +31,9 @@ async fn what_makes_no_sense_is_refused_and_says_what_would() {
             (&["purge", "--older-than", "7"], "7d"),
             (&["show"], "<ID>"),
             (&["show", "abc"], "abc"),
+            (&["erase"], "--number"),
+            (&["erase", "--number", "5551234567"], "+15551234567"),
+            (&["backup"], "<FILE>"),
             (&["granite"], "granite"),
             (&[], "list"),
         ] {
@@ -76,6 +79,8 @@ async fn help_names_every_tool_and_what_it_takes() {
             "discard",
             "purge",
             "export",
+            "backup",
+            "erase",
             "salvage",
             "--directory",
             "VOIPBIN_DIRECTORY",

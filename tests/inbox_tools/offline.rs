@@ -3,6 +3,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
+use support::SECRET;
 use support::standalone::{Server, command, within};
 
 use crate::seed::{
@@ -298,6 +299,43 @@ async fn where_there_is_no_inbox_none_is_made() {
         assert_eq!(ran.code, 1);
         assert!(ran.stderr.contains("--directory"), "{ran:?}");
         assert!(!place.inbox().exists());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_inbox_whose_file_is_gone_is_told_of_and_not_begun_anew_in_silence() {
+    within(async {
+        let place = Place::seeded().await;
+        let file = place.inbox().join("inbox.db");
+        let bytes = std::fs::read(&file).unwrap();
+        for damaged in [
+            None,
+            Some(vec![]),
+            Some(vec![0; bytes.len()]),
+            Some(bytes[..40_000].to_vec()),
+        ] {
+            std::fs::remove_file(&file).unwrap();
+            if let Some(damaged) = &damaged {
+                std::fs::write(&file, damaged).unwrap();
+            }
+            assert_eq!(place.run(&["list"]).await.code, 1);
+            for check in [&["--check"][..], &[]] {
+                let arguments = [&["--listen", "127.0.0.1:0", "--secret", SECRET], check].concat();
+                let refused = command(place.path(), &arguments, &[]).output().await;
+                let refused = Ran::of(refused.unwrap());
+                assert_eq!(refused.code, 2, "{refused:?}");
+                assert!(refused.stderr.contains("recreate"), "{refused:?}");
+                assert_eq!(std::fs::read(&file).ok(), damaged, "it was changed");
+            }
+            std::fs::write(&file, &bytes).unwrap();
+        }
+        assert_eq!(place.ids(&[]).await.len(), 6);
+        std::fs::write(&file, b"").unwrap();
+        let arguments = ["--secret", SECRET, "--recreate-inbox"];
+        let server = Server::start_in(place.path(), &arguments, &[]).await;
+        assert_eq!(place.ids(&[]).await, [0; 0]);
+        assert!(server.stop().await.status.success());
     })
     .await;
 }

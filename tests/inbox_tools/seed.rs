@@ -1,6 +1,5 @@
 //! A directory with an inbox in it, without a server.
 
-use std::fs::File;
 use std::path::PathBuf;
 use std::process::Output;
 use std::sync::Arc;
@@ -68,16 +67,18 @@ impl Place {
                 DONE => inbox.settle(&job, Settled::Done),
                 DEAD => {
                     let failed = failed("the first time");
-                    let after = Duration::from_secs(3600);
+                    let after = Duration::ZERO;
                     inbox.settle(&job, Settled::Retry { failed, after });
-                    inbox.settle(&job, dead("no line to\nthe CRM"));
                 }
                 DEAD_CUSTOM | DEAD_CREDENTIAL => inbox.settle(&job, dead("gave up")),
                 INTERRUPTED => assert!(inbox.begin(&job).await),
                 other => panic!("event {other}"),
             }
         }
-        place.close(inbox).await;
+        let again = inbox.take(1).await.remove(0);
+        assert_eq!(again.id(), DEAD);
+        inbox.settle(&again, dead("no line to\nthe CRM"));
+        inbox.closed().await;
         place
     }
 
@@ -89,7 +90,7 @@ impl Place {
             let body = format!(r#"["{number}","{}"]"#, "x".repeat(5000));
             keep(&inbox, body, Duration::ZERO).await;
         }
-        place.close(inbox).await;
+        inbox.closed().await;
         place
     }
 
@@ -107,16 +108,8 @@ impl Place {
         for job in inbox.take(1).await {
             inbox.settle(&job, Settled::Done);
         }
-        place.close(inbox).await;
+        inbox.closed().await;
         place
-    }
-
-    /// Gives the directory back to whoever comes next, as the end of a process does.
-    async fn close(&self, inbox: DiskInbox) {
-        inbox.flush().await.unwrap();
-        drop(inbox);
-        let lock = File::open(self.inbox().join("inbox.lock")).unwrap();
-        lock.lock().unwrap();
     }
 
     pub(crate) fn path(&self) -> &std::path::Path {
@@ -125,10 +118,6 @@ impl Place {
 
     pub(crate) fn inbox(&self) -> PathBuf {
         self.path().join("voipbin-inbox")
-    }
-
-    pub(crate) fn socket(&self) -> PathBuf {
-        self.inbox().join("inbox.sock")
     }
 
     /// Runs a tool to its end.

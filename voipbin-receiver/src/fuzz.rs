@@ -20,11 +20,11 @@ pub(crate) mod resource;
 mod signature;
 mod time;
 
-#[cfg(all(test, feature = "disk", feature = "testing"))]
+#[cfg(all(test, feature = "testing"))]
 mod mutation;
-#[cfg(all(test, feature = "disk", feature = "testing"))]
+#[cfg(all(test, feature = "testing"))]
 mod samples;
-#[cfg(all(test, feature = "disk", feature = "testing"))]
+#[cfg(all(test, feature = "testing"))]
 mod tests;
 
 #[cfg(feature = "testing")]
@@ -35,8 +35,6 @@ pub use self::resource::resource;
 #[cfg(feature = "testing")]
 pub use self::signature::signature;
 pub use self::time::time;
-#[cfg(feature = "disk")]
-pub use crate::inbox::fuzz::{damage, inbox, records, salvage};
 
 /// The lines before the first empty one, and all that comes after it.
 fn head_and_body(bytes: &[u8]) -> (impl Iterator<Item = &[u8]>, &[u8]) {

@@ -20,7 +20,7 @@ macro_rules! pages {
         $(
             #[doc = include_str!("guide/links.md")]
             #[cfg_attr(feature = "actix", doc = include_str!("guide/actix.md"))]
-            #[cfg_attr(feature = "disk", doc = include_str!("guide/disk.md"))]
+            #[cfg_attr(feature = "disk-system", doc = include_str!("guide/disk.md"))]
             #[cfg_attr(feature = "metrics", doc = include_str!("guide/metrics.md"))]
             #[cfg_attr(feature = "server", doc = include_str!("guide/server.md"))]
             #[cfg_attr(feature = "testing", doc = include_str!("guide/testing.md"))]

@@ -130,7 +130,7 @@ pub mod gate;
     all(
         doctest,
         feature = "actix",
-        feature = "disk",
+        feature = "disk-system",
         feature = "macros",
         feature = "metrics",
         feature = "rate-limit",

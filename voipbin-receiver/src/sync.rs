@@ -16,8 +16,6 @@
 #[cfg(not(all(test, shuttle)))]
 mod real {
     pub(crate) use std::sync::*;
-    #[cfg(feature = "disk")]
-    pub(crate) use std::thread;
 
     pub(crate) use tokio::sync::Notify;
 
@@ -26,9 +24,6 @@ mod real {
     }
 
     pub(crate) mod time {
-        #[cfg(feature = "disk")]
-        pub(crate) use std::time::Instant as Moment;
-
         pub(crate) use tokio::time::{Instant, sleep_until};
     }
 }

@@ -1,17 +1,19 @@
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
+use voipbin_receiver::catalog::EventType;
 use voipbin_receiver::event::Time;
+use voipbin_receiver::handler::HandlerName;
+use voipbin_receiver::inbox::{PhoneNumber, RecordFilter, RecordId, RecordState};
 
-use super::protocol::{Filter, Page, State, Which};
 use crate::settings::DIRECTORY;
 
 /// Look into the inbox on disk, and have its events handled again
 ///
-/// While a server uses the directory the tools ask that server, through the socket inbox.sock in the
-/// directory; otherwise they open it themselves, and no handler runs. Only the owner of the directory
-/// can use them.
+/// They work beside a server that uses the directory: they read the file, and ask the server for what is
+/// to be changed. Without one they open the inbox for that themselves, and no handler runs. Only the
+/// owner of the directory can use them.
 ///
 /// Bodies are personal data: only show --body and export print them.
 #[derive(Args)]
@@ -46,6 +48,12 @@ Examples:
   Keep a copy, and make room:
     standalone inbox export --state dead > dead.jsonl
     standalone inbox purge --dead --older-than 7d
+  Keep a copy of the inbox, and look into it:
+    standalone inbox backup /backup/voipbin/inbox.db
+    standalone inbox --directory /backup/voipbin list
+  What is there about a person, and then no more:
+    standalone inbox export --number +15551234567
+    standalone inbox erase --number +15551234567
   Go on after the disk has damaged the file:
     standalone inbox salvage voipbin-inbox-2
     standalone --directory voipbin-inbox-2
@@ -67,8 +75,48 @@ pub(crate) enum Tool {
     Purge(Purge),
     /// A line of JSON for each event, with its body exactly as it came, in a string
     Export(Export),
+    /// Copy the inbox into a new file, each event checked; a server may run
+    Backup(Backup),
+    /// Discard all that speaks of a person or a resource, whatever its state, and leave nothing of it in the files
+    Erase(Erase),
     /// Bring back what can be read of a damaged inbox, into a new directory; no server may run
     Salvage(Salvage),
+}
+
+#[derive(Args)]
+pub(crate) struct Backup {
+    /// The new file. As inbox.db in a directory of its own it is an inbox
+    #[arg(value_name = "FILE")]
+    pub(crate) to: PathBuf,
+}
+
+#[derive(Args)]
+#[command(group(ArgGroup::new("whom").required(true)))]
+pub(crate) struct Erase {
+    /// Those that hold this phone number in one of its usual spellings, anywhere in the body
+    #[arg(long, value_name = "NUMBER", group = "whom")]
+    number: Option<PhoneNumber>,
+
+    /// Those of the resource with this id, and those that speak of it
+    #[arg(long, value_name = "ID", group = "whom")]
+    resource: Option<String>,
+
+    /// Only count
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+impl Erase {
+    pub(crate) fn filter(&self) -> RecordFilter {
+        let mut filter = RecordFilter::new();
+        if let Some(number) = &self.number {
+            filter = filter.number(number.clone());
+        }
+        if let Some(id) = &self.resource {
+            filter = filter.mentions(id);
+        }
+        filter
+    }
 }
 
 #[derive(Args)]
@@ -196,6 +244,10 @@ pub(crate) struct Filters {
     #[arg(long, value_name = "ID")]
     resource: Option<String>,
 
+    /// Those that hold this phone number in one of its usual spellings, anywhere in the body
+    #[arg(long, value_name = "NUMBER")]
+    number: Option<PhoneNumber>,
+
     /// Those received before this time, or longer ago than this
     #[arg(long, value_name = "TIME", value_parser = moment)]
     before: Option<Time>,
@@ -205,30 +257,45 @@ pub(crate) struct Filters {
     after: Option<Time>,
 }
 
+#[derive(Clone, Copy, ValueEnum)]
+enum State {
+    /// A handler has not ended with it
+    Pending,
+    /// A handler gave up
+    Dead,
+    /// Every handler is done with it
+    Done,
+}
+
 impl Filters {
-    pub(crate) fn page(self, limit: u64, after: Option<u64>) -> Page {
-        let Self {
-            state,
-            handler,
-            event,
-            resource,
-            before,
-            after: received_after,
-        } = self;
-        let filter = Filter {
-            state,
-            handler,
-            event,
-            resource,
-            before,
-            after: received_after,
-        };
-        let most = (limit > 0).then_some(limit);
-        Page {
-            filter,
-            after,
-            most,
+    pub(crate) fn build(&self) -> RecordFilter {
+        let mut filter = RecordFilter::new();
+        if let Some(state) = self.state {
+            filter = filter.state(match state {
+                State::Pending => RecordState::Pending,
+                State::Dead => RecordState::Dead,
+                State::Done => RecordState::Done,
+            });
         }
+        if let Some(handler) = &self.handler {
+            filter = filter.handler(HandlerName::new(handler));
+        }
+        if let Some(event) = &self.event {
+            filter = filter.event_type(EventType::parse(event));
+        }
+        if let Some(resource) = &self.resource {
+            filter = filter.resource_id(resource);
+        }
+        if let Some(number) = &self.number {
+            filter = filter.number(number.clone());
+        }
+        if let Some(before) = self.before.and_then(Time::to_system_time) {
+            filter = filter.received_before(before);
+        }
+        if let Some(after) = self.after.and_then(Time::to_system_time) {
+            filter = filter.received_after(after);
+        }
+        filter
     }
 
     fn is_empty(&self) -> bool {
@@ -237,6 +304,7 @@ impl Filters {
             handler,
             event,
             resource,
+            number,
             before,
             after,
         } = self;
@@ -244,18 +312,27 @@ impl Filters {
             && handler.is_none()
             && event.is_none()
             && resource.is_none()
+            && number.is_none()
             && before.is_none()
             && after.is_none()
     }
+}
+
+/// Which events something is done to.
+pub(crate) enum Which {
+    Ids(Vec<RecordId>),
+    Matching(RecordFilter),
 }
 
 impl Events {
     /// `None` when nothing says which.
     pub(crate) fn which(self) -> Option<Which> {
         if !self.ids.is_empty() {
-            Some(Which::Ids(self.ids))
+            Some(Which::Ids(
+                self.ids.into_iter().map(RecordId::new).collect(),
+            ))
         } else if self.all || !self.filters.is_empty() {
-            Some(Which::Matching(self.filters.page(0, None)))
+            Some(Which::Matching(self.filters.build()))
         } else {
             None
         }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use voipbin_receiver::event::Time;
 
-use super::protocol::{Event, Job, Try};
+use super::event::{Event, Job, Try};
 use crate::terminal::cell;
 
 /// The longest name or id in a list, and the longest error or list of handlers.

@@ -1,158 +1,188 @@
-//! Asks an inbox and prints the answers.
+//! Looks into an inbox and prints what is there.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use clap::CommandFactory;
 use clap::error::ErrorKind;
-use voipbin_receiver::inbox::DiskInbox;
+use voipbin_receiver::handler::HandlerName;
+use voipbin_receiver::inbox::{
+    DiskInbox, DiskInboxErrorKind, DiskRecords, Record, RecordFilter, RecordId, RecordState,
+    Records, RecordsError, RecordsErrorKind,
+};
 
-use super::cli::{Discard, InboxCommand, List, Purge, Replay, Show, Tool, ago};
-use super::client::{Replies, Source};
-use super::format::{Table, in_full};
-use super::protocol::{Answer, Ask, Detail, Event, Which};
+use super::cli::{InboxCommand, Purge, Replay, Tool, Which, ago};
+use super::event::{Detail, Event};
+use super::format::Table;
+use super::report::{counted, told, whole};
 use crate::options::Options;
-use crate::terminal::{Output, complain, exit, json, say};
+use crate::terminal::{self, Output, complain, json, say};
+
+/// How many events are read at once, with their bodies.
+const AT_ONCE: usize = 64;
 
 /// Status 1: something is not there, or failed.
 pub(crate) async fn run(command: InboxCommand) -> ExitCode {
     let InboxCommand {
         directory, tool, ..
     } = command;
-    let (ask, style) = match request(tool) {
-        Ok(Asked::Inbox(ask, style)) => (ask, style),
-        Ok(Asked::Salvage(into)) => return salvage(&directory, &into),
-        Err(error) => exit(&error),
-    };
-    let ended = async {
-        let source = Source::open(&directory).await?;
-        let served = source.is_served();
-        let replies = source.ask(ask).await?;
-        report(replies, style, served).await
-    };
-    match ended.await {
+    match carry_out(&directory, tool).await {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
-        Err(why) => {
-            complain(why);
+        Err(Failed::Usage(error)) => terminal::exit(&error),
+        Err(Failed::Why(why)) => {
+            complain(&why);
             ExitCode::FAILURE
         }
     }
 }
 
-/// How the answers are printed.
-#[derive(Clone, Copy)]
-enum Style {
-    Table,
-    Json,
-    Text,
-    Replays { dry_run: bool },
-    Count { dry_run: bool },
+/// Why a tool did not do what it was to.
+enum Failed {
+    Usage(clap::Error),
+    Why(String),
 }
 
-/// What a tool is about.
-enum Asked {
-    /// The events of an inbox, and how to print them.
-    Inbox(Ask, Style),
-    /// A damaged inbox, and where to put what is left of it.
-    Salvage(PathBuf),
+impl From<RecordsError> for Failed {
+    fn from(error: RecordsError) -> Self {
+        Self::Why(terminal::in_full(&error))
+    }
 }
 
-fn request(tool: Tool) -> Result<Asked, clap::Error> {
-    let (ask, style) = match tool {
-        Tool::Salvage(salvage) => return Ok(Asked::Salvage(salvage.into)),
-        Tool::List(List {
-            filters,
-            limit,
-            after_id,
-            json,
-        }) => {
-            let ask = Ask::List {
-                which: filters.page(limit, after_id),
-                detail: Detail::Brief,
-            };
-            (ask, if json { Style::Json } else { Style::Table })
-        }
-        Tool::Export(export) => {
-            let ask = Ask::List {
-                which: export.filters.page(export.limit, export.after_id),
-                detail: Detail::Body,
-            };
-            (ask, Style::Json)
-        }
-        Tool::Show(Show { id, body, json }) => {
-            let detail = if body { Detail::Body } else { Detail::Attempts };
-            let style = if json { Style::Json } else { Style::Text };
-            (Ask::Show { id, detail }, style)
+impl From<String> for Failed {
+    fn from(why: String) -> Self {
+        Self::Why(why)
+    }
+}
+
+impl From<serde_json::Error> for Failed {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Why(error.to_string())
+    }
+}
+
+/// False when something was not there.
+async fn carry_out(directory: &Path, tool: Tool) -> Result<bool, Failed> {
+    let tool = match tool {
+        Tool::Salvage(salvage) => {
+            // Blocks, which holds up nobody: there is nothing else to do.
+            let report = DiskInbox::salvage(directory, &salvage.into);
+            let report = report.map_err(|error| Failed::Why(terminal::in_full(&error)))?;
+            return Ok(told(
+                &report,
+                &format!("back in {}", salvage.into.display()),
+                directory,
+            ));
         }
         Tool::Replay(Replay {
             events,
             by,
             dry_run,
-        }) => {
-            let ask = Ask::Replay {
-                which: chosen("replay", events.which())?,
-                by: (!by.is_empty()).then_some(by),
-                dry_run,
-            };
-            (ask, Style::Replays { dry_run })
+        }) => Checked::Replay(chosen("replay", events.which())?, by, dry_run),
+        Tool::Discard(discard) => {
+            Checked::Discard(chosen("discard", discard.events.which())?, discard.dry_run)
         }
-        Tool::Discard(Discard { events, dry_run }) => {
-            let ask = Ask::Discard {
-                which: chosen("discard", events.which())?,
-                dry_run,
+        other => Checked::Other(other),
+    };
+    let records = open(directory)?;
+    let ended = on(&records, directory, tool).await;
+    records.closed().await;
+    ended
+}
+
+/// A tool that makes sense.
+enum Checked {
+    Replay(Which, Vec<String>, bool),
+    Discard(Which, bool),
+    Other(Tool),
+}
+
+async fn on(records: &DiskRecords, directory: &Path, tool: Checked) -> Result<bool, Failed> {
+    match tool {
+        Checked::Replay(which, by, dry_run) => return replay(records, which, by, dry_run).await,
+        Checked::Discard(which, dry_run) => return discard(records, which, dry_run).await,
+        Checked::Other(Tool::List(list)) => {
+            let (detail, style) = match list.json {
+                true => (Detail::Brief, Style::Json),
+                false => (Detail::Brief, Style::Table(Table::new())),
             };
-            (ask, Style::Count { dry_run })
+            let filter = list.filters.build();
+            print_all(records, &filter, (list.after_id, list.limit), detail, style).await?;
         }
-        Tool::Purge(Purge {
+        Checked::Other(Tool::Export(export)) => {
+            let some = (export.after_id, export.limit);
+            let filter = export.filters.build();
+            print_all(records, &filter, some, Detail::Body, Style::Json).await?;
+        }
+        Checked::Other(Tool::Show(show)) => {
+            let Some(record) = records.get(RecordId::new(show.id)).await? else {
+                not_found(show.id);
+                return Ok(false);
+            };
+            let detail = if show.body {
+                Detail::Body
+            } else {
+                Detail::Attempts
+            };
+            let event = Event::of(&record, detail)?;
+            let text = if show.json {
+                json(&event)?
+            } else {
+                whole(&event)
+            };
+            Output::default().print(&text)?;
+        }
+        Checked::Other(Tool::Purge(Purge {
             dead,
             older_than,
             dry_run,
-        }) => {
-            let ask = Ask::Purge {
-                ended_before: ago(older_than).map_err(|why| usage("purge", &why))?,
-                dead,
-                dry_run,
+        })) => {
+            let ended = ago(older_than).map_err(|why| usage("purge", &why))?;
+            // Before the first time that there is nothing has ended.
+            let ended = ended.to_system_time().unwrap_or(SystemTime::UNIX_EPOCH);
+            let mut filter = RecordFilter::new().ended_before(ended);
+            if !dead {
+                filter = filter.state(RecordState::Done);
+            }
+            discard(records, Which::Matching(filter), dry_run).await?;
+        }
+        Checked::Other(Tool::Erase(erase)) => {
+            let filter = erase.filter();
+            let (erased, done) = match erase.dry_run {
+                true => (ids(records, &filter).await?.len(), "would be erased"),
+                false => (records.erase(&filter).await?, "erased"),
             };
-            (ask, Style::Count { dry_run })
+            Output::default().print(&format!("{} {done}\n", counted(erased)))?;
         }
-    };
-    Ok(Asked::Inbox(ask, style))
+        Checked::Other(Tool::Backup(backup)) => {
+            let report = records.backup(&backup.to).await;
+            let report = report.map_err(|error| Failed::Why(terminal::in_full(&error)))?;
+            return Ok(told(
+                &report,
+                &format!("copied to {}", backup.to.display()),
+                directory,
+            ));
+        }
+        // They were taken care of.
+        Checked::Other(Tool::Replay(_) | Tool::Discard(_) | Tool::Salvage(_)) => {}
+    }
+    Ok(true)
 }
 
-/// Blocks, which holds up nobody: there is nothing else to do.
-fn salvage(damaged: &Path, into: &Path) -> ExitCode {
-    let report = match DiskInbox::salvage(damaged, into) {
-        Ok(report) => report,
-        Err(error) => {
-            complain(error);
-            return ExitCode::FAILURE;
-        }
-    };
-    say(format_args!(
-        "{} events are back in {}, {} of them unfinished, and {} identities of others",
-        report.events,
-        into.display(),
-        report.unfinished,
-        report.identities
-    ));
-    if report.damaged_rows > 0 {
-        say(format_args!(
-            "{} rows of the file were damaged",
-            report.damaged_rows
-        ));
-    }
-    for identity in &report.lost {
-        say(format_args!("lost: {identity}"));
-    }
-    if report.lost.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+fn open(directory: &Path) -> Result<DiskRecords, Failed> {
+    DiskRecords::open(directory).map_err(|error| {
+        Failed::Why(match error.kind() {
+            DiskInboxErrorKind::NotFound => format!(
+                "there is no inbox in {}: name the server's directory with --directory or VOIPBIN_DIRECTORY",
+                directory.display()
+            ),
+            _ => terminal::in_full(&error),
+        })
+    })
 }
 
-fn chosen(tool: &str, which: Option<Which>) -> Result<Which, clap::Error> {
+fn chosen(tool: &str, which: Option<Which>) -> Result<Which, Failed> {
     which.ok_or_else(|| {
         usage(
             tool,
@@ -161,96 +191,208 @@ fn chosen(tool: &str, which: Option<Which>) -> Result<Which, clap::Error> {
     })
 }
 
-fn usage(tool: &str, why: &str) -> clap::Error {
+fn usage(tool: &str, why: &str) -> Failed {
     let mut program = Options::command();
     program.build();
     let inbox = program.find_subcommand_mut("inbox");
-    match inbox.and_then(|inbox| inbox.find_subcommand_mut(tool)) {
-        Some(tool) => tool.error(ErrorKind::MissingRequiredArgument, why),
-        None => program.error(ErrorKind::MissingRequiredArgument, why),
+    let kind = ErrorKind::MissingRequiredArgument;
+    Failed::Usage(
+        match inbox.and_then(|inbox| inbox.find_subcommand_mut(tool)) {
+            Some(tool) => tool.error(kind, why),
+            None => program.error(kind, why),
+        },
+    )
+}
+
+/// How events are printed.
+enum Style {
+    Table(Table),
+    Json,
+}
+
+/// Goes through the events that a filter takes.
+struct Search<'a> {
+    records: &'a dyn Records,
+    filter: &'a RecordFilter,
+    after: Option<RecordId>,
+    left: u64,
+    over: bool,
+}
+
+impl Search<'_> {
+    /// The next few of them, none at the end.
+    async fn next(&mut self) -> Result<Vec<Record>, RecordsError> {
+        let most = usize::try_from(self.left).map_or(AT_ONCE, |left| left.min(AT_ONCE));
+        if self.over || most == 0 {
+            return Ok(Vec::new());
+        }
+        let page = self.records.list(self.filter, self.after, most).await?;
+        self.left = self.left.saturating_sub(page.records.len() as u64);
+        self.over = page.next.is_none();
+        self.after = page.next;
+        Ok(page.records)
     }
 }
 
-/// Prints until the end. False when something was not there.
-async fn report(mut replies: Replies, style: Style, served: bool) -> Result<bool, String> {
+/// Prints those after this one, up to so many, 0 for all.
+async fn print_all(
+    records: &dyn Records,
+    filter: &RecordFilter,
+    (after, limit): (Option<u64>, u64),
+    detail: Detail,
+    mut style: Style,
+) -> Result<(), Failed> {
     let mut output = Output::default();
-    let mut table = Table::new();
-    let (mut all_there, mut replayed) = (true, 0_usize);
-    while let Some(answer) = replies.next().await? {
-        match answer {
-            Answer::Event(event) => {
-                output.print(&match style {
-                    Style::Table => table.add(&event).unwrap_or_default(),
-                    Style::Text => whole(&event),
-                    _ => json(&event).map_err(|error| error.to_string())?,
-                })?;
-                // Whoever reads has seen enough. What changes something goes on.
-                if output.closed {
-                    return Ok(all_there);
-                }
+    let mut search = Search {
+        records,
+        filter,
+        after: after.map(RecordId::new),
+        left: if limit > 0 { limit } else { u64::MAX },
+        over: false,
+    };
+    loop {
+        let found = search.next().await?;
+        for record in &found {
+            let event = Event::of(record, detail)?;
+            match &mut style {
+                Style::Table(table) => output.print(&table.add(&event).unwrap_or_default())?,
+                Style::Json => output.print(&json(&event)?)?,
             }
-            Answer::Replayed { id, replay } => {
-                replayed += 1;
-                output.print(&format!("{}\n", replay.unwrap_or(id)))?;
-            }
-            Answer::Discarded { events } => {
-                let done = match style {
-                    Style::Count { dry_run: true } => "would be discarded",
-                    _ => "discarded",
-                };
-                output.print(&format!("{} {done}\n", counted(events)))?;
-            }
-            Answer::NotFound { id } => {
-                all_there = false;
-                complain(format_args!(
-                    "there is no event {id} in the inbox, or its body is gone; `standalone inbox list` shows what is there"
-                ));
-            }
-            Answer::ReplayedBefore { id } => {
-                all_there = false;
-                complain(format_args!(
-                    "event {id} was replayed already; --by says which handlers run once more"
-                ));
-            }
-            Answer::More { after } => {
-                if matches!(style, Style::Table) {
-                    output.print(&table.take())?;
-                }
-                say(format_args!(
-                    "there are more: go on with --after-id {after}, or see all with --limit 0"
-                ));
-            }
-            _ => {}
+        }
+        // Whoever reads may have seen enough.
+        if found.is_empty() || output.closed {
+            break;
         }
     }
-    match style {
-        Style::Table => output.print(&table.take())?,
-        Style::Replays { dry_run: true } => {
-            say(format_args!("{} would be handled again", counted(replayed)));
+    if let Style::Table(table) = &mut style {
+        output.print(&table.take())?;
+    }
+    if let Some(after) = search.after.filter(|_| !search.over && !output.closed) {
+        say(format_args!(
+            "there are more: go on with --after-id {}, or see all with --limit 0",
+            after.get()
+        ));
+    }
+    Ok(())
+}
+
+/// The numbers of the events that a filter takes.
+async fn ids(records: &dyn Records, filter: &RecordFilter) -> Result<Vec<RecordId>, RecordsError> {
+    let (after, left) = (None, u64::MAX);
+    let mut search = Search {
+        records,
+        filter,
+        after,
+        left,
+        over: false,
+    };
+    let mut ids = Vec::new();
+    loop {
+        let found = search.next().await?;
+        if found.is_empty() {
+            return Ok(ids);
         }
-        Style::Replays { .. } if replayed > 0 && !served => say(format_args!(
+        ids.extend(found.iter().map(|record| record.id));
+    }
+}
+
+/// Those of these events that are there. Tells of the others.
+async fn there(records: &dyn Records, ids: Vec<RecordId>) -> Result<Vec<RecordId>, RecordsError> {
+    let mut there = Vec::with_capacity(ids.len());
+    for id in ids {
+        match records.get(id).await? {
+            Some(_) => there.push(id),
+            None => not_found(id.get()),
+        }
+    }
+    Ok(there)
+}
+
+async fn replay(
+    records: &DiskRecords,
+    which: Which,
+    by: Vec<String>,
+    dry_run: bool,
+) -> Result<bool, Failed> {
+    let by: Vec<_> = by.iter().map(|name| HandlerName::new(name)).collect();
+    let by = (!by.is_empty()).then_some(by);
+    // All of them first: what is handled again comes at the end, and would be found again.
+    let ids = match which {
+        Which::Ids(ids) => ids,
+        Which::Matching(filter) => ids(records, &filter).await?,
+    };
+    let wanted = ids.len();
+    let mut output = Output::default();
+    if dry_run {
+        let there = there(records, ids).await?;
+        for id in &there {
+            output.print(&format!("{}\n", id.get()))?;
+        }
+        say(format_args!(
+            "{} would be handled again",
+            counted(there.len())
+        ));
+        return Ok(there.len() == wanted);
+    }
+    let mut replayed = 0;
+    for ids in ids.chunks(AT_ONCE) {
+        let replays = records.replay_many(ids, by.as_deref()).await;
+        for (id, replay) in ids.iter().zip(replays) {
+            match replay {
+                Ok(new) => {
+                    replayed += 1;
+                    output.print(&format!("{}\n", new.get()))?;
+                }
+                Err(error) => match error.kind() {
+                    RecordsErrorKind::NotFound => not_found(id.get()),
+                    RecordsErrorKind::Replayed => complain(format_args!(
+                        "event {} was replayed already; --by says which handlers run once more",
+                        id.get()
+                    )),
+                    _ => return Err(error.into()),
+                },
+            }
+        }
+    }
+    match records.is_served() || replayed == 0 {
+        true => say(format_args!("{} to be handled again", counted(replayed))),
+        false => say(format_args!(
             "{} to be handled again when the server starts: none uses this directory now",
             counted(replayed)
         )),
-        Style::Replays { .. } => say(format_args!("{} to be handled again", counted(replayed))),
-        _ => {}
     }
+    Ok(replayed == wanted)
+}
+
+async fn discard(records: &DiskRecords, which: Which, dry_run: bool) -> Result<bool, Failed> {
+    let (mut all_there, mut events) = (true, 0);
+    match which {
+        Which::Ids(mut named) => {
+            named.sort_unstable();
+            named.dedup();
+            let wanted = named.len();
+            let there = there(records, named).await?;
+            all_there = there.len() == wanted;
+            events = if dry_run {
+                there.len()
+            } else {
+                records.discard(&there).await?
+            };
+        }
+        Which::Matching(filter) if dry_run => events += ids(records, &filter).await?.len(),
+        Which::Matching(filter) => events += records.discard_all(&filter).await?,
+    }
+    let done = if dry_run {
+        "would be discarded"
+    } else {
+        "discarded"
+    };
+    Output::default().print(&format!("{} {done}\n", counted(events)))?;
     Ok(all_there)
 }
 
-fn counted(events: usize) -> String {
-    match events {
-        1 => "1 event".to_owned(),
-        events => format!("{events} events"),
-    }
-}
-
-fn whole(event: &Event) -> String {
-    let mut text = in_full(event);
-    if let Some(body) = &event.body {
-        text.push('\n');
-        text.push_str(body);
-        text.push('\n');
-    }
-    text
+fn not_found(id: u64) {
+    complain(format_args!(
+        "there is no event {id} in the inbox, or its body is gone; `standalone inbox list` shows what is there"
+    ));
 }

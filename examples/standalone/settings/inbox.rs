@@ -1,10 +1,10 @@
 use std::path::PathBuf;
 
 use bytesize::ByteSize;
-use clap::{Args, ValueEnum};
+use clap::{ArgAction, Args, ValueEnum};
 use voipbin_receiver::inbox::{DiskInbox, DiskInboxBuilder, MemoryInbox};
 
-use super::values::{bytes, count, default, size, time, wait};
+use super::values::{bytes, count, default, size, switch, time, wait};
 
 /// The directory of an inbox that is not told which one.
 pub(crate) const DIRECTORY: &str = "voipbin-inbox";
@@ -30,6 +30,21 @@ pub(crate) struct InboxSettings {
         default_value = DIRECTORY
     )]
     pub(crate) directory: PathBuf,
+
+    /// Begin anew where there was an inbox and its file is missing, empty, zeroed or cut off: the events in it are
+    /// lost, and what is left of it is set aside
+    #[arg(
+        long,
+        env = "VOIPBIN_RECREATE_INBOX",
+        value_name = "BOOL",
+        action = ArgAction::Set,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        default_value = "false",
+        value_parser = switch
+    )]
+    pub(crate) recreate_inbox: bool,
 
     #[arg(
         long,
@@ -128,6 +143,7 @@ impl InboxSettings {
     pub(crate) fn disk(&self) -> DiskInboxBuilder {
         let max_bytes = self.max_bytes.map(|size| size.as_u64());
         DiskInbox::builder(&self.directory)
+            .recreate(self.recreate_inbox)
             .max_events(self.max_events.unwrap_or(DiskInbox::DEFAULT_MAX_EVENTS))
             .max_bytes(max_bytes.unwrap_or(DiskInbox::DEFAULT_MAX_BYTES))
             .memory(bytes(self.inbox_memory))

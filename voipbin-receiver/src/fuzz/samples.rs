@@ -17,10 +17,6 @@ pub(super) fn of(property: &str) -> Vec<Vec<u8>> {
         "signature" => signature(),
         "time" => times(),
         "forwarded" => forwarded(),
-        "records" => records(),
-        "salvage" => salvage(),
-        "inbox" => inbox(),
-        "damage" => damage(),
         other => panic!("no samples for {other}"),
     }
 }
@@ -131,74 +127,4 @@ fn forwarded() -> Vec<Vec<u8>> {
     ]
     .map(Into::into)
     .into()
-}
-
-/// The payloads of rows, each with its table and key: of three chunks, one after the other and with gaps.
-fn rows() -> Vec<(u8, u8, Vec<u8>)> {
-    use crate::inbox::fuzz::samples::{attempts, chunk_of, event, progress};
-
-    const HEADER: usize = 24;
-    let mut rows = Vec::new();
-    for key in [1, 10, 20] {
-        let events = (key..key + 4).map(event);
-        let chunk = chunk_of(events);
-        let number = u64::from(key as u8);
-        let payload = |row: Vec<u8>| row[HEADER..].to_vec();
-        rows.extend([
-            (0, key as u8, payload(chunk.encode(number).unwrap())),
-            (1, key as u8, payload(chunk.encode_heads(number).unwrap())),
-            (2, key as u8, payload(progress(key).encode(number).unwrap())),
-            (3, key as u8, payload(attempts().encode(number).unwrap())),
-        ]);
-    }
-    rows
-}
-
-fn records() -> Vec<Vec<u8>> {
-    let of = |(kind, _, payload): (u8, u8, Vec<u8>)| [&[kind][..], &payload].concat();
-    rows().into_iter().map(of).collect()
-}
-
-fn inbox() -> Vec<Vec<u8>> {
-    let of = |(kind, key, payload): &(u8, u8, Vec<u8>)| {
-        let len = u16::try_from(payload.len()).unwrap().to_be_bytes();
-        [&[*kind, *key][..], &len, payload].concat()
-    };
-    let rows = rows();
-    let all = rows.iter().flat_map(of).collect();
-    let mut samples = vec![all];
-    samples.extend(rows.iter().map(of));
-    samples.extend(
-        rows.chunks(4)
-            .map(|rows| rows.iter().flat_map(of).collect()),
-    );
-    samples
-}
-
-fn salvage() -> Vec<Vec<u8>> {
-    use crate::inbox::fuzz::samples::{chunk_of, event, progress};
-
-    let chunk = chunk_of((20..23).map(event));
-    let rows = [
-        chunk.encode(20).unwrap(),
-        chunk.encode_heads(20).unwrap(),
-        progress(20).encode(20).unwrap(),
-    ];
-    let cut = &rows[0][..rows[0].len() / 2];
-    let files = [
-        rows.concat(),
-        [cut, &rows[1]].concat(),
-        b"vbrevt\0\x01\0\0\0\0\xff\xff\xff\0".to_vec(),
-        b"vbrevvbrevt\0".to_vec(),
-    ];
-    let places = [0, 100, 128, 255_u8].into_iter();
-    let of = |(at, file): (u8, Vec<u8>)| [&[at][..], &file].concat();
-    places.zip(files).map(of).collect()
-}
-
-fn damage() -> Vec<Vec<u8>> {
-    (0..64_u32)
-        .flat_map(|page| [page * 4096, page * 4096 + 32, page * 100])
-        .map(|at| [&at.to_be_bytes()[1..], &[0xff]].concat())
-        .collect()
 }

@@ -9,15 +9,11 @@ use super::*;
 
 type Property = fn(&[u8]);
 
-const PROPERTIES: [(&str, Property); 10] = [
-    ("damage", damage),
+const PROPERTIES: [(&str, Property); 6] = [
     ("edge", edge),
     ("envelope", envelope),
     ("forwarded", forwarded),
-    ("inbox", inbox),
-    ("records", records),
     ("resource", resource),
-    ("salvage", salvage),
     ("signature", signature),
     ("time", time),
 ];
@@ -71,14 +67,10 @@ macro_rules! hold_for_mutations {
 }
 
 hold_for_mutations! {
-    damage a_damaged_file_shows_nothing_that_was_not_in_it 300
     edge any_request_is_answered_as_documented 1500
     envelope any_body_is_what_an_independent_parser_says 4000
     forwarded a_client_cannot_forge_what_a_proxy_tells_of_it 4000
-    inbox rows_that_do_not_fit_together_are_opened_and_handed_out_once 500
-    records any_row_is_read_and_written_as_the_same_or_refused 4000
     resource any_payload_reads_and_comes_back 3000
-    salvage every_whole_row_is_found_whatever_lies_around_it 3000
     signature a_signature_has_one_spelling_and_a_diagnosis_no_secret 2000
     time any_text_is_a_time_in_every_form_or_none 5000
 }

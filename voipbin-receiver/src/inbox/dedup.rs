@@ -140,14 +140,14 @@ impl DedupCache {
     }
 
     /// Whether a copy of this would be known.
-    #[cfg(feature = "disk")]
+    #[cfg(feature = "disk-system")]
     pub(crate) fn contains(&self, identity: EventKey) -> bool {
         self.is_alive(&self.entries.entry(identity), self.now())
     }
 
     /// Remembers an identity that was kept this long ago, before anything else is remembered; in the
     /// order in which they were kept.
-    #[cfg(feature = "disk")]
+    #[cfg(feature = "disk-system")]
     pub(crate) fn restore(&self, identity: EventKey, age: Duration, open: bool) {
         let now = self.now();
         let kept_at = now.saturating_sub(seconds(age));

@@ -5,8 +5,6 @@
 #[cfg(feature = "testing")]
 pub mod contract;
 mod dedup;
-#[cfg(feature = "disk")]
-mod disk;
 mod error;
 mod memory;
 #[cfg(all(test, shuttle))]
@@ -14,6 +12,8 @@ pub(crate) mod model;
 mod promises;
 mod receipt;
 mod records;
+#[cfg(feature = "disk-system")]
+mod sqlite;
 mod stats;
 mod taken;
 mod waiting;
@@ -24,19 +24,18 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tracing::Span;
 
-#[cfg(all(any(test, fuzzing), feature = "disk"))]
-pub(crate) use self::disk::fuzz;
-#[cfg(feature = "disk")]
-pub use self::disk::{
-    DiskInbox, DiskInboxBuilder, DiskInboxError, DiskInboxErrorKind, SalvageReport,
-};
 pub use self::error::{InboxError, InboxErrorKind};
 pub use self::memory::{MemoryInbox, MemoryInboxBuilder};
 pub use self::promises::{Durability, Promises};
 pub use self::receipt::{Begun, KeepError, KeepErrorKind, Kept, Pending, Receipt, Starter};
 pub use self::records::{
-    JobRecord, Record, RecordFilter, RecordPage, RecordState, Records, RecordsError,
-    RecordsErrorKind, Stage,
+    JobRecord, PhoneNumber, PhoneNumberError, Record, RecordFilter, RecordPage, RecordState,
+    Records, RecordsError, RecordsErrorKind, Stage,
+};
+#[cfg(feature = "disk-system")]
+pub use self::sqlite::{
+    CopyReport, DiskInbox, DiskInboxBuilder, DiskInboxError, DiskInboxErrorKind, DiskRecords,
+    Holder, LostEvent,
 };
 pub use self::stats::InboxStats;
 pub use self::taken::{Attempt, AttemptEnd, Entry, Parked, Past, Settled, Taken};

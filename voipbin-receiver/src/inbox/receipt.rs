@@ -155,7 +155,7 @@ impl Begun {
 
 impl Starter {
     /// Whether anybody still waits to begin. Who does not will not begin.
-    #[cfg(feature = "disk")]
+    #[cfg(feature = "disk-system")]
     pub(crate) fn is_awaited(&self) -> bool {
         !self.0.is_closed()
     }

@@ -3,6 +3,7 @@
 mod error;
 mod filter;
 mod json;
+mod mention;
 
 use std::time::SystemTime;
 
@@ -10,6 +11,7 @@ use async_trait::async_trait;
 
 pub use self::error::{RecordsError, RecordsErrorKind};
 pub use self::filter::RecordFilter;
+pub use self::mention::{PhoneNumber, PhoneNumberError};
 use super::Attempt;
 use crate::event::{Delivery, RecordId};
 use crate::handler::HandlerName;
@@ -145,6 +147,31 @@ pub trait Records: Send + Sync {
                 return Ok(replayed);
             }
         }
+    }
+
+    /// Gives all events up that the filter takes, as [`discard`](Self::discard) does, and leaves nothing of them in the
+    /// store's files but their identities, which tell nothing of them. For what somebody wants removed. Returns how many there were.
+    ///
+    /// ```
+    /// use voipbin_receiver::inbox::{PhoneNumber, RecordFilter, Records, RecordsError};
+    ///
+    /// /// Removes whatever speaks of a number, as far as it has come by now.
+    /// async fn forget(records: &dyn Records, number: PhoneNumber) -> Result<usize, RecordsError> {
+    ///     records.erase(&RecordFilter::new().number(number)).await
+    /// }
+    /// # drop(forget);
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read or written, or somebody else who reads it keeps what was removed
+    /// from being overwritten.
+    ///
+    /// # Cancel safety
+    ///
+    /// When the future is dropped, some of the events are given up and others are not.
+    async fn erase(&self, filter: &RecordFilter) -> Result<usize, RecordsError> {
+        self.discard_all(filter).await
     }
 
     /// Gives all events up that the filter takes, as [`discard`](Self::discard) does. Returns how many

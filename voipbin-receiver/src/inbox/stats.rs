@@ -16,6 +16,10 @@ pub struct InboxStats {
     pub held: usize,
     /// Jobs that ended as dead letters and are still there to be looked at.
     pub dead: usize,
+    /// Dead letters that were dropped, since the inbox was opened, because there were too many.
+    pub dead_dropped: u64,
+    /// How many events that are dead letters there may be; `None` where there is no limit.
+    pub max_dead: Option<usize>,
     /// Events whose bytes turned out to be damaged when they were to be handled: dead letters too.
     pub damaged: usize,
     /// Events that cannot be read at present, while others can: they are tried again, less and less

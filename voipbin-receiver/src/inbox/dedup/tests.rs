@@ -291,7 +291,7 @@ fn threads_that_keep_and_finish_at_once_leave_the_count_and_the_queue_right() {
     assert!(cache.len() <= 100);
 }
 
-#[cfg(feature = "disk")]
+#[cfg(feature = "disk-system")]
 #[test]
 fn what_is_restored_has_the_rest_of_its_time_and_an_open_one_stays() {
     let (cache, clock) = cache(10);

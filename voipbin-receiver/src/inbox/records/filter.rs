@@ -1,20 +1,24 @@
 use std::time::SystemTime;
 
+use super::mention::{self, PhoneNumber};
 use super::{Record, RecordState};
 use crate::catalog::EventType;
 use crate::handler::HandlerName;
+use crate::inbox::AttemptEnd;
 
 /// Which events are meant; all of them by default.
 #[derive(Clone, Debug, Default)]
 #[must_use = "a filter does nothing by itself"]
 pub struct RecordFilter {
-    state: Option<RecordState>,
-    handler: Option<HandlerName>,
+    pub(in crate::inbox) state: Option<RecordState>,
+    pub(in crate::inbox) handler: Option<HandlerName>,
     event_type: Option<EventType>,
-    resource_id: Option<String>,
-    received_before: Option<SystemTime>,
-    received_after: Option<SystemTime>,
-    ended_before: Option<SystemTime>,
+    pub(in crate::inbox) resource_id: Option<String>,
+    pub(in crate::inbox) received_before: Option<SystemTime>,
+    pub(in crate::inbox) received_after: Option<SystemTime>,
+    pub(in crate::inbox) ended_before: Option<SystemTime>,
+    number: Option<PhoneNumber>,
+    mentioned: Option<String>,
 }
 
 impl RecordFilter {
@@ -65,6 +69,22 @@ impl RecordFilter {
         self
     }
 
+    /// Those that hold this phone number, however it is written: in a text, a number or a name anywhere
+    /// in the body, or in the error of an attempt. For what somebody asks about themselves; see
+    /// [`Records::discard_all`](super::Records::discard_all).
+    pub fn number(mut self, number: PhoneNumber) -> Self {
+        self.number = Some(number);
+        self
+    }
+
+    /// Those of this resource, and those that speak of it: an id in a text anywhere in the body, such as
+    /// the recording of a call, or in the error of an attempt. An id of fewer than eight characters must
+    /// be the whole text.
+    pub fn mentions(mut self, id: impl Into<String>) -> Self {
+        self.mentioned = Some(id.into());
+        self
+    }
+
     /// Whether this event is meant.
     #[must_use]
     pub fn takes(&self, record: &Record) -> bool {
@@ -93,5 +113,39 @@ impl RecordFilter {
             && self
                 .ended_before
                 .is_none_or(|before| record.ended_at().is_some_and(|ended| ended < before))
+            && self
+                .number
+                .as_ref()
+                .is_none_or(|number| has(record, &|text| number.is_in(text)))
+            && self.mentioned.as_deref().is_none_or(|id| {
+                delivery.resource_id() == Some(id) || has(record, &|text| mention::is_in(id, text))
+            })
     }
+}
+
+#[cfg(feature = "disk-system")]
+impl RecordFilter {
+    /// Whether these bytes, of whatever is left of a body, hold what is looked for in bodies.
+    pub(in crate::inbox) fn is_in(&self, body: &[u8]) -> bool {
+        let number = |text: &str| {
+            self.number
+                .as_ref()
+                .is_some_and(|number| number.is_in(text))
+        };
+        let id = |text: &str| {
+            self.mentioned
+                .as_deref()
+                .is_some_and(|id| mention::is_in(id, text))
+        };
+        mention::any_text(body, &|text| number(text) || id(text))
+    }
+}
+
+/// Whether a text of a record is found.
+fn has(record: &Record, finds: &dyn Fn(&str) -> bool) -> bool {
+    let mut attempts = record.jobs.iter().flat_map(|job| &job.history);
+    mention::any_text(record.delivery.body(), finds)
+        || finds(record.delivery.content_type())
+        || attempts
+            .any(|attempt| matches!(&attempt.ended, AttemptEnd::Failed(error) if finds(error)))
 }

@@ -16,9 +16,6 @@ std::thread_local! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Instant(Duration);
 
-#[cfg(feature = "disk")]
-pub(crate) use Instant as Moment;
-
 pub(super) fn reset() {
     NOW.set(Duration::ZERO);
 }
@@ -40,11 +37,6 @@ pub(crate) async fn sleep_until(due: Instant) {
 impl Instant {
     pub(crate) fn now() -> Self {
         Self(NOW.get())
-    }
-
-    #[cfg(feature = "disk")]
-    pub(crate) fn elapsed(self) -> Duration {
-        Self::now() - self
     }
 }
 

@@ -1,4 +1,4 @@
-#[cfg(feature = "disk")]
+#[cfg(feature = "disk-system")]
 mod disk;
 
 use futures_util::FutureExt;

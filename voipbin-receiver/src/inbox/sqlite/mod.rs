@@ -1,0 +1,320 @@
+//! An inbox on disk: the file that it is kept in, the thread that writes it, and what is known of it in
+//! memory.
+//!
+//! ```text
+//! keep  -> shared: is it a copy? -> writer: all that waits, one commit, answers -> ready
+//! take  <- ready: from memory, or read back by the reader
+//! begin, settle -> ready -> writer: rows of jobs
+//! ```
+//!
+//! The file is one of SQLite's, with a write-ahead log: one writer, any readers beside it, a format that
+//! is documented and that every tool can read. Identities are looked up in memory, bodies lie in a table
+//! of their own, and one commit serves all that wait. `cargo bench -p voipbin-receiver-tests --bench
+//! inbox` sets it beside a plain file with the same group commit.
+
+mod adapter;
+mod batch;
+mod clean;
+mod copy;
+mod directory;
+mod error;
+mod load;
+mod lock;
+mod names;
+mod place;
+mod read;
+mod reader;
+mod ready;
+mod records;
+mod requests;
+mod row;
+mod salvage;
+mod schema;
+#[cfg(test)]
+mod seeded;
+mod settings;
+mod settle;
+mod shared;
+mod snapshot;
+mod store_error;
+#[cfg(test)]
+mod tests;
+mod time;
+mod tool;
+mod view;
+mod writer;
+
+use std::fmt;
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::Map;
+use rusqlite::Connection;
+use tokio::sync::oneshot::{self, error::RecvError};
+
+use self::batch::Batch;
+pub use self::copy::{CopyReport, LostEvent};
+pub use self::error::{DiskInboxError, DiskInboxErrorKind};
+use self::lock::{DirLock, User};
+use self::place::Place;
+use self::read::can_be_read;
+use self::reader::Reader;
+use self::requests::Served;
+use self::schema::Role;
+pub use self::settings::DiskInboxBuilder;
+use self::settings::Settings;
+use self::shared::{Answer, Shared, Work};
+use self::store_error::{StoreError, StoreErrorKind};
+use self::time::InboxTime;
+pub use self::tool::{DiskRecords, Holder};
+use self::writer::Writer;
+use super::Inbox;
+
+const LOCK_FILE: &str = "inbox.lock";
+
+/// An inbox in a directory on disk: a 200 means that the event survives `kill -9` and a power cut.
+///
+/// An event and its identity are written and synced together before the answer; all that wait share
+/// one sync. What is unfinished when the process ends, however it ends, is taken up by the next one
+/// that opens the directory. One process at a time can.
+///
+/// The beginning of a run is on disk before the handler is called, its end shortly after, together
+/// with others or with the next beginning. So when a process is killed, what is handled again are the
+/// runs that had begun and whose end was not written: never more than there are handlers at once,
+/// [`ReceiverBuilder::concurrency`](crate::ReceiverBuilder::concurrency). Each of them has a higher
+/// number of the attempt then, and they begin one after another: the next one when one has ended or gone on for
+/// a moment, half a minute after a second death, so that what kills the process takes no other along.
+///
+/// It is cheap to clone; keep a clone to look into it while a receiver uses it.
+/// Threads of its own write and read the file and answer tools, so that it goes on whatever blocks the runtime's.
+///
+/// ```
+/// use voipbin_receiver::Receiver;
+/// use voipbin_receiver::events::CallHangup;
+/// use voipbin_receiver::inbox::DiskInbox;
+/// use voipbin_receiver::resource::Call;
+/// use voipbin_receiver::Event;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// # let directory = directory.path().join("inbox");
+/// let receiver = Receiver::builder()
+///     .secret("the-webhook-secret-of-a-customer")
+///     .inbox(DiskInbox::open(directory)?)
+///     .on(CallHangup, |call: Event<Call>| async move { drop(call) })
+///     .build()?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct DiskInbox(Arc<Handle>);
+
+/// The writer ends with the last of these.
+struct Handle {
+    shared: Arc<Shared>,
+    reader: Reader,
+    _served: Option<Served>,
+    _user: User,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.stop();
+    }
+}
+
+impl DiskInbox {
+    /// The default of [`DiskInboxBuilder::max_events`].
+    pub const DEFAULT_MAX_EVENTS: usize = 4_000_000;
+    /// The default of [`DiskInboxBuilder::max_bytes`]: 8 GiB.
+    pub const DEFAULT_MAX_BYTES: u64 = 8 << 30;
+    /// The default of [`DiskInboxBuilder::memory`]: 32 MiB.
+    pub const DEFAULT_MEMORY: usize = 32 << 20;
+    /// The default of [`DiskInboxBuilder::max_identities`].
+    pub const DEFAULT_MAX_IDENTITIES: usize = 1_000_000;
+    /// The default of [`DiskInboxBuilder::identity_ttl`]: one hour.
+    pub const DEFAULT_IDENTITY_TTL: Duration = Duration::from_secs(3600);
+    /// The default of [`DiskInboxBuilder::retain_done`]: 24 hours.
+    pub const DEFAULT_RETAIN_DONE: Duration = Duration::from_secs(24 * 3600);
+    /// The default of [`DiskInboxBuilder::max_dead`].
+    pub const DEFAULT_MAX_DEAD: usize = 100_000;
+    /// The default of [`DiskInboxBuilder::retain_dead`]: 30 days.
+    pub const DEFAULT_RETAIN_DEAD: Duration = Duration::from_secs(30 * 24 * 3600);
+
+    /// Opens the inbox in a directory with the default settings; see [`DiskInboxBuilder::open`].
+    ///
+    /// # Errors
+    ///
+    /// When the directory cannot be used, is in use, or holds a file that cannot be read.
+    pub fn open(directory: impl Into<PathBuf>) -> Result<Self, DiskInboxError> {
+        Self::builder(directory).open()
+    }
+
+    /// The settings of an inbox in this directory, to change them.
+    pub fn builder(directory: impl Into<PathBuf>) -> DiskInboxBuilder {
+        DiskInboxBuilder::new(directory.into())
+    }
+
+    /// Waits until the file is closed and the directory may be opened again: everything is written, and
+    /// this was the last handle. A receiver holds one until it and its services are dropped.
+    ///
+    /// Not needed before a process ends.
+    ///
+    /// # Cancel safety
+    ///
+    /// The handle is gone when the future is dropped, and the file is closed without being waited
+    /// for.
+    pub async fn closed(self) {
+        let mut closed = self.shared().closed.subscribe();
+        drop(self);
+        // It is told before the sender goes.
+        let _ = closed.wait_for(|closed| *closed).await;
+    }
+
+    fn with(settings: Settings) -> Result<Self, DiskInboxError> {
+        let directory = settings.directory.clone();
+        directory::create(&directory)?;
+        let (lock, user) = DirLock::acquire(&directory, LOCK_FILE)
+            .map_err(|error| DiskInboxError::locked(&directory, error))?;
+        warn_if_old(rusqlite::version_number());
+        let failed = |error: StoreError| {
+            let hidden = error.is_of_page()
+                && !File::open(directory.join(schema::FILE)).is_ok_and(|file| can_be_read(&file));
+            let error = if hidden {
+                StoreError::new(StoreErrorKind::Io)
+            } else {
+                error
+            };
+            DiskInboxError::store(&directory, error)
+        };
+        directory::prepare(&directory, settings.recreate).map_err(failed)?;
+        let inbox = Self::locked(settings, lock, user).map_err(failed)?;
+        directory::warn(&directory);
+        Ok(inbox)
+    }
+
+    fn locked(settings: Settings, lock: DirLock, user: User) -> Result<Self, StoreError> {
+        let path = settings.directory.join(schema::FILE);
+        let file = File::open(&path)?;
+        let connection = schema::open(&path, Role::Writer)?;
+        directory::mark(&settings.directory)?;
+        let place = Place::of(path.clone())?;
+        let time = InboxTime::new(Arc::clone(&settings.clock), load::saved(&connection)?);
+        let shared = Arc::new(Shared::new(settings, file, time));
+        let next_seq = load::load(&shared, &connection)?;
+        let (reader, reads) = Reader::start(path)?;
+        let writer = Writer::new(Arc::clone(&shared), place, connection, next_seq);
+        let directory = &shared.settings.directory;
+        let mut requests = None;
+        let handle = Arc::new_cyclic(|handle| {
+            let served = requests::serve(directory, records::carry_out(handle.clone()));
+            // Without them it serves all the same.
+            let served = served.inspect_err(|error| {
+                tracing::warn!(%error, "tools cannot ask this process: they need it stopped");
+            });
+            let (served, thread) = served.ok().unzip();
+            requests = thread;
+            Handle {
+                shared: Arc::clone(&shared),
+                reader,
+                _served: served,
+                _user: user,
+            }
+        });
+        let held = Arc::clone(&shared);
+        let run = move || {
+            writer.run();
+            // They end with the last handle too.
+            let _ = reads.join();
+            drop(requests.map(thread::JoinHandle::join));
+            drop(lock);
+            held.closed.send_replace(true);
+        };
+        thread::Builder::new()
+            .name("voipbin-inbox".into())
+            .spawn(run)?;
+        Ok(Self(handle))
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.0.shared
+    }
+
+    /// Reads on the thread for it.
+    fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Told<T> {
+        self.0.reader.read(read).map(told as fn(_) -> _)
+    }
+
+    /// Writes within the next commit, which others wait for too: no more than some hundred rows. What fails is
+    /// undone alone.
+    fn write<T: Send + 'static>(
+        &self,
+        write: impl FnOnce(&mut Batch<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Told<T> {
+        let (answer, written) = oneshot::channel();
+        let command = move |batch: &mut Batch<'_>| -> Answer {
+            let result = batch.nested(write);
+            Box::new(move |committed| {
+                let failed = || Err(StoreError::new(StoreErrorKind::Io));
+                let _ = answer.send(if committed { result } else { failed() });
+            })
+        };
+        self.shared().push(Work::Command(Some(Box::new(command))));
+        written.map(told as fn(_) -> _)
+    }
+
+    /// Brings the write-ahead log into the file and empties it. False when somebody reads what is in it.
+    async fn truncate(&self) -> Result<bool, StoreError> {
+        let (told, truncated) = oneshot::channel();
+        self.shared().push(Work::Truncate(told));
+        truncated
+            .await
+            .map_err(|_| StoreError::new(StoreErrorKind::Io))
+    }
+
+    /// Waits until all that came before is stored. False when that failed.
+    async fn stored(&self) -> bool {
+        let (told, done) = oneshot::channel();
+        self.shared().push(Work::Flush(told));
+        done.await.is_ok()
+    }
+}
+
+/// What a read or a write came to. It only waits: dropping it changes nothing.
+type Told<T> =
+    Map<oneshot::Receiver<Answered<T>>, fn(Result<Answered<T>, RecvError>) -> Answered<T>>;
+
+type Answered<T> = Result<T, StoreError>;
+
+fn told<T>(told: Result<Answered<T>, RecvError>) -> Answered<T> {
+    told.unwrap_or_else(|_| Err(StoreError::new(StoreErrorKind::Io)))
+}
+
+/// An older SQLite can damage a file when one connection checkpoints while another commits. Only one does either
+/// here, but whoever opens the file with another program may.
+fn warn_if_old(version: i32) {
+    let good = version >= 3_051_003
+        || (3_050_007..3_051_000).contains(&version)
+        || (3_044_006..3_045_000).contains(&version);
+    if !good {
+        tracing::warn!(
+            sqlite = rusqlite::version(),
+            "this SQLite can damage the inbox while another program writes to it: link 3.51.3 or a later one"
+        );
+    }
+}
+
+impl fmt::Debug for DiskInbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DiskInbox")
+            .field("directory", &self.shared().settings.directory)
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,343 @@
+//! The whole inbox, on a real disk.
+
+mod room;
+mod stepping;
+
+use std::fs;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use futures_util::FutureExt;
+use tempfile::{TempDir, tempdir};
+
+use super::row::State;
+use super::seeded::{failed, keep};
+use super::*;
+use crate::clock::Clock;
+use crate::inbox::{
+    AttemptEnd, InboxStats, Kept, Past, RecordId, Records, Repeats, Settled, Taken, contract,
+};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn builder(directory: &TempDir) -> DiskInboxBuilder {
+    let mut builder = DiskInbox::builder(directory.path());
+    builder.0.completion_delay = Duration::from_millis(1);
+    builder.0.tick = Duration::from_millis(5);
+    builder.0.spread = Duration::ZERO;
+    builder
+}
+
+fn open(directory: &TempDir) -> DiskInbox {
+    builder(directory).open().unwrap()
+}
+
+async fn again(inbox: DiskInbox, directory: &TempDir) -> DiskInbox {
+    inbox.closed().await;
+    open(directory)
+}
+
+fn body(number: u64) -> String {
+    format!(r#"{{"type":"call_hangup","data":{{"id":"call-{number}"}}}}"#)
+}
+
+async fn keep_all(inbox: &DiskInbox, numbers: std::ops::RangeInclusive<u64>) {
+    for number in numbers {
+        keep(inbox, number, &["a"], body(number)).await;
+    }
+}
+
+async fn take(inbox: &DiskInbox, count: usize) -> Vec<Taken> {
+    let mut jobs = Vec::new();
+    while jobs.len() < count {
+        let taken = tokio::time::timeout(PATIENCE, inbox.take(count - jobs.len()));
+        jobs.extend(taken.await.unwrap());
+    }
+    jobs
+}
+
+fn ids(jobs: &[Taken]) -> Vec<u64> {
+    jobs.iter().map(Taken::id).collect()
+}
+
+async fn until(inbox: &DiskInbox, holds: impl Fn(InboxStats) -> bool) {
+    let since = Instant::now();
+    while !holds(inbox.stats()) {
+        assert!(since.elapsed() < PATIENCE, "{:?}", inbox.stats());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+fn dead() -> Settled {
+    Settled::Dead {
+        failed: Some(failed("it failed")),
+    }
+}
+
+fn retry(after: Duration) -> Settled {
+    Settled::Retry {
+        failed: failed("it failed"),
+        after,
+    }
+}
+
+/// A copy of what is in the directory: what a process that is killed now leaves.
+fn killed(directory: &TempDir) -> TempDir {
+    let copy = tempdir().unwrap();
+    for file in ["inbox.db", "inbox.db-wal", "inbox.tag"] {
+        if directory.path().join(file).exists() {
+            fs::copy(directory.path().join(file), copy.path().join(file)).unwrap();
+        }
+    }
+    copy
+}
+
+fn holds(directory: &Path, text: &str) -> bool {
+    let files = ["inbox.db", "inbox.db-wal"].map(|file| fs::read(directory.join(file)));
+    files.into_iter().flatten().any(|bytes| {
+        let mut windows = bytes.windows(text.len());
+        windows.any(|window| window == text.as_bytes())
+    })
+}
+
+#[tokio::test]
+async fn it_keeps_the_contract() {
+    let directory = tempdir().unwrap();
+    let number = AtomicU32::new(0);
+    let make = || {
+        let number = number.fetch_add(1, Ordering::Relaxed);
+        DiskInbox::open(directory.path().join(number.to_string())).unwrap()
+    };
+    contract::check(make).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_answered_is_there_after_a_kill_and_known() {
+    let directory = tempdir().unwrap();
+    let inbox = open(&directory);
+    keep_all(&inbox, 1..=100).await;
+    let jobs = take(&inbox, 10).await;
+    for job in &jobs[..5] {
+        assert!(inbox.begin(job).await);
+    }
+    inbox.settle(&jobs[0], Settled::Done);
+    inbox.settle(&jobs[1], retry(Duration::from_secs(3600)));
+    inbox.settle(&jobs[2], dead());
+    inbox.settle(&jobs[3], Settled::Released);
+    inbox.flush().await.unwrap();
+    let copy = killed(&directory);
+    let inbox = open(&copy);
+    let stats = inbox.stats();
+    assert_eq!((stats.events, stats.dead, stats.waiting), (98, 1, 1));
+    let found = take(&inbox, 97).await;
+    // The one that was running is in its place, and counts.
+    let expected: Vec<u64> = (4..=100).collect();
+    assert_eq!(ids(&found), expected);
+    let attempts: Vec<u32> = found.iter().map(Taken::attempts).take(3).collect();
+    assert_eq!(attempts, [0, 1, 0]);
+    let mut interrupted = Past::default();
+    (interrupted.attempts, interrupted.interrupted) = (1, true);
+    interrupted.history = found[1].past().unwrap().history.clone();
+    assert_eq!(found[1].past(), Some(&interrupted));
+    assert_eq!(interrupted.history[0].ended, AttemptEnd::Interrupted);
+    assert!(inbox.take(1).now_or_never().is_none());
+    for number in 1..=100 {
+        let mut key = [7; 16];
+        key[..8].copy_from_slice(&u64::to_le_bytes(number));
+        let key = crate::event::EventKey::from_bytes(key);
+        assert!(inbox.shared().seen.contains(key), "{number}");
+    }
+}
+
+#[tokio::test]
+async fn an_attempt_is_counted_once_however_often_the_process_dies() {
+    let mut directory = tempdir().unwrap();
+    let inbox = open(&directory);
+    keep_all(&inbox, 1..=1).await;
+    drop(inbox);
+    for deaths in 0..4 {
+        let inbox = open(&directory);
+        let job = take(&inbox, 1).await.remove(0);
+        assert_eq!(job.attempts(), deaths);
+        let numbers = job.past().map_or(0, |past| past.history.len());
+        assert_eq!(numbers, deaths as usize);
+        assert_eq!(job.died_again(), deaths > 1);
+        assert!(inbox.begin(&job).await);
+        let copy = killed(&directory);
+        inbox.closed().await;
+        // Dies again as it opens.
+        open(&copy).closed().await;
+        directory = killed(&copy);
+    }
+}
+
+#[tokio::test]
+async fn what_waits_with_its_lane_comes_in_its_place_with_the_time_that_is_left() {
+    let directory = tempdir().unwrap();
+    let inbox = open(&directory);
+    keep_all(&inbox, 1..=2).await;
+    let jobs = take(&inbox, 2).await;
+    let delayed = Settled::Delayed {
+        failed: failed("it failed"),
+        after: Duration::from_secs(3600),
+    };
+    inbox.settle(&jobs[0], delayed);
+    inbox.flush().await.unwrap();
+    let inbox = again(inbox, &directory).await;
+    let jobs = take(&inbox, 2).await;
+    assert_eq!(ids(&jobs), [1, 2]);
+    let wait = jobs[0].wait().unwrap();
+    assert!(wait > Duration::from_secs(3500) && wait <= Duration::from_secs(3600));
+    assert_eq!((jobs[0].attempts(), jobs[1].wait()), (1, None));
+}
+
+#[tokio::test]
+async fn more_than_fits_in_memory_comes_in_order_while_more_comes_in() {
+    let directory = tempdir().unwrap();
+    let inbox = builder(&directory).memory(500).open().unwrap();
+    keep_all(&inbox, 1..=50).await;
+    let mut found = ids(&take(&inbox, 20).await);
+    keep_all(&inbox, 51..=400).await;
+    while found.len() < 400 {
+        found.extend(ids(&take(&inbox, 7.min(400 - found.len())).await));
+        if found.len() == 300 {
+            keep_all(&inbox, 401..=401).await;
+        }
+    }
+    let expected: Vec<u64> = (1..=400).collect();
+    assert_eq!(found, expected);
+    assert_eq!(inbox.stats().events, 401);
+}
+
+#[tokio::test]
+async fn a_number_is_never_used_again() {
+    let directory = tempdir().unwrap();
+    let settings = || {
+        let builder = builder(&directory).retain_done(Duration::ZERO);
+        builder.identity_ttl(Duration::ZERO).open().unwrap()
+    };
+    let inbox = settings();
+    keep_all(&inbox, 1..=3).await;
+    for job in take(&inbox, 3).await {
+        inbox.settle(&job, Settled::Done);
+    }
+    until(&inbox, |stats| stats.events == 0).await;
+    let since = Instant::now();
+    while inbox.read(event_count).await.unwrap() > 0 {
+        assert!(since.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    inbox.closed().await;
+    let inbox = settings();
+    keep_all(&inbox, 4..=4).await;
+    assert_eq!(ids(&take(&inbox, 1).await), [4]);
+}
+
+fn event_count(file: &Connection) -> Result<i64, StoreError> {
+    Ok(file.query_row("SELECT count(*) FROM event", [], |row| row.get(0))?)
+}
+
+/// Bytes of a body change on the disk.
+#[tokio::test]
+async fn an_event_whose_bytes_are_damaged_is_a_dead_letter_and_takes_no_other_along() {
+    let directory = tempdir().unwrap();
+    let inbox = open(&directory);
+    keep_all(&inbox, 1..=3).await;
+    inbox.closed().await;
+    let path = directory.path().join("inbox.db");
+    let mut bytes = fs::read(&path).unwrap();
+    let at = bytes
+        .windows(6)
+        .position(|window| window == b"call-2")
+        .unwrap();
+    bytes[at + 5] = b'X';
+    // The body, and not the column of the event.
+    let also = bytes.windows(6).position(|window| window == b"call-2");
+    if let Some(also) = also {
+        bytes[also + 5] = b'X';
+    }
+    fs::write(&path, bytes).unwrap();
+    let inbox = open(&directory);
+    let jobs = take(&inbox, 2).await;
+    assert_eq!(ids(&jobs), [1, 3]);
+    until(&inbox, |stats| stats.damaged == 1 && stats.events == 2).await;
+    assert_eq!(inbox.stats().dead, 1);
+    assert!(inbox.take(1).now_or_never().is_none());
+    let inbox = again(inbox, &directory).await;
+    assert_eq!((inbox.stats().damaged, inbox.stats().dead), (1, 1));
+}
+
+/// One bit of a state: what was pending reads as done.
+#[tokio::test]
+async fn no_damaged_row_passes_for_another_state() {
+    let directory = tempdir().unwrap();
+    let inbox = open(&directory);
+    keep_all(&inbox, 1..=3).await;
+    inbox.closed().await;
+    let file = Connection::open(directory.path().join("inbox.db")).unwrap();
+    let changed = format!(
+        "UPDATE event SET state = {} WHERE seq = 2",
+        State::Done as i64
+    );
+    assert_eq!(file.execute(&changed, []).unwrap(), 1);
+    drop(file);
+    let inbox = open(&directory);
+    assert_eq!(ids(&take(&inbox, 2).await), [1, 3]);
+    until(&inbox, |stats| stats.damaged == 1).await;
+}
+
+#[tokio::test]
+async fn a_closure_that_fails_undoes_itself_alone() {
+    let directory = tempdir().unwrap();
+    let inbox = open(&directory);
+    keep_all(&inbox, 1..=2).await;
+    let failed = inbox.write(|batch| {
+        assert!(batch.discard(1)?);
+        batch
+            .connection()
+            .execute("INSERT INTO nothing VALUES (1)", [])?;
+        Ok(())
+    });
+    let gone = inbox.write(|batch| batch.discard(2));
+    assert!(failed.await.is_err());
+    assert!(gone.await.unwrap());
+    assert_eq!(inbox.stats().events, 1);
+    assert_eq!(ids(&take(&inbox, 1).await), [1]);
+    assert!(inbox.get(RecordId::new(2)).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_file_that_is_moved_is_not_written_and_one_that_is_put_back_is() {
+    let directory = tempdir().unwrap();
+    let inbox = open(&directory);
+    keep_all(&inbox, 1..=1).await;
+    let (path, aside) = (
+        directory.path().join("inbox.db"),
+        directory.path().join("aside"),
+    );
+    fs::rename(&path, &aside).unwrap();
+    until(&inbox, |stats| stats.failing).await;
+    let delivery = crate::testing::delivery(body(2)).unwrap();
+    let incoming = || {
+        let jobs = crate::inbox::Jobs::from_iter([crate::handler::HandlerName::new("a")]);
+        crate::inbox::Incoming::new(delivery.clone(), jobs, Repeats::Drop)
+    };
+    assert!(inbox.keep(incoming()).await.is_err());
+    fs::rename(&aside, &path).unwrap();
+    until(&inbox, |stats| !stats.failing).await;
+    assert_eq!(inbox.keep(incoming()).await.unwrap(), Kept::New);
+    assert_eq!(ids(&take(&inbox, 2).await), [1, 2]);
+}
+
+#[tokio::test]
+async fn a_directory_has_one_inbox_at_a_time_and_the_next_waits_for_the_end_of_the_last() {
+    let directory = tempdir().unwrap();
+    let inbox = open(&directory);
+    let second = builder(&directory).open().map_err(|error| error.kind());
+    assert_eq!(second.err(), Some(DiskInboxErrorKind::AlreadyOpen));
+    drop(inbox);
+    let inbox = open(&directory);
+    keep_all(&inbox, 1..=1).await;
+}
