@@ -152,9 +152,6 @@ mod accept_error;
 mod build_error;
 mod builder;
 mod dispatch;
-#[cfg(any(test, fuzzing))]
-#[doc(hidden)]
-pub mod fuzz;
 mod json;
 mod pipeline;
 mod receiver;

@@ -1,5 +1,5 @@
-#![no_main]
+//! Tries [`edge`](voipbin_receiver_fuzz::edge).
 
-use libfuzzer_sys::fuzz_target;
+#![cfg_attr(fuzzing, no_main)]
 
-fuzz_target!(|bytes: &[u8]| voipbin_receiver::fuzz::edge(bytes));
+voipbin_receiver_fuzz::target!(edge);

@@ -1,5 +1,5 @@
-#![no_main]
+//! Tries [`envelope`](voipbin_receiver_fuzz::envelope).
 
-use libfuzzer_sys::fuzz_target;
+#![cfg_attr(fuzzing, no_main)]
 
-fuzz_target!(|bytes: &[u8]| voipbin_receiver::fuzz::envelope(bytes));
+voipbin_receiver_fuzz::target!(envelope);

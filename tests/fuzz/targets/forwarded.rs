@@ -1,5 +1,5 @@
-#![no_main]
+//! Tries [`forwarded`](voipbin_receiver_fuzz::forwarded).
 
-use libfuzzer_sys::fuzz_target;
+#![cfg_attr(fuzzing, no_main)]
 
-fuzz_target!(|bytes: &[u8]| voipbin_receiver::fuzz::forwarded(bytes));
+voipbin_receiver_fuzz::target!(forwarded);

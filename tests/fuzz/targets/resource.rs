@@ -1,5 +1,5 @@
-#![no_main]
+//! Tries [`resource`](voipbin_receiver_fuzz::resource).
 
-use libfuzzer_sys::fuzz_target;
+#![cfg_attr(fuzzing, no_main)]
 
-fuzz_target!(|bytes: &[u8]| voipbin_receiver::fuzz::resource(bytes));
+voipbin_receiver_fuzz::target!(resource);

@@ -1,5 +1,5 @@
-#![no_main]
+//! Tries [`signature`](voipbin_receiver_fuzz::signature).
 
-use libfuzzer_sys::fuzz_target;
+#![cfg_attr(fuzzing, no_main)]
 
-fuzz_target!(|bytes: &[u8]| voipbin_receiver::fuzz::signature(bytes));
+voipbin_receiver_fuzz::target!(signature);

@@ -1,5 +1,5 @@
-#![no_main]
+//! Tries [`time`](voipbin_receiver_fuzz::time).
 
-use libfuzzer_sys::fuzz_target;
+#![cfg_attr(fuzzing, no_main)]
 
-fuzz_target!(|bytes: &[u8]| voipbin_receiver::fuzz::time(bytes));
+voipbin_receiver_fuzz::target!(time);

@@ -39,14 +39,6 @@ macro_rules! kinds {
                     })+
                 }
             }
-
-            /// What must hold for any payload of the kind.
-            #[cfg(any(test, fuzzing))]
-            pub(crate) fn holds(self, payload: &str) {
-                match self {
-                    $(Self::$kind => crate::fuzz::resource::holds::<resource::$kind>(payload),)+
-                }
-            }
         }
     };
 }

@@ -5,7 +5,7 @@ use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-#[cfg(any(test, fuzzing))]
+#[cfg(test)]
 use super::head::text_at;
 use super::head::{Head, Text, range_in};
 use crate::catalog::EventType;
@@ -121,8 +121,8 @@ impl Envelope {
         self.direction.as_ref().map(|text| text.in_body(body))
     }
 
-    #[cfg(any(test, fuzzing))]
-    pub(crate) fn payload<'a>(&self, body: &'a [u8]) -> &'a str {
+    #[cfg(test)]
+    fn payload<'a>(&self, body: &'a [u8]) -> &'a str {
         text_at(body, &self.payload)
     }
 }

@@ -1,26 +1,16 @@
 use std::fmt;
-use std::time::SystemTime;
 
-use bytes::Bytes;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
-
-use crate::catalog::EventType;
-use crate::event::{BodyErrorKind, Delivery, EventKey, Proof, StoredDelivery};
+use voipbin_receiver::catalog::EventType;
+use voipbin_receiver::event::{BodyErrorKind, Delivery, StoredDelivery};
+use voipbin_receiver::testing::delivery;
 
 /// A body is what an independent parser says that it is, its identity follows from all of its bytes
 /// and from nothing else, and an inbox gives it back as it was.
 pub fn envelope(body: &[u8]) {
-    let read = |body: &[u8]| {
-        let stored = StoredDelivery::new(
-            Bytes::copy_from_slice(body),
-            EventKey::of_unsigned(body),
-            Proof::Unsigned,
-            SystemTime::UNIX_EPOCH,
-        );
-        stored.restore()
-    };
+    let read = |body: &[u8]| delivery(body.to_vec());
     let delivery = match read(body) {
         Ok(delivery) => delivery,
         Err(error) => {
@@ -47,7 +37,7 @@ pub fn envelope(body: &[u8]) {
 }
 
 /// Why these bytes are no delivery.
-pub(super) fn refusal(body: &[u8]) -> Option<BodyErrorKind> {
+pub(crate) fn refusal(body: &[u8]) -> Option<BodyErrorKind> {
     if body.is_empty() {
         return Some(BodyErrorKind::Empty);
     }
@@ -100,7 +90,7 @@ fn is_told_alike(delivery: &Delivery) {
     let has_lane = delivery.lane_id().is_some();
     assert!(has_lane || delivery.resource_id().is_none());
     // No more than that they come to an end.
-    let _ = (delivery.last_change(), delivery.sequence());
+    let _ = delivery.last_change();
     let _ = (delivery.loggable_id(), format!("{delivery:?}"));
 }
 

@@ -3,25 +3,22 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use http_body::{Body, Frame};
-use http_body_util::BodyExt;
-use serde_json::Value;
+use ipnet::IpNet;
 use tokio::runtime::{Builder, Handle};
-use tower_service::Service;
+use voipbin_receiver::catalog::{Any, Custom, EventType};
+use voipbin_receiver::event::{BodyErrorKind, Delivery};
+use voipbin_receiver::gate::{Limits, PeerAddr, SIGNATURE_HEADER, SignatureErrorKind};
+use voipbin_receiver::testing::{Recorder, TokioClock, delivery};
+use voipbin_receiver::{Receiver, ReceiverBuilder, events};
 
-use super::envelope::refusal;
-use super::head_and_body;
-use super::signature::{signed, verdict};
-use crate::catalog::{Any, Custom};
-use crate::event::{BodyErrorKind, Delivery};
-use crate::gate::{Limits, Networks, PeerAddr, SIGNATURE_HEADER, SignatureErrorKind};
-use crate::testing::{Recorder, TokioClock};
-use crate::{Receiver, ReceiverBuilder, events};
+use crate::envelope::refusal;
+use crate::signature::{signed, verdict};
+use crate::{head_and_body, send};
 
 const SECRET: &str = "AbCdEfGhIjKlMnOpQrStUvWxYz012-_9";
 const BODY_LIMIT: usize = 3000;
@@ -271,7 +268,7 @@ impl Script {
     }
 
     fn delivery(&self) -> Option<Delivery> {
-        Delivery::unsigned(self.body.clone(), SystemTime::UNIX_EPOCH).ok()
+        delivery(self.body.clone()).ok()
     }
 
     fn has_own_identity(&self) -> bool {
@@ -281,7 +278,7 @@ impl Script {
 
     fn is_unmatched(&self) -> bool {
         let event_type = self.delivery().and_then(|delivery| delivery.event_type());
-        self.unheard && event_type != Some(crate::catalog::EventType::CallCreated)
+        self.unheard && event_type != Some(EventType::CallCreated)
     }
 }
 
@@ -306,36 +303,12 @@ fn is_private(peer: IpAddr) -> bool {
         "fc00::/7",
         "fe80::/10",
     ];
-    Networks::parse(&networks.map(String::from))
-        .unwrap()
-        .contain(peer)
+    let contains = |network: &str| network.parse::<IpNet>().unwrap().contains(&peer);
+    networks.into_iter().any(contains)
 }
 
 fn peer(address: IpAddr) -> PeerAddr {
     PeerAddr(SocketAddr::new(address, 443))
-}
-
-#[derive(Debug)]
-struct Answer {
-    status: StatusCode,
-    word: String,
-}
-
-impl Answer {
-    fn is_ok(&self) -> bool {
-        self.status == StatusCode::OK
-    }
-}
-
-async fn send(receiver: &Receiver, request: Request<Frames>) -> Answer {
-    let response = receiver.service().call(request).await.unwrap();
-    let status = response.status();
-    let body = response.into_body().collect().now_or_never();
-    let body = body.unwrap().unwrap().to_bytes();
-    let json: Value = serde_json::from_slice(&body).unwrap();
-    let word = json["status"].as_str().unwrap().to_owned();
-    assert_eq!(json["code"].is_string(), status != StatusCode::OK);
-    Answer { status, word }
 }
 
 /// A body in frames.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use proptest::test_runner::{Config, RngSeed, TestError, TestRunner};
 
-use super::*;
+use crate::{edge, envelope, forwarded, mutation, resource, samples, signature, time};
 
 type Property = fn(&[u8]);
 
@@ -28,10 +28,6 @@ fn number<T: std::str::FromStr>(variable: &str, default: T) -> T {
     }
 }
 
-#[expect(
-    clippy::print_stdout,
-    reason = "shown when it fails: how to run it again"
-)]
 fn holds_for_mutations(name: &str, iterations: u32) {
     let (_, property) = PROPERTIES.iter().find(|(known, _)| *known == name).unwrap();
     let iterations = number("FUZZ_ITERATIONS", iterations);
@@ -51,7 +47,7 @@ fn holds_for_mutations(name: &str, iterations: u32) {
     match outcome {
         Ok(()) => {}
         Err(TestError::Fail(reason, bytes)) => {
-            panic!("{reason}\nfuzz::{name}(b\"{}\")", bytes.escape_ascii())
+            panic!("{reason}\n{name}(b\"{}\")", bytes.escape_ascii())
         }
         Err(TestError::Abort(reason)) => panic!("{reason}"),
     }
@@ -78,7 +74,7 @@ hold_for_mutations! {
 /// With `FUZZ_CORPUS=tests/fuzz/corpus` they are written there, for cargo-fuzz to begin with.
 #[test]
 fn every_property_holds_for_its_samples_and_is_a_target() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let corpus = std::env::var_os("FUZZ_CORPUS").map(|folder| root.join(folder));
     for (name, property) in PROPERTIES {
         let samples = samples::of(name);

@@ -83,8 +83,6 @@ const WORDS: &[&str] = &[
     "/0",
     "/33",
     "/128",
-    "vbrevt\0\x01",
-    "vbrprg\0\x01",
 ];
 
 #[derive(Clone, Debug)]
@@ -101,7 +99,7 @@ enum Change {
 }
 
 /// One of the samples with some changes.
-pub(super) fn mutated(samples: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
+pub(crate) fn mutated(samples: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
     let changes = prop::collection::vec(change(), 0..10);
     (any::<Index>(), changes).prop_map(move |(sample, changes)| {
         let mut bytes = sample.get(&samples).clone();

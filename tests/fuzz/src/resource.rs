@@ -1,24 +1,71 @@
 use serde::de::IgnoredAny;
-
-use crate::catalog::{EventType, ResourceKind};
-use crate::event::classify;
-use crate::resource::Resource;
+use voipbin_receiver::catalog::{EventType, ResourceKind};
+use voipbin_receiver::resource::{self, Resource};
+use voipbin_receiver::testing::delivery;
 
 /// The payload of an event reads as its resource, whatever is in it; that of any other body reads as
 /// each of them. What is written again reads as the same.
 pub fn resource(body: &[u8]) {
-    let Ok(envelope) = classify(body) else { return };
-    let payload = envelope.payload(body);
-    match envelope.event_type.as_ref().and_then(EventType::resource) {
-        Some(kind) => kind.holds(payload),
+    let Ok(delivery) = delivery(body.to_vec()) else {
+        return;
+    };
+    let payload = delivery.payload_json();
+    match delivery.received_as().and_then(EventType::resource) {
+        Some(kind) => kind_holds(kind, payload),
         None => ResourceKind::ALL
             .iter()
-            .for_each(|kind| kind.holds(payload)),
+            .for_each(|kind| kind_holds(*kind, payload)),
     }
 }
 
+macro_rules! kinds {
+    ($($kind:ident)+) => {
+        fn kind_holds(kind: ResourceKind, payload: &str) {
+            match kind {
+                $(ResourceKind::$kind => holds::<resource::$kind>(payload),)+
+                unknown => panic!("{unknown:?} is not among the kinds here"),
+            }
+        }
+    };
+}
+
+kinds! {
+    Call
+    Groupcall
+    Recording
+    Activeflow
+    Message
+    Conversation
+    ConversationMessage
+    Account
+    Email
+    Transcribe
+    Transcript
+    Speech
+    Queue
+    Queuecall
+    Conference
+    Agent
+    Number
+    Campaign
+    Campaigncall
+    Outdial
+    Ai
+    Aicall
+    AiMessage
+    AiMessageDelta
+    Summary
+    Team
+    McpServer
+    Chat
+    ChatMessage
+    ChatParticipant
+    WebchatMessage
+    WebchatSession
+}
+
 /// What must hold for any JSON that is read as a `T`.
-pub(crate) fn holds<T: Resource>(json: &str) {
+fn holds<T: Resource>(json: &str) {
     let Ok(read) = serde_json::from_str::<T>(json) else {
         assert!(!is_object(json), "an object is never refused");
         return;

@@ -1,15 +1,20 @@
-use std::time::SystemTime;
+use std::error::Error;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue};
-
-use super::head_and_body;
-use crate::event::EventKey;
-use crate::gate::{
-    BodyChange, Cause, Keyring, SIGNATURE_HEADER, Secret, SecretErrorKind, SignatureErrorKind,
-    Unverified, Verifier, diagnose,
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use http_body_util::Full;
+use tokio::runtime::{Builder, Handle};
+use voipbin_receiver::catalog::{Any, Custom};
+use voipbin_receiver::event::BodyErrorKind;
+use voipbin_receiver::gate::{
+    BodyChange, Cause, SIGNATURE_HEADER, Secret, SignatureErrorKind, diagnose,
 };
-use crate::testing::Signer;
+use voipbin_receiver::testing::{Signer, TokioClock};
+use voipbin_receiver::{BuildError, BuildErrorKind, Receiver};
+
+use crate::envelope::refusal;
+use crate::{Answer, head_and_body, send};
 
 /// A body is taken for the platform's exactly when its one signature is the only spelling of its HMAC,
 /// the diagnosis agrees, and neither an error nor a diagnosis shows a secret.
@@ -33,16 +38,72 @@ pub fn signature(bytes: &[u8]) {
     let expected = verdict(&secrets, &headers, body);
     let given: Vec<Secret> = secrets.iter().map(|secret| Secret::from(*secret)).collect();
     diagnosis_agrees(&given, &secrets, &headers, body, expected);
-    match Keyring::new(given, Vec::new(), false) {
-        Ok(keyring) => {
-            let verifier = Verifier::new(SIGNATURE_HEADER, keyring);
-            assert_eq!(verify(&verifier, &headers, body).map(|_| ()), expected);
-            identity_is_that_of_the_bytes(&verifier, secrets[0], body);
+
+    let runtime = Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        match receiver(given) {
+            Ok(receiver) => {
+                let answer = send(&receiver, request(headers, body)).await;
+                assert!(answers(&answer, expected, body), "{expected:?}: {answer:?}");
+                other_bytes_are_another_event(&receiver, secrets[0], body).await;
+            }
+            Err(error) => match error.kind() {
+                BuildErrorKind::NoSecret => assert!(secrets.is_empty()),
+                BuildErrorKind::BadSecret => {
+                    hides(&error.to_string(), &secrets);
+                    hides(&error.source().unwrap().to_string(), &secrets);
+                }
+                kind => panic!("{kind:?}: {error}"),
+            },
         }
-        Err(error) => match error.kind() {
-            SecretErrorKind::NoSecret => assert!(secrets.is_empty()),
-            _ => hides(&error.to_string(), &secrets),
-        },
+    });
+}
+
+fn receiver(secrets: Vec<Secret>) -> Result<Receiver, BuildError> {
+    let builder = Receiver::builder()
+        .runtime(Handle::current())
+        .clock(Arc::new(TokioClock::new()))
+        .on((Any, Custom), || async {});
+    secrets
+        .into_iter()
+        .fold(builder, |builder, secret| builder.secret(secret))
+        .build()
+}
+
+fn request(headers: HeaderMap, body: &[u8]) -> Request<Full<Bytes>> {
+    let mut request = Request::new(Full::from(body.to_vec()));
+    *request.method_mut() = Method::POST;
+    *request.headers_mut() = headers;
+    request
+}
+
+/// Whether this is the documented answer.
+fn answers(answer: &Answer, expected: Result<(), SignatureErrorKind>, body: &[u8]) -> bool {
+    let (status, code) = match (expected, refusal(body)) {
+        (Err(SignatureErrorKind::NoBody), _) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "signature_without_body")
+        }
+        (Err(SignatureErrorKind::Missing), _) => (StatusCode::UNAUTHORIZED, "signature_missing"),
+        (Err(SignatureErrorKind::Mismatch), _) => (StatusCode::UNAUTHORIZED, "signature_mismatch"),
+        (Err(_), _) => (StatusCode::UNAUTHORIZED, "signature_malformed"),
+        (Ok(()), Some(BodyErrorKind::Empty)) => (StatusCode::SERVICE_UNAVAILABLE, "body_empty"),
+        (Ok(()), Some(BodyErrorKind::NotUtf8)) => (StatusCode::BAD_REQUEST, "body_not_utf8"),
+        (Ok(()), Some(_)) => (StatusCode::BAD_REQUEST, "body_not_json"),
+        (Ok(()), None) => return answer.is_ok() && answer.word == "received",
+    };
+    answer.status == status && answer.code.as_deref() == Some(code)
+}
+
+async fn other_bytes_are_another_event(receiver: &Receiver, secret: &str, body: &[u8]) {
+    if refusal(body).is_none() {
+        let longer = [body, b" "].concat();
+        let headers = HeaderMap::from_iter(named(signed(secret, &longer)));
+        let answer = send(receiver, request(headers, &longer)).await;
+        assert_eq!(answer.word, "received", "{answer:?}");
     }
 }
 
@@ -50,12 +111,12 @@ fn named(value: Option<HeaderValue>) -> Option<(http::HeaderName, HeaderValue)> 
     value.map(|value| (SIGNATURE_HEADER, value))
 }
 
-pub(super) fn signed(secret: &str, body: &[u8]) -> Option<HeaderValue> {
+pub(crate) fn signed(secret: &str, body: &[u8]) -> Option<HeaderValue> {
     HeaderValue::try_from(Signer::new(secret).sign(body)).ok()
 }
 
 /// What is documented of a signature, without a look at how it is checked.
-pub(super) fn verdict(
+pub(crate) fn verdict(
     secrets: &[&str],
     headers: &HeaderMap,
     body: &[u8],
@@ -90,32 +151,6 @@ pub(super) fn verdict(
         true => SignatureErrorKind::NoBody,
         false => SignatureErrorKind::Mismatch,
     })
-}
-
-fn verify(
-    verifier: &Verifier,
-    headers: &HeaderMap,
-    body: &[u8],
-) -> Result<EventKey, SignatureErrorKind> {
-    let bytes = Bytes::copy_from_slice(body);
-    match verifier.verify(headers, bytes, true, SystemTime::UNIX_EPOCH) {
-        Ok(verified) => {
-            assert_eq!(verified.bytes, body);
-            Ok(verified.key)
-        }
-        Err(Unverified::Signature(error)) => Err(error.kind()),
-        Err(Unverified::Undecided) => panic!("all secrets are known"),
-    }
-}
-
-fn identity_is_that_of_the_bytes(verifier: &Verifier, secret: &str, body: &[u8]) {
-    let identity = |body: &[u8]| {
-        let headers = HeaderMap::from_iter(named(signed(secret, body)));
-        verify(verifier, &headers, body).unwrap()
-    };
-    let longer = [body, b" "].concat();
-    assert_eq!(identity(body), identity(body));
-    assert_ne!(identity(body), identity(&longer));
 }
 
 fn diagnosis_agrees(

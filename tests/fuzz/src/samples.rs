@@ -6,11 +6,11 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::signature::signed;
+use crate::signature::signed;
 
 const SECRET: &str = "AbCdEfGhIjKlMnOpQrStUvWxYz012-_9";
 
-pub(super) fn of(property: &str) -> Vec<Vec<u8>> {
+pub(crate) fn of(property: &str) -> Vec<Vec<u8>> {
     match property {
         "edge" => edge(),
         "envelope" | "resource" => bodies(),
@@ -22,7 +22,7 @@ pub(super) fn of(property: &str) -> Vec<Vec<u8>> {
 }
 
 fn fixtures() -> Vec<Vec<u8>> {
-    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures")];
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures")];
     let mut paths = Vec::new();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
