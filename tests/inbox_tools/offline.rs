@@ -292,6 +292,24 @@ async fn events_are_given_up_and_purged() {
 }
 
 #[tokio::test]
+async fn what_is_erased_without_a_server_is_in_no_file_any_more() {
+    within(async {
+        let place = Place::seeded().await;
+        assert_eq!(
+            place.get(&["erase", "--number", PHONE]).await,
+            "5 events erased\n"
+        );
+        assert_eq!(place.ids(&[]).await, [DEAD_CREDENTIAL]);
+        for file in std::fs::read_dir(place.inbox()).unwrap() {
+            let bytes = std::fs::read(file.unwrap().path()).unwrap();
+            let number = PHONE.as_bytes();
+            assert!(!bytes.windows(number.len()).any(|bytes| bytes == number));
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn where_there_is_no_inbox_none_is_made() {
     within(async {
         let place = Place::empty();
