@@ -15,6 +15,7 @@ mod guard;
 mod handlers;
 mod inbox;
 mod labels;
+pub mod life;
 pub mod load;
 pub mod process;
 mod records;
