@@ -81,6 +81,7 @@ pub(super) struct Batch<'a> {
 /// What a commit comes to in memory.
 enum Effect {
     Kept(Entry, Fact),
+    Ended(i64),
     Gone(EventRow),
     Replayed(i64, Vec<i64>),
 }
@@ -236,6 +237,7 @@ impl<'a> Batch<'a> {
     }
 
     fn end(&mut self, ended: &Ended) -> Result<(), StoreError> {
+        self.effects.push(Effect::Ended(ended.seq));
         let state = if ended.dead { State::Dead } else { State::Done };
         let sum = ended.base.sum(state, Some(ended.at), Some(ended.body_len));
         let mut update = cached(
@@ -444,6 +446,7 @@ impl<'a> Batch<'a> {
                     arrived = true;
                     ready.push_kept(entry, fact);
                 }
+                Effect::Ended(seq) => ready.close(seq.cast_unsigned()),
                 Effect::Gone(event) => {
                     self.shared
                         .finish(event.identity, event.has(MARKS) || event.parent.is_some());

@@ -21,7 +21,7 @@ pub(super) struct Ready {
     /// Jobs that were handed out before and may run again: before all others.
     again: VecDeque<(JobId, Option<Arc<ReadBack>>)>,
     line: VecDeque<Slot>,
-    /// Events of which a job was handed out or ran before.
+    /// Events of which a job was handed out or ran before, until their end is committed.
     open: HashMap<u64, Open>,
     waiting: Waiting<JobId>,
     /// The number of the first event that is in the file alone.
@@ -30,7 +30,7 @@ pub(super) struct Ready {
     read_to: u64,
     /// The number after the last event that was left to the file.
     left_to: u64,
-    /// Events that ended while the file was being read.
+    /// Events whose end was committed while the file was being read.
     ended: Option<HashSet<u64>>,
     /// Events that cannot be read at present, and how often that was tried.
     stuck: HashMap<u64, u32>,
@@ -242,8 +242,9 @@ impl Ready {
     /// The file is about to be read in its turn from this number on, as of this moment. False when that was done: who
     /// asked for it is gone, and somebody else asked too.
     pub(super) fn begin_read(&mut self, from: u64) -> bool {
-        self.ended = Some(HashSet::new());
-        self.in_file == Some(from)
+        let begins = self.in_file == Some(from);
+        self.ended = begins.then(HashSet::new);
+        begins
     }
 
     /// What the file has in its turn, read up to this number; whether there is more.
@@ -377,7 +378,7 @@ impl Ready {
         self.waiting.push(Instant::now(), after, job);
     }
 
-    /// An event has ended.
+    /// The file has an event as ended or no more.
     pub(super) fn close(&mut self, seq: u64) {
         self.open.remove(&seq);
         self.stuck.remove(&seq);

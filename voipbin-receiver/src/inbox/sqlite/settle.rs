@@ -121,7 +121,7 @@ impl Shared {
         // Of one that is plainly done no rows of jobs stay.
         let last = (dead || replayed).then_some((row, failed));
         self.finish(open.fact.identity, open.fact.marks);
-        ready.close(seq);
+        // It stays open until that is committed: the file has it as pending until then.
         self.push(Work::Change(Change::Ended(ended, last)));
     }
 }

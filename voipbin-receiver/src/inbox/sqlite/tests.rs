@@ -114,6 +114,26 @@ async fn it_keeps_the_contract() {
 }
 
 #[tokio::test]
+async fn what_ended_is_not_read_back_before_its_end_is_committed() {
+    let directory = tempdir().unwrap();
+    let inbox = open(&directory);
+    keep_all(&inbox, 1..=2).await;
+    let job = take(&inbox, 1).await.remove(0);
+    inbox.settle(&job, retry(Duration::ZERO));
+    drop(job);
+    inbox.closed().await;
+    let mut builder = builder(&directory);
+    builder.0.completion_delay = PATIENCE * 100;
+    builder.0.tick = PATIENCE * 100;
+    let inbox = builder.open().unwrap();
+    // What ran before comes first, then all is read in its turn.
+    let job = take(&inbox, 1).await.remove(0);
+    assert_eq!(job.id(), 1);
+    inbox.settle(&job, Settled::Done);
+    assert_eq!(ids(&take(&inbox, 1).await), [2]);
+}
+
+#[tokio::test]
 async fn what_was_answered_is_there_after_a_kill_and_known() {
     let directory = tempdir().unwrap();
     let inbox = open(&directory);
