@@ -477,7 +477,7 @@ async fn one_life(seed: u64) {
                 assert!(failed.is_some());
                 fate.dead += 1;
             }
-            Settled::Retry { .. } | Settled::Delayed { .. } => fate.retries += 1,
+            Settled::Retry { .. } => fate.retries += 1,
             Settled::Released => {}
             other => panic!("{other:?}"),
         }

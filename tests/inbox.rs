@@ -1,6 +1,7 @@
 //! Every inbox against the contract, and the contract against inboxes that break it.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "this is test code")]
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -9,20 +10,21 @@ use support::call_hangup;
 use voipbin_receiver::async_trait;
 use voipbin_receiver::handler::HandlerName;
 use voipbin_receiver::inbox::{
-    Attempt, AttemptEnd, Begun, DiskInbox, Durability, Inbox, InboxError, InboxStats, Incoming,
-    Jobs, Kept, MemoryInbox, Past, Promises, Receipt, Repeats, Settled, Taken, contract,
+    Attempt, AttemptEnd, Consumer, DiskInbox, Durability, Guarantees, Inbox, InboxError,
+    InboxStats, Incoming, Job, JobHistory, Jobs, KeepError, Kept, LaneOrder, MemoryInbox, Repeats,
+    Reply, Room, Settled,
 };
-use voipbin_receiver::testing::delivery;
+use voipbin_receiver::testing::{delivery, inbox_contract};
 
 #[tokio::test]
 async fn the_memory_inbox_keeps_the_contract() {
-    contract::check(MemoryInbox::new).await.unwrap();
+    inbox_contract::check(MemoryInbox::new).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_memory_inbox_that_remembers_next_to_nothing_keeps_the_contract() {
     // Only open identities are in the trials, and those may go over the limit.
-    contract::check(|| MemoryInbox::builder().max_events(100).build())
+    inbox_contract::check(|| MemoryInbox::builder().max_events(100).build())
         .await
         .unwrap();
 }
@@ -38,19 +40,22 @@ async fn a_take_that_is_dropped_takes_along_no_time_that_another_waits_for() {
             .await
             .is_ok()
     );
-    let job = inbox.take(1).await.remove(0);
-    let (mut first, mut second) = (inbox.take(1), inbox.take(1));
+    let consumer = inbox.consume().unwrap();
+    let one = || consumer.take(Room::for_jobs(1));
+    let job = one().await.unwrap().remove(0);
+    let (mut first, mut second) = (one(), one());
     assert!(futures_util::poll!(&mut first).is_pending());
     assert!(futures_util::poll!(&mut second).is_pending());
     let outcome = Settled::Retry {
         failed: Attempt::new(UNIX_EPOCH, Duration::ZERO, AttemptEnd::Panicked),
         after: Duration::from_secs(1),
+        in_place: false,
     };
-    inbox.settle(&job, outcome);
+    consumer.settle(&job, outcome);
     assert!(futures_util::poll!(&mut first).is_pending());
     drop(first);
     let taken = tokio::time::timeout(Duration::from_secs(60), second).await;
-    assert_eq!(taken.unwrap().len(), 1);
+    assert_eq!(taken.unwrap().unwrap().len(), 1);
 }
 
 /// One way to break the contract.
@@ -58,20 +63,24 @@ async fn a_take_that_is_dropped_takes_along_no_time_that_another_waits_for() {
 enum Flaw {
     ForgetsCopies,
     LosesEvents,
+    LosesLanes,
     TakesTooMany,
+    TakesTooMuch,
     NeverMarks,
     NeverFinishes,
-    KeepsWhenClosed,
+    KeepsWhenDrained,
     ClaimsDurability,
     LeavesDeadEventsOpen,
     ForgetsAttempts,
+    ForgetsAttemptsInPlace,
     ComesTooEarly,
     CountsReleased,
     NeverBegins,
     EndsBeforeTheLastJob,
-    WaitsWhenClosed,
+    WaitsWhenDrained,
     LetsEverybodyIn,
-    StaysClosed,
+    ClaimsToBeShared,
+    StaysDrained,
     MixesWhatWasLeft,
 }
 
@@ -80,95 +89,51 @@ struct Flawed {
     inner: MemoryInbox,
     flaw: Flaw,
     first: AtomicBool,
-    closed: AtomicBool,
+    drained: Arc<AtomicBool>,
 }
 
-#[async_trait]
 impl Inbox for Flawed {
-    fn attach(&self) -> Result<(), InboxError> {
-        match self.flaw {
-            Flaw::LetsEverybodyIn => Ok(()),
-            Flaw::StaysClosed if self.closed.load(Ordering::SeqCst) => Ok(()),
-            _ => self.inner.attach(),
-        }
-    }
-
-    fn detach(&self) {
-        self.inner.detach();
-    }
-
-    fn keep(&self, mut incoming: Incoming) -> Receipt {
+    fn keep(&self, mut incoming: Incoming) -> Reply<Kept, KeepError> {
         match self.flaw {
             Flaw::ForgetsCopies => incoming.repeats = Repeats::Mark,
             Flaw::NeverMarks => incoming.repeats = Repeats::Drop,
+            Flaw::LosesLanes => incoming.lane = None,
             Flaw::LosesEvents if self.first.swap(false, Ordering::SeqCst) => {
                 incoming.jobs = Jobs::from_iter([]);
             }
-            Flaw::KeepsWhenClosed if self.closed.load(Ordering::SeqCst) => {
-                return Receipt::ready(Ok(Kept::New));
+            Flaw::KeepsWhenDrained if self.drained.load(Ordering::SeqCst) => {
+                return Reply::ready(Ok(Kept::New));
             }
             _ => {}
         }
         self.inner.keep(incoming)
     }
 
-    async fn take(&self, max: usize) -> Vec<Taken> {
-        let max = match self.flaw {
-            Flaw::TakesTooMany => 1000,
-            _ => max,
+    fn consume(&self) -> Result<Box<dyn Consumer>, InboxError> {
+        let drained = self.drained.load(Ordering::SeqCst);
+        let inner: Box<dyn Consumer> = match (self.flaw, self.inner.consume()) {
+            (_, Ok(inner)) => inner,
+            (Flaw::LetsEverybodyIn | Flaw::ClaimsToBeShared, Err(_)) => Box::new(Nothing),
+            (_, Err(error)) => return Err(error),
         };
-        let take = self.inner.take(max);
+        if self.flaw == Flaw::StaysDrained && drained {
+            inner.drain();
+        }
+        Ok(Box::new(FlawedConsumer {
+            inner,
+            flaw: self.flaw,
+            drained: Arc::clone(&self.drained),
+        }))
+    }
+
+    fn guarantees(&self) -> Guarantees {
         match self.flaw {
-            Flaw::EndsBeforeTheLastJob if self.closed.load(Ordering::SeqCst) => {
-                take.now_or_never().unwrap_or_default()
+            Flaw::ClaimsDurability => {
+                let copies = Duration::from_secs(3600);
+                Guarantees::new(Durability::Machine).knowing_copies_for(copies)
             }
-            Flaw::MixesWhatWasLeft if self.closed.load(Ordering::SeqCst) => {
-                let mut jobs = take.await;
-                jobs.reverse();
-                jobs
-            }
-            _ => take.await,
-        }
-    }
-
-    fn begin(&self, job: &Taken) -> Begun {
-        match self.flaw {
-            Flaw::NeverBegins => Begun::pending().1,
-            _ => self.inner.begin(job),
-        }
-    }
-
-    fn settle(&self, job: &Taken, outcome: Settled) {
-        let job = match self.flaw {
-            Flaw::ForgetsAttempts => job.clone().after(Past::default()),
-            _ => job.clone(),
-        };
-        let outcome = match (self.flaw, outcome) {
-            (Flaw::NeverFinishes, _) | (Flaw::LeavesDeadEventsOpen, Settled::Dead { .. }) => return,
-            (Flaw::ComesTooEarly, Settled::Retry { failed, .. }) => Settled::Retry {
-                failed,
-                after: Duration::ZERO,
-            },
-            (Flaw::CountsReleased, Settled::Released) => Settled::Retry {
-                failed: Attempt::new(UNIX_EPOCH, Duration::ZERO, AttemptEnd::Interrupted),
-                after: Duration::ZERO,
-            },
-            (_, outcome) => outcome,
-        };
-        self.inner.settle(&job, outcome);
-    }
-
-    fn close(&self) {
-        self.closed.store(true, Ordering::SeqCst);
-        if self.flaw != Flaw::WaitsWhenClosed || self.inner.stats().waiting == 0 {
-            self.inner.close();
-        }
-    }
-
-    fn promises(&self) -> Promises {
-        match self.flaw {
-            Flaw::ClaimsDurability => Promises::new(Durability::Machine),
-            _ => self.inner.promises(),
+            Flaw::ClaimsToBeShared => self.inner.guarantees().shared(LaneOrder::Process),
+            _ => self.inner.guarantees(),
         }
     }
 
@@ -177,34 +142,135 @@ impl Inbox for Flawed {
     }
 }
 
+/// A consumer of nothing at all.
+struct Nothing;
+
+#[async_trait]
+impl Consumer for Nothing {
+    async fn take(&self, _: Room) -> Option<Vec<Job>> {
+        std::future::pending().await
+    }
+
+    fn settle(&self, _: &Job, _: Settled) {}
+
+    fn drain(&self) {}
+}
+
+struct FlawedConsumer {
+    inner: Box<dyn Consumer>,
+    flaw: Flaw,
+    drained: Arc<AtomicBool>,
+}
+
+#[async_trait]
+impl Consumer for FlawedConsumer {
+    async fn take(&self, mut room: Room) -> Option<Vec<Job>> {
+        match self.flaw {
+            Flaw::TakesTooMany => room.jobs = 1000,
+            Flaw::TakesTooMuch => room.bytes = usize::MAX,
+            _ => {}
+        }
+        let take = self.inner.take(room);
+        match self.flaw {
+            Flaw::EndsBeforeTheLastJob if self.drained.load(Ordering::SeqCst) => {
+                take.now_or_never().flatten()
+            }
+            Flaw::MixesWhatWasLeft if self.drained.load(Ordering::SeqCst) => {
+                let mut jobs = take.await?;
+                jobs.reverse();
+                Some(jobs)
+            }
+            Flaw::ForgetsAttemptsInPlace => {
+                let jobs = take.await?.into_iter();
+                let forgets = |job: Job| job.after(JobHistory::default());
+                Some(jobs.map(forgets).collect())
+            }
+            _ => take.await,
+        }
+    }
+
+    fn begin(&self, job: &Job) -> Reply<(), InboxError> {
+        match self.flaw {
+            Flaw::NeverBegins => Reply::pending().1,
+            _ => self.inner.begin(job),
+        }
+    }
+
+    fn settle(&self, job: &Job, outcome: Settled) {
+        let outcome = match (self.flaw, outcome) {
+            (Flaw::NeverFinishes, _) | (Flaw::LeavesDeadEventsOpen, Settled::Dead { .. }) => return,
+            (Flaw::ComesTooEarly, Settled::Retry { failed, .. }) => retry(failed, Duration::ZERO),
+            // At once, as if nothing had been: a paused clock lets no time pass by itself.
+            (
+                Flaw::ForgetsAttempts,
+                Settled::Retry {
+                    in_place: false, ..
+                },
+            ) => Settled::Released,
+            (Flaw::CountsReleased, Settled::Released) => {
+                let ended = AttemptEnd::Interrupted;
+                let failed = Attempt::new(UNIX_EPOCH, Duration::ZERO, ended);
+                retry(failed, Duration::ZERO)
+            }
+            (Flaw::WaitsWhenDrained, Settled::Retry { .. })
+                if self.drained.load(Ordering::SeqCst) =>
+            {
+                return;
+            }
+            (_, outcome) => outcome,
+        };
+        self.inner.settle(job, outcome);
+    }
+
+    fn drain(&self) {
+        self.drained.store(true, Ordering::SeqCst);
+        self.inner.drain();
+    }
+}
+
+fn retry(failed: Attempt, after: Duration) -> Settled {
+    Settled::Retry {
+        failed,
+        after,
+        in_place: false,
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_contract_finds_what_is_broken() {
     for (flaw, check) in [
         (Flaw::ForgetsCopies, "a copy is known"),
         (Flaw::LosesEvents, "handed out once"),
+        (Flaw::LosesLanes, "comes with the lane"),
         (Flaw::TakesTooMany, "handed out once"),
+        (Flaw::TakesTooMuch, "fits the room"),
         (Flaw::NeverMarks, "marked"),
         (Flaw::NeverFinishes, "finished with its last job"),
-        (Flaw::KeepsWhenClosed, "a closed inbox hands out"),
-        (Flaw::ClaimsDurability, "a closed inbox hands out"),
+        (Flaw::KeepsWhenDrained, "that is drained hands out"),
+        (Flaw::ClaimsDurability, "that is drained hands out"),
         (Flaw::LeavesDeadEventsOpen, "finished with its last job"),
         (Flaw::ForgetsAttempts, "after its time, and is counted"),
+        (
+            Flaw::ForgetsAttemptsInPlace,
+            "after its time, and is counted",
+        ),
         (Flaw::ComesTooEarly, "after its time, and is counted"),
         (Flaw::NeverBegins, "after its time, and is counted"),
-        (Flaw::CountsReleased, "put back comes again"),
-        (Flaw::EndsBeforeTheLastJob, "a closed inbox hands out"),
-        (Flaw::WaitsWhenClosed, "a closed inbox lets nothing wait"),
-        (Flaw::LetsEverybodyIn, "one receiver at a time"),
-        (Flaw::StaysClosed, "the next receiver goes on"),
-        (Flaw::MixesWhatWasLeft, "the next receiver goes on"),
+        (Flaw::CountsReleased, "released comes again"),
+        (Flaw::EndsBeforeTheLastJob, "that is drained hands out"),
+        (Flaw::WaitsWhenDrained, "drained lets nothing wait"),
+        (Flaw::LetsEverybodyIn, "one consumer at a time"),
+        (Flaw::ClaimsToBeShared, "that is drained hands out"),
+        (Flaw::StaysDrained, "the next consumer goes on"),
+        (Flaw::MixesWhatWasLeft, "the next consumer goes on"),
     ] {
         let make = || Flawed {
             inner: MemoryInbox::new(),
             flaw,
             first: AtomicBool::new(true),
-            closed: AtomicBool::new(false),
+            drained: Arc::default(),
         };
-        let violation = contract::check(make).await.unwrap_err();
+        let violation = inbox_contract::check(make).await.unwrap_err();
         assert!(violation.check().contains(check), "{flaw:?}: {violation}");
     }
 }
@@ -217,5 +283,5 @@ async fn the_disk_inbox_keeps_the_contract() {
         let number = number.fetch_add(1, Ordering::Relaxed);
         DiskInbox::open(directory.path().join(number.to_string())).unwrap()
     };
-    contract::check(make).await.unwrap();
+    inbox_contract::check(make).await.unwrap();
 }

@@ -26,7 +26,8 @@ use tokio::sync::{Semaphore, watch};
 use tower::Service;
 use voipbin_receiver::catalog::{Any, Custom};
 use voipbin_receiver::inbox::{
-    Inbox, InboxStats, Incoming, MemoryInbox, Promises, Receipt, Repeats, Settled, Taken,
+    Consumer, Guarantees, Inbox, InboxError, InboxStats, Incoming, Job, KeepError, Kept,
+    MemoryInbox, Repeats, Reply, Room, Settled,
 };
 use voipbin_receiver::{
     Context, Delivery, HandlerOptions, Receiver, ReceiverService, Registration, async_trait,
@@ -41,35 +42,67 @@ struct Alone {
     inner: Arc<MemoryInbox>,
     /// Whether each event is taken and finished as soon as it is kept.
     finishes: bool,
+    consumer: Hidden<Arc<dyn Consumer>>,
 }
 
-#[async_trait]
+/// Not for `Debug`.
+#[derive(Clone)]
+struct Hidden<T>(T);
+
+impl<T> std::fmt::Debug for Hidden<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("…")
+    }
+}
+
+impl Alone {
+    fn new(inner: Arc<MemoryInbox>, finishes: bool) -> Self {
+        let consumer = Hidden(inner.consume().unwrap().into());
+        Self {
+            inner,
+            finishes,
+            consumer,
+        }
+    }
+}
+
 impl Inbox for Alone {
-    fn keep(&self, incoming: Incoming) -> Receipt {
-        let receipt = self.inner.keep(incoming);
+    fn keep(&self, incoming: Incoming) -> Reply<Kept, KeepError> {
+        let reply = self.inner.keep(incoming);
         if self.finishes {
-            for job in self.inner.take(1).now_or_never().into_iter().flatten() {
-                self.inner.settle(&job, Settled::Done);
+            let consumer = &self.consumer.0;
+            let taken = consumer.take(Room::for_jobs(1)).now_or_never();
+            for job in taken.flatten().into_iter().flatten() {
+                consumer.settle(&job, Settled::Done);
             }
         }
-        receipt
+        reply
     }
 
-    async fn take(&self, _: usize) -> Vec<Taken> {
-        pending().await
+    fn consume(&self) -> Result<Box<dyn Consumer>, InboxError> {
+        Ok(Box::new(Nothing))
     }
 
-    fn settle(&self, _: &Taken, _: Settled) {}
-
-    fn close(&self) {}
-
-    fn promises(&self) -> Promises {
-        self.inner.promises()
+    fn guarantees(&self) -> Guarantees {
+        self.inner.guarantees()
     }
 
     fn stats(&self) -> InboxStats {
         self.inner.stats()
     }
+}
+
+struct Nothing;
+
+#[async_trait]
+impl Consumer for Nothing {
+    async fn take(&self, _: Room) -> Option<Vec<Job>> {
+        pending().await
+    }
+
+    fn settle(&self, _: &Job, _: Settled) {}
+
+    fn drain(&self) {}
 }
 
 /// A memory inbox that tells how many jobs were taken and how many are settled.
@@ -80,33 +113,51 @@ struct Counting {
     settled: watch::Sender<usize>,
 }
 
-#[async_trait]
 impl Inbox for Counting {
-    fn keep(&self, incoming: Incoming) -> Receipt {
+    fn keep(&self, incoming: Incoming) -> Reply<Kept, KeepError> {
         self.inner.keep(incoming)
     }
 
-    async fn take(&self, max: usize) -> Vec<Taken> {
-        let jobs = self.inner.take(max).await;
-        self.taken.send_modify(|taken| *taken += jobs.len());
-        jobs
+    fn consume(&self) -> Result<Box<dyn Consumer>, InboxError> {
+        let (inner, taken) = (self.inner.consume()?, self.taken.clone());
+        let settled = self.settled.clone();
+        Ok(Box::new(CountingConsumer {
+            inner,
+            taken,
+            settled,
+        }))
     }
 
-    fn settle(&self, job: &Taken, outcome: Settled) {
-        self.inner.settle(job, outcome);
-        self.settled.send_modify(|settled| *settled += 1);
-    }
-
-    fn close(&self) {
-        self.inner.close();
-    }
-
-    fn promises(&self) -> Promises {
-        self.inner.promises()
+    fn guarantees(&self) -> Guarantees {
+        self.inner.guarantees()
     }
 
     fn stats(&self) -> InboxStats {
         self.inner.stats()
+    }
+}
+
+struct CountingConsumer {
+    inner: Box<dyn Consumer>,
+    taken: watch::Sender<usize>,
+    settled: watch::Sender<usize>,
+}
+
+#[async_trait]
+impl Consumer for CountingConsumer {
+    async fn take(&self, room: Room) -> Option<Vec<Job>> {
+        let jobs = self.inner.take(room).await?;
+        self.taken.send_modify(|taken| *taken += jobs.len());
+        Some(jobs)
+    }
+
+    fn settle(&self, job: &Job, outcome: Settled) {
+        self.inner.settle(job, outcome);
+        self.settled.send_modify(|settled| *settled += 1);
+    }
+
+    fn drain(&self) {
+        self.inner.drain();
     }
 }
 
@@ -158,10 +209,7 @@ fn a_remembered_identity_takes_at_most_66_bytes_and_gives_them_back() {
     let receiver = Receiver::builder()
         .allow_unsigned()
         .repeats(Repeats::Drop)
-        .inbox(Alone {
-            inner: Arc::clone(&inner),
-            finishes: true,
-        })
+        .inbox(Alone::new(Arc::clone(&inner), true))
         .on(Custom, |_: Context| async {})
         .build()
         .unwrap();
@@ -206,10 +254,7 @@ fn a_queued_event_takes_its_body_and_little_more() {
     for length in [100, 1200] {
         let inner = Arc::new(MemoryInbox::new());
         let receiver = builder()
-            .inbox(Alone {
-                inner: Arc::clone(&inner),
-                finishes: false,
-            })
+            .inbox(Alone::new(Arc::clone(&inner), false))
             .on(Any, |_: Context| async {})
             .build()
             .unwrap();

@@ -13,7 +13,7 @@ use support::call_hangup;
 use voipbin_receiver::handler::HandlerName;
 use voipbin_receiver::inbox::{
     DiskInbox, DiskInboxErrorKind, Inbox, Incoming, Jobs, Kept, RecordFilter, RecordState, Records,
-    Repeats, Settled,
+    Repeats, Room, Settled,
 };
 use voipbin_receiver::testing::delivery;
 use voipbin_receiver::{Delivery, EventKey};
@@ -37,14 +37,17 @@ async fn fill(directory: &Path) {
             assert_eq!(kept, Kept::New);
         }
     }
+    let consumer = inbox.consume().unwrap();
     let mut done = 0;
     while done < 200 {
-        for job in inbox.take(200 - done).await {
-            assert!(inbox.begin(&job).await);
-            inbox.settle(&job, Settled::Done);
+        let room = Room::for_jobs(200 - done);
+        for job in consumer.take(room).await.unwrap() {
+            assert!(consumer.begin(&job).await.is_ok());
+            consumer.settle(&job, Settled::Done);
             done += 1;
         }
     }
+    drop(consumer);
     inbox.closed().await;
 }
 
@@ -77,11 +80,12 @@ async fn a_file_whose_beginning_is_gone_still_yields_its_events() {
     assert_eq!(inbox.stats().events, 400);
     assert_eq!(keep(&inbox, 0).await, Kept::Duplicate);
     assert_eq!(keep(&inbox, 599).await, Kept::Duplicate);
+    let consumer = inbox.consume().unwrap();
     let mut taken = BTreeSet::new();
     while taken.len() < 400 {
-        for job in inbox.take(64).await {
+        for job in consumer.take(Room::for_jobs(64)).await.unwrap() {
             assert!(taken.insert(job.delivery().identity()));
-            inbox.settle(&job, Settled::Done);
+            consumer.settle(&job, Settled::Done);
         }
     }
     let left: BTreeSet<EventKey> = (200..600).map(|id| event(id).identity()).collect();
@@ -102,18 +106,19 @@ async fn an_event_whose_bytes_are_damaged_is_a_dead_letter_and_takes_no_other_wi
     bytes[at + needle.len() - 10] ^= 1;
     fs::write(&path, &bytes).unwrap();
     let inbox = DiskInbox::open(directory.path()).unwrap();
+    let consumer = inbox.consume().unwrap();
     let mut taken = 0;
     while inbox.stats().events > 0 {
         let jobs = tokio::select! {
-            jobs = inbox.take(64) => jobs,
-            flushed = inbox.flush() => {
+            jobs = consumer.take(Room::for_jobs(64)) => jobs.unwrap(),
+            flushed = consumer.flush() => {
                 flushed.unwrap();
                 continue;
             }
         };
         for job in jobs {
             taken += 1;
-            inbox.settle(&job, Settled::Done);
+            consumer.settle(&job, Settled::Done);
         }
     }
     let stats = inbox.stats();

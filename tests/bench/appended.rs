@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
 
-use voipbin_receiver::inbox::{Incoming, Kept, Pending, Receipt};
+use voipbin_receiver::inbox::{Incoming, KeepError, Kept, Reply, ReplySender};
 
 /// It keeps no index, knows no copies and gives nothing back.
 pub(crate) struct Appended(Arc<Queue>);
@@ -18,10 +18,12 @@ struct Queue {
 
 #[derive(Default)]
 struct Waiting {
-    new: Vec<(Incoming, Pending)>,
+    new: Vec<New>,
     idle: bool,
     over: bool,
 }
+
+type New = (Incoming, ReplySender<Kept, KeepError>);
 
 impl Appended {
     pub(crate) fn create(path: &Path) -> Self {
@@ -32,16 +34,16 @@ impl Appended {
         Self(queue)
     }
 
-    pub(crate) fn keep(&self, incoming: Incoming) -> Receipt {
-        let (pending, receipt) = Receipt::pending();
+    pub(crate) fn keep(&self, incoming: Incoming) -> Reply<Kept, KeepError> {
+        let (sender, reply) = Reply::pending();
         let mut waiting = self.0.waiting.lock().unwrap();
-        waiting.new.push((incoming, pending));
+        waiting.new.push((incoming, sender));
         let idle = std::mem::take(&mut waiting.idle);
         drop(waiting);
         if idle {
             self.0.wake.notify_one();
         }
-        receipt
+        reply
     }
 }
 
@@ -53,7 +55,7 @@ impl Drop for Appended {
 }
 
 impl Queue {
-    fn next(&self) -> Option<Vec<(Incoming, Pending)>> {
+    fn next(&self) -> Option<Vec<New>> {
         let mut waiting = self.waiting.lock().unwrap();
         while waiting.new.is_empty() {
             if waiting.over {
@@ -78,8 +80,8 @@ impl Queue {
             }
             file.write_all(&bytes).unwrap();
             file.sync_data().unwrap();
-            for (_, pending) in new {
-                pending.settle(Ok(Kept::New));
+            for (_, sender) in new {
+                sender.send(Ok(Kept::New));
             }
         }
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::future::join_all;
 use tokio::runtime::Builder;
-use voipbin_receiver::inbox::{Attempt, AttemptEnd, DiskInbox, Inbox, Kept, Settled};
+use voipbin_receiver::inbox::{Attempt, AttemptEnd, DiskInbox, Inbox, Kept, Room, Settled};
 
 use crate::events::{incoming, jobs};
 use support::process::{disk_use, memory, written};
@@ -25,6 +25,7 @@ pub(crate) fn measure(place: &Path, events: usize) {
 async fn run(directory: &Path, events: usize) {
     // What waits is in the file alone.
     let inbox = DiskInbox::builder(directory).memory(0).open().unwrap();
+    let consumer = inbox.consume().unwrap();
     let jobs = jobs();
     let kept = (0..events).map(|number| inbox.keep(incoming(number, &jobs)));
     for kept in join_all(kept).await {
@@ -35,9 +36,9 @@ async fn run(directory: &Path, events: usize) {
     for attempt in 1..=ATTEMPTS {
         let mut ended = 0;
         while ended < events {
-            let jobs = inbox.take(AT_ONCE).await;
-            let may = join_all(jobs.iter().map(|job| inbox.begin(job))).await;
-            assert!(may.into_iter().all(|may| may));
+            let jobs = consumer.take(Room::for_jobs(AT_ONCE)).await.unwrap();
+            let may = join_all(jobs.iter().map(|job| consumer.begin(job))).await;
+            assert!(may.into_iter().all(|may| may.is_ok()));
             for job in &jobs {
                 let error = AttemptEnd::Failed("x".repeat(ERROR));
                 let failed = Attempt::new(SystemTime::now(), Duration::from_millis(1), error);
@@ -49,14 +50,15 @@ async fn run(directory: &Path, events: usize) {
                         failed,
                         // All of them wait before the first comes again.
                         after: Duration::from_secs(5),
+                        in_place: false,
                     },
                 };
-                inbox.settle(job, outcome);
+                consumer.settle(job, outcome);
             }
             ended += jobs.len();
         }
     }
-    inbox.flush().await.unwrap();
+    consumer.flush().await.unwrap();
     let megabytes = |bytes: u64| format!("{:.1} MB", bytes as f64 / 1e6);
     let since = |now: Option<u64>, before: Option<u64>| match (now, before) {
         (Some(now), Some(before)) => megabytes(now.saturating_sub(before)),

@@ -8,7 +8,9 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use voipbin_receiver::ReceiverBuilder;
-use voipbin_receiver::inbox::{DiskInbox, Inbox, Incoming, Jobs, Kept, Receipt, Settled};
+use voipbin_receiver::inbox::{
+    Consumer, DiskInbox, Inbox, Incoming, Jobs, KeepError, Kept, Reply, Room, Settled,
+};
 
 use crate::Effort;
 use crate::appended::Appended;
@@ -21,7 +23,7 @@ enum Keeper {
     Appended(Arc<Appended>),
     Disk(DiskInbox),
     /// Each event is taken, begun and settled as well; a round ends when all are finished.
-    Life(DiskInbox),
+    Life(DiskInbox, Arc<dyn Consumer>),
 }
 
 const KINDS: [&str; 3] = ["appended", "disk", "whole life"];
@@ -30,44 +32,43 @@ impl Keeper {
     fn all(directory: &Path, senders: usize) -> [Self; 3] {
         let path = |kind: &str| directory.join(format!("{kind}-{senders}"));
         let life = DiskInbox::open(path("life")).unwrap();
-        tokio::spawn(handle_all(life.clone()));
+        let consumer: Arc<dyn Consumer> = life.consume().unwrap().into();
+        tokio::spawn(handle_all(Arc::clone(&consumer)));
         [
             Self::Appended(Arc::new(Appended::create(&path("appended")))),
             Self::Disk(DiskInbox::open(path("disk")).unwrap()),
-            Self::Life(life),
+            Self::Life(life, consumer),
         ]
     }
 
-    fn keep(&self, incoming: Incoming) -> Receipt {
+    fn keep(&self, incoming: Incoming) -> Reply<Kept, KeepError> {
         match self {
             Self::Appended(file) => file.keep(incoming),
-            Self::Disk(inbox) | Self::Life(inbox) => inbox.keep(incoming),
+            Self::Disk(inbox) | Self::Life(inbox, _) => inbox.keep(incoming),
         }
     }
 
     async fn finish(&self) {
-        let Self::Life(inbox) = self else { return };
+        let Self::Life(inbox, consumer) = self else {
+            return;
+        };
         while inbox.stats().events > 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        inbox.flush().await.unwrap();
+        consumer.flush().await.unwrap();
     }
 }
 
 /// What a receiver does with what it takes, as many at once, but the handlers.
-async fn handle_all(inbox: DiskInbox) {
+async fn handle_all(consumer: Arc<dyn Consumer>) {
     let slots = Arc::new(Semaphore::new(ReceiverBuilder::DEFAULT_CONCURRENCY));
-    loop {
-        let jobs = inbox.take(64).await;
-        if jobs.is_empty() {
-            return;
-        }
+    while let Some(jobs) = consumer.take(Room::for_jobs(64)).await {
         for job in jobs {
             let slot = Arc::clone(&slots).acquire_owned().await;
-            let inbox = inbox.clone();
+            let consumer = Arc::clone(&consumer);
             tokio::spawn(async move {
-                if inbox.begin(&job).await {
-                    inbox.settle(&job, Settled::Done);
+                if consumer.begin(&job).await.is_ok() {
+                    consumer.settle(&job, Settled::Done);
                 }
                 drop(slot);
             });
@@ -162,8 +163,8 @@ async fn with_senders(place: &Path, effort: Effort, senders: usize) {
         println!("{senders:>7} {kind:<10} {}", row(of_kind, &rounds[0]));
     }
     for keeper in keepers {
-        if let Keeper::Disk(inbox) | Keeper::Life(inbox) = keeper {
-            inbox.close();
+        if let Keeper::Life(_, consumer) = keeper {
+            consumer.drain();
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Builder;
 use tokio::task::JoinSet;
-use voipbin_receiver::inbox::{DiskInbox, Inbox, Kept, MemoryInbox, Settled};
+use voipbin_receiver::inbox::{Consumer, DiskInbox, Inbox, Kept, MemoryInbox, Room, Settled};
 
 use crate::events::{incoming, jobs};
 use support::process::{Other, disk_use, memory};
@@ -120,20 +120,21 @@ pub(crate) fn open(directory: &Path, events: usize) {
         memory_now(),
         of_each(before, events)
     );
-    runtime.block_on(handle(&inbox, events));
-    runtime.block_on(watch(&inbox, directory));
+    let consumer = inbox.consume().unwrap();
+    runtime.block_on(handle(&*consumer, events));
+    runtime.block_on(watch(&inbox, &*consumer, directory));
 }
 
-async fn handle(inbox: &DiskInbox, events: usize) {
+async fn handle(consumer: &dyn Consumer, events: usize) {
     let begun = Instant::now();
     let mut handled = 0;
     while handled < events {
-        for job in inbox.take(256).await {
-            inbox.settle(&job, Settled::Done);
+        for job in consumer.take(Room::for_jobs(256)).await.unwrap() {
+            consumer.settle(&job, Settled::Done);
             handled += 1;
         }
     }
-    inbox.flush().await.unwrap();
+    consumer.flush().await.unwrap();
     println!(
         "handled all in {:.1} s; resident memory {}",
         begun.elapsed().as_secs_f64(),
@@ -142,7 +143,7 @@ async fn handle(inbox: &DiskInbox, events: usize) {
 }
 
 /// Keeps an event now and then meanwhile, to see whether it is held up.
-async fn watch(inbox: &DiskInbox, directory: &Path) {
+async fn watch(inbox: &DiskInbox, consumer: &dyn Consumer, directory: &Path) {
     let begun = Instant::now();
     let mut told = u64::MAX;
     let mut slowest = Duration::ZERO;
@@ -161,8 +162,8 @@ async fn watch(inbox: &DiskInbox, directory: &Path) {
             let kept = inbox.keep(incoming(usize::MAX - beat, &jobs())).await;
             slowest = slowest.max(sent.elapsed());
             assert_eq!(kept.unwrap(), Kept::New);
-            for job in inbox.take(1).await {
-                inbox.settle(&job, Settled::Done);
+            for job in consumer.take(Room::for_jobs(1)).await.unwrap() {
+                consumer.settle(&job, Settled::Done);
             }
         }
         tokio::time::sleep(Duration::from_millis(100)).await;

@@ -19,7 +19,9 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use voipbin_receiver::handler::HandlerName;
-use voipbin_receiver::inbox::{Inbox, Incoming, Jobs, Kept, MemoryInbox, Settled, Taken};
+use voipbin_receiver::inbox::{
+    Consumer, Inbox, Incoming, Job, Jobs, Kept, MemoryInbox, Room, Settled,
+};
 use voipbin_receiver::resource::Call;
 use voipbin_receiver::testing::{Signer, delivery};
 use voipbin_receiver::{Delivery, Event, Repeats};
@@ -192,28 +194,34 @@ mod memory {
         Incoming::new(delivery(hangup(call)).unwrap(), jobs(), Repeats::Drop)
     }
 
-    fn keep(inbox: &MemoryInbox, incoming: Incoming) -> Kept {
+    fn keep((inbox, _): &Consumed, incoming: Incoming) -> Kept {
         inbox.keep(incoming).now_or_never().unwrap().unwrap()
     }
 
-    fn take(inbox: &MemoryInbox) -> Vec<Taken> {
-        inbox.take(1).now_or_never().unwrap()
+    /// An inbox and whoever takes from it.
+    type Consumed = (MemoryInbox, Box<dyn Consumer>);
+
+    fn take((_, consumer): &Consumed, jobs: u32) -> Vec<Job> {
+        let taken = consumer.take(Room::for_jobs(jobs as usize)).now_or_never();
+        taken.flatten().unwrap_or_default()
     }
 
-    fn settle(inbox: &MemoryInbox, jobs: &[Taken]) {
+    fn settle((_, consumer): &Consumed, jobs: &[Job]) {
         for job in jobs {
-            inbox.settle(job, Settled::Done);
+            consumer.settle(job, Settled::Done);
         }
     }
 
     /// As many as that, each handled.
-    fn full() -> MemoryInbox {
+    fn full() -> Consumed {
         let inbox = MemoryInbox::builder()
             .max_identities(usize::try_from(2 * REMEMBERED).unwrap())
             .build();
+        let consumer = inbox.consume().unwrap();
+        let inbox = (inbox, consumer);
         for call in 0..REMEMBERED {
             keep(&inbox, incoming(call));
-            settle(&inbox, &take(&inbox));
+            settle(&inbox, &take(&inbox, 1));
         }
         inbox
     }
@@ -235,8 +243,7 @@ mod memory {
         let (inbox, mut next) = (full(), new());
         bencher
             .with_inputs(|| {
-                let kept = inbox.take(ROUND as usize).now_or_never();
-                settle(&inbox, &kept.unwrap_or_default());
+                settle(&inbox, &take(&inbox, ROUND));
                 incoming(next())
             })
             .bench_local_values(|incoming| keep(&inbox, incoming));
@@ -258,7 +265,7 @@ mod memory {
             .with_inputs(|| {
                 keep(&inbox, incoming(next()));
             })
-            .bench_local_values(|()| settle(&inbox, &take(&inbox)));
+            .bench_local_values(|()| settle(&inbox, &take(&inbox, 1)));
     }
 
     /// A map of the standard library with as many keys, to compare with: the same look-up, and nothing else.

@@ -8,7 +8,8 @@ use rusqlite::Connection;
 use support::life::{End, body};
 use voipbin_receiver::handler::HandlerName;
 use voipbin_receiver::inbox::{
-    DiskInbox, Inbox, Incoming, Jobs, Kept, Record, RecordFilter, RecordState, Records, Settled,
+    DiskInbox, Inbox, Incoming, Jobs, Kept, Record, RecordFilter, RecordState, Records, Room,
+    Settled,
 };
 use voipbin_receiver::testing::delivery;
 use voipbin_receiver::{Delivery, Repeats};
@@ -106,7 +107,7 @@ fn holds(event: &Event, records: &[Record]) -> Result<(), &'static str> {
 
 /// Copies are known, new events are kept, and all that is left is handed out, in its time.
 async fn goes_on(inbox: &DiskInbox, expected: &Expected) -> Result<(), String> {
-    inbox.attach().map_err(|error| format!("{error:?}"))?;
+    let consumer = inbox.consume().map_err(|error| format!("{error:?}"))?;
     let jobs: Jobs = [HandlerName::new("handler")].into_iter().collect();
     let keep = |number: u64| {
         let delivery = delivery(body(number)).unwrap();
@@ -126,19 +127,23 @@ async fn goes_on(inbox: &DiskInbox, expected: &Expected) -> Result<(), String> {
         return Err(format!("a new event: {kept:?}"));
     }
     while inbox.stats().events > 0 {
-        for job in inbox.take(64).await {
+        let taken = consumer.take(Room::for_jobs(64)).await;
+        for job in taken.into_iter().flatten() {
             let number = whole(job.delivery())?;
             let event = expected.events.get(&number);
             let least = event.filter(|event| event.kept && !event.unsure);
             if job.attempts() < least.map_or(0, |event| event.attempts) {
                 return Err(format!("attempts of event {number} went back: {job:?}"));
             }
-            if !inbox.begin(&job).await {
+            if consumer.begin(&job).await.is_err() {
                 return Err(format!("event {number} cannot begin"));
             }
-            inbox.settle(&job, Settled::Done);
+            consumer.settle(&job, Settled::Done);
         }
-        inbox.flush().await.map_err(|error| format!("{error:?}"))?;
+        consumer
+            .flush()
+            .await
+            .map_err(|error| format!("{error:?}"))?;
     }
     let stats = inbox.stats();
     if stats.damaged > 0 || stats.failing {

@@ -13,7 +13,7 @@ use tokio::runtime::Builder;
 use tokio::time::timeout;
 use voipbin_receiver::Repeats;
 use voipbin_receiver::handler::HandlerName;
-use voipbin_receiver::inbox::{DiskInbox, Inbox, Incoming, Jobs, Kept, Settled};
+use voipbin_receiver::inbox::{DiskInbox, Inbox, Incoming, Jobs, Kept, Room, Settled};
 use voipbin_receiver::testing::delivery;
 
 use crate::check::whole;
@@ -67,17 +67,20 @@ async fn fill(directory: &Path) {
             assert_eq!(kept.unwrap(), Kept::New);
         }
     }
+    let consumer = inbox.consume().unwrap();
     for end in [Settled::Done, Settled::Dead { failed: None }] {
         let mut over = 0;
         while over < OVER {
-            for job in inbox.take((OVER - over) as usize).await {
-                assert!(inbox.begin(&job).await);
-                inbox.settle(&job, end.clone());
+            let room = Room::for_jobs((OVER - over) as usize);
+            for job in consumer.take(room).await.unwrap() {
+                assert!(consumer.begin(&job).await.is_ok());
+                consumer.settle(&job, end.clone());
                 over += 1;
             }
         }
     }
-    inbox.flush().await.unwrap();
+    consumer.flush().await.unwrap();
+    drop(consumer);
     inbox.closed().await;
 }
 
@@ -87,19 +90,21 @@ fn handed_out(directory: &Path) -> Option<(HashSet<u64>, usize)> {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     Some(runtime.block_on(async {
         let mut handed = HashSet::new();
-        inbox.attach().unwrap();
+        let consumer = inbox.consume().unwrap();
         while inbox.stats().events > inbox.stats().stuck {
-            let Ok(jobs) = timeout(Duration::from_secs(20), inbox.take(64)).await else {
+            let take = consumer.take(Room::for_jobs(64));
+            let Ok(Some(jobs)) = timeout(Duration::from_secs(20), take).await else {
                 break;
             };
             for job in jobs {
                 let event = whole(job.delivery()).unwrap();
                 assert!(handed.insert(event), "event {event} is handed out twice");
-                inbox.settle(&job, Settled::Done);
+                consumer.settle(&job, Settled::Done);
             }
-            let _ = inbox.flush().await;
+            let _ = consumer.flush().await;
         }
         let stats = inbox.stats();
+        drop(consumer);
         inbox.closed().await;
         (handed, stats.damaged + stats.stuck)
     }))

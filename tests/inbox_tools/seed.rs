@@ -1,5 +1,7 @@
 //! A directory with an inbox in it, without a server.
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::process::Output;
 use std::sync::Arc;
@@ -13,7 +15,8 @@ use voipbin_receiver::EventKey;
 use voipbin_receiver::event::Proof;
 use voipbin_receiver::handler::HandlerName;
 use voipbin_receiver::inbox::{
-    Attempt, AttemptEnd, DiskInbox, Inbox, Incoming, Jobs, Kept, Repeats, Settled, StoredDelivery,
+    Attempt, AttemptEnd, DiskInbox, Inbox, Incoming, Jobs, Kept, Repeats, Room, Settled,
+    StoredDelivery,
 };
 
 /// Bodies hold this, and nothing but `show --body` and `export` may print it.
@@ -44,7 +47,8 @@ impl Place {
     /// With six events that came an hour apart, the last one just now.
     pub(crate) async fn seeded() -> Self {
         let place = Self::empty();
-        let inbox = DiskInbox::open(place.inbox()).unwrap();
+        let killed = place.path().join("killed");
+        let inbox = DiskInbox::open(&killed).unwrap();
         let call =
             |id: &str| format!(r#"{{"type":"call_hangup","data":{{"id":"{id}","to":"{PHONE}"}}}}"#);
         let session =
@@ -61,24 +65,41 @@ impl Place {
         for (hours, body) in (0..6).rev().zip(bodies) {
             keep(&inbox, body, Duration::from_secs(hours * 3600)).await;
         }
-        for job in inbox.take(16).await {
+        let consumer = inbox.consume().unwrap();
+        for job in consumer.take(Room::for_jobs(16)).await.unwrap() {
             match job.id() {
                 PENDING => {}
-                DONE => inbox.settle(&job, Settled::Done),
+                DONE => consumer.settle(&job, Settled::Done),
                 DEAD => {
                     let failed = failed("the first time");
                     let after = Duration::ZERO;
-                    inbox.settle(&job, Settled::Retry { failed, after });
+                    let in_place = false;
+                    consumer.settle(
+                        &job,
+                        Settled::Retry {
+                            failed,
+                            after,
+                            in_place,
+                        },
+                    );
                 }
-                DEAD_CUSTOM | DEAD_CREDENTIAL => inbox.settle(&job, dead("gave up")),
-                INTERRUPTED => assert!(inbox.begin(&job).await),
+                DEAD_CUSTOM | DEAD_CREDENTIAL => consumer.settle(&job, dead("gave up")),
+                INTERRUPTED => assert!(consumer.begin(&job).await.is_ok()),
                 other => panic!("event {other}"),
             }
         }
-        let again = inbox.take(1).await.remove(0);
+        let again = consumer.take(Room::for_jobs(1)).await.unwrap().remove(0);
         assert_eq!(again.id(), DEAD);
-        inbox.settle(&again, dead("no line to\nthe CRM"));
+        consumer.settle(&again, dead("no line to\nthe CRM"));
+        consumer.flush().await.unwrap();
+        // As a process leaves it that is killed now: a consumer that ends gives back what it has begun.
+        DirBuilder::new().mode(0o700).create(place.inbox()).unwrap();
+        for file in ["inbox.db", "inbox.db-wal", "inbox.tag"] {
+            std::fs::copy(killed.join(file), place.inbox().join(file)).unwrap();
+        }
+        drop(consumer);
         inbox.closed().await;
+        std::fs::remove_dir_all(killed).unwrap();
         place
     }
 
@@ -105,9 +126,11 @@ impl Place {
             .open()
             .unwrap();
         keep(&inbox, "[1]".to_owned(), age).await;
-        for job in inbox.take(1).await {
-            inbox.settle(&job, Settled::Done);
+        let consumer = inbox.consume().unwrap();
+        for job in consumer.take(Room::for_jobs(1)).await.unwrap() {
+            consumer.settle(&job, Settled::Done);
         }
+        drop(consumer);
         inbox.closed().await;
         place
     }

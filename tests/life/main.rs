@@ -24,8 +24,8 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::sleep;
 use voipbin_receiver::handler::HandlerName;
 use voipbin_receiver::inbox::{
-    Attempt, AttemptEnd, DiskInbox, Inbox, Incoming, Jobs, RecordFilter, RecordState, Records,
-    Settled, Taken,
+    Attempt, AttemptEnd, Consumer, DiskInbox, Inbox, Incoming, Job, Jobs, RecordFilter,
+    RecordState, Records, Room, Settled,
 };
 use voipbin_receiver::testing::delivery;
 use voipbin_receiver::{Delivery, Repeats};
@@ -49,9 +49,10 @@ async fn main() {
         random: Mutex::new(fastrand::Rng::with_seed(seed.parse().unwrap())),
         next: AtomicU64::new(1_000_000 * seed.parse::<u64>().unwrap()),
         released: AtomicBool::new(false),
+        killed: end == "kill",
         said: AtomicU64::new(0),
     };
-    let ends = life.live(directory, events.parse().unwrap(), end == "kill");
+    let ends = life.live(directory, events.parse().unwrap());
     tokio::time::timeout(PATIENCE, ends)
         .await
         .expect("it hangs");
@@ -63,33 +64,35 @@ struct Life {
     /// The number of the next event.
     next: AtomicU64,
     released: AtomicBool,
+    /// Whether its process is killed at its end.
+    killed: bool,
     /// How many marks there are.
     said: AtomicU64,
 }
 
 impl Life {
-    async fn live(self, directory: &str, events: u64, killed: bool) {
+    async fn live(self, directory: &str, events: u64) {
         let life = Arc::new(self);
         tokio::spawn(Arc::clone(&life).watch());
         let inbox = life.open(directory).await;
-        inbox.attach().unwrap();
+        let consumer: Arc<dyn Consumer> = inbox.consume().unwrap().into();
         life.mark(Mark::Opened);
         let last = life.next.load(Ordering::Relaxed) + events;
         let mut senders = JoinSet::new();
         for _ in 0..life.below(1..12) {
             senders.spawn(Arc::clone(&life).send(inbox.clone(), last));
         }
-        let handling = tokio::spawn(Arc::clone(&life).handle_all(inbox.clone()));
-        let looking = tokio::spawn(Arc::clone(&life).look(inbox.clone()));
+        let handling = tokio::spawn(Arc::clone(&life).handle_all(Arc::clone(&consumer)));
+        let looking = tokio::spawn(Arc::clone(&life).look(inbox.clone(), Arc::clone(&consumer)));
         senders.join_all().await;
         // Some live on until what is done is removed.
         let longer = [50, 50, 2500][life.below(0..3) as usize];
         sleep(Duration::from_millis(life.below(0..longer))).await;
-        if killed {
+        if life.killed {
             life.mark(Mark::Kill);
             std::process::abort();
         }
-        life.close(inbox, handling, looking).await;
+        life.close(inbox, consumer, handling, looking).await;
     }
 
     /// One write, so that marks of several threads do not mix.
@@ -165,26 +168,26 @@ impl Life {
         }
     }
 
-    async fn handle_all(self: Arc<Self>, inbox: DiskInbox) {
+    async fn handle_all(self: Arc<Self>, consumer: Arc<dyn Consumer>) {
         let mut handlers = JoinSet::new();
         loop {
-            let jobs = inbox.take(self.below(1..16) as usize).await;
-            if jobs.is_empty() {
+            let room = Room::for_jobs(self.below(1..16) as usize);
+            let Some(jobs) = consumer.take(room).await else {
                 break;
-            }
+            };
             for job in jobs {
-                handlers.spawn(Arc::clone(&self).handle(inbox.clone(), job));
+                handlers.spawn(Arc::clone(&self).handle(Arc::clone(&consumer), job));
             }
         }
         handlers.join_all().await;
     }
 
-    async fn handle(self: Arc<Self>, inbox: DiskInbox, job: Taken) {
+    async fn handle(self: Arc<Self>, consumer: Arc<dyn Consumer>, job: Job) {
         let event = number(job.delivery());
         if self.below(0..30) == 0 {
-            return inbox.settle(&job, Settled::Held);
+            return consumer.settle(&job, Settled::Unroutable);
         }
-        if !inbox.begin(&job).await {
+        if consumer.begin(&job).await.is_err() {
             return self.trouble().await;
         }
         let attempt = job.attempts() + 1;
@@ -204,6 +207,7 @@ impl Life {
                     Settled::Retry {
                         failed: failed(),
                         after,
+                        in_place: false,
                     },
                 )
             }
@@ -213,22 +217,22 @@ impl Life {
                     failed: Some(failed()),
                 },
             ),
-            // With its process.
-            85..88 => return,
+            // With its process. At the end of its consumer it would be released.
+            85..88 if self.killed => return,
             _ => (End::Released, Settled::Released),
         };
         self.mark(Mark::Settle(event, end));
-        inbox.settle(&job, outcome);
+        consumer.settle(&job, outcome);
         self.mark(Mark::Settled(event));
     }
 
     /// Waits for what is settled now and then, and deals with dead letters.
-    async fn look(self: Arc<Self>, inbox: DiskInbox) {
+    async fn look(self: Arc<Self>, inbox: DiskInbox, consumer: Arc<dyn Consumer>) {
         let handler = [HandlerName::new("handler")];
         loop {
             sleep(Duration::from_millis(self.below(1..30))).await;
             self.mark(Mark::Flush);
-            match inbox.flush().await {
+            match consumer.flush().await {
                 Ok(()) => self.mark(Mark::Flushed),
                 Err(_) => self.trouble().await,
             }
@@ -256,17 +260,23 @@ impl Life {
         }
     }
 
-    async fn close(&self, inbox: DiskInbox, handling: JoinHandle<()>, looking: JoinHandle<()>) {
+    async fn close(
+        &self,
+        inbox: DiskInbox,
+        consumer: Arc<dyn Consumer>,
+        handling: JoinHandle<()>,
+        looking: JoinHandle<()>,
+    ) {
         looking.abort();
         let _ = looking.await;
-        inbox.close();
+        consumer.drain();
         handling.await.unwrap();
         let begun = Instant::now();
-        while inbox.flush().await.is_err() {
+        while consumer.flush().await.is_err() {
             assert!(begun.elapsed() < PATIENCE / 2, "it does not recover");
             self.trouble().await;
         }
-        inbox.detach();
+        drop(consumer);
         inbox.closed().await;
         self.mark(Mark::Closed);
     }

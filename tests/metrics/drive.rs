@@ -22,7 +22,7 @@ use voipbin_receiver::catalog::{Any, Custom};
 use voipbin_receiver::events::{CallHangup, CallProgressing};
 use voipbin_receiver::gate::{Limits, PeerAddr, Rate, Secret};
 use voipbin_receiver::handler::HandlerName;
-use voipbin_receiver::inbox::{Entry, MemoryInbox, RecordFilter, RecordState, Taken};
+use voipbin_receiver::inbox::{Job, KeptEvent, MemoryInbox, RecordFilter, RecordState};
 use voipbin_receiver::observe::Metrics;
 use voipbin_receiver::observe::metrics::{METRICS, MetricKind};
 use voipbin_receiver::testing::{Signer, TokioClock, delivery};
@@ -267,8 +267,8 @@ pub(crate) async fn runs(exporter: &Exporter) {
     assert_eq!(waits.shutdown(HOUR).await.unfinished.len(), 2);
     assert!(receiver.shutdown(HOUR).await.is_drained());
 
-    let entry = Entry::new(1, delivery(call_hangup(1)).unwrap(), 1);
-    let job = Taken::new(Arc::new(entry), HandlerName::new("unregistered"));
+    let event = KeptEvent::new(1, delivery(call_hangup(1)).unwrap());
+    let job = Job::new(Arc::new(event), HandlerName::new("unregistered"), 1);
     let inbox = PreparedInbox::new([job], 0);
     let holds = here(exporter)
         .inbox(inbox.clone())

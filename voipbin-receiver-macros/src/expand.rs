@@ -91,7 +91,8 @@ fn registration(handler: &Handler<'_>) -> TokenStream {
     let call = match mode {
         Mode::Async => quote!(#outcome(#ident(#(#extractors),*).await)),
         Mode::Blocking => quote! {
-            #receiver::__private::run_blocking(move || #outcome(#ident(#(#extractors),*))).await
+            #receiver::__private::run_blocking(&#parts, move || #outcome(#ident(#(#extractors),*)))
+                .await
         },
     };
     let finish = quote_spanned! {ident.span()=>

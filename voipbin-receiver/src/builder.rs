@@ -5,6 +5,7 @@ mod handling;
 mod keeping;
 #[cfg(feature = "rate-limit")]
 mod rate;
+mod role;
 
 use std::fmt;
 use std::future::Future;
@@ -15,13 +16,16 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
 use self::gate::{GateSettings, check_event_age};
+pub use self::role::Role;
+use self::role::TakesNothingIn;
 use crate::build_error::{BuildError, BuildErrorKind};
 use crate::catalog::EventSet;
 use crate::clock::{Clock, SystemClock};
-use crate::dispatch::{Control, Dispatch, Home, LaneKey, Lanes, Parts, start};
+use crate::dispatch::{Control, Dispatch, Parts, RuntimeChoice, ShutdownReport, start};
+use crate::event::LaneChoice;
 use crate::gate::Secrets;
 use crate::handler::{HandlerOptions, IntoHandler, Registration, States, Wrap};
-use crate::inbox::{Inbox, MemoryInbox, Repeats};
+use crate::inbox::{Consumer, Inbox, MemoryInbox, Repeats};
 use crate::observe::{Counters, DeadLetter, Hooks, Observer, Recorder};
 use crate::pipeline::{IdentityFn, Pipeline};
 use crate::receiver::{Drain, Receiver};
@@ -41,11 +45,14 @@ pub struct ReceiverBuilder {
     keep_unmatched: bool,
     concurrency: usize,
     options: HandlerOptions,
-    lanes: LaneKey,
+    lanes: LaneChoice,
     layers: Vec<Wrap>,
     hooks: Hooks,
-    home: Home,
+    runtime: RuntimeChoice,
     clock: Arc<dyn Clock>,
+    role: Role,
+    /// Whether a test runs jobs.
+    stepped: bool,
 }
 
 impl Receiver {
@@ -68,11 +75,13 @@ impl ReceiverBuilder {
             keep_unmatched: false,
             concurrency: Self::DEFAULT_CONCURRENCY,
             options: HandlerOptions::new(),
-            lanes: LaneKey::default(),
+            lanes: LaneChoice::default(),
             layers: Vec::new(),
             hooks: Hooks::default(),
-            home: Home::Auto,
+            runtime: RuntimeChoice::Auto,
             clock: Arc::new(SystemClock::new()),
+            role: Role::Both,
+            stepped: false,
         }
     }
 
@@ -185,7 +194,7 @@ impl ReceiverBuilder {
     /// blocks its thread without saying so ([`blocking`](crate::blocking)) takes it from whatever
     /// else the runtime does, the answers included.
     pub fn runtime(mut self, runtime: Handle) -> Self {
-        self.home = Home::Given(runtime);
+        self.runtime = RuntimeChoice::Given(runtime);
         self
     }
 
@@ -195,7 +204,7 @@ impl ReceiverBuilder {
     /// bound to the runtime they were made on must be made inside a handler, and the threads come on
     /// top of the app's.
     pub fn dedicated_runtime(mut self, threads: NonZeroUsize) -> Self {
-        self.home = Home::Own(threads);
+        self.runtime = RuntimeChoice::Own(threads);
         self
     }
 
@@ -218,13 +227,24 @@ impl ReceiverBuilder {
         self
     }
 
+    /// Leaves it to somebody else to run jobs, until a shutdown begins.
+    #[cfg(feature = "testing")]
+    pub(crate) fn stepped(mut self) -> Self {
+        self.stepped = true;
+        self
+    }
+
     /// The receiver, running.
     ///
     /// # Errors
     ///
     /// When settings are missing or contradict each other; [`BuildError`] says which and what to do.
     pub fn build(mut self) -> Result<Receiver, BuildError> {
-        let settings = std::mem::take(&mut self.gate);
+        self.check_role()?;
+        let mut settings = std::mem::take(&mut self.gate);
+        if self.role == Role::Worker {
+            settings = settings.of_worker();
+        }
         let max_event_age = settings.max_event_age;
         let gate = settings.build(&self.clock)?;
         let secrets = Secrets::new(Arc::clone(&gate.verifier));
@@ -234,7 +254,12 @@ impl ReceiverBuilder {
             options: self.options,
             layers: self.layers,
         };
-        let (router, handlers) = Router::build(self.registrations, &states, &defaults)?;
+        let (router, handlers) = Router::build(
+            self.registrations,
+            &states,
+            &defaults,
+            self.role != Role::Ingress,
+        )?;
         let counters = Arc::new(Counters::default());
         let hooks = Arc::new(self.hooks);
         let inbox = match self.inbox {
@@ -242,32 +267,47 @@ impl ReceiverBuilder {
             None => default_inbox(&self.clock),
         };
         if let Some(age) = max_event_age {
-            check_event_age(age, &*inbox)?;
+            check_event_age(age, inbox.guarantees())?;
         }
-        inbox.attach().map_err(BuildError::inbox)?;
-        let lanes = Lanes::new(self.lanes, &handlers);
+        let consumer: Option<Arc<dyn Consumer>> = match self.role {
+            Role::Ingress => None,
+            Role::Both | Role::Worker => Some(inbox.consume().map_err(BuildError::inbox)?.into()),
+        };
         let dispatch = Arc::new(Dispatch::new(Parts {
             inbox: Arc::clone(&inbox),
+            consumer: consumer.as_ref().map(Arc::downgrade),
             handlers,
             counters: Arc::clone(&counters),
             hooks: Arc::clone(&hooks),
             clock: Arc::clone(&self.clock),
             concurrency: self.concurrency,
-            lanes,
+            stepped: self.stepped,
         }));
         let (deadlines, told) = mpsc::unbounded_channel();
         let (report, reported) = watch::channel(None);
-        let control = Control {
-            deadlines: told,
-            report,
+        match consumer {
+            Some(consumer) => {
+                let control = Control {
+                    deadlines: told,
+                    report,
+                };
+                let pump = Arc::clone(&dispatch).pump(consumer, control);
+                start(self.runtime, pump).map_err(BuildError::runtime)?;
+            }
+            // There is nothing to wait for.
+            None => drop(report.send_replace(Some(ShutdownReport::new(Vec::new(), true)))),
+        }
+        let inbox = match self.role {
+            Role::Worker => Arc::new(TakesNothingIn(inbox)),
+            Role::Both | Role::Ingress => inbox,
         };
-        start(self.home, Arc::clone(&dispatch).pump(control)).map_err(BuildError::runtime)?;
 
         let pipeline = Pipeline {
             gate,
             router,
             inbox,
             identity: self.identity,
+            lane: self.lanes,
             repeats: self.repeats,
             keep_unmatched: self.keep_unmatched,
             max_event_age,

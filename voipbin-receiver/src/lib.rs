@@ -162,7 +162,7 @@ mod sync;
 
 pub use accept_error::AcceptError;
 pub use build_error::{BuildError, BuildErrorKind};
-pub use builder::ReceiverBuilder;
+pub use builder::{ReceiverBuilder, Role};
 #[doc(inline)]
 pub use catalog::events;
 pub use dispatch::{JobState, ShutdownReport, Unfinished};

@@ -22,7 +22,7 @@ use self::keeping::Keeping;
 use self::webhook::StageProjection as Stage;
 pub(crate) use self::webhook::Webhook;
 use crate::clock::Clock;
-use crate::event::{Delivery, Origin, VerifiedBody, classify, content_type};
+use crate::event::{Delivery, LaneChoice, Origin, VerifiedBody, classify, content_type};
 use crate::gate::{self, ConcurrencyPermit, Gate};
 use crate::inbox::{Inbox, Incoming, Repeats};
 use crate::observe::{Accepted, Recorder, Refusal, RefusalReason, Trace};
@@ -33,6 +33,7 @@ pub(crate) struct Pipeline {
     pub(crate) router: Router,
     pub(crate) inbox: Arc<dyn Inbox>,
     pub(crate) identity: Option<Box<IdentityFn>>,
+    pub(crate) lane: LaneChoice,
     /// What happens to repeats of deliveries that have no identity of their own.
     pub(crate) repeats: Repeats,
     pub(crate) keep_unmatched: bool,
@@ -124,9 +125,10 @@ impl Pipeline {
         self.check_age(&delivery)?;
         let (delivery, repeats) = self.identify(delivery)?;
         let span = trace.enter(&delivery);
-        let incoming = Incoming::new(delivery, jobs, repeats).within(span.clone());
-        Ok(Keeping::Receipt(
-            span.in_scope(|| self.inbox.keep(incoming)),
-        ))
+        let lane = self.lane.of(&delivery);
+        let incoming = Incoming::new(delivery, jobs, repeats)
+            .in_lane(lane)
+            .within(span.clone());
+        Ok(Keeping::Reply(span.in_scope(|| self.inbox.keep(incoming))))
     }
 }

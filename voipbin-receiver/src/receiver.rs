@@ -69,6 +69,11 @@ impl Receiver {
         }
     }
 
+    #[cfg(feature = "testing")]
+    pub(crate) fn dispatch(&self) -> &Arc<Dispatch> {
+        &self.drain.dispatch
+    }
+
     /// The receiver as a tower service, to be mounted.
     #[must_use]
     pub fn service(&self) -> ReceiverService {

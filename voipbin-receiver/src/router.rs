@@ -75,10 +75,13 @@ impl Router {
         registrations: Vec<Registration>,
         states: &Arc<States>,
         defaults: &Defaults,
+        runs_handlers: bool,
     ) -> Result<(Self, Handlers), BuildError> {
         check_events(&registrations)?;
         check_names(&registrations)?;
-        check_states(&registrations, states)?;
+        if runs_handlers {
+            check_states(&registrations, states)?;
+        }
         check_fallbacks(&registrations)?;
         check_limits(&registrations)?;
 

@@ -11,7 +11,7 @@
 //! * time that stands still, except that whoever sleeps may be the next to go on. What is an hour off or
 //!   more never comes: a wake-up that is lost is not made good by a time-out.
 //!
-//! Not modelled are the loop of the pump, which is one task, and the runtimes of handlers.
+//! Not modelled are the dispatcher, all of whose state is under one lock, and the runtimes of handlers.
 
 #[cfg(not(all(test, shuttle)))]
 mod real {

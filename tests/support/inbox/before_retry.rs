@@ -1,14 +1,16 @@
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use voipbin_receiver::inbox::{
-    Inbox, InboxError, InboxStats, Incoming, MemoryInbox, Promises, Receipt, Settled, Taken,
+    Consumer, Guarantees, Inbox, InboxError, InboxStats, Incoming, Job, KeepError, Kept,
+    MemoryInbox, Reply, Room, Settled,
 };
 
-/// A memory inbox that does something just before it puts a failed job back.
+/// A memory inbox that does something just before a failed job is settled.
 pub struct BeforeRetry<F> {
     inner: MemoryInbox,
-    before: F,
+    before: Arc<F>,
 }
 
 impl<F: Fn()> BeforeRetry<F> {
@@ -16,7 +18,7 @@ impl<F: Fn()> BeforeRetry<F> {
     pub fn new(before: F) -> Self {
         Self {
             inner: MemoryInbox::new(),
-            before,
+            before: Arc::new(before),
         }
     }
 }
@@ -27,40 +29,46 @@ impl<F> fmt::Debug for BeforeRetry<F> {
     }
 }
 
-#[async_trait]
 impl<F: Fn() + Send + Sync + 'static> Inbox for BeforeRetry<F> {
-    fn attach(&self) -> Result<(), InboxError> {
-        self.inner.attach()
-    }
-
-    fn detach(&self) {
-        self.inner.detach();
-    }
-
-    fn keep(&self, incoming: Incoming) -> Receipt {
+    fn keep(&self, incoming: Incoming) -> Reply<Kept, KeepError> {
         self.inner.keep(incoming)
     }
 
-    async fn take(&self, max: usize) -> Vec<Taken> {
-        self.inner.take(max).await
+    fn consume(&self) -> Result<Box<dyn Consumer>, InboxError> {
+        Ok(Box::new(Consuming {
+            inner: self.inner.consume()?,
+            before: Arc::clone(&self.before),
+        }))
     }
 
-    fn settle(&self, job: &Taken, outcome: Settled) {
+    fn guarantees(&self) -> Guarantees {
+        self.inner.guarantees()
+    }
+
+    fn stats(&self) -> InboxStats {
+        self.inner.stats()
+    }
+}
+
+struct Consuming<F> {
+    inner: Box<dyn Consumer>,
+    before: Arc<F>,
+}
+
+#[async_trait]
+impl<F: Fn() + Send + Sync + 'static> Consumer for Consuming<F> {
+    async fn take(&self, room: Room) -> Option<Vec<Job>> {
+        self.inner.take(room).await
+    }
+
+    fn settle(&self, job: &Job, outcome: Settled) {
         if matches!(outcome, Settled::Retry { .. }) {
             (self.before)();
         }
         self.inner.settle(job, outcome);
     }
 
-    fn close(&self) {
-        self.inner.close();
-    }
-
-    fn promises(&self) -> Promises {
-        self.inner.promises()
-    }
-
-    fn stats(&self) -> InboxStats {
-        self.inner.stats()
+    fn drain(&self) {
+        self.inner.drain();
     }
 }

@@ -1,12 +1,11 @@
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
-use async_trait::async_trait;
 use futures_util::FutureExt;
 use tokio::sync::{Mutex as AsyncMutex, mpsc};
 use voipbin_receiver::inbox::{
-    Inbox, InboxError, InboxStats, Incoming, KeepError, MemoryInbox, Pending, Promises, Receipt,
-    Settled, Taken,
+    Consumer, Guarantees, Inbox, InboxError, InboxStats, Incoming, KeepError, Kept, MemoryInbox,
+    Reply, ReplySender,
 };
 
 /// A memory inbox that says what becomes of a delivery only when the test lets it, as one that
@@ -16,10 +15,12 @@ pub struct HeldInbox(Arc<Held>);
 
 struct Held {
     inner: MemoryInbox,
-    holding: Mutex<Option<Vec<(Incoming, Pending)>>>,
+    holding: Mutex<Option<Vec<HeldEvent>>>,
     came: mpsc::UnboundedSender<()>,
     seen: AsyncMutex<mpsc::UnboundedReceiver<()>>,
 }
+
+type HeldEvent = (Incoming, ReplySender<Kept, KeepError>);
 
 impl HeldInbox {
     /// An inbox that holds everything.
@@ -43,16 +44,16 @@ impl HeldInbox {
     /// at once.
     pub fn release(&self) {
         let held = self.0.holding.lock().unwrap().take().unwrap_or_default();
-        for (incoming, pending) in held {
-            pending.settle(self.0.inner.keep(incoming).now_or_never().unwrap());
+        for (incoming, sender) in held {
+            sender.send(self.0.inner.keep(incoming).now_or_never().unwrap());
         }
     }
 
     /// Refuses what it holds as a broken store does, and takes what comes from now on.
     pub fn fail(&self) {
         let held = self.0.holding.lock().unwrap().take().unwrap_or_default();
-        for (_, pending) in held {
-            pending.settle(Err(KeepError::storage("the disk is gone")));
+        for (_, sender) in held {
+            sender.send(Err(KeepError::storage("the disk is gone")));
         }
     }
 }
@@ -63,43 +64,26 @@ impl fmt::Debug for HeldInbox {
     }
 }
 
-#[async_trait]
 impl Inbox for HeldInbox {
-    fn attach(&self) -> Result<(), InboxError> {
-        self.0.inner.attach()
-    }
-
-    fn detach(&self) {
-        self.0.inner.detach();
-    }
-
-    fn keep(&self, incoming: Incoming) -> Receipt {
-        let receipt = match &mut *self.0.holding.lock().unwrap() {
+    fn keep(&self, incoming: Incoming) -> Reply<Kept, KeepError> {
+        let reply = match &mut *self.0.holding.lock().unwrap() {
             Some(holding) => {
-                let (pending, receipt) = Receipt::pending();
-                holding.push((incoming, pending));
-                receipt
+                let (sender, reply) = Reply::pending();
+                holding.push((incoming, sender));
+                reply
             }
             None => self.0.inner.keep(incoming),
         };
         self.0.came.send(()).unwrap();
-        receipt
+        reply
     }
 
-    async fn take(&self, max: usize) -> Vec<Taken> {
-        self.0.inner.take(max).await
+    fn consume(&self) -> Result<Box<dyn Consumer>, InboxError> {
+        self.0.inner.consume()
     }
 
-    fn settle(&self, job: &Taken, outcome: Settled) {
-        self.0.inner.settle(job, outcome);
-    }
-
-    fn close(&self) {
-        self.0.inner.close();
-    }
-
-    fn promises(&self) -> Promises {
-        self.0.inner.promises()
+    fn guarantees(&self) -> Guarantees {
+        self.0.inner.guarantees()
     }
 
     fn stats(&self) -> InboxStats {

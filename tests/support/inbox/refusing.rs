@@ -1,9 +1,8 @@
 use std::sync::Mutex;
 
-use async_trait::async_trait;
 use voipbin_receiver::inbox::{
-    Inbox, InboxError, InboxStats, Incoming, KeepError, KeepErrorKind, MemoryInbox, Promises,
-    Receipt, Settled, Taken,
+    Consumer, Guarantees, Inbox, InboxError, InboxStats, Incoming, KeepError, KeepErrorKind, Kept,
+    MemoryInbox, Reply,
 };
 
 /// A memory inbox that refuses a number of deliveries before it takes any.
@@ -23,39 +22,22 @@ impl RefusingInbox {
     }
 }
 
-#[async_trait]
 impl Inbox for RefusingInbox {
-    fn attach(&self) -> Result<(), InboxError> {
-        self.inner.attach()
-    }
-
-    fn detach(&self) {
-        self.inner.detach();
-    }
-
-    fn keep(&self, incoming: Incoming) -> Receipt {
+    fn keep(&self, incoming: Incoming) -> Reply<Kept, KeepError> {
         let mut left = self.left.lock().unwrap();
         if *left > 0 {
             *left -= 1;
-            return Receipt::ready(Err(KeepError::new(KeepErrorKind::Full)));
+            return Reply::ready(Err(KeepError::new(KeepErrorKind::Full)));
         }
         self.inner.keep(incoming)
     }
 
-    async fn take(&self, max: usize) -> Vec<Taken> {
-        self.inner.take(max).await
+    fn consume(&self) -> Result<Box<dyn Consumer>, InboxError> {
+        self.inner.consume()
     }
 
-    fn settle(&self, job: &Taken, outcome: Settled) {
-        self.inner.settle(job, outcome);
-    }
-
-    fn close(&self) {
-        self.inner.close();
-    }
-
-    fn promises(&self) -> Promises {
-        self.inner.promises()
+    fn guarantees(&self) -> Guarantees {
+        self.inner.guarantees()
     }
 
     fn stats(&self) -> InboxStats {

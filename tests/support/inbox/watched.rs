@@ -1,20 +1,22 @@
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use tokio::sync::watch;
 use voipbin_receiver::inbox::{
-    Begun, Inbox, InboxError, InboxStats, Incoming, Parked, Promises, Receipt, Records, Settled,
-    Taken,
+    Consumer, Guarantees, Inbox, InboxError, InboxStats, Incoming, Job, KeepError, Kept, Records,
+    Reply, Room, Settled,
 };
 
 /// An inbox that passes on what becomes of the jobs of another.
 #[derive(Debug)]
 pub struct Watched<I> {
     inner: I,
-    settled: Mutex<Vec<(Taken, Settled)>>,
-    parked: watch::Sender<usize>,
-    unparked: AtomicU32,
+    seen: Arc<Mutex<Seen>>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    settled: Vec<(Job, Settled)>,
+    taken: usize,
 }
 
 impl<I: Inbox> Watched<I> {
@@ -22,84 +24,35 @@ impl<I: Inbox> Watched<I> {
     pub fn new(inner: I) -> Arc<Self> {
         Arc::new(Self {
             inner,
-            settled: Mutex::default(),
-            parked: watch::Sender::new(0),
-            unparked: AtomicU32::new(0),
+            seen: Arc::default(),
         })
     }
 
     /// What was settled since this was asked last.
-    pub fn settled(&self) -> Vec<(Taken, Settled)> {
-        std::mem::take(&mut self.settled.lock().unwrap())
+    pub fn settled(&self) -> Vec<(Job, Settled)> {
+        std::mem::take(&mut self.seen.lock().unwrap().settled)
     }
 
-    /// Waits until this many jobs were parked.
-    pub async fn parked(&self, jobs: usize) {
-        let mut parked = self.parked.subscribe();
-        parked.wait_for(|parked| *parked >= jobs).await.unwrap();
-    }
-
-    /// How many jobs were parked, and how many of them came back.
-    pub fn parkings(&self) -> (usize, usize) {
-        let unparked = self.unparked.load(Ordering::SeqCst);
-        (*self.parked.borrow(), unparked as usize)
+    /// How many jobs were taken so far.
+    pub fn taken(&self) -> usize {
+        self.seen.lock().unwrap().taken
     }
 }
 
-#[async_trait]
 impl<I: Inbox> Inbox for Watched<I> {
-    fn attach(&self) -> Result<(), InboxError> {
-        self.inner.attach()
-    }
-
-    fn detach(&self) {
-        self.inner.detach();
-    }
-
-    fn keep(&self, incoming: Incoming) -> Receipt {
+    fn keep(&self, incoming: Incoming) -> Reply<Kept, KeepError> {
         self.inner.keep(incoming)
     }
 
-    async fn take(&self, max: usize) -> Vec<Taken> {
-        self.inner.take(max).await
+    fn consume(&self) -> Result<Box<dyn Consumer>, InboxError> {
+        Ok(Box::new(Watching {
+            inner: self.inner.consume()?,
+            seen: Arc::clone(&self.seen),
+        }))
     }
 
-    fn begin(&self, job: &Taken) -> Begun {
-        self.inner.begin(job)
-    }
-
-    fn settle(&self, job: &Taken, outcome: Settled) {
-        let settled = (job.clone(), outcome.clone());
-        self.settled.lock().unwrap().push(settled);
-        self.inner.settle(job, outcome);
-    }
-
-    fn park(&self, job: &Taken) -> Option<Parked> {
-        let parked = self.inner.park(job)?;
-        self.parked.send_modify(|parked| *parked += 1);
-        Some(parked)
-    }
-
-    async fn unpark(&self, parked: &Parked) -> Option<Taken> {
-        let taken = self.inner.unpark(parked).await?;
-        self.unparked.fetch_add(1, Ordering::SeqCst);
-        Some(taken)
-    }
-
-    fn put_back(&self, parked: &Parked) {
-        self.inner.put_back(parked);
-    }
-
-    fn close(&self) {
-        self.inner.close();
-    }
-
-    async fn flush(&self) -> Result<(), InboxError> {
-        self.inner.flush().await
-    }
-
-    fn promises(&self) -> Promises {
-        self.inner.promises()
+    fn guarantees(&self) -> Guarantees {
+        self.inner.guarantees()
     }
 
     fn stats(&self) -> InboxStats {
@@ -108,5 +61,37 @@ impl<I: Inbox> Inbox for Watched<I> {
 
     fn records(&self) -> Option<&dyn Records> {
         self.inner.records()
+    }
+}
+
+struct Watching {
+    inner: Box<dyn Consumer>,
+    seen: Arc<Mutex<Seen>>,
+}
+
+#[async_trait]
+impl Consumer for Watching {
+    async fn take(&self, room: Room) -> Option<Vec<Job>> {
+        let jobs = self.inner.take(room).await?;
+        self.seen.lock().unwrap().taken += jobs.len();
+        Some(jobs)
+    }
+
+    fn begin(&self, job: &Job) -> Reply<(), InboxError> {
+        self.inner.begin(job)
+    }
+
+    fn settle(&self, job: &Job, outcome: Settled) {
+        let settled = (job.clone(), outcome.clone());
+        self.seen.lock().unwrap().settled.push(settled);
+        self.inner.settle(job, outcome);
+    }
+
+    fn drain(&self) {
+        self.inner.drain();
+    }
+
+    async fn flush(&self) -> Result<(), InboxError> {
+        self.inner.flush().await
     }
 }

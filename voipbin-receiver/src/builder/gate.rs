@@ -13,7 +13,7 @@ use crate::gate::{
     Gate, InFlight, Keyring, Limits, Networks, NotANetwork, Origin, RateSettings, SIGNATURE_HEADER,
     Secret, SecretSource, Sources, Verifier,
 };
-use crate::inbox::Inbox;
+use crate::inbox::Guarantees;
 
 #[derive(Debug)]
 pub(super) struct GateSettings {
@@ -237,11 +237,11 @@ impl ReceiverBuilder {
 }
 
 /// What is older is refused, and what is younger must be remembered.
-pub(super) fn check_event_age(age: Duration, inbox: &dyn Inbox) -> Result<(), BuildError> {
+pub(super) fn check_event_age(age: Duration, guarantees: Guarantees) -> Result<(), BuildError> {
     /// Three tries of up to 15 s with pauses of 1 s, and room for a slow network.
     const SHORTEST: Duration = Duration::from_secs(100);
-    let range = match inbox.promises().identity_ttl {
-        None => "left out with this inbox, which does not say how long it remembers identities: see Promises::remembering".into(),
+    let range = match guarantees.identity_ttl {
+        None => "left out with this inbox, which does not say how long it remembers identities: see Guarantees::knowing_copies_for".into(),
         Some(ttl) if age > ttl => format!(
             "at most the identity_ttl of the inbox, {ttl:?}: an event that is forgotten and not too old could be sent again"
         ),
@@ -254,6 +254,12 @@ pub(super) fn check_event_age(age: Duration, inbox: &dyn Inbox) -> Result<(), Bu
 }
 
 impl GateSettings {
+    /// A worker takes nothing in, signed or not.
+    pub(super) fn of_worker(mut self) -> Self {
+        self.allow_unsigned = true;
+        self
+    }
+
     pub(super) fn build(self, clock: &Arc<dyn Clock>) -> Result<Gate, BuildError> {
         if self.secrets.is_empty() && self.origins.is_empty() && !self.allow_unsigned {
             return Err(BuildError::new(

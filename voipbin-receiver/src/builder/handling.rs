@@ -4,8 +4,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::ReceiverBuilder;
-use crate::dispatch::LaneKey;
-use crate::event::Delivery;
+use crate::event::{Delivery, LaneChoice};
 use crate::handler::{Context, HandlerError, HandlerOptions, HandlerService, wrap};
 
 impl ReceiverBuilder {
@@ -37,7 +36,10 @@ impl ReceiverBuilder {
     /// attempt at an event may run after later events of its lane, unless the handler is
     /// [strict](HandlerOptions::strict).
     ///
-    /// It is called for each event, one after the other, before its handlers run: it must be quick.
+    /// It is called on the path of the answer, as the lane is kept with the event: it must be quick. An event
+    /// that is kept stays in the lane that it was kept with: when a release changes this function, two events
+    /// of what is now one lane can overlap while the older of them is unfinished. Where that matters, let the
+    /// inbox run empty first: stop what comes in, and wait until `stats().inbox.events` is zero.
     ///
     /// ```
     /// use voipbin_receiver::{Delivery, Receiver};
@@ -62,14 +64,14 @@ impl ReceiverBuilder {
     where
         F: Fn(&Delivery) -> Option<String> + Send + Sync + 'static,
     {
-        self.lanes = LaneKey::Chosen(Box::new(key));
+        self.lanes = LaneChoice::Chosen(Box::new(key));
         self
     }
 
     /// Lets all events run side by side, also those of one resource. By default those run one after the
     /// other; see [`lane_key`](Self::lane_key).
     pub fn without_lanes(mut self) -> Self {
-        self.lanes = LaneKey::Off;
+        self.lanes = LaneChoice::Off;
         self
     }
 

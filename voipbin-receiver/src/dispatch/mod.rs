@@ -1,28 +1,29 @@
 //! Runs handlers in the background: bounded, isolated from each other and from the answer.
 //!
 //! ```text
-//! inbox -> pump -> schedule: lanes, limits, turns -> job: one run -> verdict: done, again, or dead
+//! inbox -> pump -> queue: lanes, limits, fair turns -> worker: one run -> outcome: done, again, or dead
 //! ```
+//!
+//! A job that was taken lies in the queue until it is settled. A running one holds one permit, its slot
+//! and its lane. A worker takes the next job that may run and polls its run once; one that has to wait
+//! goes on as a task of its own.
 
-mod batches;
-mod call;
-mod job;
-mod lanes;
-#[cfg(all(test, shuttle))]
-mod model;
-mod open;
+mod dispatcher;
+mod outcome;
+mod permit;
 mod pump;
+mod queue;
+mod routes;
+mod run;
 mod runtime;
 mod schedule;
-mod seat;
-mod shared;
 mod shutdown;
 mod stale;
-mod tasks;
-mod verdict;
+#[cfg(feature = "testing")]
+mod stepping;
+mod worker;
 
-pub(crate) use self::lanes::{LaneKey, Lanes};
+pub(crate) use self::dispatcher::{Dispatch, Parts};
 pub(crate) use self::pump::Control;
-pub(crate) use self::runtime::{Home, start};
-pub(crate) use self::shared::{Dispatch, Parts};
+pub(crate) use self::runtime::{RuntimeChoice, start};
 pub use self::shutdown::{JobState, ShutdownReport, Unfinished};

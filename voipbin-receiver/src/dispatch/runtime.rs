@@ -10,7 +10,7 @@ use tokio::runtime::{Builder, Handle, RuntimeFlavor};
 
 /// Where handlers run.
 #[derive(Clone, Debug, Default)]
-pub(crate) enum Home {
+pub(crate) enum RuntimeChoice {
     /// On the runtime in which the receiver is built, if that has several threads and a timer;
     /// otherwise on one of its own.
     #[default]
@@ -21,21 +21,21 @@ pub(crate) enum Home {
     Own(NonZeroUsize),
 }
 
-/// Starts the pump at home.
-pub(crate) fn start<F>(home: Home, pump: F) -> io::Result<()>
+/// Starts the pump there.
+pub(crate) fn start<F>(on: RuntimeChoice, pump: F) -> io::Result<()>
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    match home {
-        Home::Given(handle) if has_timer(&handle) => {
+    match on {
+        RuntimeChoice::Given(handle) if has_timer(&handle) => {
             handle.spawn(pump);
             Ok(())
         }
-        Home::Given(_) => Err(io::Error::other(
+        RuntimeChoice::Given(_) => Err(io::Error::other(
             "its timer is disabled: build it with `enable_time` or `enable_all`",
         )),
-        Home::Own(threads) => own(Some(threads), pump),
-        Home::Auto => match Handle::try_current() {
+        RuntimeChoice::Own(threads) => own(Some(threads), pump),
+        RuntimeChoice::Auto => match Handle::try_current() {
             Ok(handle)
                 if handle.runtime_flavor() == RuntimeFlavor::MultiThread && has_timer(&handle) =>
             {

@@ -1,6 +1,6 @@
 use crate::event::Delivery;
 use crate::handler::HandlerName;
-use crate::inbox::Taken;
+use crate::inbox::Job;
 
 /// What a shutdown left undone.
 #[derive(Clone, Debug)]
@@ -42,7 +42,7 @@ pub struct Unfinished {
 }
 
 impl Unfinished {
-    pub(crate) fn new(job: Taken, state: JobState) -> Self {
+    pub(crate) fn new(job: &Job, state: JobState) -> Self {
         Self {
             delivery: job.delivery().clone(),
             handler: job.handler().clone(),
@@ -65,7 +65,7 @@ pub enum JobState {
 
 impl JobState {
     /// The state of a job that does not run now.
-    pub(crate) fn before_a_run(job: &Taken) -> Self {
+    pub(crate) fn before_a_run(job: &Job) -> Self {
         if job.attempts() == 0 {
             Self::Queued
         } else {

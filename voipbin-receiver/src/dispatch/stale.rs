@@ -8,7 +8,7 @@ use foldhash::fast::RandomState;
 use lru::LruCache;
 
 use crate::event::Time;
-use crate::inbox::Taken;
+use crate::inbox::Job;
 
 /// What orders the states of a resource: when it was last changed and, for the one that is sent in
 /// parts, the number of the part.
@@ -61,7 +61,7 @@ impl Completed {
 
     /// The version that a job is about; `None` for an event that has no place in an order. So is a
     /// replay: somebody wants it handled whatever came after it.
-    pub(super) fn version(&self, job: &Taken) -> Option<(u64, Version)> {
+    pub(super) fn version(&self, job: &Job) -> Option<(u64, Version)> {
         if job.replay_of().is_some() {
             return None;
         }

@@ -5,6 +5,7 @@ mod delivery;
 mod envelope;
 mod head;
 mod key;
+mod lane;
 mod loggable;
 mod origin;
 mod payload;
@@ -20,6 +21,8 @@ pub(crate) use self::envelope::{Envelope, classify};
 pub(crate) use self::head::{NIL, last_change};
 
 pub use self::key::EventKey;
+pub use self::lane::Lane;
+pub(crate) use self::lane::LaneChoice;
 pub use self::loggable::LoggableId;
 pub use self::origin::Origin;
 pub use self::payload::PayloadError;

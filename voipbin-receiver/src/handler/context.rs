@@ -1,5 +1,5 @@
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::SystemTime;
 
 use crate::catalog::EventType;
@@ -35,6 +35,22 @@ impl fmt::Debug for HandlerName {
     }
 }
 
+/// What a run holds for as long as it lives, and a blocking one's thread for as long as that does: a clone of
+/// the context does not.
+pub(crate) trait RunPermit: Send + Sync {
+    /// Whether the job may be somebody else's by now.
+    fn is_lost(&self) -> bool;
+}
+
+/// That of a context without a run.
+enum NoPermit {}
+
+impl RunPermit for NoPermit {
+    fn is_lost(&self) -> bool {
+        match *self {}
+    }
+}
+
 /// What a handler may know about the run it is in, beside the payload.
 ///
 /// Ask for it as an argument, in any place:
@@ -48,7 +64,7 @@ impl fmt::Debug for HandlerName {
 ///     Ok(())
 /// }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Context {
     delivery: Delivery,
     handler: HandlerName,
@@ -56,6 +72,7 @@ pub struct Context {
     possible_repeat: bool,
     replay_of: Option<RecordId>,
     stale: bool,
+    permit: Weak<dyn RunPermit>,
 }
 
 impl Context {
@@ -68,7 +85,17 @@ impl Context {
             possible_repeat: false,
             replay_of: None,
             stale: false,
+            permit: Weak::<NoPermit>::new(),
         }
+    }
+
+    pub(crate) fn holding(self, permit: Weak<dyn RunPermit>) -> Self {
+        Self { permit, ..self }
+    }
+
+    /// What the run holds; `None` when it is over.
+    pub(crate) fn permit(&self) -> Option<Arc<dyn RunPermit>> {
+        self.permit.upgrade()
     }
 
     pub(crate) fn behind(self, stale: bool) -> Self {
@@ -153,10 +180,33 @@ impl Context {
         self.stale
     }
 
+    /// Whether this run's job may be somebody else's by now, of an inbox that several processes share: what
+    /// this run does from here on may be done twice, and its outcome does not count.
+    ///
+    /// An async handler is dropped at its next await then; one that blocks its thread can ask from time to
+    /// time. Always `false` for an inbox of this process alone.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.permit().is_some_and(|permit| permit.is_lost())
+    }
+
     /// The record that this run is a replay of, when somebody asked for the event to be handled
     /// anew.
     #[must_use]
     pub fn replay_of(&self) -> Option<RecordId> {
         self.replay_of
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("delivery", &self.delivery)
+            .field("handler", &self.handler)
+            .field("attempt", &self.attempt)
+            .field("possible_repeat", &self.possible_repeat)
+            .field("replay_of", &self.replay_of)
+            .field("stale", &self.stale)
+            .finish_non_exhaustive()
     }
 }

@@ -18,6 +18,7 @@ mod tests;
 pub(crate) use self::argument::States;
 pub use self::argument::{Argument, Event, Needs, State};
 pub use self::call::{Blocking, EventHandler, HandlerResult, IntoHandler, blocking};
+pub(crate) use self::context::RunPermit;
 pub use self::context::{Context, HandlerName};
 pub use self::error::HandlerError;
 pub(crate) use self::error::Next;
@@ -27,7 +28,7 @@ pub use self::registration::Registration;
 pub(crate) use self::registration::SourceLocation;
 pub use self::retry::RetryPolicy;
 pub use self::service::HandlerService;
-pub(crate) use self::service::{Kept, Wrap, in_seat, wrap};
+pub(crate) use self::service::{Wrap, wrap};
 
 /// What the macros expand to.
 pub(crate) mod expanded {

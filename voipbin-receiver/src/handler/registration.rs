@@ -1,4 +1,5 @@
 use std::fmt;
+use std::future::pending;
 use std::panic::Location;
 
 use tower_layer::Layer;
@@ -69,6 +70,8 @@ pub struct Registration {
     pub(crate) options: HandlerOptions,
     pub(crate) layers: Vec<Wrap>,
     pub(crate) location: SourceLocation,
+    /// Whether it runs in another process.
+    pub(crate) elsewhere: bool,
 }
 
 impl Registration {
@@ -102,6 +105,20 @@ impl Registration {
             options: HandlerOptions::new(),
             layers: Vec::new(),
             location,
+            elsewhere: false,
+        }
+    }
+
+    /// A handler of this name for a set of events that runs in another process: all that a receiver has to
+    /// know of it that only [takes in](crate::Role::Ingress).
+    #[track_caller]
+    pub fn elsewhere<E: EventSet>(events: E, name: impl Into<String>) -> Self {
+        let never = |_: Context| pending::<()>();
+        let caller = Location::caller();
+        Self {
+            location: SourceLocation::new(caller.file(), caller.line()),
+            elsewhere: true,
+            ..Self::new(events, never).name(name)
         }
     }
 

@@ -1,9 +1,8 @@
 //! A handler as a tower service, so that layers fit around it.
 
-use std::any::Any;
 use std::error::Error as StdError;
 use std::fmt;
-use std::future::{pending, poll_fn};
+use std::future::{Future, pending, poll_fn};
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::task::{self, Poll};
@@ -18,6 +17,7 @@ use super::argument::States;
 use super::call::{Call, Outcome};
 use super::context::Context;
 use super::error::HandlerError;
+use super::parts::RunParts;
 
 /// A handler, as a service of one run: what a layer that is given to
 /// [`Registration::layer`](crate::Registration::layer) wraps.
@@ -31,19 +31,6 @@ type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// What wraps a handler.
 pub(crate) type Wrap = Box<dyn Fn(HandlerService) -> HandlerService + Send + Sync>;
-
-/// What a run holds for as long as it uses a thread.
-pub(crate) type Kept = Arc<dyn Any + Send + Sync>;
-
-tokio::task_local! {
-    static SEAT: Kept;
-}
-
-/// Polls a handler. A blocking one takes a clone of the seat into its thread, where it goes on for as long
-/// as it likes.
-pub(crate) fn in_seat<T>(seat: &Kept, poll: impl FnOnce() -> T) -> T {
-    SEAT.sync_scope(Arc::clone(seat), poll)
-}
 
 impl HandlerService {
     pub(crate) fn new(call: Call, states: Arc<States>) -> Self {
@@ -74,22 +61,28 @@ impl HandlerService {
     }
 }
 
-/// Runs a function that may block its thread on the runtime's pool for blocking work.
-pub async fn run_blocking(call: impl FnOnce() -> Outcome + Send + 'static) -> Outcome {
-    let seat = SEAT.try_with(Arc::clone).ok();
+/// Runs a function that may block its thread on the runtime's pool for blocking work. The thread holds what
+/// the run holds, its slot and its lane, for as long as it goes on, also when the run is over.
+pub fn run_blocking<F>(parts: &RunParts, call: F) -> impl Future<Output = Outcome> + Send + use<F>
+where
+    F: FnOnce() -> Outcome + Send + 'static,
+{
+    let permit = parts.context().permit();
     let span = Span::current();
     let run = move || {
         let outcome = span.in_scope(call);
-        drop(seat);
+        drop(permit);
         outcome
     };
-    match spawn_blocking(run).await {
-        Ok(outcome) => outcome,
-        Err(error) => match error.try_into_panic() {
-            Ok(payload) => resume_unwind(payload),
-            // The runtime is going away, and this future with it.
-            Err(_) => pending().await,
-        },
+    async move {
+        match spawn_blocking(run).await {
+            Ok(outcome) => outcome,
+            Err(error) => match error.try_into_panic() {
+                Ok(payload) => resume_unwind(payload),
+                // The runtime is going away, and this future with it.
+                Err(_) => pending().await,
+            },
+        }
     }
 }
 

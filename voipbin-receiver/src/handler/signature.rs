@@ -99,7 +99,7 @@ where
             Box::pin(async move {
                 let arguments = A::extract(&mut parts).await?;
                 let run = move || handler.begin(arguments).into_outcome();
-                let outcome = run_blocking(run).await;
+                let outcome = run_blocking(&parts, run).await;
                 parts.end(outcome).await
             })
         });

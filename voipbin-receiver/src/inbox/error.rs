@@ -1,6 +1,8 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+use super::Unanswered;
+
 /// Why a receiver cannot use an inbox, or what was settled is not safe.
 ///
 /// ```
@@ -8,9 +10,11 @@ use std::fmt;
 ///
 /// # fn main() -> Result<(), voipbin_receiver::inbox::InboxError> {
 /// let inbox = MemoryInbox::new();
-/// inbox.attach()?;
-/// let second = inbox.attach().map_err(|error| error.kind());
+/// let first = inbox.consume()?;
+/// let second = inbox.consume().map(drop).map_err(|error| error.kind());
 /// assert_eq!(second, Err(InboxErrorKind::InUse));
+/// drop(first);
+/// assert!(inbox.consume().is_ok());
 /// # Ok(()) }
 /// ```
 #[derive(Debug)]
@@ -51,6 +55,12 @@ impl InboxError {
     #[must_use]
     pub fn kind(&self) -> InboxErrorKind {
         self.kind
+    }
+}
+
+impl From<Unanswered> for InboxError {
+    fn from(unanswered: Unanswered) -> Self {
+        Self::storage(unanswered)
     }
 }
 

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use self::queue::{Fresh, Marks, Queue};
+use self::queue::Queue;
 use super::dedup::{DedupCache, RETRY_TIME};
 use super::{
-    Durability, Inbox, InboxError, InboxStats, Incoming, KeepError, KeepErrorKind, Kept, Promises,
-    Receipt, Records, Repeats, Settled, Taken,
+    Consumer, Durability, Guarantees, Inbox, InboxError, InboxStats, Incoming, Job, KeepError,
+    KeepErrorKind, Kept, Records, Repeats, Reply, Room, Settled,
 };
 use crate::clock::{Clock, SystemClock};
 use crate::sync::time::{Instant, sleep_until};
@@ -35,7 +35,10 @@ use crate::sync::{Arc, Mutex, MutexGuard, Notify, PoisonError};
 ///     .identity_ttl(Duration::from_secs(600))
 ///     .build();
 /// ```
-pub struct MemoryInbox {
+pub struct MemoryInbox(Arc<Store>);
+
+/// What the inbox shares with its consumer.
+struct Store {
     /// Identities of events.
     seen: DedupCache,
     /// Bytes that came and may mean something new when they come again.
@@ -90,52 +93,6 @@ impl MemoryInbox {
             clock: Arc::new(SystemClock::new()),
         }
     }
-
-    /// Puts one event into the queue, if there is room.
-    fn push(&self, incoming: Incoming, possible_repeat: bool) -> Result<(), KeepError> {
-        let Incoming {
-            delivery,
-            jobs,
-            span,
-            ..
-        } = incoming;
-        let mut queue = self.queue();
-        if queue.closed {
-            return Err(KeepError::new(KeepErrorKind::Draining));
-        }
-        // An event without handlers is finished as it comes: its identity is all that is kept.
-        if jobs.is_empty() {
-            return Ok(());
-        }
-        if self.is_full(&queue) {
-            return Err(KeepError::new(KeepErrorKind::Full));
-        }
-        queue.events += 1;
-        queue.bytes = queue.bytes.saturating_add(delivery.body().len());
-        queue.fresh.push_back(Fresh {
-            delivery,
-            jobs,
-            marks: Marks::new(possible_repeat, span),
-        });
-        Ok(())
-    }
-
-    /// Whatever the size of what comes next: an event that is larger than the limit must be able to
-    /// come in, as refused it would be refused each time.
-    fn is_full(&self, queue: &Queue) -> bool {
-        queue.events >= self.max_events.max(1) || queue.bytes >= self.max_bytes.max(1)
-    }
-
-    /// Puts a job back, to be handed out after this time. Everyone who takes learns of it, so that
-    /// one who goes away takes along no time that others wait for.
-    fn wait(&self, job: Taken, after: Duration) {
-        self.queue().waiting.push(Instant::now(), after, job);
-        self.arrived.notify_waiters();
-    }
-
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Default for MemoryInbox {
@@ -152,23 +109,52 @@ impl fmt::Debug for MemoryInbox {
     }
 }
 
-#[async_trait]
 impl Inbox for MemoryInbox {
-    fn attach(&self) -> Result<(), InboxError> {
-        let mut queue = self.queue();
-        if queue.attached {
+    fn keep(&self, incoming: Incoming) -> Reply<Kept, KeepError> {
+        Reply::ready(self.0.keep(incoming))
+    }
+
+    fn consume(&self) -> Result<Box<dyn Consumer>, InboxError> {
+        let mut queue = self.0.queue();
+        if queue.is_consumed {
             return Err(InboxError::in_use());
         }
-        queue.attached = true;
-        queue.closed = false;
-        Ok(())
+        queue.is_consumed = true;
+        queue.draining = false;
+        drop(queue);
+        Ok(Box::new(MemoryConsumer(Arc::clone(&self.0))))
     }
 
-    fn detach(&self) {
-        self.queue().attached = false;
+    fn guarantees(&self) -> Guarantees {
+        Guarantees::new(Durability::Process).knowing_copies_for(self.0.identity_ttl)
     }
 
-    fn keep(&self, incoming: Incoming) -> Receipt {
+    fn records(&self) -> Option<&dyn Records> {
+        Some(self)
+    }
+
+    fn stats(&self) -> InboxStats {
+        let store = &self.0;
+        let queue = store.queue();
+        InboxStats {
+            events: queue.events,
+            bytes: queue.bytes,
+            identities: store.seen.len() + store.noted.len(),
+            evicted: store.seen.evicted() + store.noted.evicted(),
+            waiting: queue.delayed.len(),
+            held: 0,
+            dead: queue.dead.jobs(),
+            full: store.is_full(&queue),
+            max_events: Some(store.max_events),
+            max_bytes: Some(store.max_bytes as u64),
+            used_bytes: queue.bytes as u64,
+            ..InboxStats::default()
+        }
+    }
+}
+
+impl Store {
+    fn keep(&self, incoming: Incoming) -> Result<Kept, KeepError> {
         let key = incoming.delivery.identity();
         let for_nobody = incoming.jobs.is_empty();
         let kept = match incoming.repeats {
@@ -187,28 +173,62 @@ impl Inbox for MemoryInbox {
             (Ok(Kept::New), false) => self.arrived.notify_one(),
             _ => {}
         }
-        Receipt::ready(kept)
+        kept
     }
 
-    async fn take(&self, max: usize) -> Vec<Taken> {
+    /// Puts one event into the queue, if there is room.
+    fn push(&self, incoming: Incoming, possible_repeat: bool) -> Result<(), KeepError> {
+        let mut queue = self.queue();
+        if queue.draining {
+            return Err(KeepError::new(KeepErrorKind::Draining));
+        }
+        // An event without handlers is finished as it comes: its identity is all that is kept.
+        if incoming.jobs.is_empty() {
+            return Ok(());
+        }
+        if self.is_full(&queue) {
+            return Err(KeepError::new(KeepErrorKind::Full));
+        }
+        queue.push(incoming, possible_repeat);
+        Ok(())
+    }
+
+    /// Whatever the size of what comes next: an event that is larger than the limit must be able to
+    /// come in, as refused it would be refused each time.
+    fn is_full(&self, queue: &Queue) -> bool {
+        queue.events >= self.max_events.max(1) || queue.bytes >= self.max_bytes.max(1)
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The one that takes.
+struct MemoryConsumer(Arc<Store>);
+
+#[async_trait]
+impl Consumer for MemoryConsumer {
+    async fn take(&self, room: Room) -> Option<Vec<Job>> {
+        let store = &self.0;
         loop {
-            let arrived = self.arrived.notified();
+            let arrived = store.arrived.notified();
             let next_due = {
-                let mut queue = self.queue();
+                let mut queue = store.queue();
                 let now = Instant::now();
-                let handed_out = queue.hand_out(max, now);
-                if !handed_out.is_empty() {
+                let jobs = queue.take(room, now);
+                if !jobs.is_empty() {
                     let has_more = queue.has_ready(now);
                     drop(queue);
                     if has_more {
-                        self.arrived.notify_one();
+                        store.arrived.notify_one();
                     }
-                    return handed_out.into_jobs();
+                    return Some(jobs);
                 }
-                if queue.has_ended() || max == 0 {
-                    return Vec::new();
+                if queue.has_ended() {
+                    return None;
                 }
-                queue.waiting.next_due()
+                queue.delayed.next_due()
             };
             match next_due {
                 None => arrived.await,
@@ -220,70 +240,61 @@ impl Inbox for MemoryInbox {
         }
     }
 
-    fn settle(&self, job: &Taken, outcome: Settled) {
-        match outcome {
-            Settled::Retry { failed, after } => {
-                let mut past = job.past().cloned().unwrap_or_default();
-                past.fail(failed);
-                self.wait(job.clone().after(past), after);
-                return;
+    fn settle(&self, job: &Job, outcome: Settled) {
+        let store = &self.0;
+        let mut queue = store.queue();
+        let dead = match outcome {
+            Settled::Retry {
+                failed,
+                after,
+                in_place,
+            } => {
+                if in_place {
+                    return queue.fail(job, failed);
+                }
+                queue.retry(job, failed, after);
+                drop(queue);
+                // Everyone who takes learns of it, so that a `take` that is dropped takes along no time that
+                // another waits for.
+                return store.arrived.notify_waiters();
             }
-            // Whoever took it has it.
-            Settled::Delayed { .. } => return,
             Settled::Released => {
-                self.wait(job.clone(), Duration::ZERO);
-                return;
+                queue.release(job);
+                drop(queue);
+                return store.arrived.notify_waiters();
             }
-            Settled::Dead { failed } => self.bury(job, failed),
+            Settled::Done => None,
+            Settled::Dead { failed } => Some(failed),
             // The memory does not outlive the process: nobody will ever handle it.
-            Settled::Held => self.bury(job, None),
-            Settled::Done => {}
+            Settled::Unroutable => Some(None),
+        };
+        if let Some(failed) = dead {
+            let at = store.clock.wall();
+            queue.dead_letter(job, failed, at, store.max_dead);
         }
-        if job.entry().settle_one() {
-            let mut queue = self.queue();
-            queue.events = queue.events.saturating_sub(1);
-            queue.bytes = queue.bytes.saturating_sub(job.delivery().body().len());
-            let ended = queue.has_ended();
-            drop(queue);
-            self.seen.finish(job.delivery().identity());
-            if ended {
-                self.arrived.notify_waiters();
-            }
-        }
-    }
-
-    fn close(&self) {
-        let mut queue = self.queue();
-        queue.closed = true;
-        queue.waiting.bring_forward(Instant::now());
+        let finished = queue.finish(job);
+        let ended = queue.has_ended();
         drop(queue);
-        self.arrived.notify_waiters();
-    }
-
-    fn promises(&self) -> Promises {
-        Promises::new(Durability::Process).remembering(self.identity_ttl)
-    }
-
-    fn records(&self) -> Option<&dyn Records> {
-        Some(self)
-    }
-
-    fn stats(&self) -> InboxStats {
-        let queue = self.queue();
-        InboxStats {
-            events: queue.events,
-            bytes: queue.bytes,
-            identities: self.seen.len() + self.noted.len(),
-            evicted: self.seen.evicted() + self.noted.evicted(),
-            waiting: queue.waiting.len(),
-            held: 0,
-            dead: queue.dead.jobs(),
-            full: self.is_full(&queue),
-            max_events: Some(self.max_events),
-            max_bytes: Some(self.max_bytes as u64),
-            used_bytes: queue.bytes as u64,
-            ..InboxStats::default()
+        if finished {
+            store.seen.finish(job.delivery().identity());
         }
+        if ended {
+            store.arrived.notify_waiters();
+        }
+    }
+
+    fn drain(&self) {
+        self.0.queue().drain(Instant::now());
+        self.0.arrived.notify_waiters();
+    }
+}
+
+impl Drop for MemoryConsumer {
+    fn drop(&mut self) {
+        let mut queue = self.0.queue();
+        queue.drain(Instant::now());
+        queue.release_taken();
+        queue.is_consumed = false;
     }
 }
 
@@ -347,7 +358,7 @@ impl MemoryInboxBuilder {
             max_dead,
             clock,
         } = self;
-        MemoryInbox {
+        MemoryInbox(Arc::new(Store {
             seen: DedupCache::new(identity_ttl, max_identities, Arc::clone(&clock)),
             noted: DedupCache::new(RETRY_TIME, max_identities, Arc::clone(&clock)),
             queue: Mutex::new(Queue::default()),
@@ -357,6 +368,6 @@ impl MemoryInboxBuilder {
             max_bytes,
             max_dead,
             clock,
-        }
+        }))
     }
 }

@@ -2,21 +2,19 @@
 //!
 //! The promise of every inbox: a delivery is kept once, and it is not called kept before it is.
 
-#[cfg(feature = "testing")]
-pub mod contract;
 mod dedup;
+mod delays;
 mod error;
+mod guarantees;
+mod job;
 mod memory;
 #[cfg(all(test, shuttle))]
 pub(crate) mod model;
-mod promises;
-mod receipt;
 mod records;
+mod reply;
 #[cfg(feature = "disk-system")]
 mod sqlite;
 mod stats;
-mod taken;
-mod waiting;
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,22 +23,22 @@ use async_trait::async_trait;
 use tracing::Span;
 
 pub use self::error::{InboxError, InboxErrorKind};
+pub use self::guarantees::{Durability, Guarantees, LaneOrder};
+pub use self::job::{Attempt, AttemptEnd, Job, JobHistory, KeptEvent, Lease, Settled};
 pub use self::memory::{MemoryInbox, MemoryInboxBuilder};
-pub use self::promises::{Durability, Promises};
-pub use self::receipt::{Begun, KeepError, KeepErrorKind, Kept, Pending, Receipt, Starter};
 pub use self::records::{
     JobRecord, PhoneNumber, PhoneNumberError, Record, RecordFilter, RecordPage, RecordState,
     Records, RecordsError, RecordsErrorKind, Stage,
 };
+pub use self::reply::{KeepError, KeepErrorKind, Kept, Reply, ReplySender, Unanswered};
 #[cfg(feature = "disk-system")]
 pub use self::sqlite::{
     CopyReport, DiskInbox, DiskInboxBuilder, DiskInboxError, DiskInboxErrorKind, DiskRecords,
     Holder, LostEvent,
 };
 pub use self::stats::InboxStats;
-pub use self::taken::{Attempt, AttemptEnd, Entry, Parked, Past, Settled, Taken};
 use crate::event::Delivery;
-pub use crate::event::{RecordId, StoredDelivery};
+pub use crate::event::{Lane, RecordId, StoredDelivery};
 use crate::handler::HandlerName;
 
 /// The handlers that an event is kept for, each of them once. Cheap to clone.
@@ -91,100 +89,101 @@ impl<'a> IntoIterator for &'a Jobs {
 
 /// A store of events that are answered and not yet handled.
 ///
-/// The pipeline calls [`keep`](Self::keep); the dispatcher calls [`take`](Self::take),
-/// [`begin`](Self::begin) and [`settle`](Self::settle). A receiver [attaches](Self::attach) before the
-/// first of these, and [closes](Self::close) and [detaches](Self::detach) at its end. The contract:
+/// The pipeline calls [`keep`](Self::keep). Whoever runs handlers is a [`Consumer`], which
+/// [`consume`](Self::consume) gives: it takes jobs and settles them. A receiver is both, or only
+/// [one of them](crate::Role).
 ///
-/// * The jobs of an event for which `keep` gave [`Kept::New`] are handed out by `take`, in this
-///   process or in one after it, as [`promises`](Self::promises) says, until each is done or dead.
-/// * While the identity of a kept event is remembered, a copy is [`Kept::Duplicate`]. A copy that
-///   comes while the first is still being kept waits for that outcome and shares it.
-/// * When an event cannot be kept, its identity is not remembered: the sender's next try is new.
+/// An inbox is the handle to a store, and its consumers share that store with it: so it is mostly a
+/// struct around an `Arc`. The contract:
+///
+/// * The jobs of an event for which `keep` gave [`Kept::New`] are handed out, in this process or in one
+///   after it, as [`guarantees`](Self::guarantees) says, until each is done or dead.
+/// * An event is kept with all its jobs and its lane, or not at all.
+/// * While the identity of a kept event is known, a copy is [`Kept::Duplicate`]. A copy that comes
+///   while the first is still being kept waits for that outcome and shares it.
+/// * When an event cannot be kept, its identity is not known: the sender's next try is new.
 /// * An identity whose event is not finished is never forgotten.
 ///
-/// `contract::check`, behind the feature `testing`, tries an inbox against all of it.
-#[async_trait]
+/// [`inbox_contract::check`](crate::testing::inbox_contract::check), behind the feature `testing`, tries
+/// an inbox against all of it, as far as it claims it. The test `own_inbox` of this crate's repository
+/// has a whole inbox that several consumers share, in less than 150 lines.
 pub trait Inbox: fmt::Debug + Send + Sync + 'static {
-    /// A receiver begins to take from this inbox. One at a time may, unless the inbox says that it is
-    /// [shared](Promises::shared).
+    /// Takes a delivery over.
     ///
-    /// After the [`detach`](Self::detach) of the one before, this undoes its [`close`](Self::close):
-    /// `keep` and `take` work again. What was released or put back is handed out in the order in which
-    /// that happened, before what never was; what was held for want of a handler is too. The default lets everybody in: for an inbox that is shared and never closes for
-    /// good.
+    /// The hand-over is this call and not the returned future: once it returns, the inbox brings the
+    /// matter to an end, kept or refused, whether or not anybody awaits the reply. It must not block the
+    /// thread, and it is called from any thread, in a runtime or not: a store that takes a runtime has a
+    /// task of its own, to which this sends.
+    fn keep(&self, incoming: Incoming) -> Reply<Kept, KeepError>;
+
+    /// Begins to take jobs. There is one consumer at a time, unless the inbox is
+    /// [shared](Guarantees::shared); when it is dropped, the next one goes on where it ended.
     ///
     /// # Errors
     ///
-    /// [`InboxErrorKind::InUse`] while another receiver is attached, [`InboxErrorKind::Storage`] when
-    /// nothing can be written any more.
-    fn attach(&self) -> Result<(), InboxError> {
-        Ok(())
+    /// [`InboxErrorKind::InUse`] while there is another consumer, [`InboxErrorKind::Storage`] when nothing
+    /// can be written any more.
+    fn consume(&self) -> Result<Box<dyn Consumer>, InboxError>;
+
+    /// What this inbox claims. It is asked when a receiver is built, and may not change later.
+    fn guarantees(&self) -> Guarantees;
+
+    /// How full it is. Called often: it must not block.
+    fn stats(&self) -> InboxStats;
+
+    /// The inbox as something to look into, where it is one. The default is that it is not.
+    fn records(&self) -> Option<&dyn Records> {
+        None
     }
+}
 
-    /// The receiver that was attached has ended and takes no more. What it closed stays closed until
-    /// the next one attaches. The default does nothing.
-    fn detach(&self) {}
-
-    /// Takes a delivery over.
+/// Takes jobs out of an inbox and settles them.
+///
+/// Dropping it ends it: what it took and did not settle is handed out again to the next consumer, before
+/// later events, as if it had not been taken. Until there is a next one, an inbox that loses its content
+/// with the process refuses new events.
+#[async_trait]
+pub trait Consumer: Send + Sync + 'static {
+    /// Waits for jobs that may run, and takes at least one of them and at most what there is
+    /// [room](Room) for.
     ///
-    /// The hand-over is this call and not the returned future: once it returns, the inbox brings
-    /// the matter to an end, kept or refused, whether or not anybody awaits the receipt. It must
-    /// not block the thread.
-    fn keep(&self, incoming: Incoming) -> Receipt;
-
-    /// Waits for jobs that may run and hands out at least one and at most `max` of them: first ones
-    /// in the order in which their events were kept, further attempts when their time has come.
+    /// First attempts come in the order in which their events were kept, further ones when their time has
+    /// come. Jobs of one lane may be taken together: the consumer runs them one after the other.
     ///
-    /// An empty list means that the inbox is [closed](Self::close) and will hand out nothing more.
+    /// `None` means that there will be no more, after [`drain`](Self::drain).
     ///
-    /// Cancel-safe: a job is either in the returned list or still in the inbox. Needs a tokio
-    /// runtime with its timer.
-    async fn take(&self, max: usize) -> Vec<Taken>;
+    /// # Cancel safety
+    ///
+    /// A job is either taken and returned, or still in the inbox. Needs a tokio runtime with its timer.
+    async fn take(&self, room: Room) -> Option<Vec<Job>>;
 
     /// An attempt is about to begin. A durable inbox writes that down first, so that an event which
     /// kills the process does not do so for ever.
     ///
-    /// The handler runs when the answer is `true`. `false` means that it cannot be written down and
-    /// the job stays in the inbox as it is. The default is to run at once.
-    fn begin(&self, job: &Taken) -> Begun {
+    /// The handler runs when the reply is `Ok`. Otherwise the job is [released](Settled::Released). The
+    /// default is to run at once.
+    fn begin(&self, job: &Job) -> Reply<(), InboxError> {
         let _ = job;
-        Begun::now()
+        Reply::ready(Ok(()))
     }
 
-    /// Says what became of a job that was handed out. An event is finished when each of its jobs is
-    /// done or dead.
-    fn settle(&self, job: &Taken, outcome: Settled);
-
-    /// Takes the bytes of a job that waits for its turn off the dispatcher's hands. An inbox that can
-    /// find them again gives what it finds them by; the default is that it cannot.
-    fn park(&self, job: &Taken) -> Option<Parked> {
-        let _ = job;
-        None
-    }
-
-    /// The job again whose bytes were [parked](Self::park). `None` when it is not there any more, or
-    /// cannot be read now and is to be handed out again.
-    async fn unpark(&self, parked: &Parked) -> Option<Taken> {
-        let _ = parked;
-        None
-    }
-
-    /// A parked job will not be run here: it is to be handed out again.
-    fn put_back(&self, parked: &Parked) {
-        let _ = parked;
-    }
+    /// Says what became of a job that was taken: once, or after each attempt where these are made
+    /// [in place](Settled::Retry::in_place). An event is finished when each of its jobs is done or dead.
+    ///
+    /// It must not block. What is settled becomes safe in the inbox's own time; see
+    /// [`flush`](Self::flush). Of a job whose [lease](Lease) is lost it changes nothing.
+    fn settle(&self, job: &Job, outcome: Settled);
 
     /// The receiver is shutting down.
     ///
     /// An inbox that loses its content with the process refuses new events from here on, goes on
     /// answering for copies of those it has, lets what waits for its time now wait no longer, and ends
-    /// `take` when each job is done or dead. It may be told so again, for what has come to wait since.
-    /// A durable one goes on keeping and ends `take` at once: what is left is for the next receiver,
-    /// in this process or in one after it.
-    fn close(&self);
+    /// [`take`](Self::take) when each job is done or dead. A durable one goes on keeping and ends `take`
+    /// at once: what is left is for the next consumer, in this process or in one after it. So does a
+    /// shared one. It may be told so again, for what has come to wait since.
+    fn drain(&self);
 
-    /// Waits until all that was settled is as safe as this inbox makes it, and until what was being read
-    /// from it by then is there. The default is at once.
+    /// Waits until all that was settled is as safe as this inbox makes it. The default is at once.
     ///
     /// # Errors
     ///
@@ -197,68 +196,53 @@ pub trait Inbox: fmt::Debug + Send + Sync + 'static {
     async fn flush(&self) -> Result<(), InboxError> {
         Ok(())
     }
+}
 
-    /// What this inbox can and cannot promise.
-    fn promises(&self) -> Promises;
+/// How much a consumer has room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// How many jobs, at least one.
+    pub jobs: usize,
+    /// How many bytes of bodies; the last one may go beyond it.
+    pub bytes: usize,
+}
 
-    /// How full it is.
-    fn stats(&self) -> InboxStats;
+impl Room {
+    /// Room for this many jobs, however large they are.
+    #[must_use]
+    pub const fn for_jobs(jobs: usize) -> Self {
+        Self {
+            jobs,
+            bytes: usize::MAX,
+        }
+    }
 
-    /// The inbox as something to look into, where it is one. The default is that it is not.
-    fn records(&self) -> Option<&dyn Records> {
-        None
+    /// Takes up room for one body, and says whether there is any left.
+    pub fn add(&mut self, bytes: usize) -> bool {
+        self.jobs = self.jobs.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(bytes);
+        !self.is_full()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_full(&self) -> bool {
+        self.jobs == 0 || self.bytes == 0
     }
 }
 
 /// An inbox that is shared is an inbox: keep a handle of your own to it.
-#[async_trait]
 impl<I: Inbox + ?Sized> Inbox for Arc<I> {
-    fn attach(&self) -> Result<(), InboxError> {
-        (**self).attach()
-    }
-
-    fn detach(&self) {
-        (**self).detach();
-    }
-
-    fn keep(&self, incoming: Incoming) -> Receipt {
+    fn keep(&self, incoming: Incoming) -> Reply<Kept, KeepError> {
         (**self).keep(incoming)
     }
 
-    async fn take(&self, max: usize) -> Vec<Taken> {
-        (**self).take(max).await
+    fn consume(&self) -> Result<Box<dyn Consumer>, InboxError> {
+        (**self).consume()
     }
 
-    fn begin(&self, job: &Taken) -> Begun {
-        (**self).begin(job)
-    }
-
-    fn settle(&self, job: &Taken, outcome: Settled) {
-        (**self).settle(job, outcome);
-    }
-
-    fn park(&self, job: &Taken) -> Option<Parked> {
-        (**self).park(job)
-    }
-
-    async fn unpark(&self, parked: &Parked) -> Option<Taken> {
-        (**self).unpark(parked).await
-    }
-
-    fn put_back(&self, parked: &Parked) {
-        (**self).put_back(parked);
-    }
-
-    fn close(&self) {
-        (**self).close();
-    }
-
-    async fn flush(&self) -> Result<(), InboxError> {
-        (**self).flush().await
-    }
-
-    fn promises(&self) -> Promises {
-        (**self).promises()
+    fn guarantees(&self) -> Guarantees {
+        (**self).guarantees()
     }
 
     fn stats(&self) -> InboxStats {
@@ -278,6 +262,8 @@ pub struct Incoming {
     pub delivery: Delivery,
     /// The handlers that are to run for it, by name; may be empty.
     pub jobs: Jobs,
+    /// Its lane, to be kept with it. `None` for an event that may run beside all others.
+    pub lane: Option<Lane>,
     /// What to do when the identity is known.
     pub repeats: Repeats,
     /// The span that follows the delivery from the edge to the end of its handlers.
@@ -285,15 +271,22 @@ pub struct Incoming {
 }
 
 impl Incoming {
-    /// A delivery for the given handlers, in no span.
+    /// A delivery for the given handlers, in no lane and no span.
     #[must_use]
     pub fn new(delivery: Delivery, jobs: Jobs, repeats: Repeats) -> Self {
         Self {
             delivery,
             jobs,
+            lane: None,
             repeats,
             span: Span::none(),
         }
+    }
+
+    /// Sets the lane.
+    #[must_use]
+    pub fn in_lane(self, lane: Option<Lane>) -> Self {
+        Self { lane, ..self }
     }
 
     /// Sets the span that follows the delivery.

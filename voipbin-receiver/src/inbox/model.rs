@@ -32,7 +32,7 @@ pub(crate) fn incoming(number: u32, jobs: usize) -> Incoming {
 }
 
 /// What a job is told by.
-pub(crate) fn name(job: &Taken) -> (String, String) {
+pub(crate) fn name(job: &Job) -> (String, String) {
     let body = String::from_utf8(job.delivery().body().to_vec()).unwrap();
     (body, job.handler().to_string())
 }
@@ -40,63 +40,30 @@ pub(crate) fn name(job: &Taken) -> (String, String) {
 /// The names of the jobs of an event, in order.
 pub(crate) fn names(number: u32, jobs: usize) -> Vec<(String, String)> {
     let incoming = incoming(number, jobs);
-    let entry = Arc::new(Entry::new(0, incoming.delivery, jobs));
+    let event = Arc::new(KeptEvent::new(0, incoming.delivery));
     let jobs = incoming.jobs.iter();
-    jobs.map(|handler| name(&Taken::new(Arc::clone(&entry), handler.clone())))
+    jobs.map(|handler| name(&Job::new(Arc::clone(&event), handler.clone(), 0)))
         .collect()
 }
 
 #[test]
-fn of_jobs_that_end_at_once_exactly_one_is_the_last() {
-    check_all(|| {
-        let entry = Arc::new(Entry::new(1, incoming(1, 3).delivery, 3));
-        let ends: Vec<_> = (0..3)
-            .map(|_| {
-                let entry = Arc::clone(&entry);
-                thread::spawn(move || entry.settle_one())
-            })
-            .collect();
-        let last = ends.into_iter().map(|end| end.join().unwrap());
-        assert_eq!(last.filter(|last| *last).count(), 1);
-        assert!(!entry.settle_one(), "one that is too many was the last");
-    });
-}
-
-#[test]
-fn a_receipt_ends_whether_its_outcome_is_told_or_dropped() {
+fn a_reply_ends_whether_it_is_given_or_dropped() {
     for told in [true, false] {
         check_all(move || {
-            let (pending, receipt) = Receipt::pending();
+            let (sender, reply) = Reply::<Kept, KeepError>::pending();
             thread::spawn(move || {
                 step();
                 if told {
-                    pending.settle(Ok(Kept::New));
+                    sender.send(Ok(Kept::New));
                 }
             });
             step();
-            let outcome = block_on(receipt);
+            let outcome = block_on(reply);
             match outcome {
                 Ok(Kept::New) => assert!(told),
                 Err(error) => assert_eq!((told, error.kind()), (false, KeepErrorKind::Storage)),
                 Ok(Kept::Duplicate) => panic!("of what?"),
             }
-        });
-    }
-}
-
-#[test]
-fn an_attempt_begins_when_it_is_told_so_and_not_when_its_starter_goes() {
-    for told in [true, false] {
-        check_all(move || {
-            let (starter, begun) = Begun::pending();
-            thread::spawn(move || {
-                step();
-                if told {
-                    starter.start();
-                }
-            });
-            step();
-            assert_eq!(block_on(begun), told);
         });
     }
 }

@@ -15,7 +15,7 @@ use crate::dispatch::{JobState, Unfinished};
 use crate::event::{Delivery, Origin, RecordId};
 use crate::gate::SecretUsage;
 use crate::handler::HandlerName;
-use crate::inbox::{Attempt, Taken};
+use crate::inbox::{Attempt, Job};
 
 /// How long the hook for a dead letter may take: it has a handler's slot.
 const HOOK_TIME: Duration = Duration::from_secs(30);
@@ -198,7 +198,7 @@ pub struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    pub(crate) fn of(job: &'a Taken) -> Self {
+    pub(crate) fn of(job: &'a Job) -> Self {
         Self {
             delivery: job.delivery(),
             handler: job.handler(),

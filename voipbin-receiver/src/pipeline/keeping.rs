@@ -5,14 +5,14 @@ use bytes::Bytes;
 
 use super::Pipeline;
 use crate::event::{Origin, Proof, VerifiedBody};
-use crate::inbox::Receipt;
+use crate::inbox::{KeepError, Kept, Reply};
 use crate::observe::{Accepted, Refusal};
 
 /// A delivery that was taken over; only the word of the inbox is missing.
 pub(crate) enum Keeping {
     /// No handler wants it, and no inbox was asked.
     Unmatched,
-    Receipt(Receipt),
+    Reply(Reply<Kept, KeepError>),
 }
 
 impl Pipeline {
@@ -40,8 +40,8 @@ impl Future for Keeping {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.get_mut() {
             Self::Unmatched => Poll::Ready(Ok(Accepted::Unmatched)),
-            Self::Receipt(receipt) => {
-                let kept = ready!(Pin::new(receipt).poll(cx));
+            Self::Reply(reply) => {
+                let kept = ready!(Pin::new(reply).poll(cx));
                 Poll::Ready(Ok(kept?.into()))
             }
         }

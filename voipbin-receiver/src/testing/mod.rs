@@ -9,6 +9,7 @@
 //! | what follows an answer | [`TestReceiver`]: lets handlers run one at a time, and moves a paused clock |
 //! | what a handler is given | [`Recorder`]: records its runs, and misbehaves as it is told |
 //! | copies, disorder and losses | [`Chaos`]: delivers as badly as the platform may, by a seed |
+//! | an inbox of your own | [`inbox_contract::check`]: what a receiver relies on, and what the inbox claims |
 //! | a server | [`Sender`]: delivers as the platform does, and [`connect`] does so over TCP |
 //!
 //! A test of what follows a failure, from one end to the other:
@@ -61,6 +62,7 @@
 mod chaos;
 mod clock;
 mod delivery;
+pub mod inbox_contract;
 mod receiver;
 mod recorder;
 mod report;

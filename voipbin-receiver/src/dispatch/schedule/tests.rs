@@ -1,9 +1,9 @@
 use super::*;
 
 /// Where jobs of a handler and a type belong that are in no lane.
-fn flow(handler: usize, kind: u64) -> Place {
-    Place {
-        flow: Flow {
+fn flow(handler: usize, kind: u64) -> Route {
+    Route {
+        flow: FlowKey {
             handler,
             kind,
             again: false,
@@ -13,26 +13,26 @@ fn flow(handler: usize, kind: u64) -> Place {
     }
 }
 
-fn lane(handler: usize, kind: u64, lane: u64) -> Place {
-    Place {
-        lane: Some(lane),
+fn lane(handler: usize, kind: u64, lane: u64) -> Route {
+    Route {
+        lane: Some((handler, Lane::from_number(lane))),
         ..flow(handler, kind)
     }
 }
 
-fn suspect(handler: usize, kind: u64) -> Place {
-    Place {
+fn suspect(handler: usize, kind: u64) -> Route {
+    Route {
         suspect: true,
         ..flow(handler, kind)
     }
 }
 
 /// Begins all that may run.
-fn begin(schedule: &mut Schedule<u32>) -> Vec<(u32, Ticket)> {
+fn begin(schedule: &mut Schedule<u32>) -> Vec<(u32, RunSlot)> {
     std::iter::from_fn(|| schedule.next()).collect()
 }
 
-fn jobs(begun: &[(u32, Ticket)]) -> Vec<u32> {
+fn jobs(begun: &[(u32, RunSlot)]) -> Vec<u32> {
     begun.iter().map(|(job, _)| *job).collect()
 }
 
@@ -110,18 +110,18 @@ fn with_few_slots_and_many_handlers_one_of_them_still_gets_most() {
 #[test]
 fn a_slot_that_was_assured_and_is_given_back_is_assured_again() {
     let mut schedule = Schedule::new(8, &[None, None]);
-    let share = |schedule: &mut Schedule<u32>, handler| {
+    let take_all = |schedule: &mut Schedule<u32>, handler| {
         (0..8).for_each(|job| schedule.admit(job, flow(handler, 0)));
         begin(schedule)
     };
-    let first = share(&mut schedule, 0);
-    let second = share(&mut schedule, 1);
+    let first = take_all(&mut schedule, 0);
+    let second = take_all(&mut schedule, 1);
     assert_eq!((first.len(), second.len()), (7, 1));
-    for (_, ticket) in second {
-        schedule.ended(ticket);
+    for (_, slot) in second {
+        schedule.ended(slot);
     }
     let third = begin(&mut schedule);
-    assert_eq!(third[0].1.place.flow.handler, 1);
+    assert_eq!(third[0].1.route.flow.handler, 1);
     assert_eq!(third.len(), 1);
 }
 
@@ -144,12 +144,12 @@ fn a_delayed_job_keeps_its_lane_and_no_slot() {
     schedule.admit(2, lane(0, 0, 7));
     schedule.admit(3, lane(0, 0, 8));
     let mut begun = begin(&mut schedule);
-    let delayed = schedule.delayed(begun.remove(0).1);
+    let parked = schedule.park(begun.remove(0).1);
     let mut begun = begin(&mut schedule);
     assert_eq!(jobs(&begun), [3]);
     schedule.ended(begun.remove(0).1);
     assert!(schedule.next().is_none());
-    schedule.resume(1, delayed);
+    schedule.resume(1, parked);
     let mut begun = begin(&mut schedule);
     assert_eq!(jobs(&begun), [1]);
     schedule.ended(begun.remove(0).1);
@@ -167,12 +167,12 @@ fn a_suspect_that_the_process_has_outlived_lets_the_next_one_begin() {
     schedule.admit(2, suspect(0, 0));
     let mut hanging = begin(&mut schedule);
     assert_eq!(jobs(&hanging), [1]);
-    let first = hanging[0].1.trial().unwrap();
-    schedule.acquit(first);
+    let first = hanging[0].1.quarantine().unwrap();
+    schedule.end_quarantine(first);
     assert_eq!(jobs(&begin(&mut schedule)), [2]);
     schedule.admit(3, suspect(0, 0));
     // What was said of the first says nothing of the second.
-    schedule.acquit(first);
+    schedule.end_quarantine(first);
     schedule.ended(hanging.remove(0).1);
     assert!(schedule.next().is_none());
 }
@@ -245,15 +245,15 @@ fn a_million_lanes_leave_nothing_behind() {
     let mut begun = VecDeque::new();
     for job in 0..1_000_000_u32 {
         schedule.admit(job, lane(0, u64::from(job % 90), u64::from(job)));
-        while let Some((_, ticket)) = schedule.next() {
-            begun.push_back(ticket);
+        while let Some((_, slot)) = schedule.next() {
+            begun.push_back(slot);
         }
         if begun.len() == 64 {
-            begun.drain(..).for_each(|ticket| schedule.ended(ticket));
+            begun.drain(..).for_each(|slot| schedule.ended(slot));
         }
     }
-    begun.drain(..).for_each(|ticket| schedule.ended(ticket));
+    begun.drain(..).for_each(|slot| schedule.ended(slot));
     assert_eq!((schedule.running(), schedule.waiting()), (0, 0));
     assert!(schedule.lanes.is_empty() && schedule.lanes.capacity() <= 4096);
-    assert!(schedule.flows.is_empty() && schedule.turns.is_empty());
+    assert!(schedule.flows.is_empty() && schedule.ready_flows.is_empty());
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 
@@ -10,10 +10,9 @@ use super::MemoryInbox;
 use crate::event::RecordId;
 use crate::handler::HandlerName;
 use crate::inbox::{
-    Attempt, Entry, JobRecord, Jobs, Record, RecordFilter, RecordPage, Records, RecordsError,
-    Stage, Taken,
+    Attempt, Job, JobRecord, Jobs, KeptEvent, Record, RecordFilter, RecordPage, Records,
+    RecordsError, Stage,
 };
-use crate::sync::time::Instant;
 
 /// Events that a handler gave up, the latest ones of them.
 #[derive(Default)]
@@ -24,7 +23,7 @@ pub(super) struct DeadLetters {
 }
 
 struct Dead {
-    entry: Arc<Entry>,
+    event: Arc<KeptEvent>,
     jobs: Vec<JobRecord>,
 }
 
@@ -35,17 +34,24 @@ impl DeadLetters {
     }
 
     /// Adds a job, and forgets the first events when there are too many.
-    fn add(&mut self, entry: &Arc<Entry>, job: JobRecord, most: usize) {
+    pub(super) fn add(&mut self, job: &Job, failed: Option<Attempt>, at: SystemTime, most: usize) {
         const MOST_BYTES: usize = 16 << 20;
+        let mut history = job.history().cloned().unwrap_or_default();
+        if let Some(failed) = failed {
+            history.fail(failed);
+        }
+        let mut record = JobRecord::new(job.handler().clone(), Stage::Dead { at });
+        record.attempts = history.attempts;
+        record.history = history.history;
         self.jobs += 1;
-        let dead = self.events.entry(entry.id()).or_insert_with(|| {
-            self.bytes += entry.delivery().body().len();
+        let dead = self.events.entry(job.id()).or_insert_with(|| {
+            self.bytes += job.delivery().body().len();
             Dead {
-                entry: Arc::clone(entry),
+                event: Arc::clone(job.event()),
                 jobs: Vec::new(),
             }
         });
-        dead.jobs.push(job);
+        dead.jobs.push(record);
         while self.events.len() > most || self.bytes > MOST_BYTES {
             let Some((first, _)) = self.events.first_key_value() else {
                 break;
@@ -73,7 +79,7 @@ impl DeadLetters {
             return false;
         };
         self.jobs = self.jobs.saturating_sub(dead.jobs.len());
-        let bytes = dead.entry.delivery().body().len();
+        let bytes = dead.event.delivery().body().len();
         self.bytes = self.bytes.saturating_sub(bytes);
         true
     }
@@ -81,25 +87,10 @@ impl DeadLetters {
 
 impl Dead {
     fn record(&self) -> Record {
-        let entry = &self.entry;
-        let id = RecordId::new(entry.id());
-        let delivery = entry.delivery().clone();
-        Record::new(id, delivery, entry.replay_of(), self.jobs.clone())
-    }
-}
-
-impl MemoryInbox {
-    /// Keeps a job as a dead letter.
-    pub(super) fn bury(&self, job: &Taken, failed: Option<Attempt>) {
-        let mut past = job.past().cloned().unwrap_or_default();
-        if let Some(failed) = failed {
-            past.fail(failed);
-        }
-        let at: SystemTime = self.clock.wall();
-        let mut record = JobRecord::new(job.handler().clone(), Stage::Dead { at });
-        record.attempts = past.attempts;
-        record.history = past.history;
-        self.queue().dead.add(job.entry(), record, self.max_dead);
+        let event = &self.event;
+        let id = RecordId::new(event.id());
+        let delivery = event.delivery().clone();
+        Record::new(id, delivery, event.replay_of(), self.jobs.clone())
     }
 }
 
@@ -113,7 +104,7 @@ impl Records for MemoryInbox {
         most: usize,
     ) -> Result<RecordPage, RecordsError> {
         let from = after.map_or(0, |after| after.get().saturating_add(1));
-        let queue = self.queue();
+        let queue = self.0.queue();
         let dead = queue.dead.events.range(from..).map(|(_, dead)| dead);
         let mut matching = dead.map(Dead::record).filter(|record| filter.takes(record));
         let records: Vec<Record> = matching.by_ref().take(most).collect();
@@ -122,7 +113,7 @@ impl Records for MemoryInbox {
     }
 
     async fn get(&self, id: RecordId) -> Result<Option<Record>, RecordsError> {
-        Ok(self.queue().dead.events.get(&id.get()).map(Dead::record))
+        Ok(self.0.queue().dead.events.get(&id.get()).map(Dead::record))
     }
 
     async fn replay(
@@ -130,37 +121,26 @@ impl Records for MemoryInbox {
         id: RecordId,
         handlers: Option<&[HandlerName]>,
     ) -> Result<RecordId, RecordsError> {
-        let mut queue = self.queue();
+        let mut queue = self.0.queue();
         let dead = queue.dead.events.get(&id.get());
         let dead = dead.ok_or_else(RecordsError::not_found)?;
-        let delivery = dead.entry.delivery().clone();
+        let event = Arc::clone(&dead.event);
         let handlers: Jobs = match handlers {
             Some(handlers) => handlers.iter().cloned().collect(),
             None => dead.jobs.iter().map(|job| job.handler.clone()).collect(),
         };
-        if queue.closed {
+        if queue.draining {
             return Err(RecordsError::storage("the receiver is shutting down"));
         }
         queue.dead.resolve(id.get(), &handlers.0);
-        queue.last_id += 1;
-        let replay = queue.last_id;
-        if !handlers.is_empty() {
-            queue.events += 1;
-            queue.bytes = queue.bytes.saturating_add(delivery.body().len());
-            let entry = Entry::new(replay, delivery, handlers.len()).replaying(Some(id));
-            let entry = Arc::new(entry);
-            for handler in &handlers {
-                let job = Taken::new(Arc::clone(&entry), handler.clone());
-                queue.waiting.push(Instant::now(), Duration::ZERO, job);
-            }
-        }
+        let replay = queue.replay(id, &event, &handlers);
         drop(queue);
-        self.arrived.notify_waiters();
+        self.0.arrived.notify_waiters();
         Ok(RecordId::new(replay))
     }
 
     async fn discard(&self, ids: &[RecordId]) -> Result<usize, RecordsError> {
-        let mut queue = self.queue();
+        let mut queue = self.0.queue();
         let gone = ids.iter().filter(|id| queue.dead.remove(id.get()));
         Ok(gone.count())
     }

@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::future::Future;
 
 use shuttle::future::block_on;
 use shuttle::sync::mpsc;
@@ -10,23 +11,52 @@ use crate::inbox::{Attempt, AttemptEnd};
 use crate::sync::model::time::NEVER;
 use crate::sync::model::{check, wait_and_go};
 
-fn inbox() -> Arc<MemoryInbox> {
+/// An inbox and whoever takes from it.
+struct Consumed {
+    inbox: MemoryInbox,
+    consumer: Box<dyn Consumer>,
+}
+
+impl Consumed {
+    fn take(&self, max: usize) -> impl Future<Output = Option<Vec<Job>>> + '_ {
+        self.consumer.take(Room::for_jobs(max))
+    }
+
+    fn settle(&self, job: &Job, outcome: Settled) {
+        self.consumer.settle(job, outcome);
+    }
+
+    fn drain(&self) {
+        self.consumer.drain();
+    }
+
+    fn stats(&self) -> InboxStats {
+        self.inbox.stats()
+    }
+}
+
+fn inbox() -> Arc<Consumed> {
     inbox_of(MemoryInbox::DEFAULT_MAX_EVENTS)
 }
 
-fn inbox_of(max_events: usize) -> Arc<MemoryInbox> {
+fn inbox_of(max_events: usize) -> Arc<Consumed> {
     let inbox = MemoryInbox::builder().clock(Arc::new(StoppedClock));
-    let inbox = Arc::new(inbox.max_events(max_events).build());
-    inbox.attach().unwrap();
-    inbox
+    let inbox = inbox.max_events(max_events).build();
+    let consumer = inbox.consume().unwrap();
+    Arc::new(Consumed { inbox, consumer })
 }
 
-fn keep(inbox: &MemoryInbox, number: u32, jobs: usize) -> Result<Kept, KeepErrorKind> {
+fn keep(inbox: &Consumed, number: u32, jobs: usize) -> Result<Kept, KeepErrorKind> {
+    keep_in(&inbox.inbox, number, jobs)
+}
+
+fn keep_in(inbox: &MemoryInbox, number: u32, jobs: usize) -> Result<Kept, KeepErrorKind> {
     block_on(inbox.keep(incoming(number, jobs))).map_err(|error| error.kind())
 }
 
-fn take(inbox: &MemoryInbox, max: usize) -> Vec<Taken> {
-    block_on(inbox.take(max))
+/// None when there will be none any more.
+fn take(inbox: &Consumed, max: usize) -> Vec<Job> {
+    block_on(inbox.take(max)).unwrap_or_default()
 }
 
 fn failed(after: Duration) -> Settled {
@@ -35,12 +65,16 @@ fn failed(after: Duration) -> Settled {
         Duration::ZERO,
         AttemptEnd::Panicked,
     );
-    Settled::Retry { failed, after }
+    Settled::Retry {
+        failed,
+        after,
+        in_place: false,
+    }
 }
 
 /// Takes and settles until the inbox has ended, and tells of each job once it is taken.
 fn work(
-    inbox: &Arc<MemoryInbox>,
+    inbox: &Arc<Consumed>,
     max: usize,
     told: mpsc::Sender<(String, String)>,
 ) -> thread::JoinHandle<()> {
@@ -77,13 +111,13 @@ fn every_job_is_handed_out_once_and_no_wake_up_is_lost() {
             let inbox = Arc::clone(&inbox);
             thread::spawn(move || assert_eq!(keep(&inbox, number, jobs), Ok(Kept::New)))
         });
-        // It is not closed before all have come: its close would wake whoever was forgotten.
+        // It is not drained before all have come: that would wake whoever was forgotten.
         let jobs = different(&told, 3);
         assert!(jobs.iter().eq(&[names(1, 2), names(2, 1)].concat()));
         keepers
             .into_iter()
             .for_each(|keeper| keeper.join().unwrap());
-        inbox.close();
+        inbox.drain();
         takers.into_iter().for_each(|taker| taker.join().unwrap());
         drop(tell);
         assert!(told.recv().is_err(), "one was handed out twice");
@@ -98,7 +132,7 @@ fn who_goes_away_takes_no_wake_up_along() {
         let inbox = inbox();
         let goes = Arc::clone(&inbox);
         let goes = thread::spawn(move || {
-            for job in wait_and_go(goes.take(1)).unwrap_or_default() {
+            for job in wait_and_go(goes.take(1)).flatten().unwrap_or_default() {
                 goes.settle(&job, Settled::Released);
             }
         });
@@ -132,7 +166,7 @@ fn a_failed_job_comes_again_to_whoever_waits() {
             });
             assert_eq!(keep(&inbox, 1, 2), Ok(Kept::New));
             assert_eq!((told.recv().unwrap(), told.recv().unwrap()), (1, 1));
-            inbox.close();
+            inbox.drain();
             takers.into_iter().for_each(|taker| taker.join().unwrap());
             assert_eq!(inbox.stats().events, 0);
         });
@@ -165,12 +199,12 @@ fn what_waits_for_its_time_or_fails_late_is_handed_out_before_the_end() {
             for job in jobs {
                 fails.settle(&job, failed(NEVER * 2));
             }
-            // As who fails during a shutdown does: it may have been closed before.
-            fails.close();
+            // As who fails during a shutdown does: it may have been drained before.
+            fails.drain();
         });
         let (tell, told) = mpsc::channel();
         let taker = work(&inbox, 1, tell);
-        inbox.close();
+        inbox.drain();
         taker.join().unwrap();
         assert!(told.iter().eq(names(1, 1)));
         fails.join().unwrap();
@@ -189,15 +223,18 @@ fn what_is_kept_is_handed_out_before_the_end_and_the_rest_is_refused_and_not_bur
             let inbox = Arc::clone(&inbox);
             thread::spawn(move || keep(&inbox, number, 1))
         });
-        inbox.close();
+        inbox.drain();
         let kept = keepers.map(|keeper| keeper.join().unwrap());
         takers.into_iter().for_each(|taker| taker.join().unwrap());
         let handed_out: BTreeSet<_> = told.iter().collect();
-        inbox.detach();
-        inbox.attach().unwrap();
+        let Ok(Consumed { inbox, consumer }) = Arc::try_unwrap(inbox).map_err(drop) else {
+            panic!("somebody has it still");
+        };
+        drop(consumer);
+        let _next = inbox.consume().unwrap();
         for (number, kept) in [1, 2].into_iter().zip(kept) {
             let came = handed_out.contains(&names(number, 1)[0]);
-            let again = keep(&inbox, number, 1);
+            let again = keep_in(&inbox, number, 1);
             match kept {
                 Ok(Kept::New) => assert_eq!((came, again), (true, Ok(Kept::Duplicate))),
                 Err(KeepErrorKind::Draining) => assert_eq!((came, again), (false, Ok(Kept::New))),
@@ -218,7 +255,7 @@ fn a_copy_is_known_only_when_the_first_is_there_and_one_of_them_is_handed_out() 
             thread::spawn(move || keep(&inbox, number, 1))
         });
         let kept = copies.map(|copy| copy.join().unwrap());
-        inbox.close();
+        inbox.drain();
         taker.join().unwrap();
         let handed_out: Vec<_> = told.iter().collect();
         for number in [1, 2] {
@@ -265,28 +302,24 @@ fn no_more_events_are_kept_at_once_than_may_be() {
 }
 
 #[test]
-fn one_receiver_at_a_time_is_attached_and_the_next_one_finds_it_open() {
+fn there_is_one_consumer_at_a_time_and_the_next_one_finds_it_open() {
     check(|| {
-        let inbox = inbox();
-        let ends = Arc::clone(&inbox);
-        let ends = thread::spawn(move || {
-            ends.close();
-            ends.detach();
-        });
+        let inbox = MemoryInbox::builder().clock(Arc::new(StoppedClock)).build();
+        let inbox = Arc::new(inbox);
+        let consumer = inbox.consume().unwrap();
+        let ends = thread::spawn(move || drop(consumer));
         let others = [(); 2].map(|()| {
             let inbox = Arc::clone(&inbox);
             thread::spawn(move || {
-                let attached = inbox.attach();
-                if attached.is_ok() {
-                    assert_eq!(keep(&inbox, 1, 1), Ok(Kept::New));
-                }
-                attached.is_ok()
+                let consumer = inbox.consume().ok()?;
+                assert_eq!(keep_in(&inbox, 1, 1), Ok(Kept::New));
+                Some(consumer)
             })
         });
-        let attached = others.map(|other| other.join().unwrap());
+        let consumers = others.map(|other| other.join().unwrap());
         ends.join().unwrap();
-        assert!(attached != [true, true]);
-        let another = inbox.attach();
-        assert_eq!(another.is_ok(), attached == [false, false]);
+        let there_are = consumers.iter().flatten().count();
+        assert!(there_are <= 1);
+        assert_eq!(inbox.consume().is_ok(), there_are == 0);
     });
 }

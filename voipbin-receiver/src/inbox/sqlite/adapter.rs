@@ -12,91 +12,24 @@ use super::ready::Next;
 use super::shared::Shared;
 use super::store_error::StoreError;
 use crate::inbox::{
-    Begun, Durability, Inbox, InboxError, InboxStats, Incoming, Promises, Receipt, Records,
-    Settled, Taken,
+    Consumer, Durability, Guarantees, Inbox, InboxError, InboxStats, Incoming, Job, KeepError,
+    Kept, Records, Reply, Room, Settled,
 };
 use crate::sync::time::sleep_until;
 
-#[async_trait]
 impl Inbox for DiskInbox {
-    fn attach(&self) -> Result<(), InboxError> {
-        self.shared().attach()
-    }
-
-    fn detach(&self) {
-        self.shared().ready().attached = false;
-    }
-
-    fn keep(&self, incoming: Incoming) -> Receipt {
+    fn keep(&self, incoming: Incoming) -> Reply<Kept, KeepError> {
         self.shared().admit(incoming)
     }
 
-    async fn take(&self, max: usize) -> Vec<Taken> {
-        let shared = self.shared();
-        if max == 0 {
-            return Vec::new();
-        }
-        loop {
-            // Before the look, so that nothing that comes between is missed.
-            let arrived = shared.arrived.notified();
-            let next = {
-                let mut ready = shared.ready();
-                let next = ready.next(max);
-                if matches!(next, Next::Jobs(_)) && ready.has_more() {
-                    shared.arrived.notify_one();
-                }
-                next
-            };
-            match next {
-                Next::Jobs(jobs) => return jobs,
-                Next::Closed => return Vec::new(),
-                Next::Wait(None) => arrived.await,
-                Next::Wait(Some(due)) => tokio::select! {
-                    () = arrived => {}
-                    () = sleep_until(due) => {}
-                },
-                Next::Read(seqs) => {
-                    // What came of the last attempt is to be in the file.
-                    self.stored().await;
-                    self.try_read(move |shared, file| read_again(shared, file, &seqs))
-                        .await;
-                }
-                Next::ReadFrom(seq) => {
-                    self.try_read(move |shared, file| read_from(shared, file, seq))
-                        .await;
-                }
-            }
-        }
+    fn consume(&self) -> Result<Box<dyn Consumer>, InboxError> {
+        self.shared().attach()?;
+        Ok(Box::new(DiskConsumer(self.clone())))
     }
 
-    fn begin(&self, job: &Taken) -> Begun {
-        self.shared().begin(job.id(), job.handler())
-    }
-
-    fn settle(&self, job: &Taken, outcome: Settled) {
-        self.shared().settle(job.id(), job.handler(), outcome);
-    }
-
-    fn close(&self) {
-        self.shared().close();
-    }
-
-    async fn flush(&self) -> Result<(), InboxError> {
-        let read = self.read(|_| Ok(()));
-        let stored = self.stored().await;
-        // One thread reads in turn. A failure of it says nothing about what was stored.
-        let _ = read.await;
-        match stored {
-            true => Ok(()),
-            false if self.shared().is_over() => {
-                Err(InboxError::storage("the inbox's writer has ended"))
-            }
-            false => Err(InboxError::storage("the last write failed")),
-        }
-    }
-
-    fn promises(&self) -> Promises {
-        Promises::new(Durability::Machine).remembering(self.shared().settings.identity_ttl)
+    fn guarantees(&self) -> Guarantees {
+        let ttl = self.shared().settings.identity_ttl;
+        Guarantees::new(Durability::Machine).knowing_copies_for(ttl)
     }
 
     fn records(&self) -> Option<&dyn Records> {
@@ -132,7 +65,96 @@ impl Inbox for DiskInbox {
     }
 }
 
+/// The one that takes. Its handle keeps the file open.
+struct DiskConsumer(DiskInbox);
+
+#[async_trait]
+impl Consumer for DiskConsumer {
+    async fn take(&self, room: Room) -> Option<Vec<Job>> {
+        self.0.take(room).await
+    }
+
+    fn begin(&self, job: &Job) -> Reply<(), InboxError> {
+        self.0.begin(job)
+    }
+
+    fn settle(&self, job: &Job, outcome: Settled) {
+        self.0.settle(job, outcome);
+    }
+
+    fn drain(&self) {
+        self.0.shared().close();
+    }
+
+    async fn flush(&self) -> Result<(), InboxError> {
+        self.0.flush().await
+    }
+}
+
+impl Drop for DiskConsumer {
+    fn drop(&mut self) {
+        self.0.shared().detach();
+    }
+}
+
 impl DiskInbox {
+    pub(super) async fn take(&self, room: Room) -> Option<Vec<Job>> {
+        let shared = self.shared();
+        loop {
+            // Before the look, so that nothing that comes between is missed.
+            let arrived = shared.arrived.notified();
+            let next = {
+                let mut ready = shared.ready();
+                let next = ready.next(room);
+                if matches!(next, Next::Jobs(_)) && ready.has_more() {
+                    shared.arrived.notify_one();
+                }
+                next
+            };
+            match next {
+                Next::Jobs(jobs) => return Some(jobs),
+                Next::Closed => return None,
+                Next::Wait(None) => arrived.await,
+                Next::Wait(Some(due)) => tokio::select! {
+                    () = arrived => {}
+                    () = sleep_until(due) => {}
+                },
+                Next::Read(seqs) => {
+                    // What came of the last attempt is to be in the file.
+                    self.stored().await;
+                    self.try_read(move |shared, file| read_again(shared, file, &seqs))
+                        .await;
+                }
+                Next::ReadFrom(seq) => {
+                    self.try_read(move |shared, file| read_from(shared, file, seq))
+                        .await;
+                }
+            }
+        }
+    }
+
+    pub(super) fn begin(&self, job: &Job) -> Reply<(), InboxError> {
+        self.shared().begin(job.id(), job.handler())
+    }
+
+    pub(super) fn settle(&self, job: &Job, outcome: Settled) {
+        self.shared().settle(job.id(), job.handler(), outcome);
+    }
+
+    pub(super) async fn flush(&self) -> Result<(), InboxError> {
+        let read = self.read(|_| Ok(()));
+        let stored = self.stored().await;
+        // One thread reads in turn. A failure of it says nothing about what was stored.
+        let _ = read.await;
+        match stored {
+            true => Ok(()),
+            false if self.shared().is_over() => {
+                Err(InboxError::storage("the inbox's writer has ended"))
+            }
+            false => Err(InboxError::storage("the last write failed")),
+        }
+    }
+
     /// Reads what is to be handed out. The jobs stay where they are until they are read; what cannot be
     /// read now is tried again.
     async fn try_read(

@@ -17,7 +17,7 @@ use super::store_error::{StoreError, StoreErrorKind};
 use super::time;
 use crate::catalog::EventType;
 use crate::event::{Delivery, Proof, RecordId};
-use crate::inbox::{Attempt, Entry, Jobs, Repeats};
+use crate::inbox::{Attempt, Jobs, KeptEvent, Lane, Repeats};
 
 /// Sums over all events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,6 +64,7 @@ pub(super) struct Ended {
 pub(super) struct With {
     pub(super) marks: bool,
     pub(super) possible_repeat: bool,
+    pub(super) lane: Option<Lane>,
     pub(super) parent: Option<RecordId>,
     pub(super) span: Option<Span>,
 }
@@ -73,6 +74,8 @@ pub(super) struct Batch<'a> {
     connection: &'a Connection,
     shared: &'a Shared,
     pub(super) totals: Totals,
+    /// Of the first event that it adds, if it adds one.
+    first_seq: i64,
     next_seq: i64,
     now: i64,
     effects: Vec<Effect>,
@@ -80,7 +83,7 @@ pub(super) struct Batch<'a> {
 
 /// What a commit comes to in memory.
 enum Effect {
-    Kept(Entry, Fact),
+    Kept(KeptEvent, Fact),
     Ended(i64),
     Gone(EventRow),
     Replayed(i64, Vec<i64>),
@@ -92,6 +95,7 @@ impl<'a> Batch<'a> {
             connection,
             shared,
             totals: shared.totals(),
+            first_seq: next_seq,
             next_seq,
             now: shared.time.now(),
             effects: Vec::new(),
@@ -106,6 +110,10 @@ impl<'a> Batch<'a> {
     /// By the inbox's clock.
     pub(super) fn now(&self) -> i64 {
         self.now
+    }
+
+    pub(super) fn first_seq(&self) -> i64 {
+        self.first_seq
     }
 
     pub(super) fn next_seq(&self) -> i64 {
@@ -138,6 +146,7 @@ impl<'a> Batch<'a> {
         let with = With {
             marks: incoming.repeats == Repeats::Mark,
             possible_repeat: new.possible_repeat,
+            lane: incoming.lane,
             parent: None,
             span: Some(incoming.span.clone()),
         };
@@ -175,8 +184,8 @@ impl<'a> Batch<'a> {
                 .filter(|_| pending)
                 .map(str::to_owned),
             content_type: delivery.other_content_type().map(str::to_owned),
-            lane: None,
-            lane_version: None,
+            lane: with.lane.map(|lane| lane.get().cast_signed()),
+            lane_version: with.lane.map(|_| row::LANE_VERSION),
             origin: None,
             trace: None,
             parent: with.parent.map(|parent| parent.get().cast_signed()),
@@ -191,7 +200,8 @@ impl<'a> Batch<'a> {
             row::insert_body(self.connection, seq, body)?;
             self.totals.events += 1;
             self.totals.bytes += body.len() as u64;
-            let entry = Entry::new(id.get(), delivery.clone(), jobs.len())
+            let entry = KeptEvent::new(id.get(), delivery.clone())
+                .in_lane(with.lane)
                 .marked(with.possible_repeat)
                 .replaying(with.parent)
                 .within(with.span.unwrap_or_else(Span::none));

@@ -64,7 +64,8 @@ impl Cleaner {
             self.ages = shared.time.counts();
             if self.saved.is_none_or(|at| at.elapsed() >= SAVED) {
                 self.saved = Some(Instant::now());
-                load::save(shared, batch.connection(), batch.next_seq())?;
+                // What this commit adds is not known as pending before its end.
+                load::save(shared, batch.connection(), batch.first_seq())?;
             }
         }
         let most = if alone { ALONE } else { BESIDE };

@@ -87,7 +87,7 @@ const LOCK_FILE: &str = "inbox.lock";
 /// runs that had begun and whose end was not written: never more than there are handlers at once,
 /// [`ReceiverBuilder::concurrency`](crate::ReceiverBuilder::concurrency). Each of them has a higher
 /// number of the attempt then, and they begin one after another: the next one when one has ended or gone on for
-/// a moment, half a minute after a second death, so that what kills the process takes no other along.
+/// a second, so that what kills the process takes no other along.
 ///
 /// It is cheap to clone; keep a clone to look into it while a receiver uses it.
 /// Threads of its own write and read the file and answer tools, so that it goes on whatever blocks the runtime's.

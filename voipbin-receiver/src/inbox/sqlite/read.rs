@@ -11,7 +11,7 @@ use super::ready::{Fact, ReadBack};
 use super::row::{self, EVENT, EventRow, MARKS, REPEAT, State, cached};
 use super::shared::{Shared, Work};
 use super::store_error::{StoreError, StoreErrorKind};
-use crate::inbox::Entry;
+use crate::inbox::KeptEvent;
 
 /// Events that are read at once, unless their bodies are large.
 const AT_ONCE: i64 = 256;
@@ -46,7 +46,7 @@ pub(super) fn read_from(
             continue;
         }
         match EventRow::read(row).and_then(|event| Ok((fact(shared, &event)?, event))) {
-            Ok((fact, event)) => match read_back(shared, &transaction, &event, &fact) {
+            Ok((fact, event)) => match read_back(shared, &transaction, &event) {
                 Ok(event) => {
                     bytes += event.entry.delivery().body().len();
                     found.push((event, fact));
@@ -87,7 +87,7 @@ pub(super) fn read_again(
         let read = match pending {
             Ok(None) => Ok(None),
             Ok(Some(event)) => fact(shared, &event)
-                .and_then(|fact| read_back(shared, connection, &event, &fact))
+                .and_then(|_| read_back(shared, connection, &event))
                 .map(Some),
             Err(error) => Err(error),
         };
@@ -118,7 +118,6 @@ fn read_back(
     shared: &Shared,
     connection: &Connection,
     event: &EventRow,
-    fact: &Fact,
 ) -> Result<ReadBack, StoreError> {
     let body = row::body(connection, event.seq)?;
     let seq = event.seq.cast_unsigned();
@@ -126,7 +125,8 @@ fn read_back(
         true => row::attempts(connection, event.seq)?,
         false => Vec::new(),
     };
-    let entry = Entry::new(seq, event.delivery(body)?, fact.list.jobs.len())
+    let entry = KeptEvent::new(seq, event.delivery(body)?)
+        .in_lane(event.lane())
         .marked(event.has(REPEAT))
         .replaying(event.parent());
     let entry = Arc::new(entry);

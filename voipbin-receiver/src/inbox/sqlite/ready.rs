@@ -12,8 +12,8 @@ use super::names::List;
 use super::row::{Base, JobRow, JobStage};
 use crate::event::EventKey;
 use crate::handler::HandlerName;
-use crate::inbox::waiting::Waiting;
-use crate::inbox::{Attempt, Entry, Past, Taken};
+use crate::inbox::delays::DelayQueue;
+use crate::inbox::{self, Attempt, JobHistory, KeptEvent, Room};
 use crate::sync::time::Instant;
 
 #[derive(Default)]
@@ -23,7 +23,7 @@ pub(super) struct Ready {
     line: VecDeque<Slot>,
     /// Events of which a job was handed out or ran before, until their end is committed.
     open: HashMap<u64, Open>,
-    waiting: Waiting<JobId>,
+    waiting: DelayQueue<JobId>,
     /// The number of the first event that is in the file alone.
     in_file: Option<u64>,
     /// The number after the last event that was read in its turn.
@@ -51,7 +51,7 @@ pub(super) struct JobId {
 
 /// An event as it was read from the file.
 pub(super) struct ReadBack {
-    pub(super) entry: Arc<Entry>,
+    pub(super) entry: Arc<KeptEvent>,
     pub(super) attempts: Vec<(i64, u32, Attempt)>,
 }
 
@@ -114,7 +114,7 @@ impl Stage {
 
 /// What comes next.
 pub(super) enum Next {
-    Jobs(Vec<Taken>),
+    Jobs(Vec<inbox::Job>),
     /// The events of these numbers must be read first.
     Read(Vec<u64>),
     /// The file must be read from this number on.
@@ -200,7 +200,7 @@ impl Ready {
     }
 
     /// An event that is in the file as of now.
-    pub(super) fn push_kept(&mut self, entry: Entry, fact: Fact) {
+    pub(super) fn push_kept(&mut self, entry: KeptEvent, fact: Fact) {
         let seq = entry.id();
         // It may have been read back before the writer got here.
         if seq < self.read_to {
@@ -271,7 +271,7 @@ impl Ready {
         }
     }
 
-    pub(super) fn next(&mut self, max: usize) -> Next {
+    pub(super) fn next(&mut self, mut room: Room) -> Next {
         if self.closed {
             return Next::Closed;
         }
@@ -281,8 +281,9 @@ impl Ready {
                 self.again.push_back((job, None));
             }
         }
-        let mut jobs = Vec::new();
-        while jobs.len() < max {
+        let max = room.jobs;
+        let mut jobs: Vec<inbox::Job> = Vec::new();
+        while !room.is_full() {
             if let Some((job, read)) = self.again.front() {
                 let job = *job;
                 if !self.waits(job) {
@@ -293,11 +294,9 @@ impl Ready {
                     return jobs_or(jobs, Next::Read(self.unread(max)));
                 };
                 self.again.pop_front();
-                jobs.extend(
-                    self.open
-                        .get_mut(&job.seq)
-                        .and_then(|open| open.hand_out(usize::from(job.place), &read)),
-                );
+                let open = self.open.get_mut(&job.seq);
+                let job = open.and_then(|open| open.hand_out(usize::from(job.place), &read));
+                add(&mut jobs, &mut room, job);
             } else if let Some(slot) = self.line.front_mut() {
                 let place = slot.next;
                 if place >= slot.fact.list.ids.len() {
@@ -317,7 +316,8 @@ impl Ready {
                     .get(place)
                     .is_some_and(|job| job.stage == Stage::InLine)
                 {
-                    jobs.extend(open.hand_out(place, &slot.event));
+                    let job = open.hand_out(place, &slot.event);
+                    add(&mut jobs, &mut room, job);
                 }
             } else if let Some(from) = self.in_file {
                 return jobs_or(jobs, Next::ReadFrom(from));
@@ -403,6 +403,23 @@ impl Ready {
             }
             stays
         });
+    }
+
+    /// Jobs that were handed out and are not settled, in the order of their events.
+    pub(super) fn taken(&self) -> Vec<(u64, HandlerName)> {
+        let mut taken = Vec::new();
+        for (seq, open) in &self.open {
+            for ((place, job), handler) in
+                open.jobs.iter().enumerate().zip(open.fact.list.jobs.iter())
+            {
+                if matches!(job.stage, Stage::HandedOut | Stage::Begun) {
+                    taken.push((*seq, place, handler.clone()));
+                }
+            }
+        }
+        taken.sort_unstable_by_key(|(seq, place, _)| (*seq, *place));
+        let taken = taken.into_iter();
+        taken.map(|(seq, _, handler)| (seq, handler)).collect()
     }
 
     /// What no handler was there for is handed out again.
@@ -499,26 +516,34 @@ impl Ready {
 }
 
 impl Open {
-    fn hand_out(&mut self, place: usize, event: &ReadBack) -> Option<Taken> {
+    fn hand_out(&mut self, place: usize, event: &ReadBack) -> Option<inbox::Job> {
         let handler = self.fact.list.jobs.iter().nth(place)?.clone();
         let id = self.fact.list.ids.get(place)?;
         let job = self.jobs.get_mut(place)?;
         job.stage = Stage::HandedOut;
         let attempts = event.attempts.iter().filter(|(of, ..)| of == id);
-        let past = Past {
+        let past = JobHistory {
             attempts: job.attempts,
             interrupted: job.interrupted,
             history: attempts.map(|(.., attempt)| attempt.clone()).collect(),
-            wait: job
+            delay: job
                 .wait
                 .take()
                 .map(|wait| Duration::from_millis(wait.into())),
         };
-        Some(Taken::new(Arc::clone(&event.entry), handler).after(past))
+        let token = event.entry.id();
+        Some(inbox::Job::new(Arc::clone(&event.entry), handler, token).after(past))
     }
 }
 
-fn jobs_or(jobs: Vec<Taken>, otherwise: Next) -> Next {
+fn add(jobs: &mut Vec<inbox::Job>, room: &mut Room, job: Option<inbox::Job>) {
+    if let Some(job) = job {
+        room.add(job.delivery().body().len());
+        jobs.push(job);
+    }
+}
+
+fn jobs_or(jobs: Vec<inbox::Job>, otherwise: Next) -> Next {
     if jobs.is_empty() {
         otherwise
     } else {

@@ -314,6 +314,7 @@ fn replay(
     let with = With {
         marks: true,
         possible_repeat: event.has(REPEAT),
+        lane: event.lane(),
         parent: Some(id),
         span: None,
     };

@@ -10,7 +10,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 use super::store_error::{StoreError, StoreErrorKind};
 use super::time::{self, millis};
 use crate::event::{Delivery, EventKey, Proof, RecordId, StoredDelivery};
-use crate::inbox::{Attempt, AttemptEnd};
+use crate::inbox::{Attempt, AttemptEnd, Lane};
 
 /// How far an event has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,9 @@ pub(super) const SIGNED: i64 = 1;
 pub(super) const MARKS: i64 = 2;
 pub(super) const REPEAT: i64 = 4;
 pub(super) const DAMAGED: i64 = 16;
+
+/// Which hash the lanes are; see [`Lane`].
+pub(super) const LANE_VERSION: i64 = 1;
 
 /// The columns of [`EventRow`], in the order in which it reads and binds them.
 pub(super) const EVENT: &str = "seq, kept_at, received_at, identity, flags, handlers, type, resource, \
@@ -179,6 +182,14 @@ impl EventRow {
 
     pub(super) fn has(&self, flag: i64) -> bool {
         self.flags & flag != 0
+    }
+
+    /// None when it was kept with another hash.
+    pub(super) fn lane(&self) -> Option<Lane> {
+        let lane = self
+            .lane
+            .filter(|_| self.lane_version == Some(LANE_VERSION));
+        lane.map(|lane| Lane::from_number(lane.cast_unsigned()))
     }
 
     pub(super) fn parent(&self) -> Option<RecordId> {

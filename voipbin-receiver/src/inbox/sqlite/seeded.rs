@@ -6,7 +6,7 @@ use super::DiskInbox;
 use crate::event::{EventKey, Proof, RecordId, StoredDelivery};
 use crate::handler::HandlerName;
 use crate::inbox::{
-    Attempt, AttemptEnd, Inbox, Incoming, Jobs, Kept, Record, Records, Repeats, Settled,
+    Attempt, AttemptEnd, Inbox, Incoming, Jobs, Kept, Record, Records, Repeats, Room, Settled,
 };
 
 pub(super) const PENDING: u64 = 1;
@@ -38,7 +38,7 @@ pub(super) async fn keep(inbox: &DiskInbox, number: u64, names: &[&str], body: S
 
 /// Events from 1 to 7, attached.
 pub(super) async fn seed(inbox: &DiskInbox) {
-    inbox.attach().unwrap();
+    inbox.shared().attach().unwrap();
     for number in PENDING..=HELD {
         let body =
             format!(r#"{{"type":"call_hangup","data":{{"id":"call-{number}","to":"{PHONE}"}}}}"#);
@@ -51,7 +51,7 @@ pub(super) async fn seed(inbox: &DiskInbox) {
     }
     let mut left = 9;
     while left > 0 {
-        for job in inbox.take(left).await {
+        for job in inbox.take(Room::for_jobs(left)).await.unwrap() {
             left -= 1;
             let dead = || Settled::Dead {
                 failed: Some(failed(PHONE)),
@@ -65,10 +65,11 @@ pub(super) async fn seed(inbox: &DiskInbox) {
                     Settled::Retry {
                         failed: failed(PHONE),
                         after: Duration::from_secs(3600),
+                        in_place: false,
                     },
                 ),
-                RUNNING => assert!(inbox.begin(&job).await),
-                HELD => inbox.settle(&job, Settled::Held),
+                RUNNING => assert!(inbox.begin(&job).await.is_ok()),
+                HELD => inbox.settle(&job, Settled::Unroutable),
                 _ => {}
             }
         }

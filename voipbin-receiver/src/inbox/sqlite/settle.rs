@@ -8,7 +8,7 @@ use super::row::{JobRow, JobStage};
 use super::shared::{Shared, Work};
 use super::time::millis;
 use crate::handler::HandlerName;
-use crate::inbox::{Begun, Settled};
+use crate::inbox::{InboxError, Reply, Settled};
 
 impl Open {
     /// How a job stands from now on.
@@ -28,12 +28,12 @@ impl Open {
 
 impl Shared {
     /// An attempt may begin once it is written down that it does.
-    pub(super) fn begin(&self, seq: u64, handler: &HandlerName) -> Begun {
-        let (starter, begun) = Begun::pending();
+    pub(super) fn begin(&self, seq: u64, handler: &HandlerName) -> Reply<(), InboxError> {
+        let (starter, reply) = Reply::pending();
         let now = self.time.now();
         let mut ready = self.ready();
         let Some((open, id)) = ready.job(seq, handler) else {
-            return begun;
+            return reply;
         };
         if let Some(job) = open.jobs.get_mut(usize::from(id.place)) {
             (job.stage, job.stored) = (Stage::Begun, true);
@@ -41,7 +41,7 @@ impl Shared {
         if let Some(row) = open.row(id, JobStage::Running, now, None) {
             self.push(Work::Begin(Change::Job(row), starter));
         }
-        begun
+        reply
     }
 
     pub(super) fn settle(&self, seq: u64, handler: &HandlerName, outcome: Settled) {
@@ -60,12 +60,20 @@ impl Shared {
         };
         let (stage, stored, failed, after) = match outcome {
             Settled::Done => (Stage::Done, JobStage::Done, None, None),
-            Settled::Retry { failed, after } => {
+            Settled::Retry {
+                failed,
+                after,
+                in_place: false,
+            } => {
                 fail();
                 (Stage::Waiting, JobStage::Waiting, Some(failed), Some(after))
             }
             // Whoever took it has it.
-            Settled::Delayed { failed, after } => {
+            Settled::Retry {
+                failed,
+                after,
+                in_place: true,
+            } => {
                 fail();
                 (
                     Stage::HandedOut,
@@ -81,7 +89,7 @@ impl Shared {
                 (Stage::Dead, JobStage::Dead, failed, None)
             }
             Settled::Released => (Stage::Waiting, JobStage::Queued, None, None),
-            Settled::Held => {
+            Settled::Unroutable => {
                 job.stage = Stage::Held;
                 return;
             }

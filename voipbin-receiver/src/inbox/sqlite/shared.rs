@@ -17,7 +17,7 @@ use super::time::InboxTime;
 use crate::event::EventKey;
 use crate::inbox::dedup::{DedupCache, RETRY_TIME};
 use crate::inbox::{
-    InboxError, Incoming, KeepError, KeepErrorKind, Kept, Pending, Receipt, Repeats, Starter,
+    InboxError, Incoming, KeepError, KeepErrorKind, Kept, Repeats, Reply, ReplySender, Settled,
 };
 use crate::sync::Notify;
 
@@ -53,7 +53,7 @@ struct Inbound {
     /// Since when the rest of it waits.
     since: Option<Instant>,
     /// Events on their way to the file, each with whoever waits for the same.
-    flights: HashMap<EventKey, Vec<Pending>>,
+    flights: HashMap<EventKey, Vec<Copy>>,
     /// How many with the same bytes are on their way.
     marks: HashMap<EventKey, usize>,
     /// Events on their way, and their bytes.
@@ -67,7 +67,7 @@ struct Inbound {
 pub(super) enum Work {
     Keep(New),
     Change(Change),
-    Begin(Change, Starter),
+    Begin(Change, ReplySender<(), InboxError>),
     /// `None` once it ran.
     Command(Option<Command>),
     /// Empties the log after the commit.
@@ -79,8 +79,11 @@ pub(super) enum Work {
 pub(super) struct New {
     pub(super) incoming: Incoming,
     pub(super) possible_repeat: bool,
-    told: Pending,
+    told: Copy,
 }
+
+/// Whoever waits for what becomes of an event.
+type Copy = ReplySender<Kept, KeepError>;
 
 /// Runs within a commit.
 pub(super) type Command = Box<dyn FnOnce(&mut Batch<'_>) -> Answer + Send>;
@@ -148,19 +151,19 @@ impl Shared {
     }
 
     /// Hands a delivery to the writer, unless it is a copy or cannot be kept.
-    pub(super) fn admit(&self, incoming: Incoming) -> Receipt {
+    pub(super) fn admit(&self, incoming: Incoming) -> Reply<Kept, KeepError> {
         let key = incoming.delivery.identity();
-        let refuse = |error| Receipt::ready(Err(error));
+        let refuse = |error| Reply::ready(Err(error));
         let mut inbound = self.inbound();
         let drops = incoming.repeats == Repeats::Drop;
         if drops {
             if let Some(copies) = inbound.flights.get_mut(&key) {
-                let (pending, receipt) = Receipt::pending();
-                copies.push(pending);
-                return receipt;
+                let (sender, reply) = Reply::pending();
+                copies.push(sender);
+                return reply;
             }
             if self.seen.contains(key) {
-                return Receipt::ready(Ok(Kept::Duplicate));
+                return Reply::ready(Ok(Kept::Duplicate));
             }
         }
         if inbound.over {
@@ -182,7 +185,7 @@ impl Shared {
         };
         inbound.events += 1;
         inbound.bytes += incoming.delivery.body().len() as u64;
-        let (told, receipt) = Receipt::pending();
+        let (told, reply) = Reply::pending();
         self.push_to(
             inbound,
             Work::Keep(New {
@@ -191,7 +194,7 @@ impl Shared {
                 told,
             }),
         );
-        receipt
+        reply
     }
 
     /// Whether there is no room for another event, of whatever size: what is larger than the limit
@@ -370,10 +373,10 @@ impl Shared {
         let error = || KeepError::storage("the write failed");
         for (new, kept) in landed {
             let kept = if kept { Ok(Kept::New) } else { Err(error()) };
-            new.told.settle(kept);
+            new.told.send(kept);
         }
         for (copy, kept) in copies {
-            copy.settle(if kept {
+            copy.send(if kept {
                 Ok(Kept::Duplicate)
             } else {
                 Err(error())
@@ -396,7 +399,7 @@ impl Shared {
         self.close();
     }
 
-    /// Lets a receiver take from here, and hands it what the one before it had no handler for.
+    /// Lets a consumer take from here, and hands it what the one before it had no handler for.
     pub(super) fn attach(&self) -> Result<(), InboxError> {
         if self.is_over() {
             return Err(InboxError::storage(
@@ -416,7 +419,16 @@ impl Shared {
         Ok(())
     }
 
-    /// Ends `take`, until a receiver is attached.
+    /// The consumer has ended: what it took and did not settle is to be taken again.
+    pub(super) fn detach(&self) {
+        let taken = self.ready().taken();
+        for (seq, handler) in taken {
+            self.settle(seq, &handler, Settled::Released);
+        }
+        self.ready().attached = false;
+    }
+
+    /// Ends `take`, until there is a next consumer.
     pub(super) fn close(&self) {
         self.ready().closed = true;
         self.arrived.notify_waiters();

@@ -17,8 +17,9 @@ use super::seeded::{failed, keep};
 use super::*;
 use crate::clock::Clock;
 use crate::inbox::{
-    AttemptEnd, InboxStats, Kept, Past, RecordId, Records, Repeats, Settled, Taken, contract,
+    AttemptEnd, InboxStats, Job, JobHistory, Kept, RecordId, Records, Repeats, Room, Settled,
 };
+use crate::testing::inbox_contract;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -49,17 +50,17 @@ async fn keep_all(inbox: &DiskInbox, numbers: std::ops::RangeInclusive<u64>) {
     }
 }
 
-async fn take(inbox: &DiskInbox, count: usize) -> Vec<Taken> {
+async fn take(inbox: &DiskInbox, count: usize) -> Vec<Job> {
     let mut jobs = Vec::new();
     while jobs.len() < count {
-        let taken = tokio::time::timeout(PATIENCE, inbox.take(count - jobs.len()));
-        jobs.extend(taken.await.unwrap());
+        let taken = tokio::time::timeout(PATIENCE, inbox.take(Room::for_jobs(count - jobs.len())));
+        jobs.extend(taken.await.unwrap().unwrap());
     }
     jobs
 }
 
-fn ids(jobs: &[Taken]) -> Vec<u64> {
-    jobs.iter().map(Taken::id).collect()
+fn ids(jobs: &[Job]) -> Vec<u64> {
+    jobs.iter().map(Job::id).collect()
 }
 
 async fn until(inbox: &DiskInbox, holds: impl Fn(InboxStats) -> bool) {
@@ -80,6 +81,7 @@ fn retry(after: Duration) -> Settled {
     Settled::Retry {
         failed: failed("it failed"),
         after,
+        in_place: false,
     }
 }
 
@@ -110,7 +112,7 @@ async fn it_keeps_the_contract() {
         let number = number.fetch_add(1, Ordering::Relaxed);
         DiskInbox::open(directory.path().join(number.to_string())).unwrap()
     };
-    contract::check(make).await.unwrap();
+    inbox_contract::check(make).await.unwrap();
 }
 
 #[tokio::test]
@@ -140,7 +142,7 @@ async fn what_was_answered_is_there_after_a_kill_and_known() {
     keep_all(&inbox, 1..=100).await;
     let jobs = take(&inbox, 10).await;
     for job in &jobs[..5] {
-        assert!(inbox.begin(job).await);
+        assert!(inbox.begin(job).await.is_ok());
     }
     inbox.settle(&jobs[0], Settled::Done);
     inbox.settle(&jobs[1], retry(Duration::from_secs(3600)));
@@ -155,14 +157,14 @@ async fn what_was_answered_is_there_after_a_kill_and_known() {
     // The one that was running is in its place, and counts.
     let expected: Vec<u64> = (4..=100).collect();
     assert_eq!(ids(&found), expected);
-    let attempts: Vec<u32> = found.iter().map(Taken::attempts).take(3).collect();
+    let attempts: Vec<u32> = found.iter().map(Job::attempts).take(3).collect();
     assert_eq!(attempts, [0, 1, 0]);
-    let mut interrupted = Past::default();
+    let mut interrupted = JobHistory::default();
     (interrupted.attempts, interrupted.interrupted) = (1, true);
-    interrupted.history = found[1].past().unwrap().history.clone();
-    assert_eq!(found[1].past(), Some(&interrupted));
+    interrupted.history = found[1].history().unwrap().history.clone();
+    assert_eq!(found[1].history(), Some(&interrupted));
     assert_eq!(interrupted.history[0].ended, AttemptEnd::Interrupted);
-    assert!(inbox.take(1).now_or_never().is_none());
+    assert!(inbox.take(Room::for_jobs(1)).now_or_never().is_none());
     for number in 1..=100 {
         let mut key = [7; 16];
         key[..8].copy_from_slice(&u64::to_le_bytes(number));
@@ -181,10 +183,12 @@ async fn an_attempt_is_counted_once_however_often_the_process_dies() {
         let inbox = open(&directory);
         let job = take(&inbox, 1).await.remove(0);
         assert_eq!(job.attempts(), deaths);
-        let numbers = job.past().map_or(0, |past| past.history.len());
+        let numbers = job.history().map_or(0, |past| past.history.len());
         assert_eq!(numbers, deaths as usize);
-        assert_eq!(job.died_again(), deaths > 1);
-        assert!(inbox.begin(&job).await);
+        let history = job.history().into_iter().flat_map(|of_job| &of_job.history);
+        let died = history.filter(|attempt| attempt.ended == AttemptEnd::Interrupted);
+        assert_eq!(died.count() > 1, deaths > 1);
+        assert!(inbox.begin(&job).await.is_ok());
         let copy = killed(&directory);
         inbox.closed().await;
         // Dies again as it opens.
@@ -199,7 +203,8 @@ async fn what_waits_with_its_lane_comes_in_its_place_with_the_time_that_is_left(
     let inbox = open(&directory);
     keep_all(&inbox, 1..=2).await;
     let jobs = take(&inbox, 2).await;
-    let delayed = Settled::Delayed {
+    let delayed = Settled::Retry {
+        in_place: true,
         failed: failed("it failed"),
         after: Duration::from_secs(3600),
     };
@@ -208,9 +213,9 @@ async fn what_waits_with_its_lane_comes_in_its_place_with_the_time_that_is_left(
     let inbox = again(inbox, &directory).await;
     let jobs = take(&inbox, 2).await;
     assert_eq!(ids(&jobs), [1, 2]);
-    let wait = jobs[0].wait().unwrap();
+    let wait = jobs[0].delay().unwrap();
     assert!(wait > Duration::from_secs(3500) && wait <= Duration::from_secs(3600));
-    assert_eq!((jobs[0].attempts(), jobs[1].wait()), (1, None));
+    assert_eq!((jobs[0].attempts(), jobs[1].delay()), (1, None));
 }
 
 #[tokio::test]
@@ -284,7 +289,7 @@ async fn an_event_whose_bytes_are_damaged_is_a_dead_letter_and_takes_no_other_al
     assert_eq!(ids(&jobs), [1, 3]);
     until(&inbox, |stats| stats.damaged == 1 && stats.events == 2).await;
     assert_eq!(inbox.stats().dead, 1);
-    assert!(inbox.take(1).now_or_never().is_none());
+    assert!(inbox.take(Room::for_jobs(1)).now_or_never().is_none());
     let inbox = again(inbox, &directory).await;
     assert_eq!((inbox.stats().damaged, inbox.stats().dead), (1, 1));
 }
@@ -360,4 +365,15 @@ async fn a_directory_has_one_inbox_at_a_time_and_the_next_waits_for_the_end_of_t
     drop(inbox);
     let inbox = open(&directory);
     keep_all(&inbox, 1..=1).await;
+}
+
+/// The commit that writes down where to begin at the next start does not begin after what it adds.
+#[tokio::test]
+async fn an_event_of_the_first_commit_is_there_after_a_kill() {
+    let directory = tempdir().unwrap();
+    let inbox = open(&directory);
+    keep_all(&inbox, 1..=1).await;
+    let copy = killed(&directory);
+    let next = open(&copy);
+    assert_eq!(ids(&take(&next, 1).await), [1]);
 }

@@ -189,7 +189,7 @@ impl Writer {
                 }
                 Work::Begin(_, starter) => {
                     self.logged += 100;
-                    starter.start();
+                    starter.send(Ok(()));
                 }
                 Work::Flush(told) => flushes.push(told),
                 Work::Truncate(told) => truncates.push(told),
@@ -214,7 +214,7 @@ impl Writer {
         for work in work {
             match work {
                 Work::Keep(new) => landed.push((new, false)),
-                Work::Begin(_, ref starter) if !starter.is_awaited() => {}
+                Work::Begin(_, ref starter) if starter.is_closed() => {}
                 Work::Change(_) | Work::Begin(..) => left.push(work),
                 // Their other side is told by the end of this one.
                 Work::Command(_) | Work::Flush(_) | Work::Truncate(_) => {}

@@ -1,4 +1,4 @@
-mod gate;
+mod recorded;
 mod step;
 
 use std::fmt;
@@ -10,12 +10,12 @@ use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout};
 
-use self::gate::{Gate, Next, after_the_others, standing_still};
+use self::recorded::{RecordedInbox, after_the_others, standing_still};
 pub use self::step::{Step, StepEnd};
 use super::{Answer, AttemptError, Sender, Signer, TokioClock};
 use crate::build_error::BuildError;
 use crate::builder::ReceiverBuilder;
-use crate::inbox::{Inbox, Record, RecordFilter, RecordState, RecordsError};
+use crate::inbox::{Record, RecordFilter, RecordState, RecordsError};
 use crate::observe::Stats;
 use crate::receiver::Receiver;
 use crate::service::ReceiverService;
@@ -79,7 +79,7 @@ use crate::service::ReceiverService;
 /// [`TokioClock`] as the builder. The clock stands still while such an inbox reads and writes.
 pub struct TestReceiver {
     receiver: Receiver,
-    gate: Arc<Gate>,
+    inbox: Arc<RecordedInbox>,
     patience: Duration,
 }
 
@@ -123,18 +123,19 @@ impl TestReceiver {
         let mut placed = None;
         let receiver = configure(builder)
             .runtime(runtime.clone())
+            .stepped()
             .before_inbox(|inbox| {
-                let gate = Arc::new(Gate::new(inbox, runtime));
-                placed = Some(Arc::clone(&gate));
-                gate
+                let inbox = Arc::new(RecordedInbox::new(inbox, runtime));
+                placed = Some(Arc::clone(&inbox));
+                inbox
             })
             .build()?;
-        let gate = placed.ok_or_else(|| {
+        let inbox = placed.ok_or_else(|| {
             BuildError::runtime(io::Error::other("the inbox was not put in its place"))
         })?;
         Ok(Self {
             receiver,
-            gate,
+            inbox,
             patience: Self::DEFAULT_PATIENCE,
         })
     }
@@ -179,17 +180,31 @@ impl TestReceiver {
     /// A job that was let run when the future is dropped runs on, and is in
     /// [`history`](Self::history) when it has ended.
     pub async fn step(&mut self) -> Option<Step> {
-        let (job, ended) = match self.gate.next().await? {
-            Next::Begins(job, ended) => (job, ended),
-            Next::Ended(step) => return Some(step),
-        };
-        let since = Instant::now();
-        let ended = timeout(self.patience, ended).await;
-        // What follows the end of a run, such as the hook for dead letters.
+        let dispatch = self.receiver.dispatch();
+        let journal = self.inbox.journal();
+        // A step that nobody waits for lets nothing run.
         after_the_others().await;
-        match ended {
-            Ok(Ok(step)) => Some(step),
-            Ok(Err(_)) | Err(_) => Some(Step::running(job, since.elapsed())),
+        loop {
+            let before = journal.len();
+            if let Some((job, ended)) = dispatch.step() {
+                let since = Instant::now();
+                let ended = timeout(self.patience, ended).await;
+                // What follows the end of a run.
+                after_the_others().await;
+                let end = ended.ok().and_then(|_| journal.end_of(&job, before));
+                return Some(end.unwrap_or_else(|| Step::running(job, since.elapsed())));
+            }
+            let taken = match dispatch.consumer() {
+                Some(consumer) => self.inbox.due(&*consumer).await,
+                None => None,
+            };
+            match taken {
+                Some(jobs) if !dispatch.is_draining() => dispatch.admit(jobs),
+                _ => {
+                    journal.forget_overdue();
+                    return None;
+                }
+            }
         }
     }
 
@@ -267,7 +282,7 @@ impl TestReceiver {
     /// is; `None` when none waits.
     #[must_use]
     pub fn next_attempt(&self) -> Option<Duration> {
-        let due = self.gate.next_due()?;
+        let due = self.inbox.journal().next_due()?;
         Some(due.saturating_duration_since(Instant::now()))
     }
 
@@ -275,7 +290,7 @@ impl TestReceiver {
     /// shutdown.
     #[must_use]
     pub fn history(&self) -> Vec<Step> {
-        self.gate.steps()
+        self.inbox.journal().steps()
     }
 
     /// The events that are dead letters, each with its handlers and their attempts, in the order in
@@ -309,7 +324,9 @@ impl TestReceiver {
             return Ok(Vec::new());
         };
         // What is not stored is told by the list.
-        let _ = self.gate.flush().await;
+        if let Some(consumer) = self.receiver.dispatch().consumer() {
+            let _ = consumer.flush().await;
+        }
         let filter = RecordFilter::new().state(RecordState::Dead);
         let (mut dead, mut after) = (Vec::new(), None);
         loop {

@@ -2,13 +2,13 @@ use std::time::Duration;
 
 use crate::catalog::EventType;
 use crate::event::Delivery;
-use crate::inbox::{AttemptEnd, Settled, Taken};
+use crate::inbox::{AttemptEnd, Job, Settled};
 
 /// One job that a [`TestReceiver`](super::TestReceiver) let run: which handler, for which event, and
 /// how it ended.
 #[derive(Clone, Debug)]
 pub struct Step {
-    job: Taken,
+    job: Job,
     end: StepEnd,
     took: Duration,
 }
@@ -34,8 +34,8 @@ pub enum StepEnd {
         /// How the last attempt failed; `None` when no attempt was left to begin with.
         failed: Option<AttemptEnd>,
     },
-    /// No handler of this name is registered: the inbox holds the job for a later process.
-    Held,
+    /// No handler of this name is registered: the inbox keeps the job for a later process, or it is a dead letter.
+    Unroutable,
     /// It did not run to its end, through no fault of its own: the inbox did not let it begin, or a
     /// shutdown cut it short. It is handed out again.
     Released,
@@ -44,7 +44,7 @@ pub enum StepEnd {
 }
 
 impl Step {
-    pub(super) fn running(job: Taken, took: Duration) -> Self {
+    pub(super) fn running(job: Job, took: Duration) -> Self {
         Self {
             job,
             end: StepEnd::Running,
@@ -53,24 +53,26 @@ impl Step {
     }
 
     /// What became of a job; the time is that of its run, if there was one.
-    pub(super) fn settled(job: Taken, outcome: Settled, took: Option<Duration>) -> Self {
+    pub(super) fn settled(job: Job, outcome: Settled, took: Option<Duration>) -> Self {
         let end = match outcome {
             Settled::Done if took.is_some() => StepEnd::Done,
             Settled::Done => StepEnd::Skipped,
-            Settled::Retry { failed, after } | Settled::Delayed { failed, after } => {
-                StepEnd::Retry {
-                    failed: failed.ended,
-                    after,
-                }
-            }
+            Settled::Retry { failed, after, .. } => StepEnd::Retry {
+                failed: failed.ended,
+                after,
+            },
             Settled::Dead { failed } => StepEnd::Dead {
                 failed: failed.map(|failed| failed.ended),
             },
             Settled::Released => StepEnd::Released,
-            Settled::Held => StepEnd::Held,
+            Settled::Unroutable => StepEnd::Unroutable,
         };
         let took = took.unwrap_or_default();
         Self { job, end, took }
+    }
+
+    pub(super) fn job(&self) -> &Job {
+        &self.job
     }
 
     /// The handler's name.

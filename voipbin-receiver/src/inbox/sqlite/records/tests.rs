@@ -5,7 +5,9 @@ use crate::inbox::sqlite::seeded::{
     DEAD, DISCARDED, DONE, HELD, PENDING, PHONE, RUNNING, WAITING, failed, keep, record, seed,
     stages,
 };
-use crate::inbox::{Inbox, RecordFilter, RecordState, Records, RecordsErrorKind, Settled, Stage};
+use crate::inbox::{
+    Inbox, RecordFilter, RecordState, Records, RecordsErrorKind, Room, Settled, Stage,
+};
 
 async fn ids(records: &dyn Records, filter: &RecordFilter) -> Vec<u64> {
     let page = records.list(filter, None, 100).await.unwrap();
@@ -144,7 +146,7 @@ async fn a_replay_of_all_ends_even_if_each_replay_is_a_dead_letter_at_once() {
     async fn dies(inbox: &DiskInbox) {
         let mut left = 150;
         while left > 0 {
-            for job in inbox.take(left).await {
+            for job in inbox.take(Room::for_jobs(left)).await.unwrap() {
                 inbox.settle(&job, Settled::Dead { failed: None });
                 left -= 1;
             }
@@ -170,11 +172,14 @@ async fn what_is_given_up_is_not_handed_out_and_what_is_settled_of_it_later_leav
     for number in 1..=3 {
         keep(&inbox, number, &["a"], format!("[{number}]")).await;
     }
-    let job = inbox.take(1).await.remove(0);
-    assert!(inbox.begin(&job).await);
+    let job = inbox.take(Room::for_jobs(1)).await.unwrap().remove(0);
+    assert!(inbox.begin(&job).await.is_ok());
     let gone = [1, 2, 9].map(RecordId::new);
     assert_eq!(inbox.discard(&gone).await.unwrap(), 2);
-    assert_eq!(inbox.take(1).await.remove(0).id(), 3);
+    assert_eq!(
+        inbox.take(Room::for_jobs(1)).await.unwrap().remove(0).id(),
+        3
+    );
     inbox.settle(
         &job,
         Settled::Dead {

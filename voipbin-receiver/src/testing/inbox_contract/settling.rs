@@ -2,16 +2,13 @@
 
 use std::time::Duration;
 
-use futures_util::FutureExt;
-
-use super::{Check, PATIENCE, Trial, failed, incoming};
+use super::{Case, Check, PATIENCE, failed, incoming};
 use crate::handler::HandlerName;
 use crate::inbox::{
-    Durability, Inbox, KeepErrorKind, Kept, RecordFilter, RecordState, Repeats, Settled, Stage,
-    Taken,
+    Consumer, Inbox, Job, KeepErrorKind, Kept, RecordFilter, RecordState, Repeats, Settled, Stage,
 };
 
-impl<I: Inbox> Trial<I> {
+impl<I: Inbox> Case<I> {
     pub(super) async fn finished(self) -> Check {
         self.keep_new(&self.event(0)?, 2).await?;
         let dead = Settled::Dead {
@@ -19,27 +16,24 @@ impl<I: Inbox> Trial<I> {
         };
         for (outcome, left) in [(dead, 1), (Settled::Done, 0)] {
             for job in self.take(1).await? {
-                self.inbox.settle(&job, outcome.clone());
+                self.consumer.settle(&job, outcome.clone());
             }
             self.until(|inbox| inbox.stats().events == left).await?;
         }
-        let again = self.inbox.take(1).now_or_never();
-        self.expect(again.is_none(), || "a settled job was handed out".into())
+        self.has_none("a settled job was handed out")
     }
 
     pub(super) async fn jobs(self) -> Check {
         self.keep_new(&self.event(0)?, 3).await?;
-        let mut jobs = Vec::new();
-        while jobs.len() < 3 {
-            jobs.extend(self.take(2).await?);
-        }
+        let mut jobs = self.take(2).await?;
+        jobs.extend(self.take_all(3 - jobs.len()).await?);
         let names: Vec<&str> = jobs.iter().map(|job| job.handler().as_str()).collect();
         self.expect(names == ["handler 0", "handler 1", "handler 2"], || {
             format!("{names:?}")
         })?;
         let same = jobs
             .iter()
-            .all(|job| Some(job.id()) == jobs.first().map(Taken::id));
+            .all(|job| Some(job.id()) == jobs.first().map(Job::id));
         self.expect(same, || "the jobs of one event have different ids".into())
     }
 
@@ -48,7 +42,7 @@ impl<I: Inbox> Trial<I> {
         for attempts in 0..3 {
             let after = Duration::from_millis(5);
             for job in self.take(1).await? {
-                let past = job.past().cloned().unwrap_or_default();
+                let past = job.history().cloned().unwrap_or_default();
                 let counted = (past.attempts, past.history.len());
                 self.expect(counted == (attempts, attempts as usize), || {
                     format!("{counted:?} attempts and records after {attempts}")
@@ -56,14 +50,52 @@ impl<I: Inbox> Trial<I> {
                 self.expect(!past.interrupted, || "it counts as interrupted".into())?;
                 self.may_begin(&job).await?;
                 let failed = failed();
-                self.inbox.settle(&job, Settled::Retry { failed, after });
+                self.consumer.settle(
+                    &job,
+                    Settled::Retry {
+                        failed,
+                        after,
+                        in_place: false,
+                    },
+                );
             }
-            let at_once = self.inbox.take(1).now_or_never();
-            self.expect(at_once.is_none(), || "it came before its time".into())?;
+            self.has_none("it came before its time")?;
             let waiting = self.inbox.stats().waiting;
             self.expect(waiting == 1, || format!("{waiting} jobs are waiting"))?;
         }
         self.keep_known(&self.event(0)?).await
+    }
+
+    pub(super) async fn in_place(mut self) -> Check {
+        self.keep_new(&self.event(0)?, 1).await?;
+        let after = Duration::ZERO;
+        let fail = |consumer: &dyn Consumer, job: &Job| {
+            let (failed, in_place) = (failed(), true);
+            consumer.settle(
+                job,
+                Settled::Retry {
+                    failed,
+                    after,
+                    in_place,
+                },
+            );
+        };
+        for job in self.take_all(1).await? {
+            self.may_begin(&job).await?;
+            fail(&*self.consumer, &job);
+            self.has_none("it was handed out again")?;
+        }
+        self.renew()?;
+        for job in self.take_all(1).await? {
+            self.expect(job.attempts() == 1, || {
+                format!("{} attempts are counted after one", job.attempts())
+            })?;
+            self.may_begin(&job).await?;
+            fail(&*self.consumer, &job);
+            self.may_begin(&job).await?;
+            self.consumer.settle(&job, Settled::Done);
+        }
+        self.until(|inbox| inbox.stats().events == 0).await
     }
 
     pub(super) async fn released(self) -> Check {
@@ -76,7 +108,7 @@ impl<I: Inbox> Trial<I> {
                 if begins {
                     self.may_begin(&job).await?;
                 }
-                self.inbox.settle(&job, Settled::Released);
+                self.consumer.settle(&job, Settled::Released);
             }
         }
         Ok(())
@@ -86,7 +118,7 @@ impl<I: Inbox> Trial<I> {
         self.keep_new(&self.event(0)?, 1).await?;
         for job in self.take(1).await? {
             self.may_begin(&job).await?;
-            self.inbox.settle(&job, Settled::Done);
+            self.consumer.settle(&job, Settled::Done);
         }
         self.until(|inbox| inbox.stats().events == 0).await
     }
@@ -96,10 +128,7 @@ impl<I: Inbox> Trial<I> {
             return Ok(());
         };
         self.keep_new(&self.event(0)?, 2).await?;
-        let mut jobs = Vec::new();
-        while jobs.len() < 2 {
-            jobs.extend(self.take(2).await?);
-        }
+        let jobs = self.take_all(2).await?;
         for (number, job) in jobs.iter().enumerate() {
             self.may_begin(job).await?;
             let failed = (number == 0).then(failed);
@@ -107,7 +136,7 @@ impl<I: Inbox> Trial<I> {
                 Some(_) => Settled::Dead { failed },
                 None => Settled::Done,
             };
-            self.inbox.settle(job, outcome);
+            self.consumer.settle(job, outcome);
         }
         self.until(|inbox| inbox.stats().dead == 1).await?;
         let dead = RecordFilter::new().state(RecordState::Dead);
@@ -151,7 +180,7 @@ impl<I: Inbox> Trial<I> {
         // One that fails again is a dead letter of its own.
         for job in &again {
             let failed = Some(failed());
-            self.inbox.settle(job, Settled::Dead { failed });
+            self.consumer.settle(job, Settled::Dead { failed });
         }
         self.until(|inbox| inbox.stats().dead == 1).await?;
         // A handler that is named twice runs once.
@@ -174,55 +203,63 @@ impl<I: Inbox> Trial<I> {
         self.keep_known(&self.event(0)?).await
     }
 
-    pub(super) async fn closed(self) -> Check {
+    pub(super) async fn drained(self) -> Check {
         self.keep_new(&self.event(0)?, 1).await?;
-        self.inbox.close();
+        self.consumer.drain();
         self.keep_known(&self.event(0)?).await?;
         let mut left = 1;
         let kept = self
             .keep(incoming(&self.event(1)?, 1, Repeats::Drop))
             .await?;
-        match (kept, self.inbox.promises().durability) {
-            (Err(error), Durability::Process) if error.kind() == KeepErrorKind::Draining => {}
+        match (kept, self.keeps_rest()) {
+            (Err(error), false) if error.kind() == KeepErrorKind::Draining => {}
             // One that loses nothing goes on keeping until its own limits.
-            (Ok(Kept::New), Durability::Machine | Durability::Cluster) => left = 2,
-            (kept, durability) => {
+            (Ok(Kept::New), true) => left = 2,
+            (kept, _) => {
+                let guarantees = self.guarantees;
                 return self.expect(false, || {
-                    format!("a new event came out as {kept:?} with the durability {durability:?}")
+                    format!("a new event came out as {kept:?} with {guarantees:?}")
                 });
             }
         }
-        if self.inbox.promises().durability == Durability::Process {
+        if !self.keeps_rest() {
             let taken = self.take(1).await?;
             self.expect(taken.len() == 1, || "it ended with events in it".into())?;
-            let rest = self.inbox.take(1).now_or_never();
-            self.expect(rest.is_none(), || "it ended before its last job".into())?;
+            self.has_none("it ended before its last job")?;
             self.settle(&taken);
             left -= 1;
         }
         self.expect(self.take(1).await?.is_empty(), || {
             "it handed out more than it should".into()
         })?;
-        let flushed = self.patiently(self.inbox.flush()).await?;
+        let flushed = self.patiently(self.consumer.flush()).await?;
         self.expect(flushed.is_ok(), || format!("{flushed:?}"))?;
         let events = self.inbox.stats().events;
         self.expect(events == left, || format!("{events} events are left"))
     }
 
-    pub(super) async fn brought_forward(self) -> Check {
-        if self.inbox.promises().durability != Durability::Process {
+    pub(super) async fn expired(self) -> Check {
+        if self.keeps_rest() {
             return Ok(());
         }
         self.keep_new(&self.event(0)?, 1).await?;
-        for job in self.take(1).await? {
-            self.may_begin(&job).await?;
-            let (failed, after) = (failed(), PATIENCE * 360);
-            self.inbox.settle(&job, Settled::Retry { failed, after });
+        // Told so again, for what has come to wait since.
+        for attempts in 0..2 {
+            for job in self.take(1).await? {
+                self.expect(job.attempts() == attempts, || format!("{job:?}"))?;
+                self.may_begin(&job).await?;
+                let retry = Settled::Retry {
+                    failed: failed(),
+                    after: PATIENCE * 360,
+                    in_place: false,
+                };
+                self.consumer.settle(&job, retry);
+            }
+            self.consumer.drain();
         }
-        self.inbox.close();
         let taken = self.take(1).await?;
-        let attempts: Vec<u32> = taken.iter().map(Taken::attempts).collect();
-        self.expect(attempts == [1], || format!("{attempts:?}"))?;
+        let attempts: Vec<u32> = taken.iter().map(Job::attempts).collect();
+        self.expect(attempts == [2], || format!("{attempts:?}"))?;
         self.settle(&taken);
         self.expect(self.take(1).await?.is_empty(), || {
             "it handed out more than it should".into()

@@ -1,18 +1,17 @@
 //! What comes in: once, in order, and not before it is kept.
 
-use std::collections::HashSet;
-
-use futures_util::FutureExt;
 use futures_util::future::join_all;
 
-use super::{Check, Trial, incoming};
-use crate::event::EventKey;
-use crate::inbox::{Inbox, Kept, Repeats};
+use super::{Case, Check, incoming};
+use crate::inbox::{Inbox, Kept, Lane, Repeats, Room};
 
-impl<I: Inbox> Trial<I> {
+impl<I: Inbox> Case<I> {
     pub(super) async fn order(self) -> Check {
+        let mut kept = Vec::new();
         for number in 0..100 {
-            self.keep_new(&self.event(number)?, 1).await?;
+            let event = self.event(number)?;
+            self.keep_new(&event, 1).await?;
+            kept.push(event.identity());
         }
         let mut seen = Vec::new();
         while seen.len() < 100 {
@@ -22,17 +21,44 @@ impl<I: Inbox> Trial<I> {
             })?;
             seen.extend(taken.iter().map(|event| event.delivery().identity()));
         }
-        let mut kept = Vec::new();
-        for number in 0..100 {
-            kept.push(self.event(number)?.identity());
-        }
         self.expect(seen == kept, || "another order, or events twice".into())?;
-        self.expect(self.inbox.take(1).now_or_never().is_none(), || {
-            "more than was kept".into()
+        self.has_none("more than was kept")
+    }
+
+    pub(super) async fn room(self) -> Check {
+        let size = self.event(0)?.body().len();
+        for number in 0..4 {
+            self.keep_new(&self.event(number)?, 1).await?;
+        }
+        for (bytes, most) in [(1, 1), (2 * size, 2)] {
+            let room = Room { jobs: 10, bytes };
+            let taken = self.patiently(self.consumer.take(room)).await?;
+            let count = taken.map_or(0, |taken| taken.len());
+            self.expect((1..=most).contains(&count), || {
+                format!("{count} jobs of {size} bytes for {bytes} bytes of room")
+            })?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn lanes(self) -> Check {
+        let lanes = [Some(Lane::of("a")), None, Some(Lane::of("b"))];
+        for (number, lane) in (0..).zip(lanes) {
+            let event = self.event(number)?;
+            let incoming = incoming(&event, 1, Repeats::Drop).in_lane(lane);
+            self.keep_as_new(incoming).await?;
+        }
+        let jobs = self.take_all(3).await?;
+        let found: Vec<_> = jobs.iter().map(|job| job.event().lane()).collect();
+        self.expect(found == lanes, || {
+            format!("kept with {lanes:?}, taken with {found:?}")
         })
     }
 
     pub(super) async fn copies(self) -> Check {
+        if !self.knows_copies() {
+            return Ok(());
+        }
         let event = self.event(0)?;
         self.keep_new(&event, 1).await?;
         self.keep_known(&event).await?;
@@ -40,11 +66,13 @@ impl<I: Inbox> Trial<I> {
         self.keep_known(&event).await?;
         self.settle(&taken);
         self.keep_known(&event).await?;
-        let again = self.inbox.take(1).now_or_never();
-        self.expect(again.is_none(), || "a copy was handed out".into())
+        self.has_none("a copy was handed out")
     }
 
     pub(super) async fn copies_at_once(self) -> Check {
+        if !self.knows_copies() {
+            return Ok(());
+        }
         let event = self.event(0)?;
         let copies = (0..100).map(|_| self.inbox.keep(incoming(&event, 1, Repeats::Drop)));
         let kept = self.patiently(join_all(copies)).await?;
@@ -62,6 +90,9 @@ impl<I: Inbox> Trial<I> {
     }
 
     pub(super) async fn marks(self) -> Check {
+        if !self.knows_copies() {
+            return Ok(());
+        }
         let event = self.event(0)?;
         for _ in 0..2 {
             let kept = self.keep(incoming(&event, 1, Repeats::Mark)).await?;
@@ -69,15 +100,8 @@ impl<I: Inbox> Trial<I> {
                 format!("{kept:?} and not new")
             })?;
         }
-        let mut marks = Vec::new();
-        while marks.len() < 2 {
-            marks.extend(
-                self.take(2)
-                    .await?
-                    .iter()
-                    .map(|event| event.possible_repeat()),
-            );
-        }
+        let jobs = self.take_all(2).await?;
+        let marks: Vec<bool> = jobs.iter().map(|job| job.possible_repeat()).collect();
         self.expect(marks == [false, true], || format!("marked as {marks:?}"))
     }
 
@@ -85,13 +109,12 @@ impl<I: Inbox> Trial<I> {
         let event = self.event(0)?;
         self.keep_new(&event, 0).await?;
         self.keep_known(&event).await?;
-        let taken = self.inbox.take(1).now_or_never();
-        self.expect(taken.is_none(), || "it was handed out".into())?;
+        self.has_none("it was handed out")?;
         let events = self.inbox.stats().events;
         self.expect(events == 0, || format!("{events} events are not finished"))
     }
 
-    pub(super) async fn dropped_receipt(self) -> Check {
+    pub(super) async fn dropped_reply(self) -> Check {
         let event = self.event(0)?;
         drop(self.inbox.keep(incoming(&event, 1, Repeats::Drop)));
         let taken = self.take(1).await?;
@@ -101,10 +124,7 @@ impl<I: Inbox> Trial<I> {
 
     pub(super) async fn dropped_take(self) -> Check {
         for _ in 0..3 {
-            let taken = self.inbox.take(1).now_or_never();
-            self.expect(taken.is_none(), || {
-                "an empty inbox handed something out".into()
-            })?;
+            self.has_none("an empty inbox handed something out")?;
         }
         self.keep_new(&self.event(0)?, 1).await?;
         self.expect(self.take(1).await?.len() == 1, || {
@@ -113,24 +133,17 @@ impl<I: Inbox> Trial<I> {
     }
 
     pub(super) async fn woken(self) -> Check {
-        let mut takes: Vec<_> = (0..3).map(|_| self.inbox.take(1)).collect();
-        for take in &mut takes {
-            let taken = take.now_or_never();
-            self.expect(taken.is_none(), || {
+        for number in 0..3 {
+            let mut take = self.consumer.take(Room::for_jobs(1));
+            let taken = futures_util::poll!(&mut take);
+            self.expect(taken.is_pending(), || {
                 "an empty inbox handed something out".into()
             })?;
-        }
-        for number in 0..3 {
             self.keep_new(&self.event(number)?, 1).await?;
+            let taken = self.patiently(take).await?;
+            let count = taken.map_or(0, |taken| taken.len());
+            self.expect(count == 1, || format!("{count} jobs of one that was kept"))?;
         }
-        let taken = self.patiently(join_all(takes)).await?;
-        let events: HashSet<EventKey> = taken
-            .iter()
-            .flatten()
-            .map(|event| event.delivery().identity())
-            .collect();
-        self.expect(events.len() == 3, || {
-            format!("{} of 3 were handed out", events.len())
-        })
+        Ok(())
     }
 }

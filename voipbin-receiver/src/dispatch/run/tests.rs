@@ -1,14 +1,11 @@
 use futures_util::FutureExt;
-use tokio::sync::mpsc;
 
 use super::*;
-use crate::dispatch::job::run;
-use crate::dispatch::open::Held;
-use crate::dispatch::schedule::{Flow, Place, Schedule};
-use crate::dispatch::{Dispatch, JobState, LaneKey, Lanes, Parts};
+use crate::dispatch::Parts;
+use crate::dispatch::schedule::{FlowKey, Route, Schedule};
 use crate::event::Delivery;
 use crate::handler::{HandlerName, HandlerService, RetryPolicy};
-use crate::inbox::{Entry, MemoryInbox};
+use crate::inbox::{KeptEvent, MemoryInbox};
 use crate::router::Handlers;
 
 /// Panics where it is dropped.
@@ -20,27 +17,40 @@ impl Drop for Loud {
     }
 }
 
-fn taken() -> Taken {
+fn job() -> Job {
     let delivery = Delivery::unsigned("{}".into(), SystemTime::UNIX_EPOCH).unwrap();
-    let entry = Arc::new(Entry::new(1, delivery, 1));
-    Taken::new(entry, HandlerName::new("crm"))
+    let event = Arc::new(KeptEvent::new(1, delivery));
+    Job::new(event, HandlerName::new("crm"), 0)
 }
 
-fn seat() -> Arc<Seat> {
-    let flow = Flow {
+fn dispatch() -> Arc<Dispatch> {
+    Arc::new(Dispatch::new(Parts {
+        inbox: Arc::new(MemoryInbox::new()),
+        consumer: None,
+        handlers: Handlers::default(),
+        counters: Arc::default(),
+        hooks: Arc::default(),
+        clock: Arc::new(crate::clock::SystemClock::new()),
+        concurrency: 1,
+        stepped: false,
+    }))
+}
+
+fn permit() -> Arc<Permit> {
+    let flow = FlowKey {
         handler: 0,
         kind: 0,
         again: false,
     };
-    let place = Place {
+    let route = Route {
         flow,
         lane: None,
         suspect: false,
     };
     let mut schedule = Schedule::new(1, &[]);
-    schedule.admit((), place);
-    let ((), ticket) = schedule.next().unwrap();
-    Arc::new(Seat::new(ticket, mpsc::unbounded_channel().0))
+    schedule.admit((), route);
+    let ((), slot) = schedule.next().unwrap();
+    Arc::new(Permit::new(dispatch(), slot, &job()))
 }
 
 fn call<Fut>(run: impl Fn() -> Fut + Send + Sync + 'static) -> Call
@@ -55,16 +65,17 @@ where
         skip_stale: false,
         strict: false,
     };
-    Call::new(&handler, &taken(), false, &seat())
+    Call::new(&handler, &job(), false, &permit())
 }
 
 /// How a call ends that is polled once.
 fn end(mut call: Call) -> Option<AttemptEnd> {
-    let begun = Begun {
+    let begun = Began {
         at: Moment::now(),
         wall: SystemTime::UNIX_EPOCH,
     };
     let ended = (&mut call).now_or_never();
+    let ended = ended.map_or(CallEnd::TimedOut, CallEnd::Returned);
     let failed = call.end(ended, begun).err();
     failed.map(|failure| failure.attempt.ended)
 }
@@ -93,17 +104,6 @@ fn a_call_that_takes_too_long_and_one_that_ends_well_are_told_apart() {
 /// Beside the handler's own future, for as long as that waits.
 #[test]
 fn a_job_that_runs_takes_little_room() {
-    let handlers = Handlers::default();
-    let dispatch = Arc::new(Dispatch::new(Parts {
-        inbox: Arc::new(MemoryInbox::new()),
-        lanes: Lanes::new(LaneKey::Off, &handlers),
-        handlers,
-        counters: Arc::default(),
-        hooks: Arc::default(),
-        clock: Arc::new(crate::clock::SystemClock::new()),
-        concurrency: 1,
-    }));
-    let id = dispatch.open.add(Held::Here(taken()), JobState::Queued);
-    let room = size_of_val(&run(id, taken(), dispatch, seat()));
-    assert!(room <= 320, "{room} bytes");
+    let room = size_of_val(&run(permit(), dispatch(), 0, job()));
+    assert!(room <= 400, "{room} bytes");
 }

@@ -2,36 +2,41 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use async_trait::async_trait;
 use tracing::Span;
 
-use crate::event::{Delivery, RecordId};
+use crate::event::{Delivery, Lane, RecordId};
 use crate::handler::HandlerName;
-use crate::sync::atomic::{AtomicU32, Ordering};
 
-/// A kept event as an inbox hands it out: what the runs of all its handlers share.
+/// A kept event as an inbox hands it out: what the jobs of all its handlers share.
 #[derive(Debug)]
-pub struct Entry {
+pub struct KeptEvent {
     id: u64,
     delivery: Delivery,
+    lane: Option<Lane>,
     possible_repeat: bool,
     replay_of: Option<RecordId>,
-    open: AtomicU32,
     span: Span,
 }
 
-impl Entry {
-    /// An event with this many jobs that are not done, under a number of the inbox's own, in no
-    /// span.
+impl KeptEvent {
+    /// An event under a number of the inbox's own, in no lane and no span.
     #[must_use]
-    pub fn new(id: u64, delivery: Delivery, jobs: usize) -> Self {
+    pub fn new(id: u64, delivery: Delivery) -> Self {
         Self {
             id,
             delivery,
+            lane: None,
             possible_repeat: false,
             replay_of: None,
-            open: AtomicU32::new(u32::try_from(jobs).unwrap_or(u32::MAX)),
             span: Span::none(),
         }
+    }
+
+    /// Sets the lane that it was kept with.
+    #[must_use]
+    pub fn in_lane(self, lane: Option<Lane>) -> Self {
+        Self { lane, ..self }
     }
 
     /// Marks it as one whose bytes came shortly before; see [`Repeats::Mark`](super::Repeats::Mark).
@@ -70,54 +75,67 @@ impl Entry {
         &self.delivery
     }
 
+    /// The lane that it was kept with. Events of one lane do not overlap, for each handler.
+    #[must_use]
+    pub fn lane(&self) -> Option<Lane> {
+        self.lane
+    }
+
     /// The record that it is a replay of.
     #[must_use]
     pub fn replay_of(&self) -> Option<RecordId> {
         self.replay_of
     }
-
-    /// Counts one job as ended; true for the last one. For inboxes that keep no list of their own.
-    #[must_use]
-    pub fn settle_one(&self) -> bool {
-        let counted = self
-            .open
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |open| {
-                open.checked_sub(1)
-            });
-        counted == Ok(1)
-    }
 }
 
-/// A job that was handed out: a handler that is to run for an event. Cheap to clone.
+/// A handler that is to run for an event, as a consumer takes it. Cheap to clone.
 #[derive(Clone)]
-pub struct Taken {
-    entry: Arc<Entry>,
+pub struct Job {
+    event: Arc<KeptEvent>,
     handler: HandlerName,
+    token: u64,
     /// Only there when it ran before.
-    past: Option<Arc<Past>>,
+    history: Option<Arc<JobHistory>>,
+    lease: Option<Arc<dyn Lease>>,
+}
+
+/// For how long a job is its consumer's, where that can end before it is settled: as with an inbox that
+/// several processes share.
+///
+/// The inbox renews a lease by itself, for all jobs that its consumer holds. A job whose lease is lost is
+/// not begun and not settled; a run is dropped at its next await, and one that blocks its thread can ask
+/// [`Context::is_lost`](crate::Context::is_lost).
+#[async_trait]
+pub trait Lease: fmt::Debug + Send + Sync {
+    /// Whether somebody else may have the job by now. It is asked often and must not block: an inbox
+    /// whose lease counts by time looks at a clock, one that goes on while the machine is suspended.
+    fn is_lost(&self) -> bool;
+
+    /// Ends when it is lost.
+    async fn lost(&self);
 }
 
 /// What came of a job so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Past {
+pub struct JobHistory {
     /// How many attempts have begun.
     pub attempts: u32,
     /// Whether the process died during the last one.
     pub interrupted: bool,
     /// The attempts whose end is known, the latest last. An inbox may keep only so many of them.
     pub history: Vec<Attempt>,
-    /// How long the next attempt is still to wait, of a job that was [delayed](Settled::Delayed) in its
-    /// lane.
-    pub wait: Option<Duration>,
+    /// How long the next attempt is still to wait, of a job whose attempts are made
+    /// [in place](Settled::Retry::in_place).
+    pub delay: Option<Duration>,
 }
 
-impl Past {
+impl JobHistory {
     /// An attempt has failed.
     pub fn fail(&mut self, attempt: Attempt) {
         self.attempts = self.attempts.saturating_add(1);
         self.interrupted = false;
-        self.wait = None;
+        self.delay = None;
         self.add(attempt);
     }
 
@@ -180,40 +198,72 @@ impl fmt::Display for AttemptEnd {
     }
 }
 
-impl Taken {
-    /// A job of this event that never ran.
+impl Job {
+    /// A job of this event that never ran. The token is the inbox's own, to find the job by when it is
+    /// settled.
     #[must_use]
-    pub fn new(entry: Arc<Entry>, handler: HandlerName) -> Self {
+    pub fn new(event: Arc<KeptEvent>, handler: HandlerName, token: u64) -> Self {
         Self {
-            entry,
+            event,
             handler,
-            past: None,
+            token,
+            history: None,
+            lease: None,
         }
     }
 
     /// Says what came of it so far.
     #[must_use]
-    pub fn after(self, past: Past) -> Self {
-        let past = (past != Past::default()).then(|| Arc::new(past));
-        Self { past, ..self }
+    pub fn after(self, history: JobHistory) -> Self {
+        let history = (history != JobHistory::default()).then(|| Arc::new(history));
+        Self { history, ..self }
+    }
+
+    /// The same job after one more attempt that ended badly.
+    #[must_use]
+    pub fn after_failure(self, failed: Attempt) -> Self {
+        let mut history = self.history().cloned().unwrap_or_default();
+        history.fail(failed);
+        self.after(history)
+    }
+
+    /// Says for how long it is its consumer's; without, until it is settled.
+    #[must_use]
+    pub fn under(self, lease: Arc<dyn Lease>) -> Self {
+        Self {
+            lease: Some(lease),
+            ..self
+        }
     }
 
     /// The event; the jobs of one event share it.
     #[must_use]
-    pub fn entry(&self) -> &Arc<Entry> {
-        &self.entry
+    pub fn event(&self) -> &Arc<KeptEvent> {
+        &self.event
     }
 
     /// The number that the inbox gave the event.
     #[must_use]
     pub fn id(&self) -> u64 {
-        self.entry.id
+        self.event.id
+    }
+
+    /// What the inbox finds it by.
+    #[must_use]
+    pub fn token(&self) -> u64 {
+        self.token
+    }
+
+    /// The same job under another token.
+    #[must_use]
+    pub fn with_token(self, token: u64) -> Self {
+        Self { token, ..self }
     }
 
     /// The delivery, with the bytes that were verified.
     #[must_use]
     pub fn delivery(&self) -> &Delivery {
-        &self.entry.delivery
+        &self.event.delivery
     }
 
     /// The handler that is to run.
@@ -224,145 +274,98 @@ impl Taken {
 
     /// What came of this job so far, if anything.
     #[must_use]
-    pub fn past(&self) -> Option<&Past> {
-        self.past.as_deref()
+    pub fn history(&self) -> Option<&JobHistory> {
+        self.history.as_deref()
     }
 
     /// How many attempts at this job have begun before.
     #[must_use]
     pub fn attempts(&self) -> u32 {
-        self.past.as_ref().map_or(0, |past| past.attempts)
+        self.history.as_ref().map_or(0, |history| history.attempts)
     }
 
     /// Whether the process died during the last attempt, and perhaps of it.
     #[must_use]
     pub fn is_suspect(&self) -> bool {
-        self.past().is_some_and(|past| past.interrupted)
+        self.history().is_some_and(|history| history.interrupted)
     }
 
-    /// Whether the process died during the attempt before as well. Once can be chance.
-    pub(crate) fn died_again(&self) -> bool {
-        self.past().is_some_and(|past| {
-            let last = past.history.iter().rev().take(2);
-            let died = last.filter(|attempt| attempt.ended == AttemptEnd::Interrupted);
-            past.interrupted && died.count() == 2
-        })
+    /// For how long it is its consumer's; `None` for until it is settled.
+    #[must_use]
+    pub fn lease(&self) -> Option<&Arc<dyn Lease>> {
+        self.lease.as_ref()
     }
 
-    /// How long it is still to wait, with its lane.
-    pub(crate) fn wait(&self) -> Option<Duration> {
-        self.past().and_then(|past| past.wait)
+    /// Whether its lease is lost.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.lease.as_ref().is_some_and(|lease| lease.is_lost())
+    }
+
+    /// How long its next attempt is still to wait, with its lane.
+    pub(crate) fn delay(&self) -> Option<Duration> {
+        self.history().and_then(|history| history.delay)
     }
 
     /// Whether the event may be a repeat; see [`Repeats::Mark`](super::Repeats::Mark).
     #[must_use]
     pub fn possible_repeat(&self) -> bool {
-        self.entry.possible_repeat
+        self.event.possible_repeat
     }
 
     /// The record that this event is a replay of.
     #[must_use]
     pub fn replay_of(&self) -> Option<RecordId> {
-        self.entry.replay_of
+        self.event.replay_of
     }
 
     /// The span that follows the delivery.
     #[must_use]
     pub fn span(&self) -> &Span {
-        &self.entry.span
+        &self.event.span
     }
 }
 
-impl fmt::Debug for Taken {
+impl fmt::Debug for Job {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Taken")
-            .field("id", &self.entry.id)
-            .field("delivery", &self.entry.delivery)
+        f.debug_struct("Job")
+            .field("id", &self.event.id)
+            .field("delivery", &self.event.delivery)
             .field("handler", &self.handler)
             .field("attempts", &self.attempts())
             .finish_non_exhaustive()
     }
 }
 
-/// A job whose bytes the inbox keeps until its turn; see [`Inbox::park`](super::Inbox::park).
-#[derive(Clone, Debug)]
-pub struct Parked {
-    id: u64,
-    handler: HandlerName,
-    past: Option<Arc<Past>>,
-}
-
-impl Parked {
-    /// This job without its bytes.
-    #[must_use]
-    pub fn new(job: &Taken) -> Self {
-        Self {
-            id: job.id(),
-            handler: job.handler.clone(),
-            past: job.past.clone(),
-        }
-    }
-
-    /// The number of its event.
-    #[must_use]
-    pub fn id(&self) -> u64 {
-        self.id
-    }
-
-    /// The handler.
-    #[must_use]
-    pub fn handler(&self) -> &HandlerName {
-        &self.handler
-    }
-
-    /// What came of it so far, if anything.
-    #[must_use]
-    pub fn past(&self) -> Option<&Past> {
-        self.past.as_deref()
-    }
-
-    /// The job with its event again.
-    #[must_use]
-    pub fn with(&self, entry: Arc<Entry>) -> Taken {
-        Taken {
-            entry,
-            handler: self.handler.clone(),
-            past: self.past.clone(),
-        }
-    }
-}
-
-/// What became of a job that was handed out.
+/// What became of a job that was taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Settled {
     /// The handler returned without an error.
     Done,
-    /// The attempt ended badly; the job is to be handed out again after this time.
+    /// The attempt ended badly, and there is another one.
     Retry {
         /// The attempt.
         failed: Attempt,
-        /// How long to wait.
+        /// How long to wait for the next one.
         after: Duration,
-    },
-    /// The attempt ended badly, and whoever took the job makes the next one after this time: it is not
-    /// handed out again before it is [released](Self::Released) or put back. The next process gets it in
-    /// its place in the order, before later events, with the [time that is left](Past::wait).
-    Delayed {
-        /// The attempt.
-        failed: Attempt,
-        /// How long to wait.
-        after: Duration,
+        /// Whether the consumer keeps the job, with its lane, and makes the next attempt itself: it is
+        /// settled again after that. When the consumer ends before, the next one gets the job in its
+        /// place in the order, before later events, with the [time that is left](JobHistory::delay).
+        ///
+        /// Otherwise the job is handed out again when its time has come.
+        in_place: bool,
     },
     /// There will be no further attempt: the job is a dead letter.
     Dead {
-        /// The last attempt; `None` when there was none since the job was handed out.
+        /// The last attempt; `None` when there was none since the job was taken.
         failed: Option<Attempt>,
     },
     /// It did not run to its end, through no fault of its own, as at a shutdown. If an attempt had
     /// begun, it does not count.
     Released,
-    /// No handler of this name is registered. The job stays, and is handed out again to the next
-    /// receiver.
-    Held,
+    /// No handler of this name is registered. An inbox that outlives the process keeps the job for a
+    /// consumer that has one; it is handed out again to the next consumer. For any other it is a dead
+    /// letter.
+    Unroutable,
 }

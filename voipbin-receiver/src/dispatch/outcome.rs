@@ -1,130 +1,147 @@
 //! What follows a run: done, another attempt, or a dead letter.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::time::{Duration, Instant as Moment, SystemTime};
 
 use tokio::time::Instant;
 
-use super::job::{Failure, Job, discard, millis};
-use super::open::{Held, JobId};
-use super::seat::Seat;
-use super::shared::Dispatch;
-use super::shutdown::JobState;
+use super::dispatcher::{Dispatch, log};
+use super::permit::Permit;
+use super::queue::JobKey;
+use super::run::{Failure, millis};
 use crate::catalog::EventType;
 use crate::handler::Next;
-use crate::inbox::{Attempt, Past, Settled, Taken};
+use crate::inbox::{Attempt, Job, JobHistory, Settled};
 use crate::observe::{DeadLetter, DeadLetterReason, Run, Transition};
 use crate::router::Handler;
 
 impl Dispatch {
-    pub(super) fn done(&self, id: JobId, taken: &Taken, begun: Moment) {
+    pub(super) fn done(&self, key: JobKey, job: &Job, begun: Moment) {
         self.counters.handled.add();
-        self.settle(id, taken, Settled::Done);
+        self.settle(key, job, Settled::Done);
         self.hooks.tell(|| Transition::Finished {
-            run: Run::of(taken),
+            run: Run::of(job),
             took: begun.elapsed(),
-            age: self.since_received(taken),
+            age: self.since_received(job),
         });
     }
 
     /// The event is stale, and its handler wants none of those.
-    pub(super) fn skip(&self, id: JobId, taken: &Taken) {
+    pub(super) fn skip(&self, key: JobKey, job: &Job) {
         self.counters.skipped.add();
-        self.settle(id, taken, Settled::Done);
-        self.hooks.tell(|| Transition::Skipped {
-            run: Run::of(taken),
-        });
+        self.settle(key, job, Settled::Done);
+        self.hooks
+            .tell(|| Transition::Skipped { run: Run::of(job) });
     }
 
     /// No handler of this name is registered. Logged once for each name: an inbox may hold many of its
     /// events.
-    pub(super) fn hold(&self, id: JobId, taken: &Taken) {
-        let first = self.missing().insert(taken.handler().clone());
-        if first {
+    pub(super) fn unroutable(&self, key: JobKey, job: &Job) {
+        if self.is_new_unroutable(job.handler()) {
             log(|| {
                 tracing::error!(
-                    parent: taken.span(),
-                    handler = %taken.handler(),
+                    parent: job.span(),
+                    handler = %job.handler(),
                     "no handler of this name is registered: its events are held until there is one"
                 );
             });
         }
-        self.settle(id, taken, Settled::Held);
-        self.hooks.tell(|| Transition::Held {
-            run: Run::of(taken),
+        self.settle(key, job, Settled::Unroutable);
+        self.hooks.tell(|| Transition::Held { run: Run::of(job) });
+    }
+
+    /// The job is another consumer's by now: it is settled there.
+    pub(super) fn lost(&self, key: JobKey, job: &Job) {
+        self.forget(key);
+        log(|| {
+            tracing::warn!(
+                parent: job.span(),
+                handler = %job.handler(),
+                identity = %job.delivery().identity(),
+                "the inbox lost its lease on the job: its handler may run somewhere else by now"
+            );
         });
     }
 
     /// Decides what follows a failed attempt.
     pub(super) async fn failed(
         &self,
-        id: JobId,
-        taken: &Taken,
+        key: JobKey,
+        job: &Job,
         handler: &Handler,
         failure: Failure,
-        seat: &Arc<Seat>,
+        permit: &Permit,
     ) {
         self.counters.failed.add();
         let Failure { attempt, next } = failure;
-        let after = match self.next_attempt(taken, handler, next) {
+        let after = match self.next_attempt(job, handler, next) {
             Ok(after) if !self.loses_what_waits() => after,
             Ok(_) => {
-                self.leave_failed(taken);
+                self.leave_failed(job);
                 let reason = DeadLetterReason::ShutDown;
-                return self.give_up(id, taken, Some(attempt), reason).await;
+                return self.give_up(key, job, Some(attempt), reason).await;
             }
-            Err(reason) => return self.give_up(id, taken, Some(attempt), reason).await,
+            Err(reason) => return self.give_up(key, job, Some(attempt), reason).await,
         };
         self.counters.retried.add();
-        self.log_failure(taken, &attempt, Ok(after));
+        self.log_failure(job, &attempt, Ok(after));
         let told = attempt.clone();
-        if handler.strict && seat.has_lane() {
-            self.delay(id, taken, attempt, after, seat);
+        if handler.strict && permit.has_lane() {
+            self.retry_in_place(key, job, attempt, after, permit);
         } else {
-            let failed = attempt;
-            self.settle(id, taken, Settled::Retry { failed, after });
+            let settled = Settled::Retry {
+                failed: attempt,
+                after,
+                in_place: false,
+            };
+            self.settle(key, job, settled);
             // The shutdown that began meanwhile has brought forward only what it found.
             if self.loses_what_waits() {
                 self.close();
             }
         }
         self.hooks.tell(|| Transition::Failed {
-            run: Run::of(taken),
+            run: Run::of(job),
             attempt: &told,
             retry_after: Some(after),
         });
     }
 
     /// The next attempt is made here, and nothing else of the lane before it.
-    fn delay(&self, id: JobId, taken: &Taken, failed: Attempt, after: Duration, seat: &Arc<Seat>) {
-        let mut past = taken.past().cloned().unwrap_or_default();
-        past.fail(failed.clone());
-        let next = taken.clone().after(past);
-        self.open.go_on(id, || {
-            self.inbox.settle(taken, Settled::Delayed { failed, after });
-            let held = match self.inbox.park(&next) {
-                Some(parked) => Held::Parked(parked),
-                None => Held::Here(next),
+    fn retry_in_place(
+        &self,
+        key: JobKey,
+        job: &Job,
+        failed: Attempt,
+        after: Duration,
+        permit: &Permit,
+    ) {
+        let Some(consumer) = self.consumer() else {
+            return;
+        };
+        // Under the lock: whoever closes the job does so before all of this or after.
+        let mut queue = self.queue();
+        if queue.fail_in_place(key, job.clone().after_failure(failed.clone())) {
+            let settled = Settled::Retry {
+                failed,
+                after,
+                in_place: true,
             };
-            seat.delay(Job {
-                id,
-                held: held.clone(),
-                not_before: Some(Instant::now() + after),
-            });
-            (held, JobState::Failed)
-        });
+            consumer.settle(job, settled);
+            permit.retry_in_place(key, Instant::now() + after);
+        }
+        drop(queue);
+        drop(consumer);
     }
 
     /// How long to wait for the next attempt, or why there is none.
     fn next_attempt(
         &self,
-        taken: &Taken,
+        job: &Job,
         handler: &Handler,
         next: Next,
     ) -> Result<Duration, DeadLetterReason> {
         let policy = &handler.retry;
-        let made = taken.attempts().saturating_add(1);
+        let made = job.attempts().saturating_add(1);
         if next == Next::GiveUp {
             return Err(DeadLetterReason::Permanent);
         }
@@ -135,7 +152,7 @@ impl Dispatch {
             Next::After(after) => after,
             _ => policy.wait(made, fastrand::f64()),
         };
-        let then = self.age(taken).checked_add(wait);
+        let then = self.age(job).checked_add(wait);
         if then.is_none_or(|age| age > policy.max_age) {
             return Err(DeadLetterReason::TooOld);
         }
@@ -143,14 +160,14 @@ impl Dispatch {
     }
 
     /// Why a job is not to run any more, if so.
-    pub(super) fn exhausted(&self, taken: &Taken, handler: &Handler) -> Option<DeadLetterReason> {
-        let attempts = taken.attempts();
+    pub(super) fn exhausted(&self, job: &Job, handler: &Handler) -> Option<DeadLetterReason> {
+        let attempts = job.attempts();
         if attempts == 0 {
             return None;
         }
         if attempts >= handler.retry.attempts {
             Some(DeadLetterReason::AttemptsExhausted)
-        } else if self.age(taken) > handler.retry.max_age {
+        } else if self.age(job) > handler.retry.max_age {
             Some(DeadLetterReason::TooOld)
         } else {
             None
@@ -159,62 +176,62 @@ impl Dispatch {
 
     /// How old an event is, for the limit of its attempts. A replay is new: somebody asked for it just
     /// now.
-    fn age(&self, taken: &Taken) -> Duration {
-        if taken.replay_of().is_some() {
+    fn age(&self, job: &Job) -> Duration {
+        if job.replay_of().is_some() {
             return Duration::ZERO;
         }
-        self.since_received(taken)
+        self.since_received(job)
     }
 
     /// How long a job has waited for its first run.
-    pub(super) fn waited(&self, taken: &Taken) -> Option<Duration> {
-        let first = taken.attempts() == 0 && taken.replay_of().is_none();
-        first.then(|| self.since_received(taken))
+    pub(super) fn waited(&self, job: &Job) -> Option<Duration> {
+        let first = job.attempts() == 0 && job.replay_of().is_none();
+        first.then(|| self.since_received(job))
     }
 
-    fn since_received(&self, taken: &Taken) -> Duration {
+    fn since_received(&self, job: &Job) -> Duration {
         let now: SystemTime = self.clock.wall();
-        now.duration_since(taken.delivery().received_at())
+        now.duration_since(job.delivery().received_at())
             .unwrap_or_default()
     }
 
     /// The job becomes a dead letter.
     pub(super) async fn give_up(
         &self,
-        id: JobId,
-        taken: &Taken,
+        key: JobKey,
+        job: &Job,
         failed: Option<Attempt>,
         reason: DeadLetterReason,
     ) {
         self.counters.dead.add();
-        let run = Run::of(taken);
+        let run = Run::of(job);
         match &failed {
             Some(attempt) => {
-                self.log_failure(taken, attempt, Err(reason));
+                self.log_failure(job, attempt, Err(reason));
                 self.hooks.tell(|| Transition::Failed {
                     run,
                     attempt,
                     retry_after: None,
                 });
             }
-            None => self.log_exhausted(taken, reason),
+            None => self.log_exhausted(job, reason),
         }
-        let mut past = taken.past().cloned().unwrap_or_default();
+        let mut past = job.history().cloned().unwrap_or_default();
         if let Some(attempt) = failed.clone() {
             past.fail(attempt);
         }
-        if !self.settle(id, taken, Settled::Dead { failed }) {
+        if !self.settle(key, job, Settled::Dead { failed }) {
             return;
         }
         self.hooks.tell(|| Transition::Dead { run, reason });
-        let Past {
+        let JobHistory {
             attempts, history, ..
         } = past;
         self.hooks
             .dead_letter(|| DeadLetter {
-                delivery: taken.delivery().clone(),
-                handler: taken.handler().clone(),
-                replay_of: taken.replay_of(),
+                delivery: job.delivery().clone(),
+                handler: job.handler().clone(),
+                replay_of: job.replay_of(),
                 attempts,
                 history,
                 reason,
@@ -222,17 +239,17 @@ impl Dispatch {
             .await;
     }
 
-    fn log_exhausted(&self, taken: &Taken, reason: DeadLetterReason) {
-        let last = taken.past().and_then(|past| past.history.last());
-        let delivery = taken.delivery();
+    fn log_exhausted(&self, job: &Job, reason: DeadLetterReason) {
+        let last = job.history().and_then(|past| past.history.last());
+        let delivery = job.delivery();
         log(|| {
             tracing::error!(
-                parent: taken.span(),
-                handler = %taken.handler(),
+                parent: job.span(),
+                handler = %job.handler(),
                 event = delivery.received_as().map(EventType::loggable),
                 resource_id = delivery.loggable_id().map(tracing::field::display),
                 identity = %delivery.identity(),
-                attempts = taken.attempts(),
+                attempts = job.attempts(),
                 %reason,
                 error = last.map(|attempt| tracing::field::display(&attempt.ended)),
                 "the event is a dead letter"
@@ -242,39 +259,27 @@ impl Dispatch {
 
     /// A failure names the event and the handler itself, because at its level the spans may be
     /// filtered out.
-    fn log_failure(
-        &self,
-        taken: &Taken,
-        failed: &Attempt,
-        next: Result<Duration, DeadLetterReason>,
-    ) {
-        let delivery = taken.delivery();
-        let handler = taken.handler();
+    fn log_failure(&self, job: &Job, failed: &Attempt, next: Result<Duration, DeadLetterReason>) {
+        let delivery = job.delivery();
+        let handler = job.handler();
         let event = delivery.received_as().map(EventType::loggable);
         let resource_id = delivery.loggable_id().map(tracing::field::display);
         let identity = delivery.identity();
-        let attempt = taken.attempts().saturating_add(1);
+        let attempt = job.attempts().saturating_add(1);
         let (millis, error) = (millis(failed.took), &failed.ended);
         log(|| match next {
             Ok(after) => tracing::warn!(
-                parent: taken.span(),
+                parent: job.span(),
                 %handler, event, resource_id, %identity, attempt, millis, %error,
                 ?after,
                 "the handler failed and will be tried again"
             ),
             Err(reason) => tracing::error!(
-                parent: taken.span(),
+                parent: job.span(),
                 %handler, event, resource_id, %identity, attempt, millis, %error,
                 %reason,
                 "the handler failed: the event is a dead letter"
             ),
         });
-    }
-}
-
-/// Whatever the subscriber does: one that panics must leave no job open.
-fn log(tell: impl FnOnce()) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(tell)) {
-        discard(payload);
     }
 }

@@ -1,0 +1,407 @@
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{OnceLock, Weak};
+
+use futures_util::FutureExt;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+use super::permit::Permit;
+use super::queue::{JobKey, Plan, Queue};
+use super::routes::Routes;
+use super::run::discard;
+use super::schedule::{Quarantine, RunSlot};
+use super::shutdown::{JobState, Unfinished};
+use super::stale::Completed;
+use super::worker::Workers;
+use crate::clock::Clock;
+use crate::handler::HandlerName;
+use crate::inbox::{Consumer, Durability, Inbox, Job, Room, Settled};
+use crate::observe::{Counters, Hooks};
+use crate::router::Handlers;
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Of how many resources, times handlers, it is remembered which state was completed last.
+const RESOURCES: usize = 32_768;
+
+/// What jobs need to run, and which ones there are.
+pub(crate) struct Dispatch {
+    pub(crate) inbox: Arc<dyn Inbox>,
+    /// The pump's, which ends it; nobody's in a receiver that only takes in.
+    consumer: Option<Weak<dyn Consumer>>,
+    pub(crate) handlers: Handlers,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) hooks: Arc<Hooks>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(super) completed: Completed,
+    pub(crate) slots: usize,
+    pub(super) stepped: bool,
+    routes: Routes,
+    queue: Mutex<Queue>,
+    /// Tells the pump of what it waits for.
+    progress: Notify,
+    workers: OnceLock<Workers>,
+    running: AtomicUsize,
+    lifecycle: Lifecycle,
+    /// Handlers that jobs are there for and that are not registered.
+    unroutable: Mutex<BTreeSet<HandlerName>>,
+}
+
+/// How far the dispatcher's own life has come.
+struct Lifecycle {
+    /// Whether a shutdown has begun.
+    draining: watch::Sender<bool>,
+    /// Whether the pump ended before its time.
+    abandoned: AtomicBool,
+    /// Jobs for which nobody will make the next attempt.
+    left: Mutex<Vec<Unfinished>>,
+}
+
+/// What a dispatcher is made of.
+pub(crate) struct Parts {
+    pub(crate) inbox: Arc<dyn Inbox>,
+    pub(crate) consumer: Option<Weak<dyn Consumer>>,
+    pub(crate) handlers: Handlers,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) hooks: Arc<Hooks>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) concurrency: usize,
+    /// Whether somebody else than the workers runs jobs, until a shutdown begins.
+    pub(crate) stepped: bool,
+}
+
+impl Dispatch {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let Parts {
+            inbox,
+            consumer,
+            handlers,
+            counters,
+            hooks,
+            clock,
+            concurrency,
+            stepped,
+        } = parts;
+        let routes = Routes::new(&handlers);
+        let in_memory = inbox.guarantees().durability == Durability::Process;
+        Self {
+            inbox,
+            consumer,
+            queue: Mutex::new(Queue::new(concurrency, &routes.limits(), in_memory)),
+            handlers,
+            counters,
+            hooks,
+            clock,
+            completed: Completed::new(RESOURCES),
+            slots: concurrency,
+            stepped,
+            routes,
+            progress: Notify::new(),
+            workers: OnceLock::new(),
+            running: AtomicUsize::new(0),
+            lifecycle: Lifecycle {
+                draining: watch::Sender::new(false),
+                abandoned: AtomicBool::new(false),
+                left: Mutex::default(),
+            },
+            unroutable: Mutex::default(),
+        }
+    }
+
+    /// How many handlers run, those included whose thread goes on after their time was over.
+    pub(crate) fn running(&self) -> usize {
+        self.running.load(Ordering::Relaxed)
+    }
+
+    /// From here on a failure is the last word where nothing outlives the process.
+    pub(crate) fn drain(&self) {
+        self.lifecycle.draining.send_replace(true);
+        self.close();
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        *self.lifecycle.draining.borrow()
+    }
+
+    /// Ends when a shutdown begins.
+    pub(super) fn drained(&self) -> impl Future<Output = ()> + use<> {
+        let mut draining = self.lifecycle.draining.subscribe();
+        async move {
+            // Cannot fail: whoever waits has this dispatcher.
+            let _ = draining.wait_for(|draining| *draining).await;
+        }
+    }
+
+    /// Nothing new is to be taken. Once the pump has ended the inbox may be another receiver's.
+    pub(crate) fn close(&self) {
+        if let Some(consumer) = self.consumer() {
+            consumer.drain();
+        }
+    }
+
+    /// Until the pump has ended.
+    pub(crate) fn consumer(&self) -> Option<Arc<dyn Consumer>> {
+        self.consumer.as_ref()?.upgrade()
+    }
+
+    /// The pump has ended with its runtime, or by a panic of the inbox: nobody handles what is kept from
+    /// here on.
+    pub(super) fn abandon(&self, consumer: Arc<dyn Consumer>) {
+        self.lifecycle.abandoned.store(true, Ordering::Relaxed);
+        tracing::warn!(
+            durable = self.is_durable(),
+            "the handlers' runtime has ended before the receiver was shut down: nothing is handled any more, and what an inbox in memory holds is lost"
+        );
+        let end = AssertUnwindSafe(|| {
+            consumer.drain();
+            let left = self.take_rest(&*consumer);
+            self.left().extend(left);
+            if self.keeps_rest() {
+                self.queue().close_all();
+            }
+            drop(consumer);
+        });
+        if let Err(payload) = catch_unwind(end) {
+            std::mem::forget(payload);
+        }
+    }
+
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.lifecycle.abandoned.load(Ordering::Relaxed)
+    }
+
+    /// Whether what is kept outlives the process.
+    pub(crate) fn is_durable(&self) -> bool {
+        self.inbox.guarantees().durability != Durability::Process
+    }
+
+    /// Whether what is left at a shutdown stays in the inbox, for another consumer.
+    pub(super) fn keeps_rest(&self) -> bool {
+        self.is_durable() || self.inbox.guarantees().shared
+    }
+
+    pub(super) fn loses_what_waits(&self) -> bool {
+        self.is_draining() && !self.keeps_rest()
+    }
+
+    pub(super) fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts jobs where they wait for their turn.
+    pub(crate) fn admit(self: &Arc<Self>, jobs: Vec<Job>) {
+        let now = Instant::now();
+        let jobs = jobs.into_iter().map(|job| (self.routes.of(&job), job));
+        let jobs: Vec<_> = jobs.collect();
+        let mut queue = self.queue();
+        for (route, job) in jobs {
+            queue.admit(job, route, now);
+        }
+        self.wake(queue);
+    }
+
+    /// What the pump is to do. Until it is told of progress, if that is what it waits for.
+    pub(super) fn plan(self: &Arc<Self>, waits: impl FnOnce(&Plan) -> bool) -> Plan {
+        let mut queue = self.queue();
+        let plan = queue.plan(Instant::now());
+        queue.pump_waits = waits(&plan);
+        self.start_worker(queue);
+        plan
+    }
+
+    /// Nothing new will come.
+    pub(super) fn stop(self: &Arc<Self>) {
+        let mut queue = self.queue();
+        queue.stop(self.keeps_rest());
+        self.wake(queue);
+    }
+
+    /// Nothing further begins.
+    pub(super) fn stop_now(&self) {
+        self.queue().stop(true);
+    }
+
+    pub(super) async fn progress(&self) {
+        self.progress.notified().await;
+    }
+
+    /// Begins to run jobs, on the current runtime.
+    pub(super) fn start_workers(self: &Arc<Self>) -> &Workers {
+        let workers = self.workers.get_or_init(Workers::here);
+        self.wake(self.queue());
+        workers
+    }
+
+    pub(super) fn workers(&self) -> Option<&Workers> {
+        self.workers.get()
+    }
+
+    /// The next job that may run now.
+    #[cfg(feature = "testing")]
+    pub(super) fn next(self: &Arc<Self>) -> Option<(JobKey, Job, Arc<Permit>)> {
+        let mut queue = self.queue();
+        let (key, job, slot) = queue.next()?;
+        self.wake(queue);
+        let permit = Arc::new(Permit::new(Arc::clone(self), slot, &job));
+        Some((key, job, permit))
+    }
+
+    /// The same for a worker, which ends when there is none.
+    pub(super) fn next_for_a_worker(self: &Arc<Self>) -> Option<(JobKey, Job, Arc<Permit>)> {
+        let mut queue = self.queue();
+        let Some((key, job, slot)) = queue.next() else {
+            queue.workers -= 1;
+            if std::mem::take(&mut queue.pump_waits) {
+                self.progress.notify_one();
+            }
+            return None;
+        };
+        self.wake(queue);
+        let permit = Arc::new(Permit::new(Arc::clone(self), slot, &job));
+        Some((key, job, permit))
+    }
+
+    /// A worker ended before its time.
+    pub(super) fn worker_ended(&self) {
+        self.queue().workers -= 1;
+    }
+
+    /// Tells the pump of progress, if it waits for any, and starts a worker if there is something to run.
+    fn wake(self: &Arc<Self>, mut queue: MutexGuard<'_, Queue>) {
+        if std::mem::take(&mut queue.pump_waits) {
+            self.progress.notify_one();
+        }
+        self.start_worker(queue);
+    }
+
+    /// There may be one already: it may block its thread and leave the rest to another.
+    fn start_worker(self: &Arc<Self>, mut queue: MutexGuard<'_, Queue>) {
+        let workers = self.workers.get();
+        let workers = workers.filter(|_| !self.stepped || self.is_draining());
+        let workers = workers.filter(|workers| queue.workers < workers.most);
+        let workers = workers.filter(|_| queue.may_have_next());
+        queue.workers += usize::from(workers.is_some());
+        // What is spawned may be dropped at once, and come back here.
+        drop(queue);
+        if let Some(workers) = workers {
+            workers.start(self);
+        }
+    }
+
+    pub(super) fn begin(&self, key: JobKey) {
+        self.running.fetch_add(1, Ordering::Relaxed);
+        self.queue().begin(key);
+    }
+
+    /// A run has ended and gives back what it held. `next` is when its job runs again in its lane.
+    pub(super) fn end(
+        self: &Arc<Self>,
+        slot: RunSlot,
+        begun: bool,
+        next: Option<(JobKey, Instant)>,
+    ) {
+        if begun {
+            self.running.fetch_sub(1, Ordering::Relaxed);
+        }
+        let mut queue = self.queue();
+        match next {
+            Some((key, at)) => {
+                let at = match self.loses_what_waits() {
+                    true => Instant::now(),
+                    false => at,
+                };
+                queue.park(key, slot, at);
+            }
+            None => queue.end(slot),
+        }
+        self.wake(queue);
+    }
+
+    /// This run is not what ends the process, so far.
+    pub(super) fn end_quarantine(self: &Arc<Self>, quarantine: Quarantine) {
+        let mut queue = self.queue();
+        queue.end_quarantine(quarantine);
+        self.wake(queue);
+    }
+
+    /// Whoever closes an open job settles it: here, or the end of a drain.
+    pub(super) fn settle(&self, key: JobKey, job: &Job, outcome: Settled) -> bool {
+        let closed = self.queue().close(key).is_some();
+        if closed && let Some(consumer) = self.consumer() {
+            consumer.settle(job, outcome);
+        }
+        closed
+    }
+
+    /// Its lease is lost: it is somebody else's.
+    pub(super) fn forget(&self, key: JobKey) {
+        self.queue().close(key);
+    }
+
+    /// Whether it is the first job for a handler of this name that is not registered.
+    pub(super) fn is_new_unroutable(&self, handler: &HandlerName) -> bool {
+        let mut unroutable = self
+            .unroutable
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        unroutable.insert(handler.clone())
+    }
+
+    pub(super) fn leave_failed(&self, job: &Job) {
+        self.left().push(Unfinished::new(job, JobState::Failed));
+    }
+
+    fn left(&self) -> MutexGuard<'_, Vec<Unfinished>> {
+        let left = self.lifecycle.left.lock();
+        left.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was not done, when the time is over and the pump does not come to its end. With an inbox that
+    /// loses nothing, only what runs: the rest stays there.
+    pub(crate) fn unfinished(&self) -> Vec<Unfinished> {
+        let mut unfinished = self.queue().unfinished(!self.keeps_rest());
+        if let Some(consumer) = self.consumer() {
+            unfinished.extend(self.take_rest(&*consumer));
+        }
+        unfinished.extend(self.left().iter().cloned());
+        unfinished
+    }
+
+    /// The same at the pump's end: nothing more is settled here, and all of it is in the inbox again when the
+    /// consumer is dropped.
+    pub(super) fn close_all(&self, consumer: &dyn Consumer) -> Vec<Unfinished> {
+        let mut queue = self.queue();
+        let mut unfinished = queue.unfinished(!self.keeps_rest());
+        queue.close_all();
+        drop(queue);
+        unfinished.extend(self.take_rest(consumer));
+        unfinished.append(&mut self.left());
+        unfinished
+    }
+
+    /// What is left in an inbox that loses it with the process.
+    fn take_rest(&self, consumer: &dyn Consumer) -> Vec<Unfinished> {
+        let mut rest = Vec::<Job>::new();
+        if self.keeps_rest() {
+            return Vec::new();
+        }
+        while let Some(Some(jobs)) = consumer.take(Room::for_jobs(64)).now_or_never() {
+            rest.extend(jobs);
+        }
+        // Back again: another receiver may be built on this inbox.
+        let back = rest.into_iter().map(|job| {
+            consumer.settle(&job, Settled::Released);
+            Unfinished::new(&job, JobState::before_a_run(&job))
+        });
+        back.collect()
+    }
+}
+
+/// Whatever the subscriber does: one that panics must leave no job open.
+pub(super) fn log(tell: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(tell)) {
+        discard(payload);
+    }
+}

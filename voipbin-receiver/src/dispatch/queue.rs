@@ -1,0 +1,258 @@
+//! Jobs that were taken and are not settled: one lock covers which they are and which may run.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use slab::Slab;
+use tokio::time::Instant;
+
+use super::schedule::{ParkedLane, Quarantine, Route, RunSlot, Schedule};
+use super::shutdown::{JobState, Unfinished};
+use crate::inbox::{Job, Room};
+
+/// How many jobs are asked of the inbox at once.
+pub(super) const BATCH: usize = 64;
+
+/// How many jobs are taken before there is a slot for them, and the bytes of their bodies: fair turns
+/// only work among jobs that were taken, not on what is still behind a flood in the inbox.
+const PREFETCH_JOBS: usize = 4096;
+const PREFETCH_BYTES: usize = 16 << 20;
+
+/// How many are taken while there are free slots, as those that wait are all of busy lanes or of handlers
+/// at their limit. There is no limit with an inbox in memory, as they are there anyhow.
+const MOST_JOBS: usize = 65_536;
+const MOST_BYTES: usize = 32 << 20;
+
+/// Jobs that were taken and are not settled. It does not live in the pump, which can go away with its
+/// runtime.
+pub(super) struct Queue {
+    schedule: Schedule<JobKey>,
+    jobs: Slab<OpenJob>,
+    /// How many were taken so far.
+    taken: u64,
+    /// Jobs that wait for their next attempt in their lane.
+    parked: BinaryHeap<Reverse<(Instant, u64, JobKey)>>,
+    /// Bytes of the bodies of jobs that wait here.
+    waiting_bytes: usize,
+    most: Room,
+    /// Tasks that look for something to run.
+    pub(super) workers: usize,
+    /// Whether nothing further is to begin: the inbox keeps it for the next consumer.
+    stopping: bool,
+    /// Whether the pump waits for a job to begin or to end.
+    pub(super) pump_waits: bool,
+}
+
+/// Where an open job lies.
+pub(super) type JobKey = usize;
+
+struct OpenJob {
+    job: Job,
+    /// In the order in which they were taken.
+    number: u64,
+    state: JobState,
+    /// When its next attempt may begin, if that is not at once, and its lane meanwhile.
+    not_before: Option<Instant>,
+    lane: Option<ParkedLane>,
+}
+
+/// What the pump is to do.
+pub(super) struct Plan {
+    /// How much to take.
+    pub(super) room: Option<Room>,
+    /// When the first of the parked jobs is due.
+    pub(super) next_due: Option<Instant>,
+    /// Whether nothing runs, and nothing is left that is to run.
+    pub(super) is_idle: bool,
+}
+
+impl Queue {
+    pub(super) fn new(slots: usize, limits: &[Option<usize>], in_memory: bool) -> Self {
+        Self {
+            most: match in_memory {
+                true => Room::for_jobs(usize::MAX),
+                false => Room {
+                    jobs: MOST_JOBS,
+                    bytes: MOST_BYTES,
+                },
+            },
+            schedule: Schedule::new(slots, limits),
+            jobs: Slab::new(),
+            taken: 0,
+            parked: BinaryHeap::new(),
+            waiting_bytes: 0,
+            workers: 0,
+            stopping: false,
+            pump_waits: false,
+        }
+    }
+
+    /// Takes a job in, which waits for its turn.
+    pub(super) fn admit(&mut self, job: Job, route: Route, now: Instant) {
+        self.waiting_bytes += job.delivery().body().len();
+        let key = self.jobs.insert(OpenJob {
+            state: JobState::before_a_run(&job),
+            not_before: job.delay().map(|delay| now + delay),
+            number: self.taken,
+            lane: None,
+            job,
+        });
+        self.taken += 1;
+        self.schedule.admit(key, route);
+    }
+
+    /// The next job that may run now.
+    pub(super) fn next(&mut self) -> Option<(JobKey, Job, RunSlot)> {
+        if self.stopping {
+            return None;
+        }
+        loop {
+            let (key, slot) = self.schedule.next()?;
+            let open = &mut self.jobs[key];
+            match open.not_before.take() {
+                Some(until) if until > Instant::now() => {
+                    self.waiting_bytes -= open.job.delivery().body().len();
+                    self.park(key, slot, until);
+                }
+                _ => {
+                    self.waiting_bytes -= open.job.delivery().body().len();
+                    return Some((key, open.job.clone(), slot));
+                }
+            }
+        }
+    }
+
+    /// Whether a job is next, or a suspect is in its way.
+    pub(super) fn may_have_next(&self) -> bool {
+        !self.stopping && self.schedule.may_have_next()
+    }
+
+    /// A job begins to run.
+    pub(super) fn begin(&mut self, key: JobKey) {
+        if let Some(open) = self.jobs.get_mut(key) {
+            open.state = JobState::Running;
+        }
+    }
+
+    /// Whether it was open: whoever closes a job settles it, and nobody else.
+    pub(super) fn close(&mut self, key: JobKey) -> Option<Job> {
+        let open = self.jobs.try_remove(key);
+        if self.jobs.is_empty() && self.jobs.capacity() > PREFETCH_JOBS {
+            self.jobs = Slab::new();
+        }
+        open.map(|open| open.job)
+    }
+
+    /// A job that failed is to be run again, by what came of it so far, unless it is closed.
+    pub(super) fn fail_in_place(&mut self, key: JobKey, next: Job) -> bool {
+        let Some(open) = self.jobs.get_mut(key) else {
+            return false;
+        };
+        open.job = next;
+        open.state = JobState::Failed;
+        true
+    }
+
+    /// A run has ended.
+    pub(super) fn end(&mut self, slot: RunSlot) {
+        self.schedule.ended(slot);
+    }
+
+    /// A run has ended, and its job keeps the lane until then.
+    pub(super) fn park(&mut self, key: JobKey, slot: RunSlot, until: Instant) {
+        let Some(open) = self.jobs.get_mut(key) else {
+            return self.schedule.ended(slot);
+        };
+        self.waiting_bytes += open.job.delivery().body().len();
+        open.lane = Some(self.schedule.park(slot));
+        // It has to know when the next one is due.
+        self.pump_waits = true;
+        self.parked.push(Reverse((until, open.number, key)));
+    }
+
+    pub(super) fn end_quarantine(&mut self, quarantine: Quarantine) {
+        self.schedule.end_quarantine(quarantine);
+    }
+
+    /// Lets parked jobs go on whose time has come, and says what the pump is to do next.
+    pub(super) fn plan(&mut self, now: Instant) -> Plan {
+        while let Some(Reverse((due, _, key))) = self.parked.peek()
+            && *due <= now
+        {
+            let key = *key;
+            self.parked.pop();
+            self.resume(key);
+        }
+        Plan {
+            room: self.room(),
+            next_due: self.parked.peek().map(|Reverse((due, ..))| *due),
+            is_idle: self.schedule.running() == 0
+                && (self.stopping || (self.schedule.waiting() == 0 && self.parked.is_empty())),
+        }
+    }
+
+    fn resume(&mut self, key: JobKey) {
+        if let Some(open) = self.jobs.get_mut(key)
+            && let Some(lane) = open.lane.take()
+        {
+            open.not_before = None;
+            self.schedule.resume(key, lane);
+        }
+    }
+
+    /// How much to take out of the inbox now: not much more than can begin at once, so that the rest stays
+    /// where it is safe.
+    fn room(&self) -> Option<Room> {
+        // To be told that there is no more.
+        if self.stopping {
+            return Some(Room::for_jobs(1));
+        }
+        let waiting = self.schedule.waiting();
+        let ahead = PREFETCH_JOBS.saturating_sub(waiting);
+        let (jobs, bytes) = if ahead >= BATCH && self.waiting_bytes < PREFETCH_BYTES {
+            (ahead, PREFETCH_BYTES)
+        } else {
+            let most = self.most.jobs.saturating_sub(waiting);
+            (self.schedule.free().min(most), self.most.bytes)
+        };
+        let room = Room {
+            jobs: jobs.min(BATCH),
+            bytes: bytes.saturating_sub(self.waiting_bytes),
+        };
+        (!room.is_full()).then_some(room)
+    }
+
+    /// Nothing new will come. What waits stays for the next consumer where the inbox `keeps` it, and goes on
+    /// at once where it is lost otherwise.
+    pub(super) fn stop(&mut self, keeps: bool) {
+        if keeps {
+            self.stopping = true;
+            return;
+        }
+        let mut parked = std::mem::take(&mut self.parked).into_sorted_vec();
+        while let Some(Reverse((_, _, key))) = parked.pop() {
+            self.resume(key);
+        }
+    }
+
+    /// Nothing further begins, and nobody settles what is open.
+    pub(super) fn close_all(&mut self) {
+        self.stopping = true;
+        self.jobs = Slab::new();
+        self.parked = BinaryHeap::new();
+    }
+
+    /// First those that run, each in the order in which they were taken. `all` of them, or only those
+    /// that run.
+    pub(super) fn unfinished(&self, all: bool) -> Vec<Unfinished> {
+        let jobs = self.jobs.iter().map(|(_, open)| open);
+        let mut jobs: Vec<&OpenJob> = jobs
+            .filter(|open| all || open.state == JobState::Running)
+            .collect();
+        jobs.sort_by_key(|open| (open.state != JobState::Running, open.number));
+        let unfinished = jobs.into_iter();
+        unfinished
+            .map(|open| Unfinished::new(&open.job, open.state))
+            .collect()
+    }
+}

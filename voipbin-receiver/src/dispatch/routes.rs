@@ -1,0 +1,51 @@
+//! Where each job belongs in the schedule.
+
+use std::collections::HashMap;
+use std::hash::BuildHasher;
+
+use foldhash::fast::RandomState;
+
+use super::schedule::{FlowKey, Route};
+use crate::handler::HandlerName;
+use crate::inbox::Job;
+use crate::router::Handlers;
+
+/// The handlers by name: the index of each, and its own limit.
+pub(super) struct Routes {
+    handlers: HashMap<HandlerName, (usize, Option<usize>), RandomState>,
+    hasher: RandomState,
+}
+
+impl Routes {
+    pub(super) fn new(handlers: &Handlers) -> Self {
+        let handlers = handlers.iter().enumerate();
+        Self {
+            handlers: handlers
+                .map(|(index, (name, handler))| (name.clone(), (index, handler.concurrency)))
+                .collect(),
+            hasher: RandomState::default(),
+        }
+    }
+
+    /// The own limits of the handlers, by index.
+    pub(super) fn limits(&self) -> Vec<Option<usize>> {
+        let mut handlers: Vec<_> = self.handlers.values().copied().collect();
+        handlers.sort_unstable();
+        handlers.into_iter().map(|(_, limit)| limit).collect()
+    }
+
+    /// Jobs of a handler that is not registered come after the last one.
+    pub(super) fn of(&self, job: &Job) -> Route {
+        let handler = self.handlers.get(job.handler());
+        let handler = handler.map_or(self.handlers.len(), |(index, _)| *index);
+        Route {
+            flow: FlowKey {
+                handler,
+                kind: self.hasher.hash_one(job.delivery().event_type()),
+                again: job.attempts() > 0,
+            },
+            lane: job.event().lane().map(|lane| (handler, lane)),
+            suspect: job.is_suspect(),
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! One run of a handler, from its permit to its outcome.
+
+use std::any::Any;
+use std::future::{Future, pending};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
+use std::sync::Weak;
+use std::task::{self, Poll};
+use std::time::{Duration, Instant as Moment, SystemTime};
+
+use futures_util::future::BoxFuture;
+use tokio::time::{sleep, timeout};
+use tracing::Span;
+
+use super::dispatcher::Dispatch;
+use super::permit::Permit;
+use super::queue::JobKey;
+use crate::handler::{Context, HandlerError, Next, RunPermit};
+use crate::inbox::{Attempt, AttemptEnd, Job, Lease, Settled};
+use crate::observe::{Run, Transition};
+use crate::router::Handler;
+use crate::sync::Arc;
+
+/// For how long no other suspect begins beside one. A run that takes longer is not what ends the
+/// process, or cannot be told from one that is.
+const QUARANTINE: Duration = Duration::from_secs(1);
+
+/// Runs the handler to its end and settles the job. Whatever the handler, its error or its payload do, the
+/// job is settled; only one that is cut short is not.
+///
+/// There may be many of this future: what is seldom is boxed, so that it takes no room in the others. The
+/// permit is its first argument, as that is dropped last.
+pub(super) async fn run(permit: Arc<Permit>, dispatch: Arc<Dispatch>, key: JobKey, job: Job) {
+    let Some(handler) = dispatch.handlers.get(job.handler()) else {
+        return dispatch.unroutable(key, &job);
+    };
+    if job.is_lost() {
+        return dispatch.lost(key, &job);
+    }
+    if let Some(reason) = dispatch.exhausted(&job, handler) {
+        return Box::pin(dispatch.give_up(key, &job, None, reason)).await;
+    }
+    let version = dispatch.completed.version(&job);
+    let stale = version.is_some_and(|version| dispatch.completed.has_later(version));
+    if stale && handler.skip_stale {
+        return dispatch.skip(key, &job);
+    }
+    // At the pump's end somebody else closes the job.
+    let Some(consumer) = dispatch.consumer() else {
+        return;
+    };
+    let may_begin = consumer.begin(&job);
+    drop(consumer);
+    if let Err(error) = may_begin.await {
+        tracing::debug!(handler = %job.handler(), %error, "the attempt cannot be written down");
+        dispatch.settle(key, &job, Settled::Released);
+        return;
+    }
+    permit.begin(key);
+    dispatch.hooks.tell(|| Transition::Started {
+        run: Run::of(&job),
+        waited: dispatch.waited(&job),
+    });
+    let begun = Began {
+        at: Moment::now(),
+        wall: dispatch.clock.wall(),
+    };
+    let mut call = Call::new(handler, &job, stale, &permit);
+    let ended = match (handler.timeout, permit.quarantine(), job.lease()) {
+        (None, None, None) => CallEnd::Returned((&mut call).await),
+        _ => Box::pin(call.within_its_time(&dispatch, handler, &job, &permit)).await,
+    };
+    match call.end(ended, begun) {
+        Ok(true) => {
+            if let Some(version) = version {
+                dispatch.completed.add(version);
+            }
+            dispatch.done(key, &job, begun.at);
+        }
+        Ok(false) => dispatch.lost(key, &job),
+        Err(failure) => {
+            Box::pin(dispatch.failed(key, &job, handler, failure, &permit)).await;
+        }
+    }
+}
+
+/// A run that ended badly, and what is to follow by the handler's own word.
+pub(super) struct Failure {
+    pub(super) attempt: Attempt,
+    pub(super) next: Next,
+}
+
+/// When a run began.
+#[derive(Clone, Copy)]
+pub(super) struct Began {
+    pub(super) at: Moment,
+    pub(super) wall: SystemTime,
+}
+
+/// A call of a handler, in its span, until it has ended. Whatever panics in it is caught.
+pub(super) struct Call {
+    span: Span,
+    future: BoxFuture<'static, Result<(), HandlerError>>,
+}
+
+/// What a call returned, or what its panic left.
+type Returned = Result<Result<(), HandlerError>, Box<dyn Any + Send>>;
+
+/// How a call came to its end.
+pub(super) enum CallEnd {
+    Returned(Returned),
+    TimedOut,
+    LeaseLost,
+}
+
+impl Call {
+    pub(super) fn new(handler: &Handler, job: &Job, stale: bool, permit: &Arc<Permit>) -> Self {
+        let number = job.attempts().saturating_add(1);
+        let mut span = Span::none();
+        let future = caught(|| {
+            span = tracing::debug_span!(
+                parent: job.span(),
+                "voipbin.handle",
+                handler = %job.handler(),
+                attempt = number,
+            );
+            let permit = Arc::downgrade(permit) as Weak<dyn RunPermit>;
+            let context = Context::new(job.delivery().clone(), job.handler().clone())
+                .attempt_number(number)
+                .behind(stale)
+                .repeating(job.possible_repeat(), job.replay_of())
+                .holding(permit);
+            span.in_scope(|| handler.service.run(context))
+        });
+        Self {
+            span,
+            future: future.unwrap_or_else(|payload| Box::pin(async { resume_unwind(payload) })),
+        }
+    }
+
+    /// For a handler with a time limit, a job that may be what killed the process, or one that can become
+    /// somebody else's.
+    async fn within_its_time(
+        &mut self,
+        dispatch: &Arc<Dispatch>,
+        handler: &Handler,
+        job: &Job,
+        permit: &Permit,
+    ) -> CallEnd {
+        let call = async {
+            if let Some(quarantine) = permit.quarantine() {
+                tokio::select! {
+                    biased;
+                    ended = &mut *self => return ended,
+                    () = sleep(QUARANTINE) => dispatch.end_quarantine(quarantine),
+                }
+            }
+            self.await
+        };
+        let in_time = async {
+            match handler.timeout {
+                Some(limit) => timeout(limit, call).await.ok(),
+                None => Some(call.await),
+            }
+        };
+        tokio::select! {
+            biased;
+            returned = in_time => returned.map_or(CallEnd::TimedOut, CallEnd::Returned),
+            () = lost(job.lease()) => CallEnd::LeaseLost,
+        }
+    }
+
+    /// What it came to; `false` when the job is somebody else's by now.
+    pub(super) fn end(self, ended: CallEnd, begun: Began) -> Result<bool, Failure> {
+        let failed = |end, next| {
+            let attempt = Attempt::new(begun.wall, begun.at.elapsed(), end);
+            Err(Failure { attempt, next })
+        };
+        // User code that may panic: the text of an error, and what is dropped.
+        let told = caught(|| {
+            let call = self;
+            call.span.in_scope(|| match ended {
+                CallEnd::Returned(Ok(Ok(()))) => {
+                    tracing::debug!(millis = millis(begun.at.elapsed()), "handled");
+                    Ok(true)
+                }
+                CallEnd::Returned(Ok(Err(error))) => {
+                    failed(AttemptEnd::Failed(error.chain()), error.next())
+                }
+                CallEnd::Returned(Err(payload)) => {
+                    discard(payload);
+                    failed(AttemptEnd::Panicked, Next::Policy)
+                }
+                CallEnd::TimedOut => failed(AttemptEnd::TimedOut, Next::Policy),
+                CallEnd::LeaseLost => Ok(false),
+            })
+        });
+        told.unwrap_or_else(|payload| {
+            discard(payload);
+            failed(AttemptEnd::Panicked, Next::Policy)
+        })
+    }
+}
+
+async fn lost(lease: Option<&Arc<dyn Lease>>) {
+    match lease {
+        Some(lease) => lease.lost().await,
+        None => pending().await,
+    }
+}
+
+impl Future for Call {
+    type Output = Returned;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Returned> {
+        let Self { span, future } = self.get_mut();
+        match caught(|| span.in_scope(|| future.as_mut().poll(cx))) {
+            Ok(polled) => polled.map(Ok),
+            Err(payload) => Poll::Ready(Err(payload)),
+        }
+    }
+}
+
+/// What is left of a call that was cut short ends in its span.
+impl Drop for Call {
+    fn drop(&mut self) {
+        let left = std::mem::replace(&mut self.future, Box::pin(pending()));
+        self.span.in_scope(|| drop(left));
+    }
+}
+
+fn caught<T>(run: impl FnOnce() -> T) -> Result<T, Box<dyn Any + Send>> {
+    catch_unwind(AssertUnwindSafe(run))
+}
+
+pub(super) fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Drops what a panic left, which can panic itself.
+pub(super) fn discard(payload: Box<dyn Any + Send>) {
+    if let Err(again) = catch_unwind(AssertUnwindSafe(move || drop(payload))) {
+        std::mem::forget(again);
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(shuttle))]
+mod tests;
