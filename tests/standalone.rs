@@ -18,8 +18,8 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use support::standalone::{Server, command, paste, within};
-use support::{PATH, SECRET, call_hangup};
-use voipbin_receiver::testing::{Sender, Signer, connect};
+use support::{PATH, SECRET, call_hangup, http_client};
+use voipbin_receiver::testing::{Sender, Signer};
 
 #[tokio::test]
 async fn the_printed_curl_command_shows_one_event_and_its_copy_is_a_duplicate() {
@@ -254,13 +254,13 @@ async fn a_server_whose_standard_error_cannot_be_written_serves() {
             let log = [("VOIPBIN_SECRET", SECRET), ("RUST_LOG", "debug")];
             let mut server = command(directory.path(), &["--listen", &listen], &log);
             let mut server = server.stderr(stderr).spawn().unwrap();
-            let sender = Sender::new(connect(address), Signer::new(SECRET));
+            let sender = Sender::new(http_client(), Signer::new(SECRET));
             let sender = sender.uri(format!("http://{address}{PATH}").parse().unwrap());
             // It gives up after three tries, a second apart.
             while sender.send(call_hangup(1)).await.status().is_none() {
                 assert!(server.try_wait().unwrap().is_none(), "{name}");
             }
-            let forged = Sender::new(connect(address), Signer::new("another secret of somebody"));
+            let forged = Sender::new(http_client(), Signer::new("another secret of somebody"));
             let forged = forged.uri(format!("http://{address}{PATH}").parse().unwrap());
             assert_eq!(forged.send(call_hangup(2)).await.status().unwrap(), 401);
             let stop = format!("kill -TERM {}", server.id().unwrap());

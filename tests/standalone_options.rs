@@ -7,8 +7,8 @@
 )]
 
 use support::standalone::{Server, command, refuses, within};
-use support::{SECRET, call_hangup};
-use voipbin_receiver::testing::{Sender, connect};
+use support::{PATH, SECRET, call_hangup, http_client};
+use voipbin_receiver::testing::Sender;
 
 #[tokio::test]
 async fn quiet_prints_no_line() {
@@ -125,7 +125,8 @@ async fn every_option_can_be_given_by_its_variable() {
                 .unwrap(),
             200
         );
-        let elsewhere = Sender::unsigned(connect(server.address))
+        let elsewhere = Sender::unsigned(http_client())
+            .uri(format!("http://{}{PATH}", server.address).parse().unwrap())
             .send(call_hangup(3))
             .await;
         assert_eq!(elsewhere.status().unwrap(), 404);

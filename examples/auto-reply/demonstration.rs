@@ -13,7 +13,7 @@ pub(crate) async fn run() -> Result<ExitCode, Box<dyn Error>> {
     let mut account = Account::new("auto-reply: one answer to each SMS that comes in");
     let (webhook, webhook_address) = stage::listen().await?;
     let (api, api_address) = stage::listen().await?;
-    let platform = Platform::new(stage::platform(webhook_address));
+    let platform = Platform::new(stage::platform(webhook_address)?);
     stage::serve(api, platform.api());
     let api = Api::new(&format!("http://{api_address}").parse()?, ACCESS_KEY)?;
     let (receiver, app) = crate::application(SECRET, api)?;

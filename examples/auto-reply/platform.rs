@@ -9,8 +9,7 @@ use axum::routing::post;
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use stage::deliver;
-use voipbin_receiver::testing::{Sender, Transport};
+use stage::{PlatformSender, deliver};
 
 pub(crate) const ACCESS_KEY: &str = "vb_demonstration-access-key";
 
@@ -18,7 +17,7 @@ pub(crate) const ACCESS_KEY: &str = "vb_demonstration-access-key";
 pub(crate) struct Platform(Arc<Shared>);
 
 struct Shared {
-    webhook: Sender<Transport>,
+    webhook: PlatformSender,
     sent: Mutex<Vec<Sent>>,
     announced: AtomicUsize,
 }
@@ -38,7 +37,7 @@ struct Credentials {
 }
 
 impl Platform {
-    pub(crate) fn new(webhook: Sender<Transport>) -> Self {
+    pub(crate) fn new(webhook: PlatformSender) -> Self {
         Self(Arc::new(Shared {
             webhook,
             sent: Mutex::default(),

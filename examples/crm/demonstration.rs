@@ -3,9 +3,8 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use stage::{Account, SECRET, deliver, until};
+use stage::{Account, PlatformSender, SECRET, deliver, until};
 use voipbin_receiver::Receiver;
-use voipbin_receiver::testing::{Sender, Transport};
 
 use crate::contacts::Contacts;
 
@@ -85,12 +84,12 @@ pub(crate) async fn run() -> Result<ExitCode, Box<dyn Error>> {
     Ok(account.end())
 }
 
-async fn start(database: &Path) -> Result<(Receiver, Sender<Transport>, Contacts), Box<dyn Error>> {
+async fn start(database: &Path) -> Result<(Receiver, PlatformSender, Contacts), Box<dyn Error>> {
     let contacts = Contacts::open(database)?;
     let (receiver, app) = crate::application(SECRET, contacts.clone())?;
     let (listener, address) = stage::listen().await?;
     stage::serve(listener, app);
-    Ok((receiver, stage::platform(address), contacts))
+    Ok((receiver, stage::platform(address)?, contacts))
 }
 
 /// Waits for the end of this many handlers.

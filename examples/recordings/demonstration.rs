@@ -40,7 +40,7 @@ pub(crate) async fn run() -> Result<ExitCode, Box<dyn Error>> {
     let (receiver, app) = crate::application(SECRET, archives, team, retry)?;
     let (listener, address) = stage::listen().await?;
     stage::serve(listener, app);
-    let platform = stage::platform(address);
+    let platform = stage::platform(address)?;
 
     account.tell("a recording ends; its archive is empty twice and then has files");
     let answer = deliver(&platform, &finished(STORED_LATE)).await;

@@ -8,9 +8,15 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Bytes;
+use http::uri::InvalidUri;
+use http_body_util::Full;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
-use voipbin_receiver::testing::{Sender, Signer, Transport, connect};
+use voipbin_receiver::testing::{Sender, Signer};
 
 /// The webhook secret of the demonstrations' customer.
 pub const SECRET: &str = "a-secret-for-demonstrations-only";
@@ -61,14 +67,23 @@ pub fn serve(listener: TcpListener, app: Router) {
     tokio::spawn(async { axum::serve(listener, app).await });
 }
 
-/// VoIPBIN's sender, signing with [`SECRET`] and delivering to this address.
-pub fn platform(address: SocketAddr) -> Sender<Transport> {
-    Sender::new(connect(address), Signer::new(SECRET))
+/// VoIPBIN's sender, over TCP.
+pub type PlatformSender = Sender<Client<HttpConnector, Full<Bytes>>>;
+
+/// VoIPBIN's sender, signing with [`SECRET`] and delivering to an application at this address.
+///
+/// # Errors
+///
+/// When the address makes no URI.
+pub fn platform(address: SocketAddr) -> Result<PlatformSender, InvalidUri> {
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    let uri = format!("http://{address}{PATH}").parse()?;
+    Ok(Sender::new(client, Signer::new(SECRET)).uri(uri))
 }
 
 /// Sends one event and tells how it was answered: `received` or `duplicate`, or the status when it
 /// was not taken.
-pub async fn deliver(platform: &Sender<Transport>, event: &str) -> String {
+pub async fn deliver(platform: &PlatformSender, event: &str) -> String {
     let report = platform.send(event.to_owned()).await;
     let word = serde_json::from_slice(report.body())
         .ok()

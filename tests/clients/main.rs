@@ -17,6 +17,7 @@ mod mounts;
 mod platform;
 mod rotation;
 mod shapes;
+mod stand_in;
 mod waiting;
 mod ways;
 

@@ -5,14 +5,16 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use support::{PATH, RefusingInbox, builder, call_hangup, on_the_wire, signer};
+use support::{
+    HttpClient, PATH, RefusingInbox, builder, call_hangup, http_client, on_the_wire, signer,
+};
 use voipbin_receiver::Receiver;
-use voipbin_receiver::testing::{Sender, Transport, connect};
+use voipbin_receiver::testing::Sender;
 
 use crate::mounts::{Mount, assert_received};
 
 /// A request of the platform as it was captured, byte for byte.
-const CAPTURED: &str = "POST /hook HTTP/1.1\r\n\
+pub(crate) const CAPTURED: &str = "POST /hook HTTP/1.1\r\n\
     Host: 127.0.0.1:19401\r\n\
     User-Agent: Go-http-client/1.1\r\n\
     Content-Length: 40\r\n\
@@ -59,9 +61,9 @@ pub(crate) async fn its_request_may_come_in_two_pieces_cut_anywhere(mount: Mount
     assert_eq!(mounted.handled().await, cuts + 1);
 }
 
-pub(crate) fn sender(address: SocketAddr) -> Sender<Transport> {
+pub(crate) fn sender(address: SocketAddr) -> Sender<HttpClient> {
     let uri = format!("http://{address}{PATH}").parse().unwrap();
-    Sender::new(connect(address), signer())
+    Sender::new(http_client(), signer())
         .uri(uri)
         .pause(Duration::ZERO)
 }

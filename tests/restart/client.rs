@@ -13,16 +13,17 @@
 
 use std::time::Duration;
 
-use support::{call_hangup, signer};
+use support::{PATH, call_hangup, http_client, signer};
 use tokio::io::AsyncReadExt;
 use tokio::task::JoinSet;
 use tokio::time::interval;
-use voipbin_receiver::testing::{Sender, connect};
+use voipbin_receiver::testing::Sender;
 
 #[tokio::main]
 async fn main() {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
-    let sender = Sender::new(connect(arguments[0].parse().unwrap()), signer());
+    let uri = format!("http://{}{PATH}", arguments[0]);
+    let sender = Sender::new(http_client(), signer()).uri(uri.parse().unwrap());
     let rate: u32 = arguments[1].parse().unwrap();
     let mut due = interval(Duration::from_secs(1) / rate);
     let mut offered = JoinSet::new();

@@ -8,6 +8,7 @@
 )]
 
 mod body;
+mod client;
 mod clock;
 mod examples;
 pub mod figures;
@@ -36,6 +37,7 @@ use voipbin_receiver::testing::Signer;
 use voipbin_receiver::{Receiver, ReceiverBuilder, ReceiverService, ResponseBody};
 
 pub use self::body::Frames;
+pub use self::client::{HttpClient, http_client};
 pub use self::clock::ManualClock;
 pub use self::examples::example;
 pub use self::guard::{until, within, within_days};

@@ -10,8 +10,9 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
-use voipbin_receiver::testing::{Report, Sender, Signer, Transport, connect};
+use voipbin_receiver::testing::{Report, Sender, Signer};
 
+use crate::client::{HttpClient, http_client};
 use crate::examples::example_now;
 
 /// The example, built from the sources as they are.
@@ -171,8 +172,8 @@ impl Server {
     }
 
     /// A sender with this secret.
-    pub fn sender(&self, secret: &str) -> Sender<Transport> {
-        Sender::new(connect(self.address), Signer::new(secret)).uri(self.url.parse().unwrap())
+    pub fn sender(&self, secret: &str) -> Sender<HttpClient> {
+        Sender::new(http_client(), Signer::new(secret)).uri(self.url.parse().unwrap())
     }
 
     /// Sends an event with this secret.
@@ -182,7 +183,7 @@ impl Server {
 
     /// Sends an event without a signature.
     pub async fn send_unsigned(&self, body: &str) -> Report {
-        let sender = Sender::unsigned(connect(self.address)).uri(self.url.parse().unwrap());
+        let sender = Sender::unsigned(http_client()).uri(self.url.parse().unwrap());
         sender.send(body.to_owned()).await
     }
 

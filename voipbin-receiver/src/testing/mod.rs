@@ -10,7 +10,7 @@
 //! | what a handler is given | [`Recorder`]: records its runs, and misbehaves as it is told |
 //! | copies, disorder and losses | [`Chaos`]: delivers as badly as the platform may, by a seed |
 //! | an inbox of your own | [`inbox_contract::check`]: what a receiver relies on, and what the inbox claims |
-//! | a server | [`Sender`]: delivers as the platform does, and [`connect`] does so over TCP |
+//! | a server | [`Sender`]: delivers as the platform does, through any HTTP client that is a tower service |
 //!
 //! A test of what follows a failure, from one end to the other:
 //!
@@ -70,7 +70,6 @@ mod request;
 mod sample;
 mod sender;
 mod signer;
-mod transport;
 
 pub use self::chaos::{Arrival, Chaos, ChaosDelivery, ChaosReport};
 pub use self::clock::TokioClock;
@@ -81,4 +80,3 @@ pub use self::report::{Answer, AttemptError, AttemptErrorKind, Report};
 pub use self::sample::{SampleEvent, event};
 pub use self::sender::Sender;
 pub use self::signer::Signer;
-pub use self::transport::{Transport, TransportBody, TransportError, TransportErrorKind, connect};

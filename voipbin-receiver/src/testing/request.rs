@@ -24,7 +24,18 @@ pub(super) struct Message {
 }
 
 impl Message {
-    /// The headers are put in in the order in which the platform's sender writes them.
+    /// As a client takes it: with the whole address as its target, as far as it was given.
+    pub(super) fn addressed(&self, body: Bytes) -> Request<Full<Bytes>> {
+        let mut request = self.request(body);
+        let mut parts = std::mem::take(request.uri_mut()).into_parts();
+        parts.scheme = self.uri.scheme().cloned();
+        parts.authority = host(&self.uri).and_then(|host| host.parse().ok());
+        *request.uri_mut() = Uri::from_parts(parts).unwrap_or_else(|_| origin_form(&self.uri));
+        request
+    }
+
+    /// As a server sees it. The headers are put in in the order in which the platform's sender writes
+    /// them.
     pub(super) fn request(&self, body: Bytes) -> Request<Full<Bytes>> {
         let length = body.len();
         let mut request = Request::new(Full::new(body));
@@ -34,7 +45,8 @@ impl Message {
             request.extensions_mut().insert(peer);
         }
         let headers = request.headers_mut();
-        headers.insert(HOST, host(&self.uri));
+        let host = host(&self.uri).and_then(|host| HeaderValue::from_str(host).ok());
+        headers.insert(HOST, host.unwrap_or(LOCALHOST));
         headers.insert(USER_AGENT, HeaderValue::from_static("Go-http-client/1.1"));
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
         if let Some(content_type) = &self.content_type {
@@ -55,11 +67,9 @@ fn origin_form(uri: &Uri) -> Uri {
         .into()
 }
 
-fn host(uri: &Uri) -> HeaderValue {
-    uri.authority()
-        .and_then(|authority| authority.as_str().rsplit('@').next())
-        .and_then(|host| HeaderValue::from_str(host).ok())
-        .unwrap_or(LOCALHOST)
+/// The host with its port, without the user before it.
+fn host(uri: &Uri) -> Option<&str> {
+    uri.authority()?.as_str().rsplit('@').next()
 }
 
 #[cfg(test)]
@@ -100,6 +110,17 @@ mod tests {
             message("http://user:password@example.org:8080/hook?a=b").request(Bytes::new());
         assert_eq!(request.uri(), "/hook?a=b");
         assert_eq!(request.headers()["host"], "example.org:8080");
+    }
+
+    #[test]
+    fn a_client_is_told_the_whole_address_without_its_user() {
+        let target = |uri| message(uri).addressed(Bytes::new()).uri().to_string();
+        assert_eq!(
+            target("http://user:password@example.org:8080/hook?a=b"),
+            "http://example.org:8080/hook?a=b"
+        );
+        assert_eq!(target("http://example.org"), "http://example.org/");
+        assert_eq!(target("/hook"), "/hook");
     }
 
     #[test]

@@ -33,9 +33,9 @@ const KEPT_OF_ANSWER: usize = 64 * 1024;
 /// platform's own numbers, so a test that keeps them sees what the platform would do; a paused tokio
 /// clock makes their waits free.
 ///
-/// The service is anything that answers HTTP: one in the same process, or a real server through
-/// [`connect`](super::connect). It is cloned for every delivery, so one sender can have many under
-/// way at once.
+/// The service is anything that answers HTTP: one in the same process, or a client that reaches a real
+/// server, such as hyper-util's. It is cloned for every delivery, so one sender can have many under way
+/// at once.
 ///
 /// Two things of the platform are left out. It follows up to two redirects, turning the request into
 /// a `GET` without a body after a 301, 302 or 303; here a redirect is the final answer. And it turns
@@ -133,8 +133,8 @@ impl<S> Sender<S> {
 
     /// The address to deliver to. Default: `/voipbin/webhook` on the host `localhost`.
     ///
-    /// Its path and query become the target and its host the header `Host`; where the bytes go is
-    /// the service's affair.
+    /// It is the target of each request, without a user and password, and its host the header `Host`;
+    /// where the bytes go is the service's affair.
     pub fn uri(mut self, uri: Uri) -> Self {
         self.message.uri = uri;
         self
@@ -260,7 +260,7 @@ where
 {
     let mut attempts = Vec::new();
     for left in (0..schedule.attempts.max(1)).rev() {
-        let request = message.request(body.clone());
+        let request = message.addressed(body.clone());
         let attempt = exchange(&mut service, request, schedule.answer_timeout).await;
         let is_final = attempt.as_ref().is_ok_and(Answer::is_final);
         attempts.push(attempt);

@@ -196,7 +196,7 @@ async fn every_attempt_is_the_same_request() {
         assert_eq!(body, BODY);
         assert_eq!(request.headers(), seen[0].request.headers());
         assert_eq!(request.method(), Method::POST);
-        assert_eq!(request.uri(), "/hook?b=c");
+        assert_eq!(request.uri(), "http://a.test/hook?b=c");
         assert_eq!(request.headers()["host"], "a.test");
         assert_eq!(
             request.headers()["x-voipbin-signature"],
