@@ -7,9 +7,7 @@ use http_body_util::Full;
 use tokio::runtime::{Builder, Handle};
 use voipbin_receiver::catalog::{Any, Custom};
 use voipbin_receiver::event::BodyErrorKind;
-use voipbin_receiver::gate::{
-    BodyChange, Cause, SIGNATURE_HEADER, Secret, SignatureErrorKind, diagnose,
-};
+use voipbin_receiver::gate::{SIGNATURE_HEADER, Secret, SignatureErrorKind, diagnose};
 use voipbin_receiver::testing::{Signer, TokioClock};
 use voipbin_receiver::{BuildError, BuildErrorKind, Receiver};
 
@@ -163,21 +161,21 @@ fn diagnosis_agrees(
     let diagnosis = diagnose(given, headers, body);
     hides(&diagnosis.to_string(), secrets);
     assert_eq!(diagnosis.tried().count(), secrets.len());
-    let agrees = match (expected, diagnosis.cause()) {
-        (Ok(()), Cause::Verified { .. }) => true,
-        (Err(SignatureErrorKind::Missing), Cause::HeaderMissing) => true,
-        (Err(SignatureErrorKind::Repeated), Cause::HeaderRepeated) => true,
-        (Err(wrong), Cause::HeaderMalformed { kind, .. }) => wrong == *kind,
-        (Err(SignatureErrorKind::NoBody), Cause::BodyMissing) => true,
-        (Err(SignatureErrorKind::Mismatch), Cause::NoSecret) => secrets.is_empty(),
-        (
-            Err(SignatureErrorKind::Mismatch),
-            Cause::SecretChanged { .. }
-            | Cause::BodyChanged { .. }
-            | Cause::BodyRewritten
-            | Cause::OtherSecret,
-        ) => true,
-        _ => false,
+    let code = diagnosis.code();
+    let agrees = match expected {
+        Ok(()) => code == "verified",
+        Err(SignatureErrorKind::Missing) => code == "header_missing",
+        Err(SignatureErrorKind::Repeated) => code == "header_repeated",
+        Err(SignatureErrorKind::NoBody) => code == "body_missing",
+        Err(SignatureErrorKind::Mismatch) if secrets.is_empty() => code == "no_secret",
+        Err(SignatureErrorKind::Mismatch) => [
+            "secret_changed",
+            "body_changed",
+            "body_rewritten",
+            "other_secret",
+        ]
+        .contains(&code),
+        Err(_) => code == "header_malformed",
     };
     assert!(agrees, "{expected:?}: {diagnosis:?}");
 
@@ -189,11 +187,7 @@ fn diagnosis_agrees(
         let headers = HeaderMap::from_iter(named(signed(secret, body)));
         let longer = [body, b"\n"].concat();
         let diagnosis = diagnose(given, &headers, &longer);
-        let change = BodyChange::LineEndAdded;
-        assert!(
-            matches!(diagnosis.cause(), Cause::BodyChanged { change: found, .. } if *found == change),
-            "{diagnosis:?}"
-        );
+        assert_eq!(diagnosis.code(), "body_changed", "{diagnosis:?}");
     }
 }
 

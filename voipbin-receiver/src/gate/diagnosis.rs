@@ -28,7 +28,7 @@ use super::signature::{DIGEST, SIGNATURE_HEADER, SignatureErrorKind, single};
 ///
 /// ```
 /// use http::{HeaderMap, HeaderValue};
-/// use voipbin_receiver::gate::{BodyChange, Cause, Secret, diagnose};
+/// use voipbin_receiver::gate::{Secret, diagnose};
 ///
 /// let mut headers = HeaderMap::new();
 /// headers.insert(
@@ -41,10 +41,7 @@ use super::signature::{DIGEST, SIGNATURE_HEADER, SignatureErrorKind, single};
 ///
 /// let parsed_and_printed = br#"{ "type": "call_hangup", "data": { "id": "x" } }"#;
 /// let diagnosis = diagnose(&secrets, &headers, parsed_and_printed);
-/// assert!(matches!(
-///     diagnosis.cause(),
-///     Cause::BodyChanged { change: BodyChange::Reformatted, .. }
-/// ));
+/// assert_eq!(diagnosis.code(), "body_changed");
 /// println!("{diagnosis}");
 /// ```
 #[must_use]
@@ -67,7 +64,8 @@ pub(super) struct Tried<'a> {
     pub(super) secret: &'a Secret,
 }
 
-/// Why a signature does not fit, from [`diagnose`]. It prints as a sentence for people.
+/// Why a signature does not fit, from [`diagnose`]. It prints as a sentence for people, and has a
+/// [code](Self::code) for programs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnosis {
     cause: Cause,
@@ -77,8 +75,7 @@ pub struct Diagnosis {
 /// What is wrong with a signed request. Where there is a `secret`, it is the label of the one that makes
 /// the signature once the mistake is undone: then the cause is certain.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Cause {
+enum Cause {
     /// Nothing.
     Verified {
         /// The label of the secret that makes the signature.
@@ -123,9 +120,8 @@ pub enum Cause {
 }
 
 /// What happened to a body on its way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum BodyChange {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum BodyChange {
     /// A line end was added.
     LineEndAdded,
     /// A line end was taken away, as `curl -d @file` does.
@@ -142,9 +138,8 @@ pub enum BodyChange {
 }
 
 /// What happened to a secret.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum SecretChange {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum SecretChange {
     /// It has blanks or line ends around it.
     Padded,
     /// It has quotes around it.
@@ -156,10 +151,23 @@ pub enum SecretChange {
 }
 
 impl Diagnosis {
-    /// What is wrong.
+    /// What is wrong, in a word to match on. New ones may come.
+    ///
+    /// | code | |
+    /// | --- | --- |
+    /// | `verified` | nothing is |
+    /// | `no_secret` | there is no secret to try |
+    /// | `header_missing` | there is no signature header |
+    /// | `header_repeated` | there is more than one |
+    /// | `header_malformed` | it is not `sha256=` and 64 lower-case hexadecimal digits |
+    /// | `body_missing` | there is a signature and no body: a redirect took it |
+    /// | `body_changed` | the body was changed, and the original is signed with one of the secrets |
+    /// | `secret_changed` | a secret was quoted, padded or encoded on its way into the configuration |
+    /// | `body_rewritten` | the body is not as the platform writes: most likely it was parsed and written anew |
+    /// | `other_secret` | the body is as the platform writes: most likely another secret signed it |
     #[must_use]
-    pub fn cause(&self) -> &Cause {
-        &self.cause
+    pub const fn code(&self) -> &'static str {
+        self.cause.code()
     }
 
     /// Whether nothing is.

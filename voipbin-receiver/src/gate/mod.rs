@@ -18,7 +18,7 @@ mod source;
 
 use std::sync::Arc;
 
-pub use self::diagnosis::{BodyChange, Cause, Diagnosis, SecretChange, diagnose};
+pub use self::diagnosis::{Diagnosis, diagnose};
 pub(crate) use self::keyring::{Keyring, Origin};
 pub use self::limits::Limits;
 pub(crate) use self::limits::{ConcurrencyPermit, InFlight, accepts_method};

@@ -3,9 +3,7 @@ use std::fmt;
 use super::{BodyChange, Cause, SecretChange};
 
 impl Cause {
-    /// The cause in a word.
-    #[must_use]
-    pub const fn as_str(&self) -> &'static str {
+    pub(super) const fn code(&self) -> &'static str {
         match self {
             Self::Verified { .. } => "verified",
             Self::NoSecret => "no_secret",
