@@ -6,18 +6,16 @@
 //!
 //! Many names that the platform's documents show are not what it sends. They are in the catalogue
 //! all the same, as aliases, conditions or patterns of what is sent, so that a handler for a
-//! documented name runs; [`Status`] tells which is which. [`reference()`] writes it all down.
+//! documented name runs; [`Status`] tells which is which. [`events`] lists them all.
 
 mod expand;
 mod kind;
-mod reference;
 mod select;
 mod table;
 
 use std::fmt;
 
 pub use self::kind::ResourceKind;
-pub use self::reference::{Counts, counts, reference};
 pub use self::select::{
     AllOf, Any, CarriedBy, Carries, Custom, EventSet, Fallback, Named, Selector, all_of, named,
 };

@@ -8,12 +8,16 @@
     reason = "a test may fail loudly, and one of these prints the catalogue's size"
 )]
 
+mod reference;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use voipbin_receiver::Delivery;
-use voipbin_receiver::catalog::{CATALOG, EventType, ResourceKind, Status, counts, reference};
+use voipbin_receiver::catalog::{CATALOG, EventType, ResourceKind, Status};
 use voipbin_receiver::testing::{delivery, event};
+
+use self::reference::{counts, reference};
 
 #[test]
 fn the_catalogue_has_the_names_that_the_platform_and_its_documents_know() {

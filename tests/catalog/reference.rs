@@ -1,32 +1,32 @@
+//! The page of all events, written from the catalogue.
+
 use std::fmt;
 
-use super::{CATALOG, CatalogEntry, ResourceKind, Status};
+use voipbin_receiver::catalog::{CATALOG, CatalogEntry, ResourceKind, Status};
 
 /// How much the catalogue holds. Made by [`counts`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Counts {
+#[derive(Default)]
+pub(crate) struct Counts {
     /// Event names.
-    pub names: usize,
+    pub(crate) names: usize,
     /// Names that the platform sends today.
-    pub sent: usize,
+    pub(crate) sent: usize,
     /// Names that the platform has code for and never sends.
-    pub unreachable: usize,
+    pub(crate) unreachable: usize,
     /// Names that stand for another one, always or under a condition.
-    pub aliases: usize,
+    pub(crate) aliases: usize,
     /// Names that stand for several.
-    pub patterns: usize,
+    pub(crate) patterns: usize,
     /// Names that are never sent and that nothing replaces.
-    pub not_sent: usize,
+    pub(crate) not_sent: usize,
     /// Kinds of resources.
-    pub resources: usize,
+    pub(crate) resources: usize,
     /// Fields of all resources, those of nested objects not counted.
-    pub fields: usize,
+    pub(crate) fields: usize,
 }
 
 /// Counts what the catalogue holds.
-#[must_use]
-pub fn counts() -> Counts {
+pub(crate) fn counts() -> Counts {
     let mut counts = Counts {
         names: CATALOG.len(),
         resources: ResourceKind::ALL.len(),
@@ -43,6 +43,7 @@ pub fn counts() -> Counts {
             Status::AliasOf(_) | Status::AliasWhen { .. } => &mut counts.aliases,
             Status::Pattern(_) => &mut counts.patterns,
             Status::NotSent => &mut counts.not_sent,
+            other => panic!("{other:?} is not counted"),
         };
         *count += 1;
     }
@@ -69,8 +70,7 @@ impl fmt::Display for Counts {
 }
 
 /// The catalogue as a page of Markdown, one section for each resource.
-#[must_use]
-pub fn reference() -> String {
+pub(crate) fn reference() -> String {
     let counts = counts();
     let mut page = format!(
         "# Events\n\n\
@@ -126,25 +126,24 @@ fn section(page: &mut String, title: &str, resource: Option<ResourceKind>) {
         ..
     } in CATALOG.iter().filter(|entry| entry.resource == resource)
     {
-        let status = status.describe();
+        let status = describe(*status);
         page.push_str(&format!(
             "| `{name}` | `{variant}` | {status} | {summary} | {quirks} |\n"
         ));
     }
 }
 
-impl Status {
-    fn describe(self) -> String {
-        match self {
-            Self::Sent => "sent".to_owned(),
-            Self::Unreachable => "unreachable".to_owned(),
-            Self::AliasOf(name) => format!("alias of `{name}`"),
-            Self::AliasWhen { name, field, value } => {
-                format!("alias of `{name}` where `{field}` is `{value}`")
-            }
-            Self::Pattern(names) => format!("each of {}", code_list(names)),
-            Self::NotSent => "never sent".to_owned(),
+fn describe(status: Status) -> String {
+    match status {
+        Status::Sent => "sent".to_owned(),
+        Status::Unreachable => "unreachable".to_owned(),
+        Status::AliasOf(name) => format!("alias of `{name}`"),
+        Status::AliasWhen { name, field, value } => {
+            format!("alias of `{name}` where `{field}` is `{value}`")
         }
+        Status::Pattern(names) => format!("each of {}", code_list(names)),
+        Status::NotSent => "never sent".to_owned(),
+        other => panic!("{other:?} has no description"),
     }
 }
 
