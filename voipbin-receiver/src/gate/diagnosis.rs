@@ -41,7 +41,7 @@ use super::signature::{DIGEST, SIGNATURE_HEADER, SignatureErrorKind, single};
 ///
 /// let parsed_and_printed = br#"{ "type": "call_hangup", "data": { "id": "x" } }"#;
 /// let diagnosis = diagnose(&secrets, &headers, parsed_and_printed);
-/// assert_eq!(diagnosis.code(), "body_changed");
+/// assert_eq!(diagnosis.code(), "body_rewritten");
 /// println!("{diagnosis}");
 /// ```
 #[must_use]
@@ -128,13 +128,6 @@ enum BodyChange {
     LineEndRemoved,
     /// Blanks or a byte order mark were put around it.
     Padded,
-    /// It was written with blanks or line ends between its parts.
-    Reformatted,
-    /// Its strings were written with other escapes: the platform writes `<`, `>` and `&` as `\u003c`, `\u003e`
-    /// and `\u0026`, and everything beyond ASCII as it is.
-    Escaped,
-    /// `data` was written before `type`.
-    Reordered,
 }
 
 /// What happened to a secret.
@@ -161,7 +154,7 @@ impl Diagnosis {
     /// | `header_repeated` | there is more than one |
     /// | `header_malformed` | it is not `sha256=` and 64 lower-case hexadecimal digits |
     /// | `body_missing` | there is a signature and no body: a redirect took it |
-    /// | `body_changed` | the body was changed, and the original is signed with one of the secrets |
+    /// | `body_changed` | a line end was put to the body or taken away, or blanks were put around it |
     /// | `secret_changed` | a secret was quoted, padded or encoded on its way into the configuration |
     /// | `body_rewritten` | the body is not as the platform writes: most likely it was parsed and written anew |
     /// | `other_secret` | the body is as the platform writes: most likely another secret signed it |

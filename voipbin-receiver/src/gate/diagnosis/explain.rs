@@ -56,11 +56,10 @@ impl fmt::Display for BodyChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::LineEndAdded => "a line end was added to the body",
-            Self::LineEndRemoved => "a line end was taken from the body, as `curl -d @file` does: use --data-binary",
+            Self::LineEndRemoved => {
+                "a line end was taken from the body, as `curl -d @file` does: use --data-binary"
+            }
             Self::Padded => "blanks or a byte order mark were put around the body",
-            Self::Reformatted => "the body was parsed and written anew with blanks between its parts: hand on the raw bytes",
-            Self::Escaped => "the body was parsed and written anew with other escapes: hand on the raw bytes",
-            Self::Reordered => "the body was parsed and written anew with its keys in another order: hand on the raw bytes",
         })
     }
 }

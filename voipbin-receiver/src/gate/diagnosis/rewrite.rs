@@ -1,12 +1,8 @@
-//! What a body or a secret may have been before somebody wrote it anew.
+//! What a body or a secret may have been before somebody changed it.
 
 use std::borrow::Cow;
-use std::fmt::Write;
-use std::iter::Peekable;
-use std::str::Chars;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
@@ -27,140 +23,21 @@ pub(super) fn originals(body: &[u8]) -> impl Iterator<Item = (BodyChange, Cow<'_
         let whole = [body, end.as_bytes()].concat();
         (BodyChange::LineEndRemoved, Cow::Owned(whole))
     });
-    let written = std::str::from_utf8(bare)
-        .ok()
-        .into_iter()
-        .flat_map(rewritten);
-    cut.into_iter().flatten().chain(ended).chain(written)
+    cut.into_iter().flatten().chain(ended)
 }
 
-fn rewritten(text: &str) -> Vec<(BodyChange, Cow<'_, [u8]>)> {
-    let Some(compact) = compact(text, Strings::AsTheyAre) else {
-        return Vec::new();
-    };
-    let mut originals = Vec::new();
-    let mut add = |change, text: String| originals.push((change, Cow::Owned(text.into_bytes())));
-    let escaped = self::compact(&compact, Strings::Escaped);
-    let reordered = reordered(&compact);
-    let both = escaped.as_deref().and_then(self::reordered);
-    add(BodyChange::Reformatted, compact);
-    if let Some(escaped) = escaped {
-        add(BodyChange::Escaped, escaped);
-    }
-    for text in [reordered, both].into_iter().flatten() {
-        add(BodyChange::Reordered, text);
-    }
-    originals
-}
-
-/// Whether the platform could have written this: JSON without blanks, with its escapes, `type` first, and
-/// the keys of `data` not in the order of the alphabet, in which frameworks write them.
+/// Whether the platform could have written this: an envelope with `type` first, without blanks, with the
+/// escapes of Go's `encoding/json`, and the keys of `data` not in the order of the alphabet, in which
+/// frameworks write them.
 pub(super) fn is_as_sent(body: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(body) else {
         return false;
     };
-    compact(text, Strings::Escaped).as_deref() == Some(text)
-        && reordered(text).is_none()
-        && !has_sorted_keys(text)
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Strings {
-    AsTheyAre,
-    /// As the platform's `encoding/json` writes them.
-    Escaped,
-}
-
-/// The same JSON without blanks. `None` when it is no JSON.
-fn compact(text: &str, strings: Strings) -> Option<String> {
-    serde_json::from_str::<IgnoredAny>(text).ok()?;
-    let mut compact = String::with_capacity(text.len());
-    let mut chars = text.chars().peekable();
-    while let Some(char) = chars.next() {
-        match char {
-            ' ' | '\t' | '\n' | '\r' => {}
-            '"' => {
-                compact.push('"');
-                match strings {
-                    Strings::AsTheyAre => copy_string(&mut chars, &mut compact)?,
-                    Strings::Escaped => escape_string(&mut chars, &mut compact)?,
-                }
-                compact.push('"');
-            }
-            other => compact.push(other),
-        }
-    }
-    Some(compact)
-}
-
-fn copy_string(chars: &mut Peekable<Chars<'_>>, to: &mut String) -> Option<()> {
-    loop {
-        match chars.next()? {
-            '"' => return Some(()),
-            '\\' => to.extend(['\\', chars.next()?]),
-            other => to.push(other),
-        }
-    }
-}
-
-fn escape_string(chars: &mut Peekable<Chars<'_>>, to: &mut String) -> Option<()> {
-    loop {
-        match chars.next()? {
-            '"' => return Some(()),
-            '\\' => match chars.next()? {
-                'n' => escape('\n', to),
-                'r' => escape('\r', to),
-                't' => escape('\t', to),
-                'b' => escape('\u{8}', to),
-                'f' => escape('\u{c}', to),
-                'u' => escape(unit(chars)?, to),
-                other => escape(other, to),
-            },
-            other => escape(other, to),
-        }
-    }
-}
-
-/// What `\u` begins: one character, of one unit or of two.
-fn unit(chars: &mut Peekable<Chars<'_>>) -> Option<char> {
-    let mut four = || {
-        (0..4).try_fold(0_u32, |number, _| {
-            Some(number << 4 | chars.next()?.to_digit(16)?)
-        })
+    let Ok(Envelope { kind, data }) = serde_json::from_str(text) else {
+        return false;
     };
-    let first = four()?;
-    if !(0xd800..0xdc00).contains(&first) {
-        // A lone second half is what Go replaces too.
-        return Some(char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER));
-    }
-    if chars.next_if_eq(&'\\').is_none() || chars.next_if_eq(&'u').is_none() {
-        return None;
-    }
-    let mut four = || {
-        (0..4).try_fold(0_u32, |number, _| {
-            Some(number << 4 | chars.next()?.to_digit(16)?)
-        })
-    };
-    let second = four()?.checked_sub(0xdc00)?;
-    char::from_u32(0x1_0000 + ((first - 0xd800) << 10) + second)
-}
-
-/// One character of a string as Go writes it.
-fn escape(char: char, to: &mut String) {
-    match char {
-        '"' => to.push_str("\\\""),
-        '\\' => to.push_str("\\\\"),
-        '\n' => to.push_str("\\n"),
-        '\r' => to.push_str("\\r"),
-        '\t' => to.push_str("\\t"),
-        '\u{8}' => to.push_str("\\b"),
-        '\u{c}' => to.push_str("\\f"),
-        '<' | '>' | '&' | '\u{2028}' | '\u{2029}' | '\0'..='\u{1f}' => {
-            // Writing to a string cannot fail.
-            let _ = write!(to, "\\u{:04x}", u32::from(char));
-        }
-        other => to.push(other),
-    }
+    let written = format!(r#"{{"type":{kind},"data":{data}}}"#);
+    written == text && !has_blanks(text) && !text.contains(['<', '>', '&']) && !is_sorted(data)
 }
 
 #[derive(Deserialize)]
@@ -172,21 +49,25 @@ struct Envelope<'a> {
     data: &'a RawValue,
 }
 
-/// The envelope with `type` first, where it is not.
-fn reordered(text: &str) -> Option<String> {
-    let Envelope { kind, data } = serde_json::from_str(text).ok()?;
-    let (kind, data) = (kind.get(), data.get());
-    (data.as_ptr() < kind.as_ptr()).then(|| format!(r#"{{"type":{kind},"data":{data}}}"#))
+/// Whether there are blanks outside of the strings of this JSON.
+fn has_blanks(json: &str) -> bool {
+    let (mut in_string, mut is_escaped) = (false, false);
+    json.bytes().any(|byte| {
+        let was_escaped = std::mem::take(&mut is_escaped);
+        match byte {
+            b'"' if !was_escaped => in_string = !in_string,
+            b'\\' if in_string => is_escaped = !was_escaped,
+            _ => {}
+        }
+        !in_string && byte.is_ascii_whitespace()
+    })
 }
 
-/// Whether `data` has several keys, and all in the order of the alphabet.
-fn has_sorted_keys(text: &str) -> bool {
+/// Whether these are several keys, and all in the order of the alphabet.
+fn is_sorted(data: &RawValue) -> bool {
     #[derive(Deserialize)]
     struct Keys(#[serde(deserialize_with = "keys")] Vec<String>);
 
-    let Ok(Envelope { data, .. }) = serde_json::from_str(text) else {
-        return false;
-    };
     serde_json::from_str(data.get()).is_ok_and(|Keys(keys)| keys.len() > 2 && keys.is_sorted())
 }
 
@@ -205,7 +86,7 @@ fn keys<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>
             mut map: A,
         ) -> Result<Vec<String>, A::Error> {
             let mut keys = Vec::new();
-            while let Some((key, IgnoredAny)) = map.next_entry()? {
+            while let Some((key, serde::de::IgnoredAny)) = map.next_entry()? {
                 keys.push(key);
             }
             Ok(keys)

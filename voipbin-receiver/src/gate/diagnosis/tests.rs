@@ -1,6 +1,6 @@
 use http::HeaderValue;
 
-use super::rewrite::{is_as_sent, originals};
+use super::rewrite::originals;
 use super::*;
 use crate::gate::signature::SignatureErrorKind::{Hex, Length, Prefix};
 
@@ -41,82 +41,49 @@ fn ours() -> Arc<str> {
 }
 
 #[test]
-fn a_body_that_was_written_anew_is_found_by_what_it_was_before() {
+fn a_body_with_something_around_it_is_found_by_what_it_was_before() {
     use BodyChange::*;
 
-    let pretty = "{\n  \"type\": \"message_created\",\n  \"data\": {\n    \"id\": \"1\",\n    \"customer_id\": \"2\",\n    \"text\": \"a \\u003cb\\u003e \\u0026 ü \\\"q\\\" \\\\ \\n 😀 /\"\n  }\n}\n";
-    let plain = BODY
-        .replace(r"\u003c", "<")
-        .replace(r"\u003e", ">")
-        .replace(r"\u0026", "&");
-    let php = plain
-        .replace('/', r"\/")
-        .replace('ü', r"\u00fc")
-        .replace('😀', r"\ud83d\ude00");
-    let upper = BODY.replace("u003c", "u003C");
-    let data = BODY
-        .split_once(r#""data":"#)
-        .unwrap()
-        .1
-        .strip_suffix('}')
-        .unwrap();
-    let swapped = format!(r#"{{"data":{data},"type":"message_created"}}"#);
-    let swapped_plainly = swapped.replace(r"\u0026", "&").replace(',', ", ");
     for (changed, change) in [
         (format!("{BODY}\n"), LineEndAdded),
         (format!("{BODY}\r\n"), LineEndAdded),
         (format!(" {BODY}"), Padded),
         (format!("\u{feff}{BODY}"), Padded),
         (format!("{BODY}\n\n"), Padded),
-        (pretty.into(), Reformatted),
-        (BODY.replace("\":", "\": "), Reformatted),
-        (plain.clone(), Escaped),
-        (plain.replace(",\"", ", \""), Escaped),
-        (php, Escaped),
-        (upper, Escaped),
-        (swapped, Reordered),
-        (swapped_plainly, Reordered),
     ] {
+        let secret = ours();
         let cause = came(BODY, &changed);
-        assert_eq!(
-            cause,
-            Cause::BodyChanged {
-                change,
-                secret: ours()
-            },
-            "{changed}"
-        );
-        assert!(
-            change == LineEndAdded || !is_as_sent(changed.as_bytes()),
-            "{changed}"
-        );
+        assert_eq!(cause, Cause::BodyChanged { change, secret }, "{changed}");
     }
     for end in ["\n", "\r\n"] {
         let cause = came(&format!("{BODY}{end}"), BODY);
-        assert_eq!(
-            cause,
-            Cause::BodyChanged {
-                change: LineEndRemoved,
-                secret: ours()
-            }
-        );
+        let (change, secret) = (LineEndRemoved, ours());
+        assert_eq!(cause, Cause::BodyChanged { change, secret });
     }
 }
 
 #[test]
-fn a_body_that_cannot_be_brought_back_is_judged_by_its_form() {
-    assert_eq!(
-        came(BODY, &BODY.replace("message", "massage")),
-        Cause::OtherSecret
-    );
-    let sorted = r#"{"type":"message_created","data":{"customer_id":"2","id":"1","text":"a"}}"#;
-    for rewritten in [
-        sorted,
-        "a=1&b=2",
-        r#"{"type": "call_hangup", "data": {}}"#,
-        "\u{feff}{}",
+fn a_body_that_was_written_anew_is_told_by_its_form_from_one_of_another_secret() {
+    for untouched in [
+        BODY.to_owned(),
+        BODY.replace("message", "massage"),
+        r#"{"type":"a\\","data":{"b":" \" "}}"#.to_owned(),
     ] {
-        assert_eq!(came(BODY, rewritten), Cause::BodyRewritten, "{rewritten}");
+        assert_eq!(came("{}", &untouched), Cause::OtherSecret, "{untouched}");
+    }
+    let data = BODY.split_once(r#""data":"#).unwrap().1;
+    let data = data.strip_suffix('}').unwrap();
+    for rewritten in [
+        BODY.replace("\":", "\": "),
+        BODY.replace(",\"", ",\n\""),
+        BODY.replace(r"\u003c", "<"),
+        BODY.replace(r"\u0026", "&"),
+        format!(r#"{{"data":{data},"type":"message_created"}}"#),
+        r#"{"type":"message_created","data":{"customer_id":"2","id":"1","text":"a"}}"#.to_owned(),
+        "a=1&b=2".to_owned(),
+        "\u{feff}{}".to_owned(),
+    ] {
+        assert_eq!(came(BODY, &rewritten), Cause::BodyRewritten, "{rewritten}");
     }
 }
 
@@ -281,7 +248,7 @@ fn any_bytes_are_looked_into_without_harm() {
             body.push_str(pieces[(seed >> 33) % pieces.len()]);
         }
         let bodies = originals(body.as_bytes()).count();
-        assert!((2..=8).contains(&bodies), "{body}");
+        assert!((2..=4).contains(&bodies), "{body}");
         assert_ne!(came(BODY, &body), Cause::Verified { secret: ours() });
     }
 }
