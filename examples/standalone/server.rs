@@ -14,7 +14,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tower::ServiceExt;
-use voipbin_receiver::mount::{self, Tls};
+use voipbin_receiver::mount::{Server, Tls};
 use voipbin_receiver::{Receiver, ResponseBody, ShutdownReport};
 
 use crate::settings::ServerSettings;
@@ -76,7 +76,7 @@ pub(crate) async fn listen(
             socket.set_nonblocking(true)?;
             TcpListener::from_std(socket)
         }
-        None => mount::listen(address).await,
+        None => Server::bind(address).await,
     }
 }
 

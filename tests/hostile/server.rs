@@ -18,7 +18,7 @@ use support::process::room_for;
 use tokio::sync::watch;
 use voipbin_receiver::catalog::{Any, Custom};
 use voipbin_receiver::gate::Limits;
-use voipbin_receiver::mount::{Server, Tls, listen};
+use voipbin_receiver::mount::{Server, Tls};
 use voipbin_receiver::observe::RefusalReason;
 use voipbin_receiver::{Context, Receiver};
 
@@ -82,7 +82,7 @@ async fn main() {
     told.insert("connections".to_owned(), json!(connections));
     let mut served = tokio::task::JoinSet::new();
     for (name, server, receiver) in servers {
-        let listener = listen("127.0.0.1:0").await.unwrap();
+        let listener = Server::bind("127.0.0.1:0").await.unwrap();
         told.insert(name.to_owned(), json!(listener.local_addr().unwrap()));
         let (server, service) = (server.clone(), receiver.service());
         let mut stopped = stopped.clone();

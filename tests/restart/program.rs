@@ -14,7 +14,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use voipbin_receiver::mount;
+use voipbin_receiver::mount::Server;
 
 /// Hands standard input down as a socket, as systemd does with one that it holds.
 const HAND_DOWN: &str = r#"exec 3<&0 </dev/null; export LISTEN_FDS=1 LISTEN_PID=$$; exec "$@""#;
@@ -77,12 +77,12 @@ pub(crate) enum Door {
 impl Door {
     /// As many may wait at it as at one of systemd's.
     pub(crate) async fn inherited() -> Self {
-        let socket = mount::listen("127.0.0.1:0").await.unwrap();
+        let socket = Server::bind("127.0.0.1:0").await.unwrap();
         Self::Inherited(socket.into_std().unwrap())
     }
 
     pub(crate) async fn own() -> Self {
-        let free = mount::listen("127.0.0.1:0").await.unwrap();
+        let free = Server::bind("127.0.0.1:0").await.unwrap();
         Self::Own(free.local_addr().unwrap())
     }
 

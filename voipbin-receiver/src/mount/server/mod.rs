@@ -27,7 +27,6 @@ use tokio::time::{Instant, sleep_until};
 use tower_service::Service;
 
 use self::connection::{BoxError, Conn, Times, Waiting, answers};
-pub use self::listen::listen;
 use self::transport::Transport;
 #[cfg(feature = "tls")]
 pub use self::{
@@ -76,7 +75,7 @@ const NO_ROOM: &[u8] =
 ///
 /// ```
 /// use std::time::Duration;
-/// use voipbin_receiver::mount::{Server, listen};
+/// use voipbin_receiver::mount::Server;
 /// use voipbin_receiver::{Receiver, catalog};
 ///
 /// # #[tokio::main]
@@ -86,7 +85,7 @@ const NO_ROOM: &[u8] =
 ///     .on(catalog::Any, || async {})
 ///     .build()?;
 ///
-/// let listener = listen("127.0.0.1:0").await?;
+/// let listener = Server::bind("127.0.0.1:0").await?;
 /// let drained = async {
 ///     // … once a signal has come. The listener closes after it.
 ///     let report = receiver.shutdown(Duration::from_secs(10)).await;
@@ -172,7 +171,7 @@ impl Server {
     /// service; put it under a timeout to have it sooner. So shut the receiver down in `stop`: until its
     /// handlers have ended, events go on being kept.
     ///
-    /// Take the listener from [`listen`], so that a burst of connections finds room to wait.
+    /// Take the listener from [`bind`](Self::bind), so that a burst of connections finds room to wait.
     ///
     /// The service is the receiver's, or one that passes requests on to it. Each request has a
     /// [`PeerAddr`](crate::gate::PeerAddr) in its extensions.
