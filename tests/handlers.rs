@@ -517,3 +517,56 @@ fn an_event_that_is_named_twice_is_refused() {
         BuildErrorKind::DuplicateEvent
     );
 }
+
+#[tokio::test]
+async fn names_in_quotes_that_no_event_has_are_refused() {
+    for name in [
+        "*",
+        "call_*",
+        "CallHangup",
+        "call_hangupp",
+        "any",
+        " ",
+        "call.hangup",
+    ] {
+        let built = builder().on(named(name), || async {}).build();
+        let error = built.unwrap_err();
+        assert_eq!(
+            error.kind(),
+            BuildErrorKind::BadEventName,
+            "{name}: {error}"
+        );
+    }
+    builder()
+        .on(named("order.paid"), || async {})
+        .build()
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_receiver_tells_who_handles_what() {
+    let receiver = builder()
+        .state(told().0.0)
+        .handlers(handlers![two_events, fallback])
+        .on(all_of::<Call>(), || async {})
+        .build()
+        .unwrap();
+    let handlers: Vec<String> = receiver
+        .handlers()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(
+        handlers,
+        [
+            "two: call_hangup, call_progressing",
+            "fallback: fallback",
+            "call_*: call_*"
+        ]
+    );
+    assert!(
+        receiver.handlers()[0]
+            .location
+            .starts_with("tests/handlers.rs:")
+    );
+}

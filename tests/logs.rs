@@ -707,3 +707,36 @@ async fn a_secret_that_is_likely_to_be_cut_is_told_once_by_its_label() {
     receiver.secrets().set(more).unwrap();
     assert_eq!(told(), fifteen);
 }
+
+#[test]
+fn a_receiver_logs_who_handles_what_and_which_events_are_never_sent() {
+    record_logs();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _in_it = runtime.enter();
+    builder()
+        .handlers([
+            Registration::new(voipbin_receiver::events::ConfbridgeJoined, || async {})
+                .name("never"),
+            Registration::new(named("call_ended"), || async {}).name("perhaps"),
+            Registration::new((CallHangup, named("order.paid")), || async {}).name("sent"),
+        ])
+        .build()
+        .unwrap();
+    let logged = logged();
+    let warned = |handler: &str| {
+        let mut warned = logged
+            .iter()
+            .filter(|record| record.field("handler") == handler && record.level == "WARN");
+        (
+            warned.next().map(|record| record.field("event").to_owned()),
+            warned.count(),
+        )
+    };
+    assert_eq!(warned("never"), (Some("confbridge_joined".into()), 0));
+    assert_eq!(warned("perhaps"), (Some("call_ended".into()), 0));
+    assert_eq!(warned("sent"), (None, 0));
+    assert!(logged.iter().any(|record| {
+        record.field("handlers")
+            == "never: confbridge_joined; perhaps: call_ended; sent: call_hangup, order.paid"
+    }));
+}

@@ -254,10 +254,7 @@ impl Args {
             }
             Piece::Word(word) => event(word)?,
             Piece::AnyOf(resource) => all_of(resource)?,
-            Piece::Text(name) if name.value().trim().is_empty() => {
-                return Err(Error::new_spanned(name, "the name of the event is empty"));
-            }
-            Piece::Text(name) => Events::Named(name),
+            Piece::Text(name) => named(name)?,
             Piece::Path(path) => Events::Own(path),
         };
         self.events.push(events);
@@ -305,6 +302,26 @@ fn event(word: Ident) -> Result<Events> {
         return Ok(Events::Catalogue(word));
     }
     Events::from_word(&word).ok_or_else(|| unknown_word(&word, &text))
+}
+
+/// A name in quotes is exact. What no event can be called is refused here; what is near to a name of the
+/// catalogue, which this crate does not have, when the receiver is built.
+fn named(name: LitStr) -> Result<Events> {
+    let text = name.value();
+    let wrong = if text.trim().is_empty() {
+        "the name of the event is empty".to_owned()
+    } else if Events::WORDS.contains(&text.as_str()) {
+        format!("in quotes this is the name of an event: write `{text}` without them")
+    } else if text.contains(['*', '|', ',', '^', '$', '%']) {
+        "names in quotes are exact: write `any(Call)` for every event of a call, `any` for all events, and \
+         several names one by one, `\"one\", \"two\"`"
+            .to_owned()
+    } else if words::is_pascal_case(&text) && text.chars().all(char::is_alphanumeric) {
+        format!("events are sent under names such as `call_hangup`: write `{text}` without quotes")
+    } else {
+        return Ok(Events::Named(name));
+    };
+    Err(Error::new_spanned(name, wrong))
 }
 
 fn all_of(resource: Path) -> Result<Events> {

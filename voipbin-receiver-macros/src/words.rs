@@ -29,39 +29,10 @@ pub(crate) fn nearest<'a>(
     let limit = (word.chars().count() / 3).max(1);
     candidates
         .into_iter()
-        .map(|candidate| (distance(word, candidate), candidate))
+        .map(|candidate| (strsim::osa_distance(word, candidate), candidate))
         .filter(|(distance, _)| *distance <= limit)
         .min()
         .map(|(_, candidate)| candidate)
-}
-
-/// The number of letters to insert, delete, replace or swap with their neighbour.
-fn distance(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
-    let mut before: Vec<usize> = Vec::new();
-    let mut above: Vec<usize> = (0..=to.len()).collect();
-    let mut last = None;
-
-    for (deleted, letter) in from.chars().enumerate() {
-        let mut row = vec![deleted + 1];
-        let mut left = deleted + 1;
-        for (column, &wanted) in to.iter().enumerate() {
-            let at = |row: &[usize], column: usize| row.get(column).copied().unwrap_or(usize::MAX);
-            let replaced = at(&above, column).saturating_add(usize::from(letter != wanted));
-            let mut least = replaced
-                .min(left + 1)
-                .min(at(&above, column + 1).saturating_add(1));
-            let swapped = column > 0 && last == Some(wanted) && to.get(column - 1) == Some(&letter);
-            if swapped {
-                least = least.min(at(&before, column - 1).saturating_add(1));
-            }
-            row.push(least);
-            left = least;
-        }
-        before = std::mem::replace(&mut above, row);
-        last = Some(letter);
-    }
-    above.last().copied().unwrap_or_default()
 }
 
 #[cfg(test)]

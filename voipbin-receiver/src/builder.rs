@@ -24,7 +24,9 @@ use crate::clock::{Clock, SystemClock};
 use crate::dispatch::{Control, Dispatch, Parts, RuntimeChoice, ShutdownReport, start};
 use crate::event::LaneChoice;
 use crate::gate::Secrets;
-use crate::handler::{HandlerOptions, IntoHandler, Registration, States, Wrap};
+use crate::handler::{
+    HandlerOptions, IntoHandler, RegisteredHandler, Registration, States, Wrap, warn_of_silence,
+};
 use crate::inbox::{Consumer, Inbox, MemoryInbox, Repeats};
 use crate::observe::{Counters, DeadLetter, Hooks, Observer, Recorder};
 use crate::pipeline::{IdentityFn, Pipeline};
@@ -254,6 +256,11 @@ impl ReceiverBuilder {
             options: self.options,
             layers: self.layers,
         };
+        let registered: Vec<_> = self
+            .registrations
+            .iter()
+            .map(RegisteredHandler::new)
+            .collect();
         let (router, handlers) = Router::build(
             self.registrations,
             &states,
@@ -318,9 +325,13 @@ impl ReceiverBuilder {
             pipeline,
             dispatch: Arc::clone(&dispatch),
         });
+        let handling = registered.iter().map(ToString::to_string);
+        let handling = handling.collect::<Vec<_>>().join("; ");
+        tracing::info!(handlers = handling, "receiving");
         Ok(Receiver::new(
             service,
             secrets,
+            registered,
             Drain {
                 dispatch,
                 deadlines,
@@ -338,6 +349,7 @@ impl ReceiverBuilder {
                 ),
             ));
         }
+        self.registrations.iter().for_each(warn_of_silence);
         if self.registrations.is_empty() && !self.keep_unmatched {
             return Err(BuildError::new(
                 BuildErrorKind::NoHandlers,

@@ -11,6 +11,7 @@ use crate::accept_error::AcceptError;
 use crate::dispatch::{Dispatch, ShutdownReport};
 use crate::event::Origin;
 use crate::gate::Secrets;
+use crate::handler::RegisteredHandler;
 use crate::inbox::Records;
 use crate::observe::{Accepted, Gauges, Health, Problem, Stats};
 use crate::service::ReceiverService;
@@ -50,6 +51,7 @@ use crate::service::ReceiverService;
 pub struct Receiver {
     service: ReceiverService,
     secrets: Secrets,
+    handlers: Arc<[RegisteredHandler]>,
     drain: Arc<Drain>,
 }
 
@@ -61,10 +63,16 @@ pub(crate) struct Drain {
 }
 
 impl Receiver {
-    pub(crate) fn new(service: ReceiverService, secrets: Secrets, drain: Drain) -> Self {
+    pub(crate) fn new(
+        service: ReceiverService,
+        secrets: Secrets,
+        handlers: Vec<RegisteredHandler>,
+        drain: Drain,
+    ) -> Self {
         Self {
             service,
             secrets,
+            handlers: handlers.into(),
             drain: Arc::new(drain),
         }
     }
@@ -136,6 +144,23 @@ impl Receiver {
     #[must_use]
     pub fn secrets(&self) -> Secrets {
         self.secrets.clone()
+    }
+
+    /// The handlers and what each is for, in the order in which they were registered. The same is logged
+    /// when the receiver is built.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), voipbin_receiver::BuildError> {
+    /// let receiver = voipbin_receiver::Receiver::builder()
+    ///     .secret("the-webhook-secret-of-a-customer")
+    ///     .on(voipbin_receiver::events::CallHangup, || async {})
+    ///     .build()?;
+    /// assert_eq!(receiver.handlers()[0].events, ["call_hangup"]);
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn handlers(&self) -> &[RegisteredHandler] {
+        &self.handlers
     }
 
     /// Takes nothing new, lets what is kept run to its end for up to `deadline`, and tells what was

@@ -7,7 +7,7 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 
 use crate::build_error::{BuildError, BuildErrorKind};
-use crate::catalog::{CATALOG, Condition, EventType, Select, Selector};
+use crate::catalog::{CATALOG, Condition, EventType, Select, Selector, mistake};
 use crate::event::Envelope;
 use crate::handler::{
     HandlerName, HandlerOptions, HandlerService, Registration, RetryPolicy, SourceLocation, States,
@@ -290,6 +290,16 @@ fn check_events(registrations: &[Registration]) -> Result<(), BuildError> {
             ));
         }
         for (place, selector) in selectors.iter().enumerate() {
+            if let Select::Type(EventType::Other(event)) = selector.written()
+                && let Some(mistake) = mistake(event)
+            {
+                return Err(BuildError::new(
+                    BuildErrorKind::BadEventName,
+                    format!(
+                        "the handler `{name}` at {location} names `{event}`, which no event is called: {mistake}"
+                    ),
+                ));
+            }
             if selectors
                 .iter()
                 .take(place)

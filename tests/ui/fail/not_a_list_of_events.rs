@@ -21,11 +21,26 @@ async fn empty(call: Event<Call>) {
     drop(call);
 }
 
+#[on("call_*")]
+async fn pattern(call: Event<Call>) {
+    drop(call);
+}
+
+#[on("any")]
+async fn word(call: Event<Call>) {
+    drop(call);
+}
+
+#[on("CallHangup")]
+async fn pascal_case(call: Event<Call>) {
+    drop(call);
+}
+
 #[on(any())]
 async fn no_resource(call: Event<Call>) {
     drop(call);
 }
 
 fn main() {
-    let _ = handlers![number, comma, parentheses, empty, no_resource];
+    let _ = handlers![number, comma, parentheses, empty, pattern, word, pascal_case, no_resource];
 }

@@ -11,6 +11,7 @@
 mod expand;
 mod kind;
 mod select;
+mod spelling;
 mod table;
 
 use std::fmt;
@@ -20,6 +21,7 @@ pub use self::select::{
     AllOf, Any, CarriedBy, Carries, Custom, EventSet, Fallback, Named, Selector, all_of, named,
 };
 pub(crate) use self::select::{Condition, Select};
+pub(crate) use self::spelling::{mistake, never_sent, unknown_of};
 pub use self::table::{CATALOG, EventType, events};
 
 /// How the platform treats a name of the catalogue today.

@@ -23,6 +23,10 @@ impl Selector {
         }
     }
 
+    pub(crate) fn written(&self) -> &Select {
+        &self.written
+    }
+
     pub(crate) fn selects(&self) -> impl Iterator<Item = &Select> {
         std::iter::once(&self.written).chain(&self.stands_for)
     }
