@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use tokio::net::TcpSocket;
 use voipbin_receiver::inbox::{DiskInboxErrorKind, DiskRecords};
 
+use crate::expiry;
 use crate::options::Given;
 use crate::receiver;
 use crate::settings::{InboxChoice, InboxSettings, Settings};
@@ -43,8 +44,12 @@ fn problems(settings: &Settings) -> Vec<String> {
         },
         Err(error) => problems.push(in_full(&error)),
     }
-    if let Err(error) = settings.server.tls() {
-        problems.push(in_full(&*error));
+    match settings.server.tls() {
+        Ok(tls) => problems.extend(tls.and_then(|tls| expiry::of(&tls)?.problem())),
+        Err(error) => problems.push(in_full(&*error)),
+    }
+    if let Some(files) = settings.server.files() {
+        say(files);
     }
     if settings.inbox.choice == InboxChoice::Disk {
         problems.extend(directory(&settings.inbox).err());

@@ -1,6 +1,7 @@
 //! What a person is told on standard error.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use voipbin_receiver::testing::Signer;
 
@@ -27,8 +28,8 @@ pub(crate) fn greet(
     }
     match settings.inbox.choice {
         InboxChoice::Disk => say(format_args!(
-            "events are kept in {}: they survive kill -9 and a power cut",
-            settings.inbox.directory.display()
+            "events are kept in {}: they survive kill -9, a power cut and this run",
+            in_full(&settings.inbox.directory).display()
         )),
         InboxChoice::Memory => {
             say("events are kept in memory: a clean shutdown drains them, kill -9 loses them");
@@ -39,11 +40,16 @@ pub(crate) fn greet(
             say(format_args!(
                 "signatures are checked with {secrets} secret(s)"
             ));
+            say("send an event that is signed with the secret in the variable VOIPBIN_SECRET:\n");
+            say(signed_by_hand(&url));
         }
         Access::Generated(secret) => {
             say(format_args!(
                 "no secret was given; the one for this run is {secret}"
             ));
+            say(
+                "the next run makes another one: then what this prints gets a 401; --secret-file keeps one",
+            );
             say("send a signed event:\n");
             let signature = Signer::new(secret.as_str()).sign(SAMPLE.as_bytes());
             say(curl(&url, Some(&signature)));
@@ -54,6 +60,23 @@ pub(crate) fn greet(
             say(curl(&url, None));
         }
     }
+}
+
+/// Where a relative path leads.
+fn in_full(directory: &Path) -> PathBuf {
+    directory
+        .canonicalize()
+        .unwrap_or_else(|_| directory.to_owned())
+}
+
+/// A command that signs the sample with openssl: no signature by a secret of life is printed.
+fn signed_by_hand(url: &str) -> String {
+    format!(
+        "event='{SAMPLE}'\n\
+         curl -X POST '{url}' \\\n  -H 'Content-Type: application/json' \\\n  \
+         -H \"X-VoIPBIN-Signature: sha256=$(printf %s \"$event\" | openssl dgst -sha256 -hmac \"$VOIPBIN_SECRET\" -r | cut -d' ' -f1)\" \\\n  \
+         -d \"$event\"\n"
+    )
 }
 
 fn curl(url: &str, signature: Option<&str>) -> String {

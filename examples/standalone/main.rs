@@ -4,6 +4,7 @@
 //! this run and prints a complete `curl` command.
 
 mod check;
+mod expiry;
 mod greeting;
 mod inbox;
 mod metrics;
@@ -21,6 +22,7 @@ use std::process::ExitCode;
 
 use listenfd::ListenFd;
 use tracing_subscriber::EnvFilter;
+use voipbin_receiver::mount;
 use voipbin_receiver::observe::RefusalReason;
 use voipbin_receiver::{Receiver, ShutdownReport};
 
@@ -90,6 +92,12 @@ async fn serve(settings: &Settings, mut inherited: ListenFd) -> Result<ExitCode,
     };
     let access = settings.gate.access(address)?;
     let tls = settings.server.tls()?;
+    if let Some(expiry) = tls.as_ref().and_then(expiry::of) {
+        expiry.log();
+    }
+    if let Some(files) = mount::descriptor_limit() {
+        tracing::info!(files, "open files, as many as there may be");
+    }
     let listener = server::listen(inherited, address)
         .await
         .map_err(|error| format!("cannot listen on {address}: {error}"))?;
@@ -104,9 +112,11 @@ async fn serve(settings: &Settings, mut inherited: ListenFd) -> Result<ExitCode,
     let metrics = exporter.as_ref().map(Exporter::address).transpose()?;
     greeting::greet(settings, &access, listener.local_addr()?, metrics);
     // To the very end: the drain is worth watching too.
-    let scraped = exporter.map(|exporter| tokio::spawn(exporter.serve(receiver.clone())));
+    let scraped =
+        exporter.map(|exporter| tokio::spawn(exporter.serve(receiver.clone(), tls.clone())));
     let reloaded = tokio::spawn(reload.run(receiver.clone(), tls.clone()));
-    let report = server::serve(listener, &settings.server, tls, &receiver, stop).await;
+    let limits = settings.limits.limits();
+    let report = server::serve(listener, &settings.server, &limits, tls, &receiver, stop).await;
     reloaded.abort();
     if let Some(scraped) = scraped {
         scraped.abort();

@@ -13,7 +13,8 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 use tokio::time::MissedTickBehavior;
 use voipbin_receiver::Receiver;
-use voipbin_receiver::mount::Server;
+use voipbin_receiver::mount::{Server, Tls};
+use voipbin_receiver::observe::Metrics;
 use voipbin_receiver::observe::metrics::{METRICS, MetricKind};
 
 use crate::server::{Body, answer, health, not_found, reads};
@@ -55,14 +56,15 @@ impl Exporter {
     }
 
     /// Answers scrapes, and probes as well, for as long as it is polled.
-    pub(crate) async fn serve(self, receiver: Receiver) {
+    pub(crate) async fn serve(self, receiver: Receiver, tls: Option<Tls>) {
         let Self {
             listener,
             prometheus,
         } = self;
         let rendered = prometheus.clone();
-        let route =
-            tower::service_fn(move |request| route(rendered.clone(), receiver.clone(), request));
+        let route = tower::service_fn(move |request| {
+            route(rendered.clone(), receiver.clone(), tls.clone(), request)
+        });
         let upkeep = async {
             let mut ticks = tokio::time::interval(UPKEEP);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -82,12 +84,19 @@ impl Exporter {
 async fn route(
     prometheus: PrometheusHandle,
     receiver: Receiver,
+    tls: Option<Tls>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     if request.uri().path() == "/metrics" && reads(&request) {
         receiver.record_gauges();
+        if let Some(expires) = tls.and_then(|tls| tls.expires()) {
+            Metrics::new().record_certificate(expires);
+        }
         Ok(answer(TEXT, prometheus.render()))
     } else {
-        Ok(health(&receiver, &request).unwrap_or_else(not_found))
+        Ok(health(&receiver, &request).unwrap_or_else(|| {
+            receiver.misdirected(request.headers());
+            not_found()
+        }))
     }
 }

@@ -56,6 +56,6 @@ pub(crate) fn builder(settings: &Settings, access: &Access) -> ReceiverBuilder {
         .state(Printer::new(settings.logs.quiet))
         .handlers(handlers![print::event, print::custom]);
     let builder = settings.gate.apply(builder, access);
-    let builder = settings.limits.apply(builder);
+    let builder = builder.limits(settings.limits.limits());
     settings.handlers.apply(builder)
 }

@@ -10,8 +10,12 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use voipbin_receiver::Receiver;
 use voipbin_receiver::mount::Tls;
 
+use crate::expiry;
 use crate::server::{has_terminal, next};
 use crate::terminal::in_full;
+
+/// How often it is told how long the certificate is valid.
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// Has files read again: on SIGHUP, which is caught from when this is made, and every so often. In a
 /// terminal SIGHUP is the end.
@@ -38,6 +42,8 @@ impl Reload {
     /// For as long as it is polled.
     pub(crate) async fn run(mut self, receiver: Receiver, tls: Option<Tls>) {
         let secrets = receiver.secrets();
+        // At the start it was told.
+        let mut checked = Instant::now();
         loop {
             let asked = self.next().await;
             if let Err(error) = secrets.refresh().await {
@@ -47,7 +53,13 @@ impl Reload {
                 );
             }
             if let Some(tls) = tls.clone() {
-                let read = spawn_blocking(move || tls.reload()).await;
+                let reloaded = tls.clone();
+                let read = spawn_blocking(move || reloaded.reload()).await;
+                let expiry = expiry::of(&tls);
+                if checked.elapsed() >= DAY {
+                    checked = Instant::now();
+                    expiry.iter().for_each(expiry::Expiry::log);
+                }
                 if let Ok(Err(error)) = read {
                     tracing::warn!(
                         error = in_full(&error),

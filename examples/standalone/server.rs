@@ -5,7 +5,7 @@ use std::net::{self, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
+use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
@@ -14,6 +14,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tower::ServiceExt;
+use voipbin_receiver::gate::Limits;
 use voipbin_receiver::mount::{Server, Tls};
 use voipbin_receiver::{Receiver, ResponseBody, ShutdownReport};
 
@@ -87,6 +88,7 @@ pub(crate) async fn listen(
 pub(crate) async fn serve(
     listener: TcpListener,
     settings: &ServerSettings,
+    limits: &Limits,
     tls: Option<Tls>,
     receiver: &Receiver,
     mut stop: Stop,
@@ -94,7 +96,7 @@ pub(crate) async fn serve(
     let (path, routed) = (settings.path.clone(), receiver.clone());
     let route = tower::service_fn(move |request| route(path.clone(), routed.clone(), request));
     let (close, closed) = oneshot::channel::<()>();
-    let server = settings.http(tls);
+    let server = settings.http(tls, limits);
     let mut served = tokio::spawn(async move {
         let closed = async { drop(closed.await) };
         server.serve(listener, route, closed).await;
@@ -128,6 +130,8 @@ async fn route(
     } else if let Some(health) = health(&receiver, &request) {
         Ok(health)
     } else {
+        // The receiver counts those that carry a signature, and warns.
+        receiver.misdirected(request.headers());
         tracing::debug!(expected = path, "a request for another path");
         Ok(not_found())
     }
@@ -136,6 +140,13 @@ async fn route(
 /// What probes ask: whether the process answers, and whether new events are taken and handled, with the
 /// reasons when not. No more than that: the address may be a public one.
 pub(crate) fn health(receiver: &Receiver, request: &Request<Incoming>) -> Option<Response<Body>> {
+    if request.method() == Method::OPTIONS && request.uri().path().starts_with("/health/") {
+        let mut response = Response::new(Either::Right(Full::default()));
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        let methods = HeaderValue::from_static("GET, HEAD, OPTIONS");
+        response.headers_mut().insert(ALLOW, methods);
+        return Some(response);
+    }
     if !reads(request) {
         return None;
     }

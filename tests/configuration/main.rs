@@ -11,6 +11,7 @@ mod place;
 mod reloading;
 mod serving;
 mod tls;
+mod trouble;
 
 use support::standalone::within;
 

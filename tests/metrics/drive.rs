@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use futures_util::{poll, stream};
@@ -196,6 +196,9 @@ pub(crate) async fn gate(exporter: &Exporter) {
         long.headers_mut().append("x-more", header);
     }
     assert_eq!(send(&service, long).await.status(), 503);
+    assert!(receiver.misdirected(signed(call_hangup(1)).headers()));
+    assert!(!receiver.misdirected(Request::new(()).headers()));
+    exporter.metrics().record_certificate(UNIX_EPOCH + HOUR);
     let other = Signer::new("another secret of somebody's");
     let other = other.request(PATH.parse().unwrap(), call_hangup(1));
     assert_eq!(send(&service, other).await.status(), 503);

@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rcgen::{CertificateParams, CertifiedKey, date_time_ymd, generate_simple_self_signed};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -34,6 +34,15 @@ impl Certificate {
     /// Makes another one, in the same files.
     pub fn renew(&mut self) {
         self.made = generate();
+        self.write();
+    }
+
+    /// Has it end at the beginning of 2020.
+    pub fn end(&mut self) {
+        let mut parameters = CertificateParams::new([NAME.to_owned()]).unwrap();
+        parameters.not_before = date_time_ymd(2019, 10, 1);
+        parameters.not_after = date_time_ymd(2020, 1, 1);
+        self.made.cert = parameters.self_signed(&self.made.signing_key).unwrap();
         self.write();
     }
 

@@ -19,8 +19,8 @@ pub struct BuildError {
 pub enum BuildErrorKind {
     /// There is no secret, and unsigned deliveries are not allowed.
     NoSecret,
-    /// A secret is empty, has blanks around it, cannot be read, or is labelled badly; the source is a
-    /// [`SecretError`].
+    /// A secret is empty, has blanks around it, cannot be read, or is labelled badly: the text is
+    /// that of the [`SecretError`].
     BadSecret,
     /// There is no handler.
     NoHandlers,
@@ -109,7 +109,11 @@ impl fmt::Display for BuildError {
 
 impl Error for BuildError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        let source = self.source.as_ref();
-        source.map(|source| &**source as &(dyn Error + 'static))
+        let source = &**self.source.as_ref()?;
+        match self.kind {
+            // Its text is this error's own, and is not told twice.
+            BuildErrorKind::BadSecret => source.source(),
+            _ => Some(source),
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use tokio::sync::{mpsc as tokio_mpsc, oneshot, watch};
 
 use crate::accept_error::AcceptError;
@@ -13,7 +14,7 @@ use crate::event::Origin;
 use crate::gate::Secrets;
 use crate::handler::RegisteredHandler;
 use crate::inbox::Records;
-use crate::observe::{Accepted, Gauges, Health, Problem, Stats};
+use crate::observe::{Accepted, Gauges, Health, Problem, RefusalReason, Stats};
 use crate::service::ReceiverService;
 
 /// Receives webhooks: verifies, keeps once, answers, and hands to handlers.
@@ -137,6 +138,42 @@ impl Receiver {
         let pipeline = &self.service.edge.pipeline;
         let result = pipeline.receive(body.into(), origin).await;
         result.map_err(AcceptError::new)
+    }
+
+    /// Counts and logs a request for another path that carries a signature, and so is most likely a
+    /// delivery to a `webhook_uri` that was mistyped: for what answers 404 beside the receiver. VoIPBIN takes
+    /// that for final and tells nobody. Whether the signature is right is not looked at.
+    ///
+    /// It is counted as [`RefusalReason::Path`](crate::observe::RefusalReason::Path), and the log has a warning a
+    /// minute. False, and nothing happens, for a request without a signature.
+    ///
+    /// ```
+    /// use axum::Router;
+    /// use axum::extract::State;
+    /// use axum::http::{HeaderMap, StatusCode};
+    /// use voipbin_receiver::Receiver;
+    ///
+    /// fn app(receiver: Receiver) -> Router {
+    ///     Router::new()
+    ///         .route_service("/voipbin/webhook", receiver.service())
+    ///         .fallback(async |State(receiver): State<Receiver>, headers: HeaderMap| {
+    ///             receiver.misdirected(&headers);
+    ///             StatusCode::NOT_FOUND
+    ///         })
+    ///         .with_state(receiver)
+    /// }
+    /// # let _ = app;
+    /// ```
+    pub fn misdirected(&self, headers: &HeaderMap) -> bool {
+        let pipeline = &self.service.edge.pipeline;
+        let signed = pipeline.gate.verifier.is_signed(headers);
+        if signed {
+            let trace = pipeline.recorder.begin(Origin::Webhook);
+            pipeline
+                .recorder
+                .record(&Err(RefusalReason::Path.into()), &trace);
+        }
+        signed
     }
 
     /// The secrets that signatures are checked with: to be changed, read anew, and to see which are in

@@ -130,10 +130,34 @@ impl Options {
     }
 }
 
-fn matched(command: clap::Command) -> ArgMatches {
-    command
-        .try_get_matches()
-        .unwrap_or_else(|error| exit(&error))
+fn matched(mut command: clap::Command) -> ArgMatches {
+    match command.clone().try_get_matches() {
+        Ok(matches) if matches.subcommand_name().is_some() => matches,
+        Err(error) if !error.use_stderr() => exit(&error),
+        matches => {
+            if let Some(error) = empty_variables(&mut command) {
+                exit(&error);
+            }
+            matches.unwrap_or_else(|error| exit(&error))
+        }
+    }
+}
+
+/// An empty variable is most likely one that was to be filled. As no value at all, one of a secret or of a list
+/// of addresses would let in whom it is to keep out.
+fn empty_variables(command: &mut clap::Command) -> Option<clap::Error> {
+    let variables = command.get_arguments().filter_map(clap::Arg::get_env);
+    let empty: Vec<String> = variables
+        .filter(|name| std::env::var_os(name).is_some_and(|value| value.is_empty()))
+        .map(|name| name.to_string_lossy().into_owned())
+        .collect();
+    (!empty.is_empty()).then(|| {
+        let message = format!(
+            "set and empty: {}. Give it a value, or take it out of the environment",
+            empty.join(", ")
+        );
+        command.error(clap::error::ErrorKind::ValueValidation, message)
+    })
 }
 
 /// The file that is named, for the server or for its tools.

@@ -1,6 +1,5 @@
 use bytesize::ByteSize;
 use clap::Args;
-use voipbin_receiver::ReceiverBuilder;
 use voipbin_receiver::gate::Limits;
 
 use super::values::{bytes, count, default, size, wait};
@@ -58,13 +57,12 @@ pub(crate) struct LimitSettings {
 }
 
 impl LimitSettings {
-    pub(crate) fn apply(&self, builder: ReceiverBuilder) -> ReceiverBuilder {
-        let limits = Limits::new()
+    pub(crate) fn limits(&self) -> Limits {
+        Limits::new()
             .body_limit(bytes(self.body_limit))
             .header_limit(bytes(self.header_limit))
             .header_count_limit(self.header_count_limit)
             .in_flight_limit(self.in_flight_limit)
-            .read_timeout(*self.read_timeout);
-        builder.limits(limits)
+            .read_timeout(*self.read_timeout)
     }
 }

@@ -3,9 +3,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
-use voipbin_receiver::mount::{Server, Tls};
+use voipbin_receiver::gate::Limits;
+use voipbin_receiver::mount::{Server, Tls, descriptor_limit};
 
 use super::values::{count, default, path, time, wait};
+
+/// Files beside connections: the inbox, logs, what is read anew.
+const SPARE: usize = 48;
 
 /// Where and how the server listens, and how it ends.
 #[derive(Args)]
@@ -111,6 +115,17 @@ pub(crate) struct ServerSettings {
 }
 
 impl ServerSettings {
+    /// What is to be said where the process may open fewer files than there may be connections.
+    pub(crate) fn files(&self) -> Option<String> {
+        let (files, connections) = (descriptor_limit()?, self.max_connections);
+        (files < connections.saturating_add(SPARE)).then(|| {
+            format!(
+                "the process may open {files} files, which is too few for max_connections = {connections}: \
+                 raise its limit (ulimit -n, LimitNOFILE=), or there will be fewer"
+            )
+        })
+    }
+
     /// The certificate, if there is one.
     pub(crate) fn tls(&self) -> Result<Option<Tls>, Box<dyn Error>> {
         match (&self.tls_cert, &self.tls_key) {
@@ -121,12 +136,13 @@ impl ServerSettings {
     }
 
     /// The server, to be given a listener.
-    pub(crate) fn http(&self, tls: Option<Tls>) -> Server {
+    pub(crate) fn http(&self, tls: Option<Tls>, limits: &Limits) -> Server {
         let server = match tls {
             Some(tls) => Server::new().tls(tls),
             None => Server::new(),
         };
         server
+            .limits(limits)
             .handshake_timeout(*self.handshake_timeout)
             .max_connections(self.max_connections)
             .idle_timeout(*self.idle_timeout)

@@ -128,6 +128,11 @@ pub(crate) struct Verifier {
 const EXPLAINED: usize = 64 << 10;
 
 impl Verifier {
+    /// Whether there is a signature, right or wrong.
+    pub(crate) fn is_signed(&self, headers: &HeaderMap) -> bool {
+        headers.contains_key(&self.header)
+    }
+
     pub(crate) fn new(header: HeaderName, keyring: Keyring) -> Self {
         Self {
             header,

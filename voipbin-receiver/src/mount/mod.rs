@@ -12,6 +12,6 @@ mod server;
 #[cfg(feature = "actix")]
 pub use self::actix::{ActixFuture, ActixResource};
 #[cfg(feature = "server")]
-pub use self::server::Server;
+pub use self::server::{Server, descriptor_limit};
 #[cfg(feature = "tls")]
 pub use self::server::{Tls, TlsError, TlsErrorKind};

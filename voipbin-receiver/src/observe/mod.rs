@@ -17,6 +17,8 @@ pub use self::hooks::{DeadLetter, Gauges, Observer, Run, Transition};
 #[doc(inline)]
 pub use self::metrics::Metrics;
 pub use self::outcome::{Accepted, DeadLetterReason, Outcome};
+#[cfg(feature = "server")]
+pub(crate) use self::recorder::WarnLimiter;
 pub(crate) use self::recorder::{Recorder, Trace};
 pub use self::refusal::RefusalReason;
 pub(crate) use self::refusal::{Connection, Refusal};

@@ -25,13 +25,14 @@ pub(crate) struct Recorder {
 
 /// Lets one warning a minute pass.
 #[derive(Debug, Default)]
-struct WarnLimiter {
+pub(crate) struct WarnLimiter {
     /// The minute of the last one, from 1; 0 before the first.
     minute: AtomicU64,
 }
 
 impl WarnLimiter {
-    fn allow(&self, now: Duration) -> bool {
+    /// Whether this is the first within a minute of a clock that never goes back.
+    pub(crate) fn allow(&self, now: Duration) -> bool {
         let minute = now.as_secs() / 60 + 1;
         self.minute.swap(minute, Ordering::Relaxed) != minute
     }

@@ -43,10 +43,11 @@ pub(crate) enum WarnGroup {
     Proxies,
     Replays,
     Overload,
+    Paths,
 }
 
 impl WarnGroup {
-    pub(crate) const COUNT: usize = 6;
+    pub(crate) const COUNT: usize = 7;
 }
 
 /// A row of the table.
@@ -112,6 +113,12 @@ refusals! {
     Method = "method": METHOD_NOT_ALLOWED Close "method_not_allowed"
         "send the event with POST, PUT, GET or DELETE",
         Log::Never => "the method is not one that VoIPBIN sends with";
+    /// 404: it is for another path than the receiver's and has a signature; see
+    /// [`Receiver::misdirected`](crate::Receiver::misdirected).
+    Path = "path": NOT_FOUND Keep "wrong_path"
+        "events are received at another path",
+        Log::Limited(WarnGroup::Paths)
+            => "it has a signature and is for another path: give VoIPBIN the webhook_uri with the receiver's path, letter for letter";
     /// 413: the body is over the limit.
     TooLarge = "too_large": PAYLOAD_TOO_LARGE Close "body_too_large"
         "the body is over the receiver's limit; raise body_limit if such events are to be received",
@@ -345,6 +352,7 @@ mod tests {
             last,
             [
                 "method",
+                "path",
                 "too_large",
                 "source",
                 "signature",

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::service::{HttpService, service_fn};
@@ -21,8 +21,13 @@ use crate::gate::PeerAddr;
 
 pub(super) type BoxError = Box<dyn Error + Send + Sync>;
 
+/// What a connection is held to.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Times {
+pub(super) struct Bounds {
+    /// How long a head may be, in bytes.
+    pub(super) head_length: usize,
+    /// How many headers it may have.
+    pub(super) headers: usize,
     pub(super) idle: Duration,
     pub(super) head: Duration,
     pub(super) write: Duration,
@@ -52,6 +57,8 @@ struct State {
     closing: Option<Instant>,
     /// Whether that is to be at once.
     at_once: bool,
+    /// Whether something that it sent was taken.
+    known: bool,
 }
 
 /// For what a connection is waiting.
@@ -74,6 +81,7 @@ impl Default for Conn {
                 awaited: false,
                 closing: None,
                 at_once: false,
+                known: false,
             }),
             closing: Notify::new(),
         }
@@ -115,6 +123,11 @@ impl Conn {
         }
     }
 
+    /// Whether its client has sent what was taken: with a secret, that is what VoIPBIN signed.
+    pub(super) fn is_known(&self) -> bool {
+        self.state().known
+    }
+
     /// Whether it is to close whatever it is doing.
     pub(super) fn closes_at_once(&self) -> bool {
         self.state().at_once
@@ -131,7 +144,7 @@ impl State {
     }
 
     /// Until when something must come; `None` in a request, as the receiver has a limit for bodies.
-    fn over(&self, times: Times) -> Option<Instant> {
+    fn over(&self, times: Bounds) -> Option<Instant> {
         match self.closing {
             _ if self.in_request => None,
             _ if self.head => self.since.checked_add(times.head),
@@ -221,9 +234,14 @@ where
     service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(PeerAddr(peer));
         let in_request = InRequest::begin(&conn);
+        let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
         let answer = service.clone().call(request);
         async move {
             let answer = answer.await;
+            let taken = matches!(&answer, Ok(answer) if answer.status() == StatusCode::OK);
+            if taken && !reads {
+                in_request.0.state().known = true;
+            }
             drop(in_request);
             answer
         }
@@ -233,7 +251,7 @@ where
 /// A connection that breaks when its client takes too long for what it does.
 pub(super) struct Guarded<I> {
     io: I,
-    times: Times,
+    times: Bounds,
     conn: Arc<Conn>,
     /// What has been read ahead.
     first: Option<u8>,
@@ -244,7 +262,7 @@ pub(super) struct Guarded<I> {
 }
 
 impl<I> Guarded<I> {
-    pub(super) fn new(io: I, times: Times, conn: &Arc<Conn>) -> Self {
+    pub(super) fn new(io: I, times: Bounds, conn: &Arc<Conn>) -> Self {
         Self {
             io,
             times,

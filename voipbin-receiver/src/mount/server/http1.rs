@@ -1,19 +1,17 @@
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::connection::{Answers, Conn, Guarded, Times};
-
-/// How much of what a client sends is held at once, and so how long a head may be.
-const BUFFER: usize = 64 << 10;
+use super::connection::{Answers, Bounds, Conn, Guarded};
 
 /// Serves one connection to its end.
 pub(super) async fn serve(
     io: impl AsyncRead + AsyncWrite + Unpin + 'static,
     service: impl Answers,
-    times: Times,
+    times: Bounds,
     conn: Arc<Conn>,
 ) {
     let mut io = Guarded::new(io, times, &conn);
@@ -25,7 +23,12 @@ pub(super) async fn serve(
     // Its own time for heads also runs between two requests. A client that has closed its side may still read.
     http.header_read_timeout(None)
         .half_close(true)
-        .max_buf_size(BUFFER);
+        // Hyper cannot write a date before 1970, and panics.
+        .auto_date_header(SystemTime::now() >= SystemTime::UNIX_EPOCH)
+        // Of what a client sends so much is held at once.
+        .max_buf_size(times.head_length)
+        // Hyper's own limit is 100, and its 431 is final.
+        .max_headers(times.headers);
     // Boxed: moved into this future, it would have room in it twice.
     let mut served = Box::pin(http.serve_connection(TokioIo::new(io), service));
     let ended = loop {
@@ -37,7 +40,13 @@ pub(super) async fn serve(
             return;
         }
     };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection broke");
+    match ended {
+        Err(error) if error.is_parse_too_large() => tracing::warn!(
+            longest = times.head_length,
+            most = times.headers,
+            "the head of a request is longer or has more headers than the server reads: it was answered 431, which is final"
+        ),
+        Err(error) => tracing::debug!(%error, "a connection broke"),
+        Ok(()) => {}
     }
 }

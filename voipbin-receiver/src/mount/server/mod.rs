@@ -1,6 +1,8 @@
 mod connection;
+mod descriptors;
 mod http1;
 mod listen;
+mod open;
 #[cfg(test)]
 mod tests;
 #[cfg(feature = "tls")]
@@ -9,11 +11,9 @@ mod tls;
 mod tls_error;
 mod transport;
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::Future;
 use std::io::Write;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,27 +22,18 @@ use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{Id, JoinError, JoinSet, yield_now};
-use tokio::time::{Instant, sleep_until};
 use tower_service::Service;
 
-use self::connection::{BoxError, Conn, Times, Waiting, answers};
+use self::connection::{Bounds, BoxError, Conn, answers};
+pub use self::descriptors::descriptor_limit;
+use self::open::Open;
 use self::transport::Transport;
 #[cfg(feature = "tls")]
 pub use self::{
     tls::Tls,
     tls_error::{TlsError, TlsErrorKind},
 };
-
-/// After a failed accept, such as for want of file descriptors: time for others to close theirs.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// A request comes in one piece or two. One that takes longer is the first to go when there is no room.
-const SLOW: Duration = Duration::from_secs(1);
-
-/// For so long no client loses its place, whoever comes: it may have sent what was not looked at yet, or be
-/// about to answer. Those that come meanwhile wait, which the system does for them.
-const GRACE: Duration = Duration::from_millis(50);
+use crate::gate::Limits;
 
 /// What a connection is told that there is no room for.
 const NO_ROOM: &[u8] =
@@ -66,8 +57,11 @@ const NO_ROOM: &[u8] =
 /// | [`idle_timeout`](Self::idle_timeout) | 75 seconds | connections without a request |
 /// | [`head_timeout`](Self::head_timeout) | 10 seconds | heads that come byte by byte |
 /// | [`write_timeout`](Self::write_timeout) | 10 seconds | clients that do not read |
-/// | length of a head | 64 KiB, and 100 headers | memory; a longer one is answered 431 |
-/// | what is held of a connection's bodies | 64 KiB | memory, before the receiver reads them |
+/// | [length of a head](Self::limits) | 64 KiB, and 256 headers | memory; a longer one is answered 431 |
+/// | what is held of a connection's bodies | as much | memory, before the receiver reads them |
+///
+/// On Unix, serving raises the process's soft limit of open files to the hard one. Where that is still too
+/// low for [`max_connections`](Self::max_connections), it is logged and there are fewer.
 ///
 /// How long a body may take and be is the affair of the receiver:
 /// [`read_timeout`](crate::gate::Limits::read_timeout) and
@@ -98,7 +92,7 @@ const NO_ROOM: &[u8] =
 #[must_use]
 pub struct Server {
     transport: Transport,
-    times: Times,
+    times: Bounds,
     connections: usize,
 }
 
@@ -122,10 +116,12 @@ impl Server {
     pub const fn new() -> Self {
         Self {
             transport: Transport::Plain,
-            times: Times {
+            times: Bounds {
                 idle: Self::DEFAULT_IDLE_TIMEOUT,
                 head: Self::DEFAULT_HEAD_TIMEOUT,
                 write: Self::DEFAULT_WRITE_TIMEOUT,
+                head_length: 2 * Limits::DEFAULT_HEADER_LIMIT,
+                headers: 2 * Limits::DEFAULT_HEADER_COUNT_LIMIT,
                 #[cfg(feature = "tls")]
                 handshake: Self::DEFAULT_HANDSHAKE_TIMEOUT,
             },
@@ -154,10 +150,34 @@ impl Server {
         self
     }
 
+    /// Reads heads of twice the length and number of headers that the receiver is given, so that it is the
+    /// receiver that refuses what goes beyond its [`header_limit`](Limits::header_limit) and
+    /// [`header_count_limit`](Limits::header_count_limit): with a 503, and counted. Needed where those are
+    /// more than their defaults. What goes beyond this too is answered 431 by the server, and logged.
+    ///
+    /// ```
+    /// use voipbin_receiver::gate::Limits;
+    /// use voipbin_receiver::mount::Server;
+    ///
+    /// let limits = Limits::new().header_count_limit(500);
+    /// let server = Server::new().limits(&limits);
+    /// # drop(server);
+    /// ```
+    pub fn limits(mut self, limits: &Limits) -> Self {
+        self.times.head_length = limits
+            .head
+            .saturating_mul(2)
+            .max(2 * Limits::DEFAULT_HEADER_LIMIT);
+        // No more headers fit into a map of them.
+        self.times.headers = limits.headers.saturating_mul(2).clamp(256, 1 << 15);
+        self
+    }
+
     /// How many connections there may be. The default is 512; each takes a file descriptor.
     ///
-    /// For one more, one is closed: of those that wait for the rest of a request for more than a second the
-    /// slowest, or else the one that has been waiting for its client the longest, most often for a request.
+    /// For one more, one is closed: of clients of which nothing has been accepted first, of those that wait
+    /// for the rest of a request for more than a second the slowest, or else, of the address with the most
+    /// connections, the one that has been waiting for its client the longest, most often for a request.
     /// It is let wait for 50 milliseconds at least, and the new one as long for its place: many that come at
     /// once take no place of a client that is about to send. When all of them are being answered, the new one
     /// gets a 503, or is closed where it would speak TLS, so that VoIPBIN tries again.
@@ -172,6 +192,8 @@ impl Server {
     /// handlers have ended, events go on being kept.
     ///
     /// Take the listener from [`bind`](Self::bind), so that a burst of connections finds room to wait.
+    ///
+    /// Where the process may open no more files, room is made as at [`max_connections`](Self::max_connections).
     ///
     /// The service is the receiver's, or one that passes requests on to it. Each request has a
     /// [`PeerAddr`](crate::gate::PeerAddr) in its extensions.
@@ -195,19 +217,30 @@ impl Server {
         B::Error: Into<BoxError>,
     {
         let mut stop = pin!(stop);
-        let mut open = Open::default();
+        let mut open = Open::new(descriptors::leave_room_for(self.connections));
         loop {
-            let (stream, peer) = tokio::select! {
+            let accepted = tokio::select! {
                 () = &mut stop => break,
                 // Never ends while there is none.
                 () = open.reap() => continue,
-                accepted = accept(&listener) => accepted,
+                accepted = listener.accept() => accepted,
+            };
+            let (stream, peer) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    open.tell_of_failed_accept(&error);
+                    tokio::select! {
+                        () = &mut stop => break,
+                        () = open.free_one() => continue,
+                    }
+                }
             };
             let has_room = tokio::select! {
                 () = &mut stop => break,
-                has_room = open.wait_for_room(self.connections) => has_room,
+                has_room = open.wait_for_room() => has_room,
             };
             if !has_room {
+                open.tell_of_no_room();
                 self.refuse(stream);
                 continue;
             }
@@ -218,18 +251,15 @@ impl Server {
             let transport = self.transport.clone();
             let served = transport.serve(stream, service, self.times, Arc::clone(&conn));
             let task = open.tasks.spawn(served);
-            open.connections.insert(task.id(), conn);
+            open.insert(task.id(), peer.ip(), conn);
         }
         drop(listener);
-        for conn in open.connections.values() {
-            conn.close();
-        }
+        open.close();
         while open.tasks.join_next().await.is_some() {}
     }
 
     /// Without a wait: it does not block, and its buffer is empty. With TLS there is no time for an answer.
     fn refuse(&self, stream: TcpStream) {
-        tracing::warn!("too many connections: one is refused");
         if !self.transport.is_plain() {
             return;
         }
@@ -238,90 +268,6 @@ impl Server {
             .and_then(|mut stream| stream.write_all(NO_ROOM));
         if let Err(error) = refused {
             tracing::debug!(%error, "a connection broke");
-        }
-    }
-}
-
-/// The connections that there are.
-#[derive(Default)]
-struct Open {
-    tasks: JoinSet<()>,
-    /// Without those that were told to close.
-    connections: HashMap<Id, Arc<Conn>>,
-}
-
-impl Open {
-    /// Forgets the next connection that ends.
-    async fn reap(&mut self) {
-        match self.tasks.join_next_with_id().await {
-            Some(ended) => self.forget(ended),
-            None => std::future::pending().await,
-        }
-    }
-
-    /// Forgets those that have ended.
-    fn reap_ended(&mut self) {
-        while let Some(ended) = self.tasks.try_join_next_with_id() {
-            self.forget(ended);
-        }
-    }
-
-    fn forget(&mut self, ended: Result<(Id, ()), JoinError>) {
-        let id = ended.map_or_else(|error| error.id(), |(id, ())| id);
-        self.connections.remove(&id);
-    }
-
-    /// Makes room for one more than there are, of so many; false when it is all clients that wait.
-    async fn wait_for_room(&mut self, of: usize) -> bool {
-        if self.connections.len() < of {
-            return true;
-        }
-        // In a crowd that comes at once, what others have sent is looked at first.
-        yield_now().await;
-        self.reap_ended();
-        while self.connections.len() >= of {
-            match self.make_room() {
-                Ok(()) => return true,
-                Err(None) => return false,
-                Err(Some(later)) => tokio::select! {
-                    () = self.reap() => {}
-                    () = sleep_until(later) => {}
-                },
-            }
-        }
-        true
-    }
-
-    /// Closes a connection whose client has been slow with a request for long, or else the one that has been
-    /// waiting for its client the longest. Where none may go it tells when one may; never, when it is all
-    /// clients that wait.
-    fn make_room(&mut self) -> Result<(), Option<Instant>> {
-        let waiting = self.connections.iter().filter_map(|(id, conn)| {
-            let (slow, since) = match conn.waiting()? {
-                Waiting::Idle { since } => (false, since),
-                Waiting::Slow { since } => (since.elapsed() >= SLOW, since),
-            };
-            Some(((!slow, since), *id))
-        });
-        let ((_, since), id) = waiting.min_by_key(|(rank, _)| *rank).ok_or(None)?;
-        if since.elapsed() < GRACE {
-            return Err(Some(since + GRACE));
-        }
-        if let Some(conn) = self.connections.remove(&id) {
-            conn.close_at_once();
-        }
-        Ok(())
-    }
-}
-
-async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
-    loop {
-        match listener.accept().await {
-            Ok(accepted) => return accepted,
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
         }
     }
 }

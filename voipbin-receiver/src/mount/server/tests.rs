@@ -1,14 +1,15 @@
 #![allow(clippy::unwrap_used, reason = "this is test code")]
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
-use tokio::task::JoinHandle;
-use tokio::time::advance;
+use tokio::task::{JoinHandle, yield_now};
+use tokio::time::{Instant, advance};
 
-use super::connection::Guarded;
+use super::connection::{Guarded, Waiting};
+use super::open::GRACE;
 use super::*;
 
 const REQUEST: &[u8] = b"POST / HTTP/1.1\r\ncontent-length: 2\r\n\r\n{}";
@@ -61,6 +62,7 @@ impl Service<Request<Incoming>> for Answers {
 
 struct Client {
     stream: DuplexStream,
+    from: IpAddr,
     conn: Arc<Conn>,
     served: JoinHandle<()>,
 }
@@ -77,6 +79,7 @@ impl Client {
         let served = http1::serve(io, service, Server::new().times, Arc::clone(&conn));
         Self {
             stream,
+            from: PEER.ip(),
             conn,
             served: tokio::spawn(served),
         }
@@ -212,10 +215,10 @@ async fn almost(client: &mut Client) {
 
 /// All of them on one server that has no room for others.
 fn full(clients: &[&Client]) -> Open {
-    let mut open = Open::default();
+    let mut open = Open::new(clients.len());
     for client in clients {
         let task = open.tasks.spawn(std::future::pending());
-        open.connections.insert(task.id(), Arc::clone(&client.conn));
+        open.insert(task.id(), client.from, Arc::clone(&client.conn));
     }
     open
 }
@@ -269,6 +272,34 @@ async fn one_that_has_waited_for_longer_gives_way_before_one_that_has_just_begun
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_those_that_sent_nothing_the_address_with_the_most_gives_way() {
+    let mut sender = Client::connect(b"ok");
+    sender.exchange().await;
+    advance(seconds(1)).await;
+    let mut crowd = [Client::connect(b"ok"), Client::connect(b"ok")];
+    for client in &mut crowd {
+        client.from = Ipv4Addr::new(192, 0, 2, 1).into();
+    }
+    let [first, second] = crowd;
+    let mut again = Client::connect(b"ok");
+    again.from = sender.from;
+    let mut other = Client::connect(b"ok");
+    other.from = Ipv4Addr::new(192, 0, 2, 2).into();
+    advance(seconds(1)).await;
+    // By address: one that has sent something, twice; a crowd of two; one.
+    let mut open = full(&[&sender, &again, &first, &second, &other]);
+    assert_eq!(open.make_room(), Ok(()));
+    assert_eq!(open.make_room(), Ok(()));
+    assert_eq!(open.make_room(), Ok(()));
+    for gone in [first, second, other] {
+        assert_eq!(gone.closed().await, (Duration::ZERO, Vec::new()));
+    }
+    assert!(!sender.served.is_finished() && !again.served.is_finished());
+    assert_eq!(open.make_room(), Ok(()));
+    assert_eq!(sender.closed().await, (Duration::ZERO, Vec::new()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_whose_request_has_come_is_looked_at_before_it_gives_way() {
     let mut first = Client::connect(b"ok");
     first.exchange().await;
@@ -278,7 +309,7 @@ async fn one_whose_request_has_come_is_looked_at_before_it_gives_way() {
     advance(seconds(1)).await;
     // Nobody has read it so far.
     first.stream.write_all(REQUEST).await.unwrap();
-    assert!(full(&[&first, &second]).wait_for_room(2).await);
+    assert!(full(&[&first, &second]).wait_for_room().await);
     assert_eq!(second.closed().await, (Duration::ZERO, Vec::new()));
     assert!(!first.served.is_finished());
 }
@@ -288,7 +319,7 @@ async fn one_more_waits_until_a_client_had_its_time() {
     let client = Client::connect(b"ok");
     yield_now().await;
     let begun = Instant::now();
-    assert!(full(&[&client]).wait_for_room(1).await);
+    assert!(full(&[&client]).wait_for_room().await);
     assert_eq!(begun.elapsed(), GRACE);
     assert_eq!(client.closed().await, (Duration::ZERO, Vec::new()));
 }

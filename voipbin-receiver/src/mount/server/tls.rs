@@ -6,7 +6,7 @@ use std::future::{Future, poll_fn};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -16,9 +16,10 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{self, ServerConfig};
+use x509_parser::parse_x509_certificate;
 use zeroize::Zeroizing;
 
-use super::connection::{Answers, Conn, Times};
+use super::connection::{Answers, Bounds, Conn};
 use super::tls_error::{TlsError, TlsErrorKind};
 use super::transport::Transport;
 use super::{Server, http1};
@@ -60,7 +61,12 @@ pub struct Tls(Arc<Shared>);
 struct Shared {
     certificates: PathBuf,
     key: PathBuf,
-    current: ArcSwap<ServerConfig>,
+    current: ArcSwap<Loaded>,
+}
+
+struct Loaded {
+    config: Arc<ServerConfig>,
+    expires: Option<SystemTime>,
 }
 
 impl Tls {
@@ -72,7 +78,7 @@ impl Tls {
     /// # Errors
     ///
     /// When a file cannot be read or does not hold what it should, or when the key is not the certificate's.
-    /// Whether the certificate is valid today, and for which name, is not checked.
+    /// Whether the certificate is valid today ([`expires`](Self::expires)), and for which name, is not checked.
     pub fn from_pem_files(
         certificates: impl Into<PathBuf>,
         key: impl Into<PathBuf>,
@@ -84,6 +90,14 @@ impl Tls {
             key,
             current,
         })))
+    }
+
+    /// When the first of the certificates ends: the server's own or one of its issuers' that is sent with
+    /// it. From then on VoIPBIN refuses the connection, tries three times, and drops the event. `None` where
+    /// a certificate does not say.
+    #[must_use]
+    pub fn expires(&self) -> Option<SystemTime> {
+        self.0.current.load().expires
     }
 
     /// Reads the files again. Connections that come from now on get the new certificate; those that are
@@ -115,8 +129,20 @@ impl fmt::Debug for Tls {
     }
 }
 
-fn load(certificates: &Path, key: &Path) -> Result<ServerConfig, TlsError> {
+/// When the first of these ends.
+fn first_end(chain: &[CertificateDer<'_>]) -> Option<SystemTime> {
+    let ends = chain.iter().map(|certificate| {
+        let (_, certificate) = parse_x509_certificate(certificate).ok()?;
+        let seconds = certificate.validity().not_after.timestamp();
+        let seconds = Duration::from_secs(seconds.try_into().unwrap_or_default());
+        SystemTime::UNIX_EPOCH.checked_add(seconds)
+    });
+    ends.flatten().min()
+}
+
+fn load(certificates: &Path, key: &Path) -> Result<Loaded, TlsError> {
     let (chain, private) = (read_chain(certificates)?, read_key(key)?);
+    let expires = first_end(&chain);
     let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions();
     let made = builder.and_then(|builder| {
@@ -132,7 +158,10 @@ fn load(certificates: &Path, key: &Path) -> Result<ServerConfig, TlsError> {
         _ => TlsError::new(TlsErrorKind::UnusableKey, key),
     })?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(config)
+    Ok(Loaded {
+        config: Arc::new(config),
+        expires,
+    })
 }
 
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {
@@ -186,10 +215,11 @@ pub(super) async fn serve(
     tls: Tls,
     stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
     service: impl Answers,
-    times: Times,
+    times: Bounds,
     conn: Arc<Conn>,
 ) {
-    let mut handshake = pin!(TlsAcceptor::from(tls.0.current.load_full()).accept(stream));
+    let mut handshake =
+        pin!(TlsAcceptor::from(Arc::clone(&tls.0.current.load().config)).accept(stream));
     let handshake = poll_fn(|cx| {
         conn.goes_on();
         handshake.as_mut().poll(cx)

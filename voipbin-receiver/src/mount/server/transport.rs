@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::connection::{Answers, Conn, Times};
+use super::connection::{Answers, Bounds, Conn};
 use super::http1;
 #[cfg(feature = "tls")]
 use super::tls::{self, Tls};
@@ -25,7 +25,7 @@ impl Transport {
         self,
         stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
         service: impl Answers,
-        times: Times,
+        times: Bounds,
         conn: Arc<Conn>,
     ) {
         match self {

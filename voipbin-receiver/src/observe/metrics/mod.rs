@@ -29,6 +29,7 @@ mod types;
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
 
 use ::metrics::Recorder;
 
@@ -129,6 +130,22 @@ impl Metrics {
             registrar,
             all: OnceLock::new(),
         }
+    }
+
+    /// Records when the certificate of the server ends, which no receiver knows: as often as it may have
+    /// changed. `Tls::expires` says when.
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    /// use voipbin_receiver::observe::Metrics;
+    ///
+    /// let in_a_week = SystemTime::now() + Duration::from_secs(7 * 86_400);
+    /// Metrics::new().record_certificate(in_a_week);
+    /// ```
+    pub fn record_certificate(&self, expires: SystemTime) {
+        let since = expires.duration_since(SystemTime::UNIX_EPOCH);
+        let gauge = self.registrar.gauge(names::CERTIFICATE_EXPIRES, &[]);
+        gauge.set(since.unwrap_or_default().as_secs_f64());
     }
 
     fn all(&self) -> &(Series, Standing) {

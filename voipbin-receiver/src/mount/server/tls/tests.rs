@@ -235,3 +235,17 @@ async fn a_connection_in_a_handshake_is_idle_and_closes_when_it_is_told_to() {
     served.await.unwrap();
     assert_eq!(begun.elapsed(), Duration::ZERO);
 }
+
+#[test]
+fn the_first_certificate_that_ends_is_told() {
+    let files = Files::new();
+    let mut parameters = rcgen::CertificateParams::new(["hooks.example.com".to_owned()]).unwrap();
+    parameters.not_after = rcgen::date_time_ymd(2020, 1, 2);
+    let ended = parameters.self_signed(&files.made.signing_key).unwrap();
+    let tls = files.read().unwrap();
+    assert!(tls.expires().unwrap() > SystemTime::now());
+    files.write_certificates(&format!("{}{}", files.made.cert.pem(), ended.pem()));
+    tls.reload().unwrap();
+    let second = SystemTime::UNIX_EPOCH + Duration::from_secs(1_577_923_200);
+    assert_eq!(tls.expires(), Some(second));
+}
