@@ -27,6 +27,7 @@
 //!
 //! assert_eq!(call.owner_id, None);
 //! assert_eq!(call.status, Some(CallStatus::Other("on_hold".into())));
+//! assert!(call.has_status("on_hold") && !call.has_direction("incoming"));
 //! assert_eq!(call.extra.get("mood"), Some(r#""calm""#));
 //! assert_eq!(call.odd.get("mute_direction"), Some("7"));
 //! # Ok::<(), serde_json::Error>(())

@@ -47,6 +47,27 @@ pub(crate) fn put<F: Field, M: SerializeMap>(
     }
 }
 
+/// Compares a field that handlers ask for with a word: no operator compares an `Option` with one.
+macro_rules! compared {
+    (status) => {
+        /// Whether the status is this: `call.has_status("hangup")`.
+        #[must_use]
+        pub fn has_status(&self, status: &str) -> bool {
+            self.status.as_ref().is_some_and(|word| *word == *status)
+        }
+    };
+    (direction) => {
+        /// Whether it went this way: `message.has_direction("inbound")`.
+        #[must_use]
+        pub fn has_direction(&self, direction: &str) -> bool {
+            self.direction
+                .as_ref()
+                .is_some_and(|word| *word == *direction)
+        }
+    };
+    ($field:ident) => {};
+}
+
 /// Declares an object of a payload.
 ///
 /// A field is `name: Type = Presence;`, with `as "wire name"` where Rust's name cannot be the
@@ -81,6 +102,8 @@ macro_rules! object {
             /// order.
             pub const FIELDS: &'static [&'static str] =
                 &[$($crate::resource::object::wire!($field $($wire)?)),+];
+
+            $($crate::resource::object::compared!($field);)+
 
             /// The JSON must be valid.
             pub(crate) fn from_json(json: &str) -> Option<Self> {
@@ -373,4 +396,4 @@ macro_rules! words {
     };
 }
 
-pub(crate) use {method, object, resource, shown, wire, words};
+pub(crate) use {compared, method, object, resource, shown, wire, words};

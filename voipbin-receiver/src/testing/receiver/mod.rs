@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 use self::recorded::{RecordedInbox, after_the_others, standing_still};
 pub use self::step::{Step, StepEnd};
 use super::{Answer, AttemptError, Sender, Signer, TokioClock};
-use crate::build_error::BuildError;
+use crate::build_error::{BuildError, BuildErrorKind};
 use crate::builder::ReceiverBuilder;
 use crate::inbox::{Record, RecordFilter, RecordState, RecordsError};
 use crate::observe::Stats;
@@ -61,6 +61,9 @@ use crate::service::ReceiverService;
 /// # Ok(()) }
 /// ```
 ///
+/// An app is tested with it as well: [`service`](Self::service) goes into the router in the place of the receiver's,
+/// and requests are signed with [`SECRET`](Self::SECRET), by [`Signer`] or whatever else signs.
+///
 /// # What a step is
 ///
 /// One handler for one event, from its beginning to its end. Which one comes next is up to the inbox and
@@ -105,6 +108,7 @@ impl TestReceiver {
     ///
     /// let error = TestReceiver::build(|builder| builder.on(Any, Recorder::new())).unwrap_err();
     /// assert_eq!(error.kind(), BuildErrorKind::Runtime);
+    /// assert!(error.to_string().contains("start_paused = true"));
     /// ```
     pub fn build(
         configure: impl FnOnce(ReceiverBuilder) -> ReceiverBuilder,
@@ -113,9 +117,8 @@ impl TestReceiver {
             .ok()
             .filter(|_| is_paused())
             .ok_or_else(|| {
-                BuildError::runtime(io::Error::other(
-                    "a test receiver needs a tokio runtime whose clock is paused: write `#[tokio::test(start_paused = true)]`",
-                ))
+                let needed = "a test receiver needs a tokio runtime whose clock is paused: write `#[tokio::test(start_paused = true)]`";
+                BuildError::new(BuildErrorKind::Runtime, needed.into())
             })?;
         let builder = Receiver::builder()
             .secret(Self::SECRET)

@@ -1,6 +1,6 @@
 //! What the data of a sample holds.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::SampleEvent;
 use crate::catalog::{CATALOG, EventType, ResourceKind, Status};
@@ -183,6 +183,43 @@ pub(super) fn data(event_type: &EventType) -> Map<String, Value> {
         set(field, value);
     }
     data
+}
+
+/// What a typical event has beside that.
+pub(super) fn add_typical(event_type: &EventType, data: &mut Map<String, Value>) {
+    let Some(kind) = event_type.resource() else {
+        return;
+    };
+    let (name, _) = sent_as(event_type);
+    let number = |target| json!({ "type": "tel", "target": target });
+    let ended = ["_finished", "_hangup", "_done", "_ended"]
+        .iter()
+        .any(|end| name.ends_with(end));
+    let direction = match kind {
+        ResourceKind::Call => Some("incoming"),
+        _ => None,
+    };
+    let fields = [
+        ("source", Some(number(SampleEvent::FROM))),
+        ("destination", Some(number(SampleEvent::TO))),
+        (
+            "targets",
+            (kind == ResourceKind::Message)
+                .then(|| json!([{ "destination": number(SampleEvent::TO) }])),
+        ),
+        ("text", Some("Are you open on Sunday?".into())),
+        ("reference_id", Some(CONTAINER_ID.into())),
+        ("tm_start", Some(CREATED.into())),
+        ("tm_end", ended.then(|| CHANGED.into())),
+    ];
+    for (field, value) in fields {
+        if let Some(value) = value.filter(|_| kind.fields().contains(&field)) {
+            data.insert(field.to_owned(), value);
+        }
+    }
+    if let Some(direction) = direction {
+        data.entry("direction").or_insert_with(|| direction.into());
+    }
 }
 
 /// The name under which the platform sends an event, and what it must hold to be meant by its own.

@@ -59,6 +59,35 @@ impl SampleEvent {
     /// The account of a sample, in `customer_id`.
     pub const CUSTOMER_ID: &'static str = "5e4a0680-804e-11ec-8477-2fea5968d85b";
 
+    /// The caller, or whoever wrote, of a [typical](Self::typical) sample; of a range that is nobody's.
+    pub const FROM: &'static str = "+15550111";
+
+    /// Who was called or written to in a [typical](Self::typical) sample.
+    pub const TO: &'static str = "+15550100";
+
+    /// Adds what handlers read most often and the small sample lacks, where the event's resource has it:
+    /// numbers, a text, what it is about and when it began and ended. Always the same; what a test is about
+    /// it sets after this.
+    ///
+    /// ```
+    /// use voipbin_receiver::Event;
+    /// use voipbin_receiver::events::MessageCreated;
+    /// use voipbin_receiver::resource::Message;
+    /// use voipbin_receiver::testing::{SampleEvent, delivery, event};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let sms = delivery(event(MessageCreated).typical())?;
+    /// let message = Event::<Message>::read(&sms)?;
+    /// assert_eq!(message.source.target.as_deref(), Some(SampleEvent::FROM));
+    /// assert!(message.text.is_some());
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn typical(mut self) -> Self {
+        fields::add_typical(&self.event_type, &mut self.data);
+        self
+    }
+
     /// Sets `data.id`: which resource the event is about.
     #[must_use]
     pub fn id(self, id: impl Into<String>) -> Self {

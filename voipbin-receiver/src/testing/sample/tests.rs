@@ -139,3 +139,26 @@ fn debug_shows_no_content() {
     assert!(shown.contains("message_created") && shown.contains("text"));
     assert!(!shown.contains("call me") && !shown.contains(SampleEvent::ID));
 }
+
+#[test]
+fn a_typical_event_is_read_whole_too_and_has_what_the_tutorials_handlers_read() {
+    for entry in CATALOG {
+        let typical = delivery(event(entry.name).typical()).unwrap();
+        if let Some(kind) = entry.resource {
+            let (_, unknown) = read(kind, typical.payload_json());
+            assert_eq!(unknown, 0, "{}", entry.name);
+        }
+    }
+    let data = |name: &str| -> Value {
+        serde_json::from_str(delivery(event(name).typical()).unwrap().payload_json()).unwrap()
+    };
+    let call = data("call_hungup");
+    assert_eq!(call["source"]["target"], SampleEvent::FROM);
+    assert_eq!(call["destination"]["target"], SampleEvent::TO);
+    assert!(call["hangup_reason"].is_string() && call["tm_hangup"].is_string());
+    let message = data("message_created");
+    assert_eq!(message["source"]["target"], SampleEvent::FROM);
+    assert!(message["text"].is_string());
+    let recording = data("recording_updated");
+    assert!(recording["status"].is_string() && recording["tm_end"].is_string());
+}
