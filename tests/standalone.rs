@@ -73,7 +73,10 @@ async fn a_probe_is_told_whether_the_server_lives_and_whether_events_are_taken()
         server.event().await;
         for (path, expected) in [
             ("live", json!({"status": "live"})),
-            ("ready", json!({"status": "ready", "problems": []})),
+            (
+                "ready",
+                json!({"status": "ready", "problems": [], "warnings": []}),
+            ),
         ] {
             let url = format!("http://{}/health/{path}", server.address);
             let told = paste(&format!("curl -sS --fail-with-body {url}")).await;

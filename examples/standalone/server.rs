@@ -159,6 +159,11 @@ pub(crate) fn health(receiver: &Receiver, request: &Request<Incoming>) -> Option
                 .iter()
                 .map(|problem| problem.as_str())
                 .collect();
+            let warnings: Vec<&str> = health
+                .warnings
+                .iter()
+                .map(|warning| warning.as_str())
+                .collect();
             let (status, word) = if health.is_ready() {
                 (StatusCode::OK, "ready")
             } else {
@@ -166,7 +171,7 @@ pub(crate) fn health(receiver: &Receiver, request: &Request<Incoming>) -> Option
             };
             (
                 status,
-                serde_json::json!({ "status": word, "problems": problems }),
+                serde_json::json!({ "status": word, "problems": problems, "warnings": warnings }),
             )
         }
         _ => return None,

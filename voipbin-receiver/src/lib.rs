@@ -176,7 +176,7 @@ pub use handler::{
 #[doc(inline)]
 pub use inbox::Repeats;
 #[doc(inline)]
-pub use observe::{Accepted, DeadLetter, Health, Problem, Stats};
+pub use observe::{Accepted, DeadLetter, Health, Problem, Stats, Warning};
 pub use receiver::Receiver;
 pub use service::{ReceiverService, ResponseBody, ResponseFuture};
 

@@ -14,7 +14,7 @@ use crate::event::Origin;
 use crate::gate::Secrets;
 use crate::handler::RegisteredHandler;
 use crate::inbox::Records;
-use crate::observe::{Accepted, Gauges, Health, Problem, RefusalReason, Stats};
+use crate::observe::{Accepted, Gauges, Health, Problem, RefusalReason, Stats, Warning};
 use crate::service::ReceiverService;
 
 /// Receives webhooks: verifies, keeps once, answers, and hands to handlers.
@@ -281,8 +281,12 @@ impl Receiver {
             (dispatch.is_abandoned(), Problem::HandlersGone),
         ];
         let problems = problems.into_iter().filter(|(there, _)| *there);
+        let warnings = inbox
+            .dead_nearly_full
+            .then_some(Warning::DeadLettersNearlyFull);
         Health {
             problems: problems.map(|(_, problem)| problem).collect(),
+            warnings: warnings.into_iter().collect(),
         }
     }
 

@@ -20,6 +20,9 @@ pub struct InboxStats {
     pub dead_dropped: u64,
     /// How many events that are dead letters there may be; `None` where there is no limit.
     pub max_dead: Option<usize>,
+    /// Whether dead letters take four fifths of the room that there is for them, or more: when it is full, the
+    /// oldest are dropped.
+    pub dead_nearly_full: bool,
     /// Events whose bytes turned out to be damaged when they were to be handled: dead letters too.
     pub damaged: usize,
     /// Events that cannot be read at present, while others can: they are tried again, less and less

@@ -9,6 +9,8 @@ use super::words::words;
 pub struct Health {
     /// What is wrong. Empty when nothing is.
     pub problems: Vec<Problem>,
+    /// What keeps it from nothing yet.
+    pub warnings: Vec<Warning>,
 }
 
 impl Health {
@@ -30,6 +32,21 @@ words! {
         ShuttingDown = "shutting_down",
         /// The runtime of the handlers is gone: nothing will be handled until the receiver is built anew.
         HandlersGone = "handlers_gone",
+    }
+}
+
+words! {
+    /// Something that a receiver goes on with, and that somebody should see to.
+    Warning {
+        /// Dead letters take four fifths of their room in the inbox, or more: when it is full, the oldest are
+        /// dropped.
+        DeadLettersNearlyFull = "dead_letters_nearly_full",
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

@@ -10,7 +10,7 @@ mod refusal;
 mod stats;
 mod words;
 
-pub use self::health::{Health, Problem};
+pub use self::health::{Health, Problem, Warning};
 pub(crate) use self::hooks::Hooks;
 pub use self::hooks::{DeadLetter, Gauges, Observer, Run, Transition};
 #[cfg(feature = "metrics")]

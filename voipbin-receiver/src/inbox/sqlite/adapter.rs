@@ -53,6 +53,7 @@ impl Inbox for DiskInbox {
             dead: totals.dead,
             dead_dropped: totals.dropped,
             max_dead: Some(shared.settings.max_dead),
+            dead_nearly_full: shared.settings.dead_nearly_full(&totals),
             stuck,
             damaged: totals.damaged,
             full: shared.is_full(),

@@ -106,8 +106,7 @@ impl Cleaner {
 
     fn warn(&mut self, batch: &Batch<'_>, shared: &Shared) {
         let totals = batch.totals;
-        let (most, bytes) = (shared.settings.max_dead, shared.settings.max_bytes / 4);
-        let near = totals.dead_events >= most - most / 5 || totals.dead_bytes >= bytes - bytes / 5;
+        let near = shared.settings.dead_nearly_full(&totals);
         if near && !self.told {
             tracing::warn!(
                 dead_letters = totals.dead_events,
@@ -167,7 +166,7 @@ fn select(
 fn is_full(batch: &Batch<'_>, shared: &Shared) -> Result<bool, StoreError> {
     let settings = &shared.settings;
     let totals = batch.totals;
-    if totals.dead_events > settings.max_dead || totals.dead_bytes > settings.max_bytes / 4 {
+    if totals.dead_events > settings.max_dead || totals.dead_bytes > settings.max_dead_bytes() {
         return Ok(true);
     }
     let used = pragma(batch, "page_count")? - pragma(batch, "freelist_count")?;
@@ -182,7 +181,7 @@ fn pragma(batch: &Batch<'_>, name: &str) -> Result<i64, StoreError> {
 
 /// Drops the oldest dead letter if there are too many. False when there are not.
 fn drop_dead(batch: &mut Batch<'_>, shared: &Shared) -> Result<bool, StoreError> {
-    let (most, bytes) = (shared.settings.max_dead, shared.settings.max_bytes / 4);
+    let (most, bytes) = (shared.settings.max_dead, shared.settings.max_dead_bytes());
     if batch.totals.dead_events <= most && batch.totals.dead_bytes <= bytes {
         return Ok(false);
     }

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::batch::Totals;
 use super::{DiskInbox, DiskInboxError};
 use crate::clock::{Clock, SystemClock};
 
@@ -24,6 +25,19 @@ pub(super) struct Settings {
     pub(super) tick: Duration,
     /// The time over which jobs are spread that should have run while there was no process.
     pub(super) spread: Duration,
+}
+
+impl Settings {
+    /// How many bytes of bodies dead letters may have.
+    pub(super) fn max_dead_bytes(&self) -> u64 {
+        self.max_bytes / 4
+    }
+
+    /// Whether they take four fifths of their room.
+    pub(super) fn dead_nearly_full(&self, totals: &Totals) -> bool {
+        let (most, bytes) = (self.max_dead, self.max_dead_bytes());
+        totals.dead_events >= most - most / 5 || totals.dead_bytes >= bytes - bytes / 5
+    }
 }
 
 /// The settings of a [`DiskInbox`].

@@ -14,6 +14,7 @@ pub(super) struct Standing {
     registrar: Registrar,
     gauges: Vec<(Gauge, Read)>,
     evicted: Counter,
+    dead_dropped: Counter,
     ready: Gauge,
     problems: Vec<(Problem, Gauge)>,
 }
@@ -33,6 +34,9 @@ const GAUGES: &[(&str, Read)] = &[
     (names::INBOX_WAITING, |stats| stats.inbox.waiting as f64),
     (names::INBOX_HELD, |stats| stats.inbox.held as f64),
     (names::INBOX_DEAD, |stats| stats.inbox.dead as f64),
+    (names::INBOX_DEAD_NEARLY_FULL, |stats| {
+        flag(stats.inbox.dead_nearly_full)
+    }),
     (names::INBOX_DAMAGED, |stats| stats.inbox.damaged as f64),
     (names::INBOX_STUCK, |stats| stats.inbox.stuck as f64),
     (names::INBOX_IDENTITIES, |stats| {
@@ -54,6 +58,7 @@ impl Standing {
                 .map(|(name, read)| (registrar.gauge(name, &[]), *read))
                 .collect(),
             evicted: registrar.counter(names::INBOX_EVICTED, &[]),
+            dead_dropped: registrar.counter(names::INBOX_DEAD_DROPPED, &[]),
             ready: registrar.gauge(names::READY, &[]),
             problems: problems.collect(),
             registrar: registrar.clone(),
@@ -69,6 +74,7 @@ impl Standing {
             max_events,
             max_bytes,
             evicted,
+            dead_dropped,
             ..
         } = stats.inbox;
         if let Some(events) = max_events {
@@ -80,6 +86,7 @@ impl Standing {
             gauge.set(bytes as f64);
         }
         self.evicted.absolute(evicted);
+        self.dead_dropped.absolute(dead_dropped);
         self.ready.set(flag(now.health().is_ready()));
         for (problem, gauge) in &self.problems {
             gauge.set(flag(now.health().problems.contains(problem)));

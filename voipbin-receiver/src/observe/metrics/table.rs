@@ -122,6 +122,10 @@ table! {
         "Jobs that are held because no handler of their name is registered.";
     Gauge INBOX_DEAD "voipbin_inbox_dead" [] Count
         "Jobs that are dead letters and still there to be looked at.";
+    Gauge INBOX_DEAD_NEARLY_FULL "voipbin_inbox_dead_nearly_full" [] Count
+        "1 while dead letters take four fifths of their room or more, else 0.";
+    Counter INBOX_DEAD_DROPPED "voipbin_inbox_dead_dropped_total" [] Count
+        "Dead letters that were dropped because there were too many.";
     Gauge INBOX_DAMAGED "voipbin_inbox_damaged" [] Count
         "Events whose bytes turned out to be damaged.";
     Gauge INBOX_STUCK "voipbin_inbox_stuck" [] Count

@@ -37,11 +37,17 @@ async fn dead_letters_have_a_limit_at_which_done_events_go_first_and_then_the_ol
     for job in &jobs[..8] {
         inbox.settle(job, Settled::Done);
     }
-    for job in &jobs[8..13] {
+    for job in &jobs[8..11] {
+        inbox.settle(job, dead());
+    }
+    until(&inbox, |stats| stats.dead == 3).await;
+    assert!(!inbox.stats().dead_nearly_full);
+    for job in &jobs[11..13] {
         inbox.settle(job, dead());
     }
     until(&inbox, |stats| stats.dead == 5).await;
     assert_eq!(inbox.stats().dead_dropped, 0);
+    assert!(inbox.stats().dead_nearly_full);
     assert!(inbox.get(RecordId::new(1)).await.unwrap().is_some());
     for job in &jobs[13..16] {
         inbox.settle(job, dead());
