@@ -29,14 +29,15 @@ fn meta(connection: &Connection, name: &str) -> Result<Option<i64>, StoreError> 
         .optional()?)
 }
 
-/// Writes down that the process is up, and before which event none is pending.
+/// Writes down that the process is up, and before which event none is pending: at most this one, from which on memory
+/// does not have all.
 pub(super) fn save(
     shared: &Shared,
     connection: &Connection,
-    next_seq: i64,
+    known_to: i64,
 ) -> Result<(), StoreError> {
     let Saved { time, wall } = shared.time.save();
-    let pending = shared.ready().first_pending(next_seq.cast_unsigned());
+    let pending = shared.ready().first_pending(known_to.cast_unsigned());
     for (name, value) in [
         ("time", time),
         ("wall", wall),

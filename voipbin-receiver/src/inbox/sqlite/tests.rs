@@ -12,10 +12,13 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use futures_util::FutureExt;
 use tempfile::{TempDir, tempdir};
 
+use super::batch::With;
+use super::clean::Cleaner;
 use super::row::State;
 use super::seeded::{failed, keep};
 use super::*;
 use crate::clock::Clock;
+use crate::handler::HandlerName;
 use crate::inbox::{
     AttemptEnd, InboxStats, Job, JobHistory, Kept, RecordId, Records, Repeats, Room, Settled,
 };
@@ -133,6 +136,23 @@ async fn what_ended_is_not_read_back_before_its_end_is_committed() {
     assert_eq!(job.id(), 1);
     inbox.settle(&job, Settled::Done);
     assert_eq!(ids(&take(&inbox, 1).await), [2]);
+}
+
+#[tokio::test]
+async fn an_event_is_pending_though_its_own_commit_says_which_is_the_first_one() {
+    let directory = tempdir().unwrap();
+    let inbox = open(&directory);
+    let shared = Arc::clone(inbox.shared());
+    let written = inbox.write(move |batch| {
+        let delivery = crate::testing::delivery(body(1)).unwrap();
+        let jobs = [HandlerName::new("a")].into_iter().collect();
+        batch.insert(&delivery, &jobs, With::default())?;
+        Cleaner::default().step(batch, &shared, true, false)
+    });
+    written.await.unwrap();
+    let copy = killed(&directory);
+    let inbox = open(&copy);
+    assert_eq!(ids(&take(&inbox, 1).await), [1]);
 }
 
 #[tokio::test]
