@@ -4,6 +4,7 @@
 //! this run and prints a complete `curl` command.
 
 mod check;
+mod completions;
 mod expiry;
 mod greeting;
 mod inbox;
@@ -15,6 +16,8 @@ mod reload;
 mod server;
 mod settings;
 mod terminal;
+#[cfg(feature = "trigger")]
+mod trigger;
 
 use std::error::Error;
 use std::io::IsTerminal;
@@ -57,6 +60,9 @@ fn run(given: Given) -> Result<ExitCode, Box<dyn Error>> {
         }
         match given.options.command {
             Some(Command::Inbox(command)) => Ok(inbox::run(command).await),
+            #[cfg(feature = "trigger")]
+            Some(Command::Trigger(command)) => Ok(trigger::run(command).await),
+            Some(Command::Completions(command)) => Ok(completions::run(&command)),
             None => serve(&given.options.settings, inherited).await,
         }
     });

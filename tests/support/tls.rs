@@ -16,6 +16,7 @@ const NAME: &str = "hooks.example.com";
 
 /// A certificate of the tests' own and its key, in files.
 pub struct Certificate {
+    name: &'static str,
     directory: TempDir,
     made: CertifiedKey<rcgen::KeyPair>,
 }
@@ -23,9 +24,15 @@ pub struct Certificate {
 impl Certificate {
     /// A new one.
     pub fn new() -> Self {
+        Self::for_name(NAME)
+    }
+
+    /// A new one for this host.
+    pub fn for_name(name: &'static str) -> Self {
         let certificate = Self {
+            name,
             directory: tempfile::tempdir().unwrap(),
-            made: generate(),
+            made: generate(name),
         };
         certificate.write();
         certificate
@@ -33,7 +40,7 @@ impl Certificate {
 
     /// Makes another one, in the same files.
     pub fn renew(&mut self) {
-        self.made = generate();
+        self.made = generate(self.name);
         self.write();
     }
 
@@ -78,8 +85,8 @@ impl Default for Certificate {
     }
 }
 
-fn generate() -> CertifiedKey<rcgen::KeyPair> {
-    generate_simple_self_signed([NAME.to_owned()]).unwrap()
+fn generate(name: &str) -> CertifiedKey<rcgen::KeyPair> {
+    generate_simple_self_signed([name.to_owned()]).unwrap()
 }
 
 /// A client that trusts these certificates alone and offers these protocols; VoIPBIN's sender offers none.

@@ -14,9 +14,12 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub(crate) use self::effective::Effective;
 use self::file::{File, FileError, is_readable_by_all};
+use crate::completions::CompletionsCommand;
 use crate::inbox::InboxCommand;
 use crate::settings::Settings;
 use crate::terminal::exit;
+#[cfg(feature = "trigger")]
+use crate::trigger::TriggerCommand;
 
 /// Receives VoIPBIN webhooks and prints one JSON object per handled event on standard output.
 ///
@@ -56,6 +59,9 @@ pub(crate) struct Options {
 #[derive(Subcommand)]
 pub(crate) enum Command {
     Inbox(InboxCommand),
+    #[cfg(feature = "trigger")]
+    Trigger(TriggerCommand),
+    Completions(CompletionsCommand),
 }
 
 const EXAMPLES: &str = "\
@@ -75,6 +81,9 @@ Examples:
   See what the inbox holds, and have it handled again:
     standalone inbox list --state dead
     standalone inbox replay --state dead
+
+  Send an event of your choice:
+    VOIPBIN_SECRET=… standalone trigger call_hangup --set data.hangup_reason=busy
 
 Each line has: event (null for a custom delivery), resource_id, identity, attempt, possible_repeat,
 replay_of (the id of the event that this is a replay of, or null).
@@ -163,7 +172,8 @@ fn empty_variables(command: &mut clap::Command) -> Option<clap::Error> {
 /// The file that is named, for the server or for its tools.
 fn config(matches: &ArgMatches) -> Option<&PathBuf> {
     match matches.subcommand() {
-        Some((_, of_tools)) => of_tools.get_one("config"),
+        // Not all of them take one.
+        Some((_, of_tools)) => of_tools.try_get_one("config").ok().flatten(),
         None => matches.get_one("config"),
     }
 }

@@ -7,6 +7,7 @@ use http_body_util::Full;
 use sha2::{Digest, Sha256};
 
 use super::request::{JSON, Message};
+use crate::gate::Secret;
 
 /// The block of SHA-256, to which HMAC brings its key.
 const BLOCK: usize = 64;
@@ -96,6 +97,13 @@ impl Signer {
         let mut value = HeaderValue::try_from(self.sign(body)).ok()?;
         value.set_sensitive(true);
         Some(value)
+    }
+}
+
+/// Signs with a secret that a receiver is given too.
+impl From<&Secret> for Signer {
+    fn from(secret: &Secret) -> Self {
+        Self::new(secret.as_bytes())
     }
 }
 
