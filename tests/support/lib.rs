@@ -18,6 +18,7 @@ mod inbox;
 mod labels;
 pub mod life;
 pub mod load;
+pub mod platform;
 pub mod process;
 mod records;
 mod servers;

@@ -94,7 +94,7 @@
 //!
 //! # Guide
 //!
-//! [`guide`] has a page for each of: mounting, handlers, inboxes, operations, security, testing, the way from
+//! [`guide`] has a page for each of: the way from an account to a handled event, mounting, handlers, inboxes, operations, security, testing, the way from
 //! Flask and Express, and what else there is.
 //!
 //! # In the repository
@@ -133,6 +133,7 @@ pub mod gate;
         feature = "disk-system",
         feature = "macros",
         feature = "metrics",
+        feature = "platform",
         feature = "rate-limit",
         feature = "testing",
         feature = "tls",
@@ -144,6 +145,8 @@ pub mod inbox;
 #[cfg(any(feature = "actix", feature = "server"))]
 pub mod mount;
 pub mod observe;
+#[cfg(feature = "platform")]
+pub mod platform;
 pub mod resource;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -132,6 +132,12 @@ impl Secret {
         Ok(secret)
     }
 
+    /// The secret itself, to be stored somewhere. Keep it out of logs and errors.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.value
+    }
+
     /// Its label, or the one that it has by its place.
     pub(super) fn label_at(&self, number: usize) -> Arc<str> {
         match &self.label {

@@ -1,0 +1,469 @@
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE, COOKIE, RETRY_AFTER, USER_AGENT};
+use http::uri::Scheme;
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tokio::time::{sleep, timeout};
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use zeroize::Zeroizing;
+
+use super::access_key::AccessKeys;
+use super::connector::Https;
+use super::credential::Credential;
+use super::customer::{Customer, Written, secret};
+use super::destination::Destination;
+use super::error::{PlatformError, PlatformErrorKind};
+use super::pace::Pace;
+use super::refusal::is_this_machine;
+use super::webhooks::Webhooks;
+use crate::gate::Secret;
+
+/// The public installation.
+const PUBLIC: &str = "https://api.voipbin.net";
+const TIMEOUT: Duration = Duration::from_secs(30);
+const REQUESTS_PER_SECOND: u32 = 5;
+const LARGEST_ANSWER: usize = 16 * 1024 * 1024;
+/// How often a request is sent at most, that is answered 429.
+const TRIES: u32 = 3;
+/// The longest wait between two tries.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// A connection to VoIPBIN's API. A cheap clone; clones share connections and pace.
+///
+/// A request that is answered 429 is sent again, three times in all: after what `Retry-After` says, and
+/// without it after 1 and 2 s. Nothing else is sent twice. Redirects are not followed.
+///
+/// All methods that ask the platform need a tokio runtime with its clock and I/O enabled. Dropping one of their
+/// futures gives the request up, and a change may have been made.
+#[derive(Clone, Debug)]
+pub struct Platform {
+    shared: Arc<Shared>,
+    cookie: Option<HeaderValue>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    https: Https,
+    /// For what is not the platform: it trusts what this machine trusts and nothing else.
+    others: Https,
+    /// Without a slash at its end.
+    base: String,
+    timeout: Duration,
+    pace: Pace,
+}
+
+impl Platform {
+    /// What to connect to, and as whom.
+    pub fn builder() -> PlatformBuilder {
+        PlatformBuilder {
+            base_url: PUBLIC.to_owned(),
+            credential: None,
+            certificates: Vec::new(),
+            timeout: TIMEOUT,
+            requests_per_second: REQUESTS_PER_SECOND,
+            plain_http: false,
+        }
+    }
+
+    /// The same connection for somebody else.
+    ///
+    /// # Errors
+    ///
+    /// With [`PlatformErrorKind::Credential`] when it cannot be one.
+    pub fn with_credential(&self, credential: &Credential) -> Result<Self, PlatformError> {
+        Ok(Self {
+            shared: Arc::clone(&self.shared),
+            cookie: Some(credential.cookie()?),
+        })
+    }
+
+    /// Exchanges a user and password for a token, which is good for 7 days. No credential is sent.
+    ///
+    /// # Errors
+    ///
+    /// With [`PlatformErrorKind::Authentication`] when the platform does not accept them: it tells no more.
+    pub async fn login(
+        &self,
+        username: &str,
+        password: &Secret,
+    ) -> Result<Credential, PlatformError> {
+        #[derive(Serialize)]
+        struct Login<'a> {
+            username: &'a str,
+            password: &'a str,
+        }
+        #[derive(Deserialize)]
+        struct Answer {
+            #[serde(deserialize_with = "secret")]
+            token: Option<Secret>,
+        }
+
+        let anybody = Self {
+            shared: Arc::clone(&self.shared),
+            cookie: None,
+        };
+        let login = Login {
+            username,
+            password: password.as_str(),
+        };
+        let answer: Answer = anybody
+            .ask(Method::POST, "/auth/login", Some(&login))
+            .await
+            .map_err(|error| match error.kind() {
+                PlatformErrorKind::Rejected => error.with_kind(PlatformErrorKind::Authentication),
+                _ => error,
+            })?;
+        let unreadable = || PlatformError::new(PlatformErrorKind::Unreadable, "POST /auth/login");
+        Ok(Credential::token(answer.token.ok_or_else(unreadable)?))
+    }
+
+    /// The account, with the secret that its events are signed with.
+    ///
+    /// # Errors
+    ///
+    /// With [`PlatformErrorKind::Permission`] for who is neither its admin nor its manager.
+    pub async fn customer(&self) -> Result<Customer, PlatformError> {
+        self.ask(Method::GET, "/v1.0/customer", None::<&()>).await
+    }
+
+    pub(super) async fn write_customer(&self, written: &Written) -> Result<(), PlatformError> {
+        let path = "/v1.0/customer";
+        self.exchange(Method::PUT, path, Some(written)).await?;
+        Ok(())
+    }
+
+    /// Where the account's events are sent.
+    pub fn destination(&self) -> Destination {
+        Destination::new(self.clone())
+    }
+
+    /// The account's access keys.
+    pub fn access_keys(&self) -> AccessKeys {
+        AccessKeys(self.clone())
+    }
+
+    /// The webhooks of the tutorial, which no installation is known to serve today.
+    pub fn webhooks(&self) -> Webhooks {
+        Webhooks(self.clone())
+    }
+
+    pub(super) fn others(&self) -> &Https {
+        &self.shared.others
+    }
+
+    /// Asks, and reads the answer.
+    pub(super) async fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+    ) -> Result<T, PlatformError> {
+        let subject = subject(&method, path);
+        let answer = self.exchange(method, path, body).await?;
+        // The reader's own error may show what it read.
+        serde_json::from_slice(&answer)
+            .map_err(|_| PlatformError::new(PlatformErrorKind::Unreadable, subject))
+    }
+
+    /// Asks, until the answer is not 429.
+    pub(super) async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+    ) -> Result<Zeroizing<Vec<u8>>, PlatformError> {
+        let subject = subject(&method, path);
+        let unusable = |kind| PlatformError::new(kind, subject.clone());
+        let body = match body.map(serde_json::to_vec).transpose() {
+            Ok(body) => body.map(|body| Bytes::from_owner(Zeroizing::new(body))),
+            Err(_) => return Err(unusable(PlatformErrorKind::Request)),
+        };
+        let uri: Uri = format!("{}{path}", self.shared.base)
+            .parse()
+            .map_err(|_| unusable(PlatformErrorKind::Url))?;
+        let mut tried = 0;
+        loop {
+            self.shared.pace.turn().await;
+            let request = self.request(method.clone(), uri.clone(), body.clone());
+            let once = timeout(self.shared.timeout, self.once(&subject, request));
+            let (status, headers, answer) = once
+                .await
+                .map_err(|_| unusable(PlatformErrorKind::Timeout))??;
+            if status.is_success() {
+                return Ok(answer);
+            }
+            let error = PlatformError::answered(subject.clone(), status, &answer);
+            if status != StatusCode::TOO_MANY_REQUESTS {
+                return Err(error);
+            }
+            tried += 1;
+            let asked = retry_after(&headers);
+            match wait(tried, asked) {
+                Some(wait) => sleep(wait).await,
+                None => return Err(error.after(asked)),
+            }
+        }
+    }
+
+    fn request(&self, method: Method, uri: Uri, body: Option<Bytes>) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::default());
+        *request.method_mut() = method;
+        *request.uri_mut() = uri;
+        let headers = request.headers_mut();
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        headers.insert(
+            USER_AGENT,
+            HeaderValue::from_static(concat!("voipbin-receiver/", env!("CARGO_PKG_VERSION"))),
+        );
+        if let Some(cookie) = &self.cookie {
+            headers.insert(COOKIE, cookie.clone());
+        }
+        if let Some(body) = body {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            *request.body_mut() = Full::new(body);
+        }
+        request
+    }
+
+    async fn once(
+        &self,
+        subject: &str,
+        request: Request<Full<Bytes>>,
+    ) -> Result<(StatusCode, HeaderMap, Zeroizing<Vec<u8>>), PlatformError> {
+        let response = self
+            .shared
+            .https
+            .0
+            .request(request)
+            .await
+            .map_err(|error| PlatformError::transport(subject.to_owned(), error))?;
+        let (head, body) = response.into_parts();
+        let mut body = Limited::new(body, LARGEST_ANSWER);
+        let mut read = Zeroizing::new(Vec::new());
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| {
+                let kind = match error.is::<LengthLimitError>() {
+                    true => PlatformErrorKind::TooLarge,
+                    false => PlatformErrorKind::Broken,
+                };
+                PlatformError::new(kind, subject).because(error)
+            })?;
+            if let Ok(data) = frame.into_data() {
+                read.extend_from_slice(&data);
+            }
+        }
+        Ok((head.status, head.headers, read))
+    }
+}
+
+fn subject(method: &Method, path: &str) -> String {
+    // The query may hold what somebody looks for.
+    let path = path.split('?').next().unwrap_or_default();
+    format!("{method} {path}")
+}
+
+/// `Retry-After` in seconds, as the platform writes it.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers
+        .get(RETRY_AFTER)?
+        .to_str()
+        .ok()?
+        .trim()
+        .parse()
+        .ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+/// How long to wait after so many tries, if another one makes sense.
+fn wait(tried: u32, asked: Option<Duration>) -> Option<Duration> {
+    let wait = asked.unwrap_or(Duration::from_secs(1 << tried.saturating_sub(1).min(6)));
+    (tried < TRIES && wait <= LONGEST_WAIT).then_some(wait)
+}
+
+/// An id as it stands in a path. What is not of an id's characters would be another path.
+pub(super) fn in_path(id: &str) -> Result<&str, PlatformError> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    match !id.is_empty() && id.len() <= 64 && id.bytes().all(plain) {
+        true => Ok(id),
+        false => Err(PlatformError::new(PlatformErrorKind::Id, "an id")),
+    }
+}
+
+/// What to connect to. Made by [`Platform::builder`].
+#[must_use = "it does nothing until it is built"]
+pub struct PlatformBuilder {
+    base_url: String,
+    credential: Option<Credential>,
+    certificates: Vec<CertificateDer<'static>>,
+    timeout: Duration,
+    requests_per_second: u32,
+    plain_http: bool,
+}
+
+impl PlatformBuilder {
+    /// Where the platform is. Default: `https://api.voipbin.net`. A `/v1.0` at its end is left out.
+    pub fn base_url(mut self, url: impl Into<String>) -> Self {
+        self.base_url = url.into();
+        self
+    }
+
+    /// Who asks. Without one, only [`Platform::login`] works.
+    pub fn credential(mut self, credential: Credential) -> Self {
+        self.credential = Some(credential);
+        self
+    }
+
+    /// Trusts the certificates of this PEM file too, beside those that the machine trusts: for an
+    /// installation of your own.
+    ///
+    /// # Errors
+    ///
+    /// With [`PlatformErrorKind::Certificate`] when the file cannot be read or holds none.
+    pub fn ca_file(mut self, file: impl AsRef<Path>) -> Result<Self, PlatformError> {
+        let file = file.as_ref();
+        let unusable =
+            || PlatformError::new(PlatformErrorKind::Certificate, file.display().to_string());
+        let read = CertificateDer::pem_file_iter(file)
+            .and_then(|certificates| certificates.collect::<Result<Vec<_>, _>>())
+            .map_err(|error| unusable().because(error))?;
+        if read.is_empty() {
+            return Err(unusable());
+        }
+        self.certificates.extend(read);
+        Ok(self)
+    }
+
+    /// How long an answer may take, to its last byte. Default: 30 s.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// How many requests are sent in a second at most. Default: 5, as the platform's 17 are shared by all
+    /// programs of the account. Zero counts as one.
+    pub fn requests_per_second(mut self, requests: u32) -> Self {
+        self.requests_per_second = requests;
+        self
+    }
+
+    /// Allows `http://` to another machine: whoever is between reads the credential. Default: only to
+    /// this one.
+    pub fn allow_plain_http(mut self) -> Self {
+        self.plain_http = true;
+        self
+    }
+
+    /// Connects to nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// With [`PlatformErrorKind::Url`], [`PlatformErrorKind::Credential`] or
+    /// [`PlatformErrorKind::Certificate`].
+    pub fn build(self) -> Result<Platform, PlatformError> {
+        let base = base(&self.base_url, self.plain_http)
+            .ok_or_else(|| PlatformError::new(PlatformErrorKind::Url, "the platform"))?;
+        let https = |trusted: &[CertificateDer<'static>]| {
+            Https::new(trusted).map_err(|error| {
+                PlatformError::new(PlatformErrorKind::Certificate, "the platform").because(error)
+            })
+        };
+        let cookie = self.credential.map(|credential| credential.cookie());
+        Ok(Platform {
+            shared: Arc::new(Shared {
+                https: https(&self.certificates)?,
+                others: https(&[])?,
+                base,
+                timeout: self.timeout,
+                pace: Pace::per_second(self.requests_per_second),
+            }),
+            cookie: cookie.transpose()?,
+        })
+    }
+}
+
+/// Shows nothing of the URL, in which a password may stand that is refused later.
+impl fmt::Debug for PlatformBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PlatformBuilder")
+            .field("credential", &self.credential)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+fn base(url: &str, plain_http: bool) -> Option<String> {
+    let uri: Uri = url.parse().ok()?;
+    let (scheme, authority) = (uri.scheme()?, uri.authority()?);
+    let secure = *scheme == Scheme::HTTPS
+        || *scheme == Scheme::HTTP && (plain_http || is_this_machine(authority.host()));
+    let alone = !url.contains(['#', '?']) && !authority.as_str().contains('@');
+    let path = uri.path().trim_end_matches('/');
+    let path = path
+        .strip_suffix("/v1.0")
+        .unwrap_or(path)
+        .trim_end_matches('/');
+    (secure && alone).then(|| format!("{scheme}://{authority}{path}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_base_url_is_taken_with_and_without_its_version() {
+        for (url, expected) in [
+            ("https://api.voipbin.net", "https://api.voipbin.net"),
+            ("https://api.voipbin.net/", "https://api.voipbin.net"),
+            ("https://api.voipbin.net/v1.0", "https://api.voipbin.net"),
+            (
+                "https://pbx.example.com:8443/api/v1.0/",
+                "https://pbx.example.com:8443/api",
+            ),
+            ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+            ("http://localhost:8080/v1.0", "http://localhost:8080"),
+            ("http://[::1]:8080", "http://[::1]:8080"),
+        ] {
+            assert_eq!(base(url, false).as_deref(), Some(expected), "{url}");
+        }
+        for url in [
+            "",
+            "api.voipbin.net",
+            "/v1.0",
+            "ftp://api.voipbin.net",
+            "http://api.voipbin.net",
+            "http://127.0.0.1.example.com",
+            "https://a:b@api.voipbin.net",
+            "https://api.voipbin.net/?a",
+            "https://api.voipbin.net/#a",
+        ] {
+            assert_eq!(base(url, false), None, "{url}");
+        }
+        assert!(base("http://pbx.example.com", true).is_some());
+    }
+
+    #[test]
+    fn a_wait_is_what_the_platform_asks_or_grows_and_ends() {
+        let seconds = Duration::from_secs;
+        assert_eq!(wait(1, None), Some(seconds(1)));
+        assert_eq!(wait(2, None), Some(seconds(2)));
+        assert_eq!(wait(3, None), None);
+        assert_eq!(wait(1, Some(seconds(7))), Some(seconds(7)));
+        assert_eq!(wait(1, Some(seconds(61))), None);
+    }
+
+    #[test]
+    fn an_id_is_no_path() {
+        assert!(in_path("c7c1e226-8c86-4b43-9606-2d5bb2059a09").is_ok());
+        for id in ["", "..", "a/b", "a?b", "a b", &"a".repeat(65)] {
+            assert_eq!(in_path(id).unwrap_err().kind(), PlatformErrorKind::Id);
+        }
+    }
+}
