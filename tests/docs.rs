@@ -209,7 +209,7 @@ fn every_link_of_a_page_leads_to_an_item_in_the_documentation() {
     };
     let always = read_definitions("links");
     let without = read_definitions("without");
-    let features = ["actix", "disk", "metrics", "server", "testing"];
+    let features = ["actix", "disk", "metrics", "platform", "server", "testing"];
     let gated = features.into_iter().flat_map(read_definitions);
     let gated: BTreeMap<_, _> = gated.collect();
     let names = |map: &BTreeMap<String, String>| map.keys().cloned().collect::<BTreeSet<_>>();

@@ -18,6 +18,8 @@ mod settings;
 mod terminal;
 #[cfg(feature = "trigger")]
 mod trigger;
+#[cfg(feature = "platform")]
+mod webhook;
 
 use std::error::Error;
 use std::io::IsTerminal;
@@ -62,6 +64,8 @@ fn run(given: Given) -> Result<ExitCode, Box<dyn Error>> {
             Some(Command::Inbox(command)) => Ok(inbox::run(command).await),
             #[cfg(feature = "trigger")]
             Some(Command::Trigger(command)) => Ok(trigger::run(command).await),
+            #[cfg(feature = "platform")]
+            Some(Command::Webhook(command)) => Ok(webhook::run(command).await),
             Some(Command::Completions(command)) => Ok(completions::run(&command)),
             None => serve(&given.options.settings, inherited).await,
         }

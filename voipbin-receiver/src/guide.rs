@@ -1,3 +1,4 @@
+#![doc = "[tutorial]: tutorial"]
 #![doc = "[mounting]: mounting"]
 #![doc = "[handlers]: handlers"]
 #![doc = "[inboxes]: inboxes"]
@@ -22,6 +23,7 @@ macro_rules! pages {
             #[cfg_attr(feature = "actix", doc = include_str!("guide/actix.md"))]
             #[cfg_attr(feature = "disk-system", doc = include_str!("guide/disk.md"))]
             #[cfg_attr(feature = "metrics", doc = include_str!("guide/metrics.md"))]
+            #[cfg_attr(feature = "platform", doc = include_str!("guide/platform.md"))]
             #[cfg_attr(feature = "server", doc = include_str!("guide/server.md"))]
             #[cfg_attr(feature = "testing", doc = include_str!("guide/testing.md"))]
             #[doc = include_str!("guide/without.md")]
@@ -32,6 +34,7 @@ macro_rules! pages {
 }
 
 pages! {
+    tutorial "tutorial.md",
     mounting "mounting.md",
     handlers "handlers.md",
     inboxes "inboxes.md",

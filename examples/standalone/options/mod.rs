@@ -20,6 +20,8 @@ use crate::settings::Settings;
 use crate::terminal::exit;
 #[cfg(feature = "trigger")]
 use crate::trigger::TriggerCommand;
+#[cfg(feature = "platform")]
+use crate::webhook::WebhookCommand;
 
 /// Receives VoIPBIN webhooks and prints one JSON object per handled event on standard output.
 ///
@@ -61,6 +63,8 @@ pub(crate) enum Command {
     Inbox(InboxCommand),
     #[cfg(feature = "trigger")]
     Trigger(TriggerCommand),
+    #[cfg(feature = "platform")]
+    Webhook(WebhookCommand),
     Completions(CompletionsCommand),
 }
 
