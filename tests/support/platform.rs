@@ -22,7 +22,7 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use voipbin_receiver::testing::{Report, Sender, Signer, connect};
+use voipbin_receiver::testing::{Report, Sender, Signer};
 
 use crate::{Certificate, SECRET};
 
@@ -154,11 +154,12 @@ impl Platform {
                 let (platform, tls) = (serving.clone(), tls.clone());
                 tokio::spawn(async move {
                     match tls {
-                        Some(tls) => match tls.accept(stream).await {
-                            Ok(stream) => platform.connection(stream).await,
-                            // Who does not trust it.
-                            Err(_) => {}
-                        },
+                        // Who does not trust it goes.
+                        Some(tls) => {
+                            if let Ok(stream) = tls.accept(stream).await {
+                                platform.connection(stream).await;
+                            }
+                        }
                         None => platform.connection(stream).await,
                     }
                 });
@@ -237,9 +238,8 @@ impl Platform {
             .parse()
             .ok()
             .filter(|_| !text("webhook_uri").is_empty())?;
-        let host = (uri.host()?.to_owned(), uri.port_u16().unwrap_or(80));
-        let address = tokio::net::lookup_host(host).await.ok()?.next()?;
-        let sender = Sender::new(connect(address), Signer::new(text("webhook_secret"))).uri(uri);
+        let signer = Signer::new(text("webhook_secret"));
+        let sender = Sender::new(crate::http_client(), signer).uri(uri);
         let sender = sender.method(&text("webhook_method")).ok()?;
         Some(sender.send(body.into()).await)
     }

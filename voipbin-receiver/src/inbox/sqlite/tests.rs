@@ -366,7 +366,7 @@ async fn a_file_that_is_moved_is_not_written_and_one_that_is_put_back_is() {
     until(&inbox, |stats| stats.failing).await;
     let delivery = crate::testing::delivery(body(2)).unwrap();
     let incoming = || {
-        let jobs = crate::inbox::Jobs::from_iter([crate::handler::HandlerName::new("a")]);
+        let jobs = crate::inbox::Jobs::from_iter([HandlerName::new("a")]);
         crate::inbox::Incoming::new(delivery.clone(), jobs, Repeats::Drop)
     };
     assert!(inbox.keep(incoming()).await.is_err());
