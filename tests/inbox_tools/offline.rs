@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use support::SECRET;
 use support::standalone::{Server, command, within};
+use voipbin_receiver::inbox::DiskInbox;
 
 use crate::seed::{
     CREDENTIAL, DEAD, DEAD_CREDENTIAL, DEAD_CUSTOM, DONE, INTERRUPTED, ODD, PENDING, PHONE, Place,
@@ -325,6 +326,8 @@ async fn where_there_is_no_inbox_none_is_made() {
 async fn an_inbox_whose_file_is_gone_is_told_of_and_not_begun_anew_in_silence() {
     within(async {
         let place = Place::seeded().await;
+        // What was written is in the file, and not in its log.
+        DiskInbox::open(place.inbox()).unwrap().closed().await;
         let file = place.inbox().join("inbox.db");
         let bytes = std::fs::read(&file).unwrap();
         for damaged in [
