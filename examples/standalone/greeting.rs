@@ -11,6 +11,10 @@ use crate::terminal::say;
 /// The end of a call, as the platform writes it, and small enough to read in a terminal.
 const SAMPLE: &str = r#"{"type":"call_hangup","data":{"id":"5371e9db-d035-4db6-a8d6-0994d33e744e","source":{"type":"tel","target":"+15551234567"},"destination":{"type":"tel","target":"+15559876543"},"status":"hangup","hangup_reason":"normal","tm_hangup":"2026-08-22T10:30:42.105Z"}}"#;
 
+/// One without numbers, which logs are searched for.
+const SHORT: &str =
+    r#"{"type":"call_hangup","data":{"id":"5371e9db-d035-4db6-a8d6-0994d33e744e"}}"#;
+
 pub(crate) fn greet(
     settings: &Settings,
     access: &Access,
@@ -72,7 +76,7 @@ fn in_full(directory: &Path) -> PathBuf {
 /// A command that signs the sample with openssl: no signature by a secret of life is printed.
 fn signed_by_hand(url: &str) -> String {
     format!(
-        "event='{SAMPLE}'\n\
+        "event='{SHORT}'\n\
          curl -X POST '{url}' \\\n  -H 'Content-Type: application/json' \\\n  \
          -H \"X-VoIPBIN-Signature: sha256=$(printf %s \"$event\" | openssl dgst -sha256 -hmac \"$VOIPBIN_SECRET\" -r | cut -d' ' -f1)\" \\\n  \
          -d \"$event\"\n"

@@ -159,7 +159,10 @@ fn matched(mut command: clap::Command) -> ArgMatches {
 /// An empty variable is most likely one that was to be filled. As no value at all, one of a secret or of a list
 /// of addresses would let in whom it is to keep out.
 fn empty_variables(command: &mut clap::Command) -> Option<clap::Error> {
-    let variables = command.get_arguments().filter_map(clap::Arg::get_env);
+    // An empty switch is off.
+    let arguments = command.get_arguments();
+    let arguments = arguments.filter(|argument| argument.get_action().takes_values());
+    let variables = arguments.filter_map(clap::Arg::get_env);
     let empty: Vec<String> = variables
         .filter(|name| std::env::var_os(name).is_some_and(|value| value.is_empty()))
         .map(|name| name.to_string_lossy().into_owned())
