@@ -161,7 +161,11 @@ fn matched(mut command: clap::Command) -> ArgMatches {
 fn empty_variables(command: &mut clap::Command) -> Option<clap::Error> {
     // An empty switch is off.
     let arguments = command.get_arguments();
-    let arguments = arguments.filter(|argument| argument.get_action().takes_values());
+    let takes_value = |argument: &&clap::Arg| {
+        let values = argument.get_num_args();
+        values.is_none_or(|values| values.min_values() > 0)
+    };
+    let arguments = arguments.filter(takes_value);
     let variables = arguments.filter_map(clap::Arg::get_env);
     let empty: Vec<String> = variables
         .filter(|name| std::env::var_os(name).is_some_and(|value| value.is_empty()))
