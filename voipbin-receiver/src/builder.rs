@@ -21,14 +21,14 @@ use self::role::TakesNothingIn;
 use crate::build_error::{BuildError, BuildErrorKind};
 use crate::catalog::EventSet;
 use crate::clock::{Clock, SystemClock};
-use crate::dispatch::{Control, Dispatch, Parts, RuntimeChoice, ShutdownReport, start};
+use crate::dispatch::{Control, Dispatch, Parts, RuntimeChoice, start};
 use crate::event::LaneChoice;
 use crate::gate::Secrets;
 use crate::handler::{
     HandlerOptions, IntoHandler, RegisteredHandler, Registration, States, Wrap, warn_of_silence,
 };
 use crate::inbox::{Consumer, Inbox, MemoryInbox, Repeats};
-use crate::observe::{Counters, DeadLetter, Hooks, Observer, Recorder};
+use crate::observe::{Counters, DeadLetter, Hooks, Observer, Recorder, ShutdownReport};
 use crate::pipeline::{IdentityFn, Pipeline};
 use crate::receiver::{Drain, Receiver};
 use crate::router::{Defaults, Router};

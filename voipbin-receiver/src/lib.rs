@@ -168,7 +168,6 @@ pub use build_error::{BuildError, BuildErrorKind};
 pub use builder::{ReceiverBuilder, Role};
 #[doc(inline)]
 pub use catalog::events;
-pub use dispatch::{JobState, ShutdownReport, Unfinished};
 #[doc(inline)]
 pub use event::{Delivery, EventKey, Origin};
 #[doc(inline)]
@@ -179,7 +178,9 @@ pub use handler::{
 #[doc(inline)]
 pub use inbox::Repeats;
 #[doc(inline)]
-pub use observe::{Accepted, DeadLetter, Health, Problem, Stats, Warning};
+pub use observe::{
+    Accepted, DeadLetter, Health, JobState, Problem, ShutdownReport, Stats, Unfinished, Warning,
+};
 pub use receiver::Receiver;
 pub use service::{ReceiverService, ResponseBody, ResponseFuture};
 

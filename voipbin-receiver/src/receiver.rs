@@ -9,12 +9,14 @@ use http::HeaderMap;
 use tokio::sync::{mpsc as tokio_mpsc, oneshot, watch};
 
 use crate::accept_error::AcceptError;
-use crate::dispatch::{Dispatch, ShutdownReport};
+use crate::dispatch::Dispatch;
 use crate::event::Origin;
 use crate::gate::Secrets;
 use crate::handler::RegisteredHandler;
 use crate::inbox::Records;
-use crate::observe::{Accepted, Gauges, Health, Problem, RefusalReason, Stats, Warning};
+use crate::observe::{
+    Accepted, Gauges, Health, Problem, RefusalReason, ShutdownReport, Stats, Warning,
+};
 use crate::service::ReceiverService;
 
 /// Receives webhooks: verifies, keeps once, answers, and hands to handlers.

@@ -17,7 +17,6 @@ mod routes;
 mod run;
 mod runtime;
 mod schedule;
-mod shutdown;
 mod stale;
 #[cfg(feature = "testing")]
 mod stepping;
@@ -26,4 +25,3 @@ mod worker;
 pub(crate) use self::dispatcher::{Dispatch, Parts};
 pub(crate) use self::pump::Control;
 pub(crate) use self::runtime::{RuntimeChoice, start};
-pub use self::shutdown::{JobState, ShutdownReport, Unfinished};

@@ -7,9 +7,8 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::dispatcher::Dispatch;
-use super::shutdown::ShutdownReport;
 use crate::inbox::{Consumer, Job};
-use crate::observe::Transition;
+use crate::observe::{ShutdownReport, Transition};
 use crate::sync::Arc;
 
 /// How long what is cut short has to let go. One that blocks its thread does not.

@@ -7,8 +7,8 @@ use slab::Slab;
 use tokio::time::Instant;
 
 use super::schedule::{ParkedLane, Quarantine, Route, RunSlot, Schedule};
-use super::shutdown::{JobState, Unfinished};
 use crate::inbox::{Job, Room};
+use crate::observe::{JobState, Unfinished};
 
 /// How many jobs are asked of the inbox at once.
 pub(super) const BATCH: usize = 64;

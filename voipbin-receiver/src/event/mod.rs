@@ -3,6 +3,7 @@
 mod content_type;
 mod delivery;
 mod envelope;
+mod handler_name;
 mod head;
 mod key;
 mod lane;
@@ -18,6 +19,7 @@ pub(crate) use self::delivery::VerifiedBody;
 pub use self::delivery::{Delivery, Proof};
 pub use self::envelope::{BodyError, BodyErrorKind};
 pub(crate) use self::envelope::{Envelope, classify};
+pub use self::handler_name::HandlerName;
 pub(crate) use self::head::{NIL, last_change};
 
 pub use self::key::EventKey;

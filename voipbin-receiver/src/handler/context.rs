@@ -3,37 +3,7 @@ use std::sync::{Arc, Weak};
 use std::time::SystemTime;
 
 use crate::catalog::EventType;
-use crate::event::{Delivery, EventKey, Origin, RecordId};
-
-/// The stable, unique name of a registration: what its work is counted, completed and resumed by.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct HandlerName(Arc<str>);
-
-impl HandlerName {
-    /// A name, for inboxes that stored it.
-    #[must_use]
-    pub fn new(name: &str) -> Self {
-        Self(name.into())
-    }
-
-    /// The name.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for HandlerName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for HandlerName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&*self.0, f)
-    }
-}
+use crate::event::{Delivery, EventKey, HandlerName, Origin, RecordId};
 
 /// What a run holds for as long as it lives, and a blocking one's thread for as long as that does: a clone of
 /// the context does not.

@@ -19,8 +19,8 @@ mod tests;
 pub(crate) use self::argument::States;
 pub use self::argument::{Argument, Event, Needs, State};
 pub use self::call::{Blocking, EventHandler, HandlerResult, IntoHandler, blocking};
+pub use self::context::Context;
 pub(crate) use self::context::RunPermit;
-pub use self::context::{Context, HandlerName};
 pub use self::error::HandlerError;
 pub(crate) use self::error::Next;
 pub use self::options::HandlerOptions;
@@ -32,6 +32,7 @@ pub(crate) use self::registration::SourceLocation;
 pub use self::retry::RetryPolicy;
 pub use self::service::HandlerService;
 pub(crate) use self::service::{Wrap, wrap};
+pub use crate::event::HandlerName;
 
 /// What the macros expand to.
 pub(crate) mod expanded {

@@ -1,8 +1,8 @@
 use std::fmt;
 
-use super::context::HandlerName;
 use super::registration::Registration;
 use crate::catalog::{Select, Selector, never_sent, unknown_of};
+use crate::event::HandlerName;
 
 /// A handler of a receiver, and the events that it is for. Made by
 /// [`Receiver::handlers`](crate::Receiver::handlers).

@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use tracing::Span;
 
+use crate::event::HandlerName;
 use crate::event::{Delivery, Lane, RecordId};
-use crate::handler::HandlerName;
 
 /// A kept event as an inbox hands it out: what the jobs of all its handlers share.
 #[derive(Debug)]

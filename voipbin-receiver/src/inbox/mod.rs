@@ -38,8 +38,8 @@ pub use self::sqlite::{
 };
 pub use self::stats::InboxStats;
 use crate::event::Delivery;
+use crate::event::HandlerName;
 pub use crate::event::{Lane, RecordId, StoredDelivery};
-use crate::handler::HandlerName;
 
 /// The handlers that an event is kept for, each of them once. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]

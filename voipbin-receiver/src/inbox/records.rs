@@ -13,8 +13,8 @@ pub use self::error::{RecordsError, RecordsErrorKind};
 pub use self::filter::RecordFilter;
 pub use self::mention::{PhoneNumber, PhoneNumberError};
 use super::Attempt;
+use crate::event::HandlerName;
 use crate::event::{Delivery, RecordId};
-use crate::handler::HandlerName;
 
 /// What an inbox that can be looked into gives and does; see [`Inbox::records`](super::Inbox::records).
 ///

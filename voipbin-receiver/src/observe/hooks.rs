@@ -9,9 +9,9 @@ use tokio::time::timeout;
 
 use super::health::Health;
 use super::outcome::{DeadLetterReason, Outcome};
+use super::shutdown::{JobState, Unfinished};
 use super::stats::Stats;
 use crate::catalog::EventType;
-use crate::dispatch::{JobState, Unfinished};
 use crate::event::{Delivery, Origin, RecordId};
 use crate::gate::SecretUsage;
 use crate::handler::HandlerName;

@@ -7,6 +7,7 @@ pub mod metrics;
 mod outcome;
 mod recorder;
 mod refusal;
+mod shutdown;
 mod stats;
 mod words;
 
@@ -22,5 +23,6 @@ pub(crate) use self::recorder::WarnLimiter;
 pub(crate) use self::recorder::{Recorder, Trace};
 pub use self::refusal::RefusalReason;
 pub(crate) use self::refusal::{Connection, Refusal};
+pub use self::shutdown::{JobState, ShutdownReport, Unfinished};
 pub(crate) use self::stats::Counters;
 pub use self::stats::Stats;

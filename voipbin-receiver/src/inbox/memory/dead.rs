@@ -7,8 +7,8 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 
 use super::MemoryInbox;
+use crate::event::HandlerName;
 use crate::event::RecordId;
-use crate::handler::HandlerName;
 use crate::inbox::{
     Attempt, Job, JobRecord, Jobs, KeptEvent, Record, RecordFilter, RecordPage, Records,
     RecordsError, Stage,

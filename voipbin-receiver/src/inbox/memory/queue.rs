@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 use slab::Slab;
 
 use super::dead::DeadLetters;
+use crate::event::HandlerName;
 use crate::event::RecordId;
-use crate::handler::HandlerName;
 use crate::inbox::delays::DelayQueue;
 use crate::inbox::{Attempt, Incoming, Job, Jobs, KeptEvent, Room};
 use crate::sync::time::Instant;

@@ -3,7 +3,7 @@ use std::time::SystemTime;
 use super::mention::{self, PhoneNumber};
 use super::{Record, RecordState};
 use crate::catalog::EventType;
-use crate::handler::HandlerName;
+use crate::event::HandlerName;
 use crate::inbox::AttemptEnd;
 
 /// Which events are meant; all of them by default.

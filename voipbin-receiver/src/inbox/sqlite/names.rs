@@ -7,7 +7,7 @@ use rusqlite::Connection;
 
 use super::row::cached;
 use super::store_error::{StoreError, StoreErrorKind};
-use crate::handler::HandlerName;
+use crate::event::HandlerName;
 use crate::inbox::Jobs;
 
 /// All that the file has.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::names::List;
 use super::row::{Base, JobRow, JobStage};
 use crate::event::EventKey;
-use crate::handler::HandlerName;
+use crate::event::HandlerName;
 use crate::inbox::delays::DelayQueue;
 use crate::inbox::{self, Attempt, JobHistory, KeptEvent, Room};
 use crate::sync::time::Instant;

@@ -14,8 +14,8 @@ use super::shared::Shared;
 use super::store_error::{StoreError, StoreErrorKind};
 use super::view::{Page, View};
 use super::{DiskInbox, Handle};
+use crate::event::HandlerName;
 use crate::event::RecordId;
-use crate::handler::HandlerName;
 use crate::inbox::{
     Jobs, Record, RecordFilter, RecordPage, Records, RecordsError, RecordsErrorKind,
 };

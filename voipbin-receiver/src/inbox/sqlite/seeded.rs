@@ -3,8 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use super::DiskInbox;
+use crate::event::HandlerName;
 use crate::event::{EventKey, Proof, RecordId, StoredDelivery};
-use crate::handler::HandlerName;
 use crate::inbox::{
     Attempt, AttemptEnd, Inbox, Incoming, Jobs, Kept, Record, Records, Repeats, Room, Settled,
 };

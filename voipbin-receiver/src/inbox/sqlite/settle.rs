@@ -7,7 +7,7 @@ use super::ready::{Job, JobId, Open, Stage};
 use super::row::{JobRow, JobStage};
 use super::shared::{Shared, Work};
 use super::time::millis;
-use crate::handler::HandlerName;
+use crate::event::HandlerName;
 use crate::inbox::{InboxError, Reply, Settled};
 
 impl Open {

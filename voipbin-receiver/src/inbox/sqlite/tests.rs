@@ -18,7 +18,7 @@ use super::row::State;
 use super::seeded::{failed, keep};
 use super::*;
 use crate::clock::Clock;
-use crate::handler::HandlerName;
+use crate::event::HandlerName;
 use crate::inbox::{
     AttemptEnd, InboxStats, Job, JobHistory, Kept, RecordId, Records, Repeats, Room, Settled,
 };

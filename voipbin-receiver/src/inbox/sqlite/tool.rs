@@ -22,8 +22,8 @@ use super::snapshot::Snapshot;
 use super::store_error::StoreError;
 use super::view::{Page, View};
 use super::{DiskInbox, directory, time};
+use crate::event::HandlerName;
 use crate::event::RecordId;
-use crate::handler::HandlerName;
 use crate::inbox::{Record, RecordFilter, RecordPage, Records, RecordsError};
 
 /// An inbox on disk for a tool of a process of its own: it can be looked into and changed while

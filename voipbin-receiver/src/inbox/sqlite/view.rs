@@ -7,8 +7,8 @@ use rusqlite::Connection;
 use super::names::{List, Names};
 use super::row::{self, EVENT, EventRow, JobRow, JobStage, State};
 use super::store_error::{StoreError, StoreErrorKind};
+use crate::event::HandlerName;
 use crate::event::RecordId;
-use crate::handler::HandlerName;
 use crate::inbox::{JobRecord, Record, RecordFilter, RecordState, Stage};
 
 /// How long one statement reads: as long as it does the WAL can only grow.

@@ -12,10 +12,9 @@ use super::registrar::Registrar;
 use super::table::names;
 use super::types::TYPES;
 use crate::catalog::EventType;
-use crate::dispatch::JobState;
 use crate::handler::HandlerName;
 use crate::inbox::AttemptEnd;
-use crate::observe::{DeadLetterReason, Outcome, RefusalReason};
+use crate::observe::{DeadLetterReason, JobState, Outcome, RefusalReason};
 
 /// The series of a receiver.
 pub(super) struct Series {

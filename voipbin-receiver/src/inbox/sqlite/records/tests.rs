@@ -1,5 +1,5 @@
+use crate::event::HandlerName;
 use crate::event::RecordId;
-use crate::handler::HandlerName;
 use crate::inbox::sqlite::DiskInbox;
 use crate::inbox::sqlite::seeded::{
     DEAD, DISCARDED, DONE, HELD, PENDING, PHONE, RUNNING, WAITING, failed, keep, record, seed,

@@ -1,5 +1,4 @@
-use crate::event::Delivery;
-use crate::handler::HandlerName;
+use crate::event::{Delivery, HandlerName};
 use crate::inbox::Job;
 
 /// What a shutdown left undone.
