@@ -15,21 +15,13 @@ const SAMPLE: &str = r#"{"type":"call_hangup","data":{"id":"5371e9db-d035-4db6-a
 const SHORT: &str =
     r#"{"type":"call_hangup","data":{"id":"5371e9db-d035-4db6-a8d6-0994d33e744e"}}"#;
 
-pub(crate) fn greet(
-    settings: &Settings,
-    access: &Access,
-    address: SocketAddr,
-    metrics: Option<SocketAddr>,
-) {
+pub(crate) fn greet(settings: &Settings, access: &Access, address: SocketAddr) {
     let scheme = match settings.server.tls_key {
         Some(_) => "https",
         None => "http",
     };
     let url = format!("{scheme}://{address}{}", settings.server.path);
     say(format_args!("listening on {url}"));
-    if let Some(address) = metrics {
-        say(format_args!("metrics on http://{address}/metrics"));
-    }
     match settings.inbox.choice {
         InboxChoice::Disk => say(format_args!(
             "events are kept in {}: they survive kill -9, a power cut and this run",

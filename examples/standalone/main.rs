@@ -15,6 +15,8 @@ mod receiver;
 mod reload;
 mod server;
 mod settings;
+mod systemd;
+mod take_over;
 mod terminal;
 #[cfg(feature = "trigger")]
 mod trigger;
@@ -23,9 +25,12 @@ mod webhook;
 
 use std::error::Error;
 use std::io::IsTerminal;
-use std::process::ExitCode;
+use std::process::{self, ExitCode};
+use std::time::Duration;
 
 use listenfd::ListenFd;
+use sd_notify::NotifyState;
+use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 use voipbin_receiver::mount;
 use voipbin_receiver::observe::RefusalReason;
@@ -34,8 +39,9 @@ use voipbin_receiver::{Receiver, ShutdownReport};
 use crate::metrics::Exporter;
 use crate::options::{Command, Given, Options};
 use crate::reload::Reload;
-use crate::server::Stop;
+use crate::server::{Serving, Stop};
 use crate::settings::{InboxChoice, LogFormat, Settings};
+use crate::take_over::Door;
 
 fn main() -> ExitCode {
     let ended = match Options::read() {
@@ -94,8 +100,15 @@ fn log(options: &Options) {
     }
 }
 
+/// How long a tool that changes something may have the inbox.
+const TOOL: Duration = Duration::from_secs(2);
+
 async fn serve(settings: &Settings, mut inherited: ListenFd) -> Result<ExitCode, Box<dyn Error>> {
-    let inherited = inherited.take_tcp_listener(0)?;
+    let (mut predecessor, handed) = take_over::ask(settings).await.unzip();
+    let inherited = match handed {
+        Some(socket) => Some(socket),
+        None => inherited.take_tcp_listener(0)?,
+    };
     let address = match &inherited {
         Some(socket) => socket.local_addr()?,
         None => settings.server.listen,
@@ -111,27 +124,82 @@ async fn serve(settings: &Settings, mut inherited: ListenFd) -> Result<ExitCode,
     let listener = server::listen(inherited, address)
         .await
         .map_err(|error| format!("cannot listen on {address}: {error}"))?;
-    let exporter = match settings.server.metrics_listen {
-        Some(address) => Some(Exporter::listen(address).await?),
-        None => None,
-    };
-    let receiver = receiver::build(settings, &access).await?;
+    let metrics = settings.server.metrics_listen.map(Exporter::install);
+    let metrics = metrics.transpose()?;
     // Before the greeting: whoever reads it may stop the server at once.
-    let stop = Stop::new()?;
-    let reload = Reload::new(*settings.gate.reload_interval)?;
-    let metrics = exporter.as_ref().map(Exporter::address).transpose()?;
-    greeting::greet(settings, &access, listener.local_addr()?, metrics);
-    // To the very end: the drain is worth watching too.
-    let scraped =
-        exporter.map(|exporter| tokio::spawn(exporter.serve(receiver.clone(), tls.clone())));
-    let reloaded = tokio::spawn(reload.run(receiver.clone(), tls.clone()));
+    let mut stop = Stop::new()?;
+    let watchdog = match &predecessor {
+        Some(predecessor) => predecessor.watchdog,
+        None => sd_notify::watchdog_enabled(),
+    };
     let limits = settings.limits.limits();
-    let report = server::serve(listener, &settings.server, &limits, tls, &receiver, stop).await;
-    reloaded.abort();
-    if let Some(scraped) = scraped {
-        scraped.abort();
+    let mut door = None;
+    // Once more when a server that was to take over did not come to that.
+    loop {
+        let (open, receivers) = watch::channel(None);
+        let start = || {
+            let (tls, receivers) = (tls.clone(), receivers.clone());
+            Serving::start(&listener, &settings.server, &limits, tls, receivers)
+        };
+        let mut serving = None;
+        if let Some(predecessor) = &mut predecessor {
+            serving = Some(start()?);
+            predecessor.release().await;
+        }
+        let patience = predecessor.as_ref().map_or(TOOL, |_| take_over::PATIENCE);
+        let receiver = tokio::select! {
+            built = receiver::build(settings, &access, patience) => built?,
+            () = stop.next() => return Ok(ExitCode::SUCCESS),
+        };
+        open.send_replace(Some(receiver.clone()));
+        let serving = serving.map_or_else(start, Ok)?;
+        let reload = Reload::new(*settings.gate.reload_interval)?;
+        // The service manager knows the new process before the old one may end.
+        systemd::tell(&[NotifyState::Ready, NotifyState::MainPid(process::id())]);
+        if let Some(predecessor) = predecessor.take() {
+            predecessor.opened().await;
+        }
+        if door.is_none() {
+            door = Some(Door::new(&settings.inbox, watchdog));
+            greeting::greet(settings, &access, listener.local_addr()?);
+            tokio::spawn(systemd::watch(watchdog));
+        }
+        // To the very end: the drain is worth watching too.
+        let scraped = metrics.clone();
+        let scraped =
+            scraped.map(|metrics| tokio::spawn(metrics.serve(receiver.clone(), tls.clone())));
+        let reloaded = tokio::spawn(reload.run(receiver.clone(), tls.clone()));
+        let successor = tokio::select! {
+            () = stop.next() => None,
+            successor = take_over::next(door.as_ref(), &listener) => Some(successor),
+        };
+        let report = if successor.is_some() {
+            tracing::info!("another server takes over");
+            serving.hand_over(&receiver).await
+        } else {
+            systemd::tell(&[NotifyState::Stopping]);
+            let deadline = *settings.server.drain;
+            serving.drain(deadline, &receiver, &mut stop).await
+        };
+        reloaded.abort();
+        if let Some(scraped) = scraped {
+            scraped.abort();
+        }
+        let ended = ended(settings.inbox.choice, &receiver, &report);
+        let Some(successor) = successor else {
+            return Ok(ended);
+        };
+        // With the last of these the inbox is closed.
+        open.send_replace(None);
+        drop(receiver);
+        tokio::select! {
+            opened = successor.opened() => if opened {
+                return Ok(ExitCode::SUCCESS);
+            },
+            () = stop.next() => return Ok(ExitCode::SUCCESS),
+        }
+        tracing::error!("the other server has not opened the inbox: this one goes on");
     }
-    Ok(ended(settings.inbox.choice, &receiver, &report))
 }
 
 /// Logs what was done and what was left.

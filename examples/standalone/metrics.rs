@@ -1,7 +1,6 @@
 //! Metrics for Prometheus, on an address of their own.
 
 use std::convert::Infallible;
-use std::error::Error;
 use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
@@ -9,15 +8,16 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior, sleep};
 use voipbin_receiver::Receiver;
 use voipbin_receiver::mount::{Server, Tls};
 use voipbin_receiver::observe::Metrics;
 use voipbin_receiver::observe::metrics::{METRICS, MetricKind};
 
 use crate::server::{Body, answer, health, not_found, reads};
+use crate::terminal::say;
 
 /// The text format of Prometheus.
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -25,18 +25,19 @@ const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// How often values are put into their buckets when nobody scrapes: until then each takes memory.
 const UPKEEP: Duration = Duration::from_secs(5);
 
+/// How long an address is tried again that is taken, as by the server before this one.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// What is recorded, and where it is asked for.
+#[derive(Clone)]
 pub(crate) struct Exporter {
-    listener: TcpListener,
+    address: SocketAddr,
     prometheus: PrometheusHandle,
 }
 
 impl Exporter {
     /// Installs the recorder of the process: to be called before a receiver is built.
-    pub(crate) async fn listen(address: SocketAddr) -> Result<Self, Box<dyn Error>> {
-        let listener = TcpListener::bind(address)
-            .await
-            .map_err(|error| format!("cannot listen on {address} for metrics: {error}"))?;
+    pub(crate) fn install(address: SocketAddr) -> Result<Self, BuildError> {
         let histograms = METRICS
             .iter()
             .filter(|metric| metric.kind == MetricKind::Histogram);
@@ -45,26 +46,32 @@ impl Exporter {
             let name = Matcher::Full(metric.name.to_owned());
             builder = builder.set_buckets_for_metric(name, metric.buckets)?;
         }
+        let prometheus = builder.install_recorder()?;
         Ok(Self {
-            listener,
-            prometheus: builder.install_recorder()?,
+            address,
+            prometheus,
         })
-    }
-
-    pub(crate) fn address(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
     }
 
     /// Answers scrapes, and probes as well, for as long as it is polled.
     pub(crate) async fn serve(self, receiver: Receiver, tls: Option<Tls>) {
         let Self {
-            listener,
+            address,
             prometheus,
         } = self;
         let rendered = prometheus.clone();
         let route = tower::service_fn(move |request| {
             route(rendered.clone(), receiver.clone(), tls.clone(), request)
         });
+        let served = async {
+            match listen(address).await {
+                Ok(listener) => Server::new().serve(listener, route, pending()).await,
+                Err(error) => {
+                    tracing::error!("cannot listen on {address} for metrics: {error}");
+                }
+            }
+            pending().await
+        };
         let upkeep = async {
             let mut ticks = tokio::time::interval(UPKEEP);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -73,10 +80,32 @@ impl Exporter {
                 prometheus.run_upkeep();
             }
         };
-        let server = Server::new();
         tokio::select! {
-            () = server.serve(listener, route, pending()) => {}
+            () = served => {}
             never = upkeep => match never {},
+        }
+    }
+}
+
+/// Listens, as soon as nobody else does, and says where.
+async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    const PAUSE: Duration = Duration::from_millis(200);
+    let since = Instant::now();
+    loop {
+        match TcpListener::bind(address).await {
+            Err(error)
+                if error.kind() == io::ErrorKind::AddrInUse && since.elapsed() < PATIENCE =>
+            {
+                sleep(PAUSE).await;
+            }
+            Err(error) => return Err(error),
+            Ok(listener) => {
+                say(format_args!(
+                    "metrics on http://{}/metrics",
+                    listener.local_addr()?
+                ));
+                return Ok(listener);
+            }
         }
     }
 }

@@ -11,36 +11,38 @@ use voipbin_receiver::{Receiver, ReceiverBuilder, handlers};
 use crate::print::{self, Printer};
 use crate::settings::{Access, InboxChoice, InboxSettings, Settings};
 
-/// The receiver, with its inbox.
+/// The receiver, with its inbox, for which it waits for so long where it is in use.
 pub(crate) async fn build(
     settings: &Settings,
     access: &Access,
+    patience: Duration,
 ) -> Result<Receiver, Box<dyn Error>> {
     let mut builder = builder(settings, access);
     if settings.server.metrics_listen.is_some() {
         builder = builder.observe(Metrics::new());
     }
     let builder = match settings.inbox.choice {
-        InboxChoice::Disk => builder.inbox(open(&settings.inbox).await?),
+        InboxChoice::Disk => builder.inbox(open(&settings.inbox, patience).await?),
         InboxChoice::Memory => builder.inbox(settings.inbox.memory()),
     };
     Ok(builder.build()?)
 }
 
-/// Opens the inbox. A tool that changes something may have it for a moment.
-async fn open(settings: &InboxSettings) -> Result<DiskInbox, DiskInboxError> {
-    const TURN: Duration = Duration::from_secs(2);
+async fn open(settings: &InboxSettings, patience: Duration) -> Result<DiskInbox, DiskInboxError> {
     const PAUSE: Duration = Duration::from_millis(50);
     let since = Instant::now();
     let mut told = false;
     loop {
         match settings.disk().open() {
+            // By another process, or this one as it closes it.
             Err(error)
-                if matches!(error.kind(), DiskInboxErrorKind::Locked { .. })
-                    && since.elapsed() < TURN =>
+                if matches!(
+                    error.kind(),
+                    DiskInboxErrorKind::Locked { .. } | DiskInboxErrorKind::AlreadyOpen
+                ) && since.elapsed() < patience =>
             {
                 if !told {
-                    tracing::info!("{error}; waiting a moment, it may be a tool");
+                    tracing::info!("{error}; waiting for it");
                     told = true;
                 }
                 sleep(PAUSE).await;

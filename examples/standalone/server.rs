@@ -11,7 +11,8 @@ use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tower::ServiceExt;
 use voipbin_receiver::gate::Limits;
@@ -40,7 +41,7 @@ impl Stop {
     }
 
     /// Waits for the next of either.
-    async fn next(&mut self) {
+    pub(crate) async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
@@ -66,53 +67,88 @@ pub(crate) fn has_terminal() -> bool {
 /// How long a request may still take once the listener is closed. What it cuts short VoIPBIN sends again.
 const CLOSING: Duration = Duration::from_secs(1);
 
-/// Listens on the socket that a supervisor has handed down, which outlives this process, or else on one of
-/// its own.
+/// How long handlers may go on once another server accepts.
+const CUT_OFF: Duration = Duration::from_secs(2);
+
+/// How long a request waits for the inbox that another server still has. VoIPBIN waits for 15 seconds.
+const OPENING: Duration = Duration::from_secs(10);
+
+/// Listens on the socket that a supervisor or another server has handed down, which outlives this process, or
+/// else on one of its own.
 pub(crate) async fn listen(
     inherited: Option<net::TcpListener>,
     address: SocketAddr,
-) -> io::Result<TcpListener> {
+) -> io::Result<net::TcpListener> {
     match inherited {
         Some(socket) => {
             socket.set_nonblocking(true)?;
-            TcpListener::from_std(socket)
+            Ok(socket)
         }
-        None => Server::bind(address).await,
+        None => Server::bind(address).await?.into_std(),
     }
 }
 
-/// Serves the receiver at one path, and its health, until Ctrl-C or SIGTERM, then drains. A second signal
-/// ends the drain at once.
-///
-/// The listener closes last. Until then an inbox on disk goes on keeping, and one in memory answers 503.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    settings: &ServerSettings,
-    limits: &Limits,
-    tls: Option<Tls>,
-    receiver: &Receiver,
-    mut stop: Stop,
-) -> ShutdownReport {
-    let (path, routed) = (settings.path.clone(), receiver.clone());
-    let route = tower::service_fn(move |request| route(path.clone(), routed.clone(), request));
-    let (close, closed) = oneshot::channel::<()>();
-    let server = settings.http(tls, limits);
-    let mut served = tokio::spawn(async move {
-        let closed = async { drop(closed.await) };
-        server.serve(listener, route, closed).await;
-    });
+/// A receiver that may be there later.
+pub(crate) type Opening = watch::Receiver<Option<Receiver>>;
 
-    stop.next().await;
-    tracing::info!("draining; once more to end at once");
-    let report = tokio::select! {
-        report = receiver.shutdown(*settings.drain) => report,
-        () = stop.next() => receiver.shutdown(Duration::ZERO).await,
-    };
-    drop(close);
-    if timeout(CLOSING, &mut served).await.is_err() {
-        served.abort();
+/// A server that accepts.
+pub(crate) struct Serving {
+    close: oneshot::Sender<()>,
+    served: JoinHandle<()>,
+}
+
+impl Serving {
+    /// Serves the receiver at one path, and its health, until it is told to stop.
+    pub(crate) fn start(
+        listener: &net::TcpListener,
+        settings: &ServerSettings,
+        limits: &Limits,
+        tls: Option<Tls>,
+        receiver: Opening,
+    ) -> io::Result<Self> {
+        let listener = TcpListener::from_std(listener.try_clone()?)?;
+        let path = settings.path.clone();
+        let route =
+            tower::service_fn(move |request| route(path.clone(), receiver.clone(), request));
+        let (close, closed) = oneshot::channel::<()>();
+        let server = settings.http(tls, limits);
+        let served = tokio::spawn(async move {
+            let closed = async { drop(closed.await) };
+            server.serve(listener, route, closed).await;
+        });
+        Ok(Self { close, served })
     }
-    report
+
+    /// Drains. A further signal ends that at once.
+    ///
+    /// The listener closes last. Until then an inbox on disk goes on keeping, and one in memory answers 503.
+    pub(crate) async fn drain(
+        self,
+        deadline: Duration,
+        receiver: &Receiver,
+        stop: &mut Stop,
+    ) -> ShutdownReport {
+        tracing::info!("draining; once more to end at once");
+        let report = tokio::select! {
+            report = receiver.shutdown(deadline) => report,
+            () = stop.next() => receiver.shutdown(Duration::ZERO).await,
+        };
+        self.close().await;
+        report
+    }
+
+    /// Accepts nothing more, answers what it has, and cuts handlers off.
+    pub(crate) async fn hand_over(self, receiver: &Receiver) -> ShutdownReport {
+        tokio::join!(receiver.shutdown(CUT_OFF), self.close()).0
+    }
+
+    async fn close(mut self) {
+        drop(self.close);
+        if timeout(CLOSING, &mut self.served).await.is_err() {
+            self.served.abort();
+            let _ = self.served.await;
+        }
+    }
 }
 
 pub(crate) type Body = Either<ResponseBody, Full<Bytes>>;
@@ -121,9 +157,12 @@ pub(crate) type Body = Either<ResponseBody, Full<Bytes>>;
 /// body and take the event for delivered.
 async fn route(
     path: String,
-    receiver: Receiver,
+    receiver: Opening,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
+    let Some(receiver) = opened(receiver).await else {
+        return Ok(empty(StatusCode::SERVICE_UNAVAILABLE));
+    };
     if request.uri().path() == path {
         let service = receiver.service();
         Ok(service.oneshot(request).await?.map(Either::Left))
@@ -135,6 +174,11 @@ async fn route(
         tracing::debug!(expected = path, "a request for another path");
         Ok(not_found())
     }
+}
+
+async fn opened(mut receiver: Opening) -> Option<Receiver> {
+    let opened = timeout(OPENING, receiver.wait_for(Option::is_some)).await;
+    opened.ok()?.ok()?.clone()
 }
 
 /// What probes ask: whether the process answers, and whether new events are taken and handled, with the
@@ -194,7 +238,36 @@ pub(crate) fn answer(content_type: &'static str, body: String) -> Response<Body>
 }
 
 pub(crate) fn not_found() -> Response<Body> {
+    empty(StatusCode::NOT_FOUND)
+}
+
+fn empty(status: StatusCode) -> Response<Body> {
     let mut response = Response::new(Either::Right(Full::default()));
-    *response.status_mut() = StatusCode::NOT_FOUND;
+    *response.status_mut() = status;
     response
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "this is test code")]
+
+    use voipbin_receiver::catalog::Any;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_waits_for_the_inbox_for_ten_seconds() {
+        let (open, opening) = watch::channel(None);
+        let waits = tokio::spawn(opened(opening.clone()));
+        let begun = tokio::time::Instant::now();
+        assert!(opened(opening).await.is_none());
+        assert_eq!(begun.elapsed(), OPENING);
+        assert!(waits.await.unwrap().is_none());
+
+        let waits = tokio::spawn(opened(open.subscribe()));
+        tokio::task::yield_now().await;
+        let receiver = Receiver::builder().allow_unsigned().on(Any, || async {});
+        open.send_replace(Some(receiver.build().unwrap()));
+        assert!(waits.await.unwrap().is_some());
+    }
 }

@@ -170,7 +170,7 @@ async fn a_server_waits_a_moment_for_a_tool_that_has_the_directory() {
         let mut server = command(place.path(), &arguments, &[]).spawn().unwrap();
         let mut lines = BufReader::new(server.stderr.take().unwrap()).lines();
         let waits = lines.next_line().await.unwrap().unwrap();
-        assert!(waits.contains("waiting a moment"), "{waits}");
+        assert!(waits.contains("waiting for it"), "{waits}");
         drop(looking);
         let listens = lines.next_line().await.unwrap().unwrap();
         assert!(listens.starts_with("listening on "), "{listens}");

@@ -36,6 +36,12 @@ pub(crate) const STANDALONE: Program = Program {
     arguments: &["--drain", "1s"],
 };
 
+/// It asks the one before it for its listening socket.
+pub(crate) const TAKING_OVER: Program = Program {
+    arguments: &["--drain", "1s", "--take-over"],
+    ..STANDALONE
+};
+
 /// It drains for as long as it takes.
 pub(crate) const PATIENT: Program = Program {
     arguments: &["--drain", "1h"],
@@ -150,6 +156,11 @@ enum Printed {
 }
 
 impl Program {
+    /// What it takes to build it is no round's time.
+    pub(crate) fn file(&self) -> &'static Path {
+        self.file.map_or_else(standalone::program, Path::new)
+    }
+
     /// Starts it in this directory. When it hangs, no handler comes to its end.
     pub(crate) fn start(
         &self,
@@ -158,7 +169,7 @@ impl Program {
         hangs: bool,
         handled: &Handled,
     ) -> Process {
-        let file = self.file.map_or_else(standalone::program, Path::new);
+        let file = self.file();
         let mut command = match door {
             Door::Inherited(socket) => {
                 let mut command = Command::new("sh");
@@ -229,8 +240,13 @@ impl Process {
     }
 
     /// The same, and waits for its end, however it ends.
-    pub(crate) async fn stop(mut self) {
+    pub(crate) async fn stop(self) {
         self.terminate().await;
+        self.ends().await;
+    }
+
+    /// Waits for its end, however it ends.
+    pub(crate) async fn ends(mut self) {
         self.child.wait().await.unwrap();
         if let Printed::Read(lines) = self.printed {
             lines.await.unwrap();

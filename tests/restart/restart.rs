@@ -1,5 +1,5 @@
 //! Restarts while VoIPBIN sends, of the standalone server and of the programs that the pages show: each is
-//! stopped while its handlers hang, and another one takes its place.
+//! stopped while its handlers hang, and another one takes its place, or takes it over.
 //!
 //! Nothing is lost: each event is answered 200 within its three tries, and each that was is handled by one of
 //! the two processes.
@@ -26,7 +26,9 @@ use std::net::SocketAddr;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use program::{Door, Handled, PATIENT, PATIENT_IN_MEMORY, PROGRAMS, Program, STANDALONE};
+use program::{
+    Door, Handled, PATIENT, PATIENT_IN_MEMORY, PROGRAMS, Program, STANDALONE, TAKING_OVER,
+};
 use support::{Reply, Wire, call_hangup, on_the_wire, within};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
@@ -101,12 +103,26 @@ struct Figures {
     offered: usize,
     lost: usize,
     unhandled: usize,
-    /// From the signal to the end of the process.
+    /// From the signal, or the start of the next process, to the end of this one.
     drained: Duration,
 }
 
+/// How one process follows the other.
+#[derive(Clone, Copy)]
+enum Turn {
+    /// It starts once the other one has ended.
+    Stopped,
+    /// It takes over from the other one, which runs.
+    TakesOver,
+}
+
 /// One restart.
-async fn restart(program: &Program, door: &Door, random: &mut fastrand::Rng) -> Figures {
+async fn restart(
+    program: &Program,
+    turn: Turn,
+    door: &Door,
+    random: &mut fastrand::Rng,
+) -> Figures {
     let directory = tempfile::tempdir().unwrap();
     let handled = Handled::default();
     let hangs = program.start(door, directory.path(), true, &handled);
@@ -115,19 +131,32 @@ async fn restart(program: &Program, door: &Door, random: &mut fastrand::Rng) -> 
     client.acks(random.usize(10..60)).await;
 
     let stopped = Instant::now();
+    let start_next = || program.start(door, directory.path(), false, &handled);
+    let followed = async {
+        match turn {
+            Turn::Stopped => {
+                hangs.stop().await;
+                let ended = Instant::now();
+                // What a supervisor waits before it starts the next one.
+                sleep(Duration::from_millis(variable("RESTART_GAP", 0))).await;
+                (ended, start_next())
+            }
+            Turn::TakesOver => {
+                let next = start_next();
+                hangs.ends().await;
+                (Instant::now(), next)
+            }
+        }
+    };
+    tokio::pin!(followed);
     // Heard meanwhile, so that its pipe does not fill.
-    let ended = hangs.stop();
-    tokio::pin!(ended);
-    loop {
+    let (ended, next) = loop {
         tokio::select! {
-            () = &mut ended => break,
+            followed = &mut followed => break followed,
             _ = client.hear() => {}
         }
-    }
-    let drained = stopped.elapsed();
-    // What a supervisor waits before it starts the next one.
-    sleep(Duration::from_millis(variable("RESTART_GAP", 0))).await;
-    let next = program.start(door, directory.path(), false, &handled);
+    };
+    let drained = ended - stopped;
     client.acks(40).await;
     client.end().await;
     let all = handled.wait_for(&client.acked);
@@ -145,13 +174,14 @@ async fn restart(program: &Program, door: &Door, random: &mut fastrand::Rng) -> 
 }
 
 /// So many restarts of a program; says what came of them.
-async fn restarts(program: &Program, door: impl AsyncFn() -> Door) -> Vec<Figures> {
+async fn restarts(program: &Program, turn: Turn, door: impl AsyncFn() -> Door) -> Vec<Figures> {
+    program.file();
     let seed = variable("RESTART_SEED", fastrand::u64(..));
     let mut random = fastrand::Rng::with_seed(seed);
     let mut rounds = Vec::new();
     for _ in 0..variable("RESTART_ROUNDS", 1) {
         let door = door().await;
-        let round = restart(program, &door, &mut random);
+        let round = restart(program, turn, &door, &mut random);
         rounds.push(timeout(PATIENCE, round).await.expect("the test hangs"));
     }
     let sum = |of: fn(&Figures) -> usize| rounds.iter().map(of).sum::<usize>();
@@ -168,8 +198,8 @@ async fn restarts(program: &Program, door: impl AsyncFn() -> Door) -> Vec<Figure
     rounds
 }
 
-async fn loses_nothing(program: &Program) {
-    for round in restarts(program, Door::inherited).await {
+async fn loses_nothing(program: &Program, turn: Turn, door: impl AsyncFn() -> Door) {
+    for round in restarts(program, turn, door).await {
         assert!(round.offered > 40, "next to nothing was tried");
         assert_eq!((round.lost, round.unhandled), (0, 0), "{}", program.name);
     }
@@ -177,14 +207,19 @@ async fn loses_nothing(program: &Program) {
 
 #[tokio::test]
 async fn the_standalone_server_with_a_handed_down_socket() {
-    loses_nothing(&STANDALONE).await;
+    loses_nothing(&STANDALONE, Turn::Stopped, Door::inherited).await;
+}
+
+#[tokio::test]
+async fn the_standalone_server_that_is_taken_over() {
+    loses_nothing(&TAKING_OVER, Turn::TakesOver, Door::own).await;
 }
 
 /// Only those that take one: the others are the same but for that.
 #[tokio::test]
 async fn a_program_of_a_page_with_a_handed_down_socket() {
     for program in PROGRAMS.iter().filter(|program| program.inherits) {
-        loses_nothing(program).await;
+        loses_nothing(program, Turn::Stopped, Door::inherited).await;
     }
 }
 
@@ -192,7 +227,7 @@ async fn a_program_of_a_page_with_a_handed_down_socket() {
 #[tokio::test]
 async fn whatever_was_answered_200_is_handled_without_a_handed_down_socket_too() {
     for program in PROGRAMS.iter().chain([&STANDALONE]) {
-        for round in restarts(program, Door::own).await {
+        for round in restarts(program, Turn::Stopped, Door::own).await {
             assert_eq!(round.unhandled, 0, "{}", program.name);
         }
     }

@@ -2,11 +2,11 @@ use std::error::Error;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{ArgAction, Args};
 use voipbin_receiver::gate::Limits;
 use voipbin_receiver::mount::{Server, Tls, descriptor_limit};
 
-use super::values::{count, default, path, time, wait};
+use super::values::{count, default, path, switch, time, wait};
 
 /// Files beside connections: the inbox, logs, what is read anew.
 const SPARE: usize = 48;
@@ -106,10 +106,28 @@ pub(crate) struct ServerSettings {
     )]
     pub(crate) drain: humantime::Duration,
 
+    /// Take over from the server that has the inbox on disk: its listening socket, which is never closed, and
+    /// then the inbox
+    ///
+    /// What comes meanwhile waits for the inbox for up to 10s. Where no server answers, it starts as without.
+    #[arg(
+        long,
+        env = "VOIPBIN_TAKE_OVER",
+        value_name = "BOOL",
+        action = ArgAction::Set,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        default_value = "false",
+        value_parser = switch
+    )]
+    pub(crate) take_over: bool,
+
     /// The address for metrics, on which /metrics answers Prometheus; port 0 takes a free one
     ///
     /// Without it there are none. It is never the address of the webhook, which others may reach:
-    /// whoever reaches this one can read how much comes in and how it goes.
+    /// whoever reaches this one can read how much comes in and how it goes. One that is taken is tried
+    /// again for 30s; without it the server runs all the same.
     #[arg(long, env = "VOIPBIN_METRICS_LISTEN", value_name = "ADDR")]
     pub(crate) metrics_listen: Option<SocketAddr>,
 }
