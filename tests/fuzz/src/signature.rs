@@ -53,7 +53,9 @@ pub fn signature(bytes: &[u8]) {
                 BuildErrorKind::NoSecret => assert!(secrets.is_empty()),
                 BuildErrorKind::BadSecret => {
                     hides(&error.to_string(), &secrets);
-                    hides(&error.source().unwrap().to_string(), &secrets);
+                    if let Some(source) = error.source() {
+                        hides(&source.to_string(), &secrets);
+                    }
                 }
                 kind => panic!("{kind:?}: {error}"),
             },

@@ -86,8 +86,8 @@ impl Cleaner {
             }
         }
         while left > 0 && is_full(batch, shared)? {
-            // Done events go first.
-            let removed = remove(batch, shared, (1, i64::MAX), left)?;
+            // Done events go first, and no more of them than must.
+            let removed = remove(batch, shared, (1, i64::MAX), 1)?;
             left -= removed;
             if removed == 0 && !drop_dead(batch, shared)? {
                 break;
