@@ -17,6 +17,7 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::net::TcpListener;
 use std::os::fd::AsFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -117,13 +118,17 @@ impl Door {
     }
 }
 
-/// Whoever may connect may stop the server: the umask and the directory keep others out.
+/// Whoever may connect may stop the server: the directory's mode and the socket's keep others out.
 fn bind(directory: &Path) -> io::Result<UnixListener> {
     let path = directory.join(SOCKET);
     // That of the process that had the inbox before.
     match fs::remove_file(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => UnixListener::bind(path),
+        _ => {
+            let socket = UnixListener::bind(&path)?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+            Ok(socket)
+        }
     }
 }
 

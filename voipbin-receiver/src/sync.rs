@@ -32,8 +32,8 @@ mod real {
 pub(crate) mod model;
 
 #[cfg(all(test, shuttle))]
-pub(crate) use self::model::{Condvar, Notify, dashmap, time};
+pub(crate) use self::model::{Notify, dashmap, time};
 #[cfg(not(all(test, shuttle)))]
 pub(crate) use self::real::*;
 #[cfg(all(test, shuttle))]
-pub(crate) use shuttle::{sync::*, thread};
+pub(crate) use shuttle::sync::*;

@@ -5,14 +5,12 @@ pub(crate) mod time;
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::PoisonError;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use shuttle::rand::RngCore;
 use shuttle::scheduler::{DfsScheduler, PctScheduler, RandomScheduler, Scheduler};
-use shuttle::sync::atomic::{AtomicBool, Ordering};
-use shuttle::sync::{Arc, LockResult, MutexGuard};
+use shuttle::sync::Arc;
 use shuttle::{Config, MaxSteps, Runner, thread};
 use tokio::sync::futures::Notified;
 
@@ -103,53 +101,6 @@ impl Notify {
     pub(crate) fn notify_waiters(&self) {
         step();
         self.0.notify_waiters();
-    }
-}
-
-/// shuttle's, with a time-out.
-#[derive(Default)]
-pub(crate) struct Condvar(Arc<shuttle::sync::Condvar>);
-
-impl Condvar {
-    pub(crate) fn new() -> Self {
-        Self::default()
-    }
-
-    pub(crate) fn notify_one(&self) {
-        self.0.notify_one();
-    }
-
-    /// Ends when notified. A wait that can time out ends at any moment, and its time has passed then or
-    /// has not: it may have been woken for nothing.
-    pub(crate) fn wait_timeout<'a, T>(
-        &self,
-        guard: MutexGuard<'a, T>,
-        most: Duration,
-    ) -> LockResult<(MutexGuard<'a, T>, ())> {
-        let timer = (most < time::NEVER).then(|| self.timer());
-        let woken = self.0.wait(guard);
-        if let Some(ended) = timer {
-            ended.store(true, Ordering::SeqCst);
-            if coin() {
-                time::advance(most);
-            }
-        }
-        match woken {
-            Ok(guard) => Ok((guard, ())),
-            Err(poisoned) => Err(PoisonError::new((poisoned.into_inner(), ()))),
-        }
-    }
-
-    fn timer(&self) -> Arc<AtomicBool> {
-        let ended = Arc::new(AtomicBool::new(false));
-        let (condvar, told) = (Arc::clone(&self.0), Arc::clone(&ended));
-        thread::spawn(move || {
-            while !told.load(Ordering::SeqCst) {
-                condvar.notify_all();
-                thread::yield_now();
-            }
-        });
-        ended
     }
 }
 

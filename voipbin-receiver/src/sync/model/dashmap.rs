@@ -29,6 +29,10 @@ impl<K: Eq + Hash, V, S> DashMap<K, V, S> {
         }
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.map.lock().unwrap().len()
+    }
+
     pub(crate) fn entry(&self, key: K) -> Entry<'_, K, V> {
         let map = self.map.lock().unwrap();
         match map.contains_key(&key) {
