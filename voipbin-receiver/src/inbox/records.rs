@@ -245,7 +245,7 @@ const AT_ONCE: usize = 64;
 ///         }
 ///     }
 /// }
-/// # use voipbin_receiver::inbox::{Incoming, Inbox, Jobs, MemoryInbox, Repeats, Settled};
+/// # use voipbin_receiver::inbox::{Incoming, Inbox, Jobs, MemoryInbox, Repeats, Room, Settled};
 /// # use voipbin_receiver::handler::HandlerName;
 /// # use voipbin_receiver::testing::{delivery, event};
 /// # #[tokio::main(flavor = "current_thread")]
@@ -254,8 +254,9 @@ const AT_ONCE: usize = 64;
 /// # let jobs = Jobs::from_iter([HandlerName::new("crm")]);
 /// # let delivery = delivery(event(voipbin_receiver::events::CallHangup).id("c-1"))?;
 /// # inbox.keep(Incoming::new(delivery, jobs, Repeats::Drop)).await?;
-/// # let jobs = inbox.take(1).await;
-/// # inbox.settle(&jobs[0], Settled::Dead { failed: None });
+/// # let consumer = inbox.consume()?;
+/// # let jobs = consumer.take(Room::for_jobs(1)).await.unwrap_or_default();
+/// # consumer.settle(&jobs[0], Settled::Dead { failed: None });
 /// # let mut lines = Vec::new();
 /// # export(&inbox, &RecordFilter::new(), &mut lines).await?;
 /// # let line: serde_json::Value = serde_json::from_slice(&lines)?;
