@@ -23,11 +23,12 @@ mod trouble;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The same each time: whether a change is good does not depend on luck. Long runs take others.
+const USUAL_SEED: usize = 5;
 
 fn seed() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let seed = number("SEED", now.subsec_nanos() as usize);
+    let seed = number("SEED", USUAL_SEED);
     eprintln!("SEED={seed}");
     seed as u64
 }

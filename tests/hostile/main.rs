@@ -195,7 +195,7 @@ async fn forged(stage: &Stage) {
             .as_array()
             .unwrap()
             .iter()
-            .all(|status| status == 403)
+            .all(|status| status == 503)
     );
 }
 

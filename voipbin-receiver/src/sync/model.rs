@@ -8,7 +8,6 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use shuttle::rand::RngCore;
 use shuttle::scheduler::{DfsScheduler, PctScheduler, RandomScheduler, Scheduler};
 use shuttle::sync::Arc;
 use shuttle::{Config, MaxSteps, Runner, thread};
@@ -72,11 +71,6 @@ fn run(
 /// A place where another thread may go on.
 pub(crate) fn step() {
     thread::sleep(Duration::ZERO);
-}
-
-/// One of two, as the schedule has it.
-fn coin() -> bool {
-    shuttle::rand::thread_rng().next_u32() & 1 == 0
 }
 
 /// tokio's, with a step before each operation.
