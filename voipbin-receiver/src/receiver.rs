@@ -97,7 +97,7 @@ impl Receiver {
     /// It enters behind the gate, so whoever calls this answers for where the body is from. From there on
     /// it goes the way of all others: its envelope is read, copies are told by its identity, the inbox
     /// keeps it for the handlers of its type, in its resource's lane. Handlers are told its
-    /// [origin](Delivery::origin), and that it is [unsigned](crate::event::Proof::Unsigned). Only its age is not
+    /// [origin](crate::Delivery::origin), and that it is [unsigned](crate::event::Proof::Unsigned). Only its age is not
     /// judged ([`max_event_age`](crate::ReceiverBuilder::max_event_age)): what was missed is old.
     ///
     /// The same bytes have the same identity however they come, so what was a webhook before is a

@@ -68,5 +68,5 @@ pub fn outcome_of<R: HandlerResult>() -> fn(R) -> Outcome {
 }
 
 /// What `handlers![…]` finds in place of a function without `#[on(…)]`. It never implements
-/// [`Annotated`](super::Annotated).
+/// [`Annotated`](crate::__private::Annotated).
 pub enum NotAnnotated {}

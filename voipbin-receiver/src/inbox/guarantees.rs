@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-/// What an inbox claims. The [contract](crate::testing::inbox_contract) tests each claim, and what a
+/// What an inbox claims. The contract, `testing::inbox_contract`, tests each claim, and what a
 /// receiver promises follows from them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -104,7 +104,7 @@ impl<'a> IntoIterator for &'a Jobs {
 /// * When an event cannot be kept, its identity is not known: the sender's next try is new.
 /// * An identity whose event is not finished is never forgotten.
 ///
-/// [`inbox_contract::check`](crate::testing::inbox_contract::check), behind the feature `testing`, tries
+/// `testing::inbox_contract::check`, behind the feature `testing`, tries
 /// an inbox against all of it, as far as it claims it. The test `own_inbox` of this crate's repository
 /// has a whole inbox that several consumers share, in less than 150 lines.
 pub trait Inbox: fmt::Debug + Send + Sync + 'static {
