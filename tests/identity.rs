@@ -171,7 +171,7 @@ async fn repeats_without_an_identity_can_be_dropped_like_all_others() {
 }
 
 #[tokio::test]
-async fn a_key_function_chooses_the_identity_of_what_it_knows() {
+async fn an_identity_function_chooses_the_identity_of_what_it_knows() {
     let recorder = Recorder::new();
     let receiver = builder()
         .identity(|delivery: &Delivery| {
@@ -200,7 +200,7 @@ async fn a_key_function_chooses_the_identity_of_what_it_knows() {
 }
 
 #[tokio::test]
-async fn a_key_function_that_panics_keeps_nothing_and_asks_for_another_try() {
+async fn an_identity_function_that_panics_keeps_nothing_and_asks_for_another_try() {
     let receiver = builder()
         .identity(|_: &Delivery| panic!("a mistake"))
         .on(Any, Recorder::new())
@@ -344,7 +344,7 @@ async fn the_same_secret_gives_the_same_identity_in_every_receiver() {
 }
 
 #[tokio::test]
-async fn a_key_function_that_keeps_the_delivery_has_its_effect_all_the_same() {
+async fn an_identity_function_that_keeps_the_delivery_has_its_effect_all_the_same() {
     let kept = Arc::new(std::sync::Mutex::new(Vec::new()));
     let receiver = builder()
         .identity(move |delivery: &Delivery| {

@@ -16,7 +16,7 @@ use voipbin_receiver::inbox::{
     Repeats, Room, Settled,
 };
 use voipbin_receiver::testing::delivery;
-use voipbin_receiver::{Delivery, EventKey};
+use voipbin_receiver::{Delivery, Identity};
 
 fn event(id: usize) -> Delivery {
     delivery(call_hangup(format_args!("{id:0900}"))).unwrap()
@@ -88,7 +88,7 @@ async fn a_file_whose_beginning_is_gone_still_yields_its_events() {
             consumer.settle(&job, Settled::Done);
         }
     }
-    let left: BTreeSet<EventKey> = (200..600).map(|id| event(id).identity()).collect();
+    let left: BTreeSet<Identity> = (200..600).map(|id| event(id).identity()).collect();
     assert_eq!(taken, left);
 }
 

@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use rusqlite::{Connection, OptionalExtension, Result, params};
-use voipbin_receiver::EventKey;
+use voipbin_receiver::Identity;
 use voipbin_receiver::event::Time;
 
 const SCHEMA: &str = "
@@ -33,7 +33,7 @@ pub(crate) struct Contacts(Arc<Mutex<Connection>>);
 
 /// What the end of a call changes.
 pub(crate) struct CallEnd<'a> {
-    pub(crate) delivery: EventKey,
+    pub(crate) delivery: Identity,
     pub(crate) call: Option<&'a str>,
     pub(crate) at: Time,
     pub(crate) reason: Option<&'a str>,

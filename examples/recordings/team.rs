@@ -3,7 +3,7 @@ use std::time::Duration;
 use lettre::message::{Mailbox, header::ContentType};
 use lettre::transport::smtp::Error as SmtpError;
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
-use voipbin_receiver::{EventKey, HandlerError};
+use voipbin_receiver::{HandlerError, Identity};
 
 /// How long the mail server may take for each step.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -40,7 +40,7 @@ impl Team {
         recording: &str,
         length: Option<Duration>,
         files: &[String],
-        delivery: EventKey,
+        delivery: Identity,
     ) -> Result<(), HandlerError> {
         let length = length.map_or_else(
             || "of unknown length".to_owned(),

@@ -11,7 +11,7 @@ use serde_json::Value;
 use support::ManualClock;
 use support::standalone::command;
 use tempfile::TempDir;
-use voipbin_receiver::EventKey;
+use voipbin_receiver::Identity;
 use voipbin_receiver::event::Proof;
 use voipbin_receiver::handler::HandlerName;
 use voipbin_receiver::inbox::{
@@ -201,14 +201,14 @@ async fn keep(inbox: &DiskInbox, body: String, age: Duration) {
     } else {
         "event"
     };
-    let mut key = [0; 16];
+    let mut identity = [0; 16];
     for (place, byte) in body.bytes().enumerate() {
-        key[place % 16] ^= byte.rotate_left(u32::try_from(place % 7).unwrap());
+        identity[place % 16] ^= byte.rotate_left(u32::try_from(place % 7).unwrap());
     }
     let received_at = SystemTime::now() - age;
     let stored = StoredDelivery::new(
         body.into(),
-        EventKey::from_bytes(key),
+        Identity::from_bytes(identity),
         Proof::Signed,
         received_at,
     );

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 use voipbin_receiver::inbox::*;
-use voipbin_receiver::{EventKey, Repeats, async_trait};
+use voipbin_receiver::{Identity, Repeats, async_trait};
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TableInbox(Arc<(Mutex<Table>, Notify)>);
@@ -18,7 +18,7 @@ struct Table {
     /// Jobs that are neither done nor dead, in the order in which their events were kept: each with when
     /// it is due, and the consumer that has it.
     rows: Vec<(Job, Instant, Option<u64>)>,
-    identities: HashSet<EventKey>,
+    identities: HashSet<Identity>,
     /// The last number of an event, a job or a consumer.
     last: u64,
     drained: HashSet<u64>,

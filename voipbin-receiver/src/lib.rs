@@ -169,7 +169,7 @@ pub use builder::{ReceiverBuilder, Role};
 #[doc(inline)]
 pub use catalog::events;
 #[doc(inline)]
-pub use event::{Delivery, EventKey, Origin};
+pub use event::{Delivery, Identity, Origin};
 #[doc(inline)]
 pub use handler::{
     Context, Event, EventHandler, HandlerError, HandlerOptions, HandlerService, Registration,

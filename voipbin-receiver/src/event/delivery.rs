@@ -10,7 +10,7 @@ use super::envelope::Envelope;
 #[cfg(any(test, feature = "testing"))]
 use super::envelope::{BodyError, classify};
 use super::head::{Head, text_at};
-use super::key::EventKey;
+use super::identity::Identity;
 use super::loggable::LoggableId;
 use super::origin::Origin;
 use super::payload::{Payload, PayloadError};
@@ -34,7 +34,7 @@ pub(crate) struct VerifiedBody {
     /// buffer.
     pub(crate) owned: bool,
     pub(crate) proof: Proof,
-    pub(crate) key: EventKey,
+    pub(crate) identity: Identity,
 }
 
 /// One thing that the platform delivered: the exact bytes, what they are and who they are.
@@ -52,7 +52,7 @@ struct Inner {
     /// Where the payload is in the body.
     data: Range<u32>,
     head: Head,
-    identity: EventKey,
+    identity: Identity,
     proof: Proof,
     origin: Origin,
     received_at: SystemTime,
@@ -86,7 +86,7 @@ impl Delivery {
             event_type: envelope.event_type,
             data: envelope.payload,
             head: envelope.head,
-            identity: body.key,
+            identity: body.identity,
             proof: body.proof,
             origin,
             received_at,
@@ -100,7 +100,7 @@ impl Delivery {
     pub(crate) fn unsigned(bytes: Bytes, received_at: SystemTime) -> Result<Self, BodyError> {
         let envelope = classify(&bytes)?;
         let body = VerifiedBody {
-            key: EventKey::of_unsigned(&bytes),
+            identity: Identity::of_unsigned(&bytes),
             bytes,
             owned: true,
             proof: Proof::Unsigned,
@@ -191,7 +191,7 @@ impl Delivery {
 
     /// Who this delivery is: copies of it have the same identity.
     #[must_use]
-    pub fn identity(&self) -> EventKey {
+    pub fn identity(&self) -> Identity {
         self.0.identity
     }
 
@@ -261,14 +261,11 @@ impl Delivery {
         self.0.payload.get(self.payload_json())
     }
 
-    /// The same delivery under the identity that a key function chose. The function may have kept a
+    /// The same delivery under the identity that a user's function chose. The function may have kept a
     /// clone of the one it saw.
-    pub(crate) fn identified(self, key: EventKey) -> Self {
+    pub(crate) fn identified(self, identity: Identity) -> Self {
         let inner = Arc::unwrap_or_clone(self.0);
-        Self(Arc::new(Inner {
-            identity: key,
-            ..inner
-        }))
+        Self(Arc::new(Inner { identity, ..inner }))
     }
 }
 

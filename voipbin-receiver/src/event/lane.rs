@@ -1,6 +1,7 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use sha2::digest::consts::U8;
 use sha2::{Digest, Sha256};
 
 use super::Delivery;
@@ -60,11 +61,8 @@ impl Lane {
             .chain_update(b"lane1:")
             .chain_update(key)
             .finalize();
-        let mut number = [0; 8];
-        for (byte, of_hash) in number.iter_mut().zip(hash) {
-            *byte = of_hash;
-        }
-        Self(u64::from_be_bytes(number))
+        let (first_eight, _) = hash.split::<U8>();
+        Self(u64::from_be_bytes(first_eight.into()))
     }
 
     /// The lane of this number, for inboxes that stored it.

@@ -3,7 +3,7 @@ use std::fmt;
 use tracing::Span;
 
 use super::delivery::Delivery;
-use super::key::EventKey;
+use super::identity::Identity;
 use crate::catalog::EventType;
 
 /// A resource's id as logs may show it: a UUID as it is, and anything else, which whoever writes a flow
@@ -25,7 +25,7 @@ impl<'a> LoggableId<'a> {
 impl fmt::Display for LoggableId<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.secret || !is_uuid(self.id) {
-            write!(f, "hash:{}", EventKey::of_credential(self.id.as_bytes()))
+            write!(f, "hash:{}", Identity::of_credential(self.id.as_bytes()))
         } else {
             f.write_str(self.id)
         }

@@ -5,7 +5,7 @@ mod delivery;
 mod envelope;
 mod handler_name;
 mod head;
-mod key;
+mod identity;
 mod lane;
 mod loggable;
 mod origin;
@@ -22,7 +22,7 @@ pub(crate) use self::envelope::{Envelope, classify};
 pub use self::handler_name::HandlerName;
 pub(crate) use self::head::{NIL, last_change};
 
-pub use self::key::EventKey;
+pub use self::identity::Identity;
 pub use self::lane::Lane;
 pub(crate) use self::lane::LaneChoice;
 pub use self::loggable::LoggableId;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::delivery::{Delivery, Proof, VerifiedBody};
 use super::envelope::{BodyError, classify};
-use super::key::EventKey;
+use super::identity::Identity;
 use super::origin::Origin;
 
 /// The parts of a delivery that an inbox stores, and makes it of again.
@@ -28,7 +28,7 @@ pub struct StoredDelivery {
     /// The body, byte for byte.
     pub body: Bytes,
     /// Its identity, which cannot be told from the body alone.
-    pub identity: EventKey,
+    pub identity: Identity,
     /// How it proved where it comes from.
     pub proof: Proof,
     /// How it came to the receiver.
@@ -42,7 +42,7 @@ pub struct StoredDelivery {
 impl StoredDelivery {
     /// A webhook of the platform's content type.
     #[must_use]
-    pub fn new(body: Bytes, identity: EventKey, proof: Proof, received_at: SystemTime) -> Self {
+    pub fn new(body: Bytes, identity: Identity, proof: Proof, received_at: SystemTime) -> Self {
         Self {
             body,
             identity,
@@ -85,7 +85,7 @@ impl StoredDelivery {
             bytes: body,
             owned: true,
             proof,
-            key: identity,
+            identity,
         };
         Ok(Delivery::new(
             body,

@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName};
 
 use super::diagnosis::{Diagnosis, Tried, diagnose_with};
 use super::keyring::Keyring;
-use crate::event::{EventKey, Proof, VerifiedBody};
+use crate::event::{Identity, Proof, VerifiedBody};
 
 /// The header that the platform signs with. Header names are compared without regard to case; on
 /// the wire the platform spells it `X-Voipbin-Signature`.
@@ -180,12 +180,12 @@ impl Verifier {
         now: SystemTime,
     ) -> Result<VerifiedBody, Unverified> {
         let unsigned = |bytes: Bytes| {
-            let key = EventKey::of_unsigned(&bytes);
+            let identity = Identity::of_unsigned(&bytes);
             VerifiedBody {
                 bytes,
                 owned,
                 proof: Proof::Unsigned,
-                key,
+                identity,
             }
         };
         let ring = self.keyring.ring();
@@ -206,7 +206,7 @@ impl Verifier {
                 bytes,
                 owned,
                 proof: Proof::Signed,
-                key: EventKey::of_signed(&signature),
+                identity: Identity::of_signed(&signature),
             });
         }
         self.explain(headers, &bytes, now);
@@ -224,12 +224,12 @@ impl Verifier {
 impl Verifier {
     /// The identity that a body has when it comes as a webhook, for one that comes otherwise: by the
     /// secret that signed the latest webhook, or the first one while there was none.
-    pub(crate) fn identity(&self, body: &[u8]) -> EventKey {
+    pub(crate) fn identity(&self, body: &[u8]) -> Identity {
         let ring = self.keyring.ring();
         let newest = ring.keys.iter().rev().max_by_key(|key| key.last_used());
         match newest {
-            Some(key) => EventKey::of_signed(&key.sign(body)),
-            None => EventKey::of_unsigned(body),
+            Some(key) => Identity::of_signed(&key.sign(body)),
+            None => Identity::of_unsigned(body),
         }
     }
 }

@@ -3,7 +3,7 @@ use std::sync::{Arc, Weak};
 use std::time::SystemTime;
 
 use crate::catalog::EventType;
-use crate::event::{Delivery, EventKey, HandlerName, Origin, RecordId};
+use crate::event::{Delivery, HandlerName, Identity, Origin, RecordId};
 
 /// What a run holds for as long as it lives, and a blocking one's thread for as long as that does: a clone of
 /// the context does not.
@@ -98,7 +98,7 @@ impl Context {
 
     /// Who the delivery is: the key to make your own work idempotent with.
     #[must_use]
-    pub fn identity(&self) -> EventKey {
+    pub fn identity(&self) -> Identity {
         self.delivery.identity()
     }
 

@@ -5,7 +5,7 @@ use foldhash::fast::RandomState;
 
 use super::Kept;
 use crate::clock::Clock;
-use crate::event::EventKey;
+use crate::event::Identity;
 use crate::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::dashmap::{DashMap, Entry};
 use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,7 +26,7 @@ const EXPIRED_PER_CALL: usize = 4;
 /// At a million an identity takes 44 bytes in the map, which doubles when it is 7/8 full, and 21 in
 /// the expiry queue. Neither shrinks.
 pub(crate) struct DedupCache {
-    entries: DashMap<EventKey, State, RandomState>,
+    entries: DashMap<Identity, State, RandomState>,
     /// Finished identities in the order in which they finished, each of them once. Not locked
     /// together with a shard of `entries`.
     expiry_queue: Mutex<VecDeque<Expiry>>,
@@ -41,7 +41,7 @@ pub(crate) struct DedupCache {
 }
 
 struct Expiry {
-    identity: EventKey,
+    identity: Identity,
     kept_at: u32,
 }
 
@@ -97,7 +97,7 @@ impl DedupCache {
     /// waits until the other is kept or refused. It must be short and must not come back here.
     pub(crate) fn insert_if_absent<E>(
         &self,
-        identity: EventKey,
+        identity: Identity,
         keep: impl FnOnce() -> Result<(), E>,
     ) -> Result<Kept, E> {
         let now = self.now();
@@ -114,7 +114,7 @@ impl DedupCache {
     }
 
     /// The identity's event is finished: it may be forgotten when its time has come.
-    pub(crate) fn finish(&self, identity: EventKey) {
+    pub(crate) fn finish(&self, identity: Identity) {
         let entry = self.entries.entry(identity);
         if let Entry::Occupied(known) = &entry
             && known.get().is_open()
@@ -129,7 +129,7 @@ impl DedupCache {
     /// holds for the `keep` of [`insert_if_absent`](Self::insert_if_absent) holds for this.
     pub(crate) fn touch<E>(
         &self,
-        identity: EventKey,
+        identity: Identity,
         keep: impl FnOnce(bool) -> Result<(), E>,
     ) -> Result<(), E> {
         let now = self.now();
@@ -141,14 +141,14 @@ impl DedupCache {
 
     /// Whether a copy of this would be known.
     #[cfg(feature = "disk-system")]
-    pub(crate) fn contains(&self, identity: EventKey) -> bool {
+    pub(crate) fn contains(&self, identity: Identity) -> bool {
         self.is_alive(&self.entries.entry(identity), self.now())
     }
 
     /// Remembers an identity that was kept this long ago, before anything else is remembered; in the
     /// order in which they were kept.
     #[cfg(feature = "disk-system")]
-    pub(crate) fn restore(&self, identity: EventKey, age: Duration, open: bool) {
+    pub(crate) fn restore(&self, identity: Identity, age: Duration, open: bool) {
         let now = self.now();
         let kept_at = now.saturating_sub(seconds(age));
         if open {
@@ -168,7 +168,7 @@ impl DedupCache {
     }
 
     /// Gives whether the identity is in the expiry queue from before.
-    fn write(&self, entry: Entry<'_, EventKey, State>, state: State) -> bool {
+    fn write(&self, entry: Entry<'_, Identity, State>, state: State) -> bool {
         match entry {
             Entry::Occupied(mut known) => {
                 let queued = known.get().0 & State::QUEUED;
@@ -183,7 +183,7 @@ impl DedupCache {
         }
     }
 
-    fn write_finished(&self, entry: Entry<'_, EventKey, State>, kept_at: u32, now: u32) {
+    fn write_finished(&self, entry: Entry<'_, Identity, State>, kept_at: u32, now: u32) {
         let identity = *entry.key();
         if !self.write(entry, State::finished(kept_at)) {
             self.queue(Expiry { identity, kept_at });
@@ -251,7 +251,7 @@ impl DedupCache {
         }
     }
 
-    fn is_alive(&self, entry: &Entry<'_, EventKey, State>, now: u32) -> bool {
+    fn is_alive(&self, entry: &Entry<'_, Identity, State>, now: u32) -> bool {
         let Entry::Occupied(known) = entry else {
             return false;
         };

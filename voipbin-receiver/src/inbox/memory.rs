@@ -155,21 +155,21 @@ impl Inbox for MemoryInbox {
 
 impl Store {
     fn keep(&self, incoming: Incoming) -> Result<Kept, KeepError> {
-        let key = incoming.delivery.identity();
+        let identity = incoming.delivery.identity();
         let for_nobody = incoming.jobs.is_empty();
         let kept = match incoming.repeats {
             Repeats::Drop => {
                 let push = || self.push(incoming, false);
-                self.seen.insert_if_absent(key, push)
+                self.seen.insert_if_absent(identity, push)
             }
             Repeats::Mark => {
                 let push = |repeat| self.push(incoming, repeat);
-                self.noted.touch(key, push).map(|()| Kept::New)
+                self.noted.touch(identity, push).map(|()| Kept::New)
             }
         };
         // Not under the lock of the identity's shard: whoever is woken may come back here.
         match (&kept, for_nobody) {
-            (Ok(Kept::New), true) => self.seen.finish(key),
+            (Ok(Kept::New), true) => self.seen.finish(identity),
             (Ok(Kept::New), false) => self.arrived.notify_one(),
             _ => {}
         }

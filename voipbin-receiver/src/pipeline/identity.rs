@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::Pipeline;
 use crate::catalog::EventType;
-use crate::event::{Delivery, EventKey, Origin};
+use crate::event::{Delivery, Identity, Origin};
 use crate::inbox::Repeats;
 use crate::observe::{Refusal, RefusalReason};
 
@@ -31,7 +31,7 @@ impl Pipeline {
         if let Some(choose) = &self.identity {
             let chosen = catch_unwind(AssertUnwindSafe(|| choose(&delivery)));
             if let Some(identity) = chosen.map_err(|_| RefusalReason::Identity)? {
-                let identity = EventKey::of_chosen(&identity);
+                let identity = Identity::of_chosen(&identity);
                 return Ok((delivery.identified(identity), Repeats::Drop));
             }
         }

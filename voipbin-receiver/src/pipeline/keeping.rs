@@ -20,7 +20,7 @@ impl Pipeline {
     pub(crate) async fn receive(&self, bytes: Bytes, origin: Origin) -> Result<Accepted, Refusal> {
         let mut trace = self.recorder.begin(origin);
         let body = VerifiedBody {
-            key: self.gate.verifier.identity(&bytes),
+            identity: self.gate.verifier.identity(&bytes),
             bytes,
             owned: false,
             proof: Proof::Unsigned,

@@ -45,10 +45,10 @@ fn an_id_that_is_a_credential_is_logged_as_a_hash() {
 }
 
 #[test]
-fn a_key_function_that_keeps_the_delivery_has_its_effect_all_the_same() {
+fn an_identity_function_that_keeps_the_delivery_has_its_effect_all_the_same() {
     let seen = delivery("[1]");
     let kept = seen.clone();
-    let chosen = EventKey::of_chosen(b"order 1");
+    let chosen = Identity::of_chosen(b"order 1");
     assert_eq!(seen.identified(chosen).identity(), chosen);
     assert_ne!(kept.identity(), chosen);
 }
@@ -57,12 +57,12 @@ fn a_key_function_that_keeps_the_delivery_has_its_effect_all_the_same() {
 fn a_body_in_the_connections_buffer_is_copied_out_and_one_of_its_own_is_not() {
     let body = Bytes::from_static(b"null");
     for owned in [true, false] {
-        let key = EventKey::of_unsigned(&body);
+        let identity = Identity::of_unsigned(&body);
         let verified = VerifiedBody {
             bytes: body.clone(),
             owned,
             proof: Proof::Unsigned,
-            key,
+            identity,
         };
         let delivery = Delivery::new(
             verified,

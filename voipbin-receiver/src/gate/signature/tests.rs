@@ -156,7 +156,7 @@ fn an_unsigned_and_a_signed_copy_are_different_identities() {
         allowing
             .verify(&signed(values), Bytes::from_static(BODY), false, NOW)
             .unwrap()
-            .key
+            .identity
     };
     assert_ne!(key(&[]), key(&[&valid()]));
     assert_eq!(key(&[&valid()]), key(&[&valid()]));
@@ -166,7 +166,7 @@ fn an_unsigned_and_a_signed_copy_are_different_identities() {
 fn the_identity_shows_no_part_of_the_signature() {
     let body =
         verifier(&[SECRET]).verify(&signed(&[&valid()]), Bytes::from_static(BODY), false, NOW);
-    let identity = body.unwrap().key.to_string();
+    let identity = body.unwrap().identity.to_string();
     for width in 8..=32 {
         for part in 0..=(DIGEST_HEX.len() - width) {
             assert!(!identity.contains(&DIGEST_HEX[part..part + width]));

@@ -13,7 +13,7 @@ use super::directory::sync;
 use super::row::{self, EVENT, EventRow, JOB, JobRow, JobStage, State, cached};
 use super::schema::{self, Role};
 use super::store_error::{StoreError, StoreErrorKind};
-use crate::event::{EventKey, RecordId};
+use crate::event::{Identity, RecordId};
 
 /// What came of a backup or of [`DiskInbox::salvage`](crate::inbox::DiskInbox::salvage).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub struct LostEvent {
     /// Its number.
     pub id: RecordId,
     /// Its identity, where that can be read.
-    pub identity: Option<EventKey>,
+    pub identity: Option<Identity>,
 }
 
 impl CopyReport {
@@ -278,7 +278,7 @@ impl Copy<'_> {
         long.map_or(seq, |range| range.end().get().cast_signed())
     }
 
-    fn lose(&mut self, seq: i64, identity: Option<EventKey>) {
+    fn lose(&mut self, seq: i64, identity: Option<Identity>) {
         let id = RecordId::new(seq.cast_unsigned());
         self.report.lost.push(LostEvent { id, identity });
     }

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use super::names::List;
 use super::row::{Base, JobRow, JobStage};
-use crate::event::EventKey;
 use crate::event::HandlerName;
+use crate::event::Identity;
 use crate::inbox::delays::DelayQueue;
 use crate::inbox::{self, Attempt, JobHistory, KeptEvent, Room};
 use crate::sync::time::Instant;
@@ -68,7 +68,7 @@ struct Slot {
 pub(super) struct Fact {
     pub(super) base: Base,
     pub(super) body_len: i64,
-    pub(super) identity: EventKey,
+    pub(super) identity: Identity,
     /// Whether the identity is not the event's own.
     pub(super) marks: bool,
     pub(super) list: Arc<List>,

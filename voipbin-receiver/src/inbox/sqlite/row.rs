@@ -9,7 +9,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 
 use super::store_error::{StoreError, StoreErrorKind};
 use super::time::{self, millis};
-use crate::event::{Delivery, EventKey, Proof, RecordId, StoredDelivery};
+use crate::event::{Delivery, Identity, Proof, RecordId, StoredDelivery};
 use crate::inbox::{Attempt, AttemptEnd, Lane};
 
 /// How far an event has come.
@@ -41,7 +41,7 @@ pub(super) struct EventRow {
     pub(super) seq: i64,
     pub(super) kept_at: i64,
     pub(super) received_at: i64,
-    pub(super) identity: EventKey,
+    pub(super) identity: Identity,
     pub(super) flags: i64,
     pub(super) handlers: i64,
     pub(super) kind: Option<i64>,
@@ -117,7 +117,7 @@ impl EventRow {
             seq: row.get(0)?,
             kept_at: row.get(1)?,
             received_at: row.get(2)?,
-            identity: EventKey::from_bytes(row.get(3)?),
+            identity: Identity::from_bytes(row.get(3)?),
             flags: row.get(4)?,
             handlers: row.get(5)?,
             kind: row.get(6)?,

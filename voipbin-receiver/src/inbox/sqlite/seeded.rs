@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use super::DiskInbox;
 use crate::event::HandlerName;
-use crate::event::{EventKey, Proof, RecordId, StoredDelivery};
+use crate::event::{Identity, Proof, RecordId, StoredDelivery};
 use crate::inbox::{
     Attempt, AttemptEnd, Inbox, Incoming, Jobs, Kept, Record, Records, Repeats, Room, Settled,
 };
@@ -27,10 +27,10 @@ pub(super) fn failed(error: &str) -> Attempt {
 }
 
 pub(super) async fn keep(inbox: &DiskInbox, number: u64, names: &[&str], body: String) {
-    let mut key = [7; 16];
-    key[..8].copy_from_slice(&number.to_le_bytes());
-    let key = EventKey::from_bytes(key);
-    let stored = StoredDelivery::new(body.into(), key, Proof::Signed, SystemTime::now());
+    let mut identity = [7; 16];
+    identity[..8].copy_from_slice(&number.to_le_bytes());
+    let identity = Identity::from_bytes(identity);
+    let stored = StoredDelivery::new(body.into(), identity, Proof::Signed, SystemTime::now());
     let jobs: Jobs = names.iter().map(|name| HandlerName::new(name)).collect();
     let incoming = Incoming::new(stored.restore().unwrap(), jobs, Repeats::Drop);
     assert_eq!(inbox.keep(incoming).await.unwrap(), Kept::New);

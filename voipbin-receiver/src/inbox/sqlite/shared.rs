@@ -14,7 +14,7 @@ use super::names::{List, Names};
 use super::ready::Ready;
 use super::settings::Settings;
 use super::time::InboxTime;
-use crate::event::EventKey;
+use crate::event::Identity;
 use crate::inbox::dedup::{DedupCache, RETRY_TIME};
 use crate::inbox::{
     InboxError, Incoming, KeepError, KeepErrorKind, Kept, Repeats, Reply, ReplySender, Settled,
@@ -53,9 +53,9 @@ struct Inbound {
     /// Since when the rest of it waits.
     since: Option<Instant>,
     /// Events on their way to the file, each with whoever waits for the same.
-    flights: HashMap<EventKey, Vec<Copy>>,
+    flights: HashMap<Identity, Vec<Copy>>,
     /// How many with the same bytes are on their way.
-    marks: HashMap<EventKey, usize>,
+    marks: HashMap<Identity, usize>,
     /// Events on their way, and their bytes.
     events: usize,
     bytes: u64,
@@ -435,7 +435,7 @@ impl Shared {
     }
 
     /// The event is finished: its identity may be forgotten when its time has come.
-    pub(super) fn finish(&self, identity: EventKey, marks: bool) {
+    pub(super) fn finish(&self, identity: Identity, marks: bool) {
         if !marks {
             self.seen.finish(identity);
         }

@@ -186,10 +186,10 @@ async fn what_was_answered_is_there_after_a_kill_and_known() {
     assert_eq!(interrupted.history[0].ended, AttemptEnd::Interrupted);
     assert!(inbox.take(Room::for_jobs(1)).now_or_never().is_none());
     for number in 1..=100 {
-        let mut key = [7; 16];
-        key[..8].copy_from_slice(&u64::to_le_bytes(number));
-        let key = crate::event::EventKey::from_bytes(key);
-        assert!(inbox.shared().seen.contains(key), "{number}");
+        let mut identity = [7; 16];
+        identity[..8].copy_from_slice(&u64::to_le_bytes(number));
+        let identity = crate::event::Identity::from_bytes(identity);
+        assert!(inbox.shared().seen.contains(identity), "{number}");
     }
 }
 

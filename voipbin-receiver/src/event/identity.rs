@@ -1,5 +1,6 @@
 use std::fmt;
 
+use sha2::digest::consts::U16;
 use sha2::{Digest, Sha256};
 
 /// The identity of a delivery: 128 bits derived from what was signed.
@@ -12,13 +13,13 @@ use sha2::{Digest, Sha256};
 /// It prints as 32 lower-case hexadecimal digits.
 ///
 /// ```
-/// use voipbin_receiver::EventKey;
+/// use voipbin_receiver::Identity;
 ///
-/// let key = EventKey::from_bytes([0xab; 16]);
-/// assert_eq!(key.to_string(), "abababababababababababababababab");
+/// let identity = Identity::from_bytes([0xab; 16]);
+/// assert_eq!(identity.to_string(), "abababababababababababababababab");
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct EventKey([u8; 16]);
+pub struct Identity([u8; 16]);
 
 /// Short enough to share one SHA-256 block with the 32 bytes of an HMAC.
 const SIGNED: &[u8] = b"vbr/id/1/signed\0";
@@ -26,7 +27,7 @@ const UNSIGNED: &[u8] = b"vbr/id/1/plain\0";
 const CHOSEN: &[u8] = b"vbr/id/1/chosen\0";
 const CREDENTIAL: &[u8] = b"vbr/id/1/secret\0";
 
-impl EventKey {
+impl Identity {
     /// The identity of a body whose HMAC was verified.
     pub(crate) fn of_signed(hmac: &[u8; 32]) -> Self {
         Self::digest(SIGNED, hmac)
@@ -37,7 +38,7 @@ impl EventKey {
         Self::digest(UNSIGNED, body)
     }
 
-    /// The identity that a user's key function chose.
+    /// The identity that a user's own function chose.
     pub(crate) fn of_chosen(identity: &[u8]) -> Self {
         Self::digest(CHOSEN, identity)
     }
@@ -52,11 +53,8 @@ impl EventKey {
             .chain_update(label)
             .chain_update(content)
             .finalize();
-        let mut key = [0; 16];
-        for (to, from) in key.iter_mut().zip(digest.iter()) {
-            *to = *from;
-        }
-        Self(key)
+        let (first_half, _) = digest.split::<U16>();
+        Self(first_half.into())
     }
 
     /// An identity from its 16 bytes, as [`as_bytes`](Self::as_bytes) gave them.
@@ -72,15 +70,15 @@ impl EventKey {
     }
 }
 
-impl fmt::Display for EventKey {
+impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
-impl fmt::Debug for EventKey {
+impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "EventKey({self})")
+        write!(f, "Identity({self})")
     }
 }
 
@@ -91,21 +89,21 @@ mod tests {
     #[test]
     fn the_labels_keep_the_three_sources_apart() {
         let same = [7; 32];
-        let keys = [
-            EventKey::of_signed(&same),
-            EventKey::of_unsigned(&same),
-            EventKey::of_chosen(&same),
+        let identities = [
+            Identity::of_signed(&same),
+            Identity::of_unsigned(&same),
+            Identity::of_chosen(&same),
         ];
-        assert_ne!(keys[0], keys[1]);
-        assert_ne!(keys[1], keys[2]);
-        assert_ne!(keys[0], keys[2]);
+        assert_ne!(identities[0], identities[1]);
+        assert_ne!(identities[1], identities[2]);
+        assert_ne!(identities[0], identities[2]);
     }
 
     /// Identities are stored by durable inboxes: the derivation may not change unnoticed. The
     /// expected value is `printf 'vbr/id/1/plain\0x' | sha256sum | cut -c1-32`.
     #[test]
     fn the_derivation_is_fixed() {
-        assert_eq!(EventKey::of_unsigned(b"x").to_string(), PLAIN_X);
+        assert_eq!(Identity::of_unsigned(b"x").to_string(), PLAIN_X);
     }
 
     const PLAIN_X: &str = "8fa38ab65e3017884a3951b9d96a4e64";
