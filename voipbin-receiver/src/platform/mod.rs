@@ -36,9 +36,8 @@ mod credential;
 mod customer;
 mod destination;
 mod error;
-
+mod pace;
 mod probe;
-mod rate_limiter;
 mod refusal;
 mod webhooks;
 
