@@ -3,6 +3,8 @@
 //! `cargo run --example standalone` is all it takes to see one: without a secret it makes one for
 //! this run and prints a complete `curl` command.
 
+#[cfg(feature = "platform")]
+mod api;
 mod check;
 mod completions;
 mod expiry;

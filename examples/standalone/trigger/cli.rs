@@ -8,8 +8,9 @@ use voipbin_receiver::catalog::{CATALOG, Status};
 
 /// Send signed events of your choice to a webhook endpoint, as VoIPBIN sends them
 ///
-/// Each has a typical body with an id and times of its own, and is sent with the headers, the signature and
-/// the three attempts of VoIPBIN. Several events are changes of one resource, in the order given.
+/// Each has a typical body with an id and times of its own, and is sent with the headers, the
+/// signature and the three attempts of VoIPBIN. Several events are changes of one resource, in the
+/// order given.
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct TriggerCommand {
@@ -22,9 +23,11 @@ pub(crate) struct TriggerCommand {
     )]
     pub(super) events: Vec<String>,
 
-    /// Set a field, such as data.hangup_reason=busy or data.source.target=+15550100; may be given several times
+    /// Set a field, such as data.hangup_reason=busy or data.source.target=+15550100; may be given
+    /// several times
     ///
-    /// A number, true, false, null and what stands in quotes, brackets or braces is JSON, all else is text.
+    /// A number, true, false, null and what stands in quotes, brackets or braces is JSON, all else
+    /// is text.
     #[arg(long, value_name = "FIELD=VALUE", value_parser = change)]
     pub(super) set: Vec<Change>,
 

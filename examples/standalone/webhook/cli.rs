@@ -2,47 +2,19 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use crate::api::ApiArgs;
+
 /// Tell VoIPBIN where to send the events of your account
 ///
-/// An account has one webhook. Its other settings survive a change; a change that somebody else makes at the
-/// same time is seen and told.
+/// An account has one webhook. Its other settings survive a change; a change that somebody else
+/// makes at the same time is seen and report.
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct WebhookCommand {
     #[command(flatten)]
-    pub(super) asking: Asking,
+    pub(super) api: ApiArgs,
 
-    #[command(subcommand)]
-    pub(super) verb: Verb,
-}
-
-/// Whom is asked, and as who.
-#[derive(Args)]
-pub(super) struct Asking {
-    /// The platform; another one than the public one where you run your own
-    #[arg(
-        long,
-        global = true,
-        env = "VOIPBIN_API",
-        value_name = "URL",
-        default_value = "https://api.voipbin.net"
-    )]
-    pub(super) api: String,
-
-    /// A PEM file with certificates to trust beside those of this machine, for a platform of your own
-    #[arg(long, global = true, env = "VOIPBIN_API_CA", value_name = "FILE")]
-    pub(super) api_ca: Option<PathBuf>,
-
-    /// A file with an access key or a token, instead of VOIPBIN_TOKEN or VOIPBIN_ACCESS_KEY
-    #[arg(
-        long,
-        global = true,
-        env = "VOIPBIN_CREDENTIAL_FILE",
-        value_name = "FILE"
-    )]
-    pub(super) credential_file: Option<PathBuf>,
-
-    /// The file that keeps what was there, for undo; its owner alone can read it
+    /// The file that holds what was there before, for undo; its owner alone can read it
     #[arg(
         long,
         global = true,
@@ -55,6 +27,9 @@ pub(super) struct Asking {
     /// Print JSON
     #[arg(long, global = true)]
     pub(super) json: bool,
+
+    #[command(subcommand)]
+    pub(super) action: Action,
 }
 
 const AFTER_HELP: &str = "\
@@ -70,7 +45,7 @@ Exit status: 0; 1 when it failed; 2 when the command makes no sense, or events w
 nothing was done for want of --yes.";
 
 #[derive(Subcommand)]
-pub(super) enum Verb {
+pub(super) enum Action {
     /// Where events are sent
     Show(Show),
     /// Have events sent to a URI
@@ -106,12 +81,12 @@ pub(super) struct Set {
     pub(super) method: String,
 
     #[command(flatten)]
-    pub(super) care: Care,
+    pub(super) checks: CheckArgs,
 }
 
-/// How careful a change is.
+/// What is checked before a change.
 #[derive(Args)]
-pub(super) struct Care {
+pub(super) struct CheckArgs {
     /// Take a private or loopback host, for a platform of your own that sends to such
     #[arg(long)]
     pub(super) allow_private: bool,
@@ -136,7 +111,7 @@ pub(super) struct Fields {
     pub(super) event_types: Option<Vec<String>>,
 
     #[command(flatten)]
-    pub(super) care: Care,
+    pub(super) checks: CheckArgs,
 
     /// On a platform that has one webhook for each account: change that
     #[arg(long)]

@@ -1,15 +1,15 @@
 //! Where VoIPBIN sends the account's events.
 //!
 //! ```text
-//! cli -> verbs      show, set, off, undo; what was there is kept for the undo
+//! cli -> actions    show, set, off, undo; what was there is saved for undo
 //!     -> tutorial   create, list, update, delete, or what stands for them today
 //! ```
 
+mod actions;
 mod cli;
-mod told;
+mod report;
 mod tutorial;
 mod undo;
-mod verbs;
 
+pub(crate) use self::actions::run;
 pub(crate) use self::cli::WebhookCommand;
-pub(crate) use self::verbs::run;

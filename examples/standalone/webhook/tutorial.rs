@@ -1,18 +1,19 @@
-//! The words of VoIPBIN's tutorial: webhooks that are made and listed, which a platform of today answers with 404.
+//! The words of VoIPBIN's tutorial: webhooks that are made and listed, which a platform of today
+//! answers with 404.
 
 use serde_json::{Value, json};
 use voipbin_receiver::platform::{
     PlatformError, PlatformErrorKind, Target, Webhook, WebhookFields,
 };
 
+use super::actions::{Account, Failure};
 use super::cli::{Create, Delete, Fields, Update};
-use super::told::{Told, object, written};
-use super::verbs::{Account, Failure};
+use super::report::{Report, object, written};
 use crate::terminal::{cell, say};
 
 pub(super) async fn create(
     account: &Account<'_>,
-    told: &mut Told,
+    report: &mut Report,
     create: Create,
 ) -> Result<(), Failure> {
     let Create {
@@ -21,34 +22,34 @@ pub(super) async fn create(
         fields,
     } = create;
     let sent = sent(&fields, Some(uri.clone()), Some(method.clone()));
-    if let Some(made) = known(account.platform.webhooks().create(&sent).await)? {
-        return one(told, &made);
+    if let Some(made) = unless_no_route(account.platform.webhooks().create(&sent).await)? {
+        return one(report, &made);
     }
     note(&fields);
     let target = Target::new(uri, method);
     if fields.yes {
-        return account.set(told, &target, &fields.care).await;
+        return account.set(report, &target, &fields.checks).await;
     }
     let now = account.platform.destination().get().await?;
-    account.would(told, &target, &now).await
+    account.preview(report, &target, &now).await
 }
 
-pub(super) async fn list(account: &Account<'_>, told: &mut Told) -> Result<(), Failure> {
-    if let Some(webhooks) = known(account.platform.webhooks().list().await)? {
+pub(super) async fn list(account: &Account<'_>, report: &mut Report) -> Result<(), Failure> {
+    if let Some(webhooks) = unless_no_route(account.platform.webhooks().list().await)? {
         let text: Vec<String> = webhooks.iter().map(row).collect();
         let objects: Vec<Value> = webhooks.iter().map(fields_of).collect();
-        told.print(&json!({"result": objects}), &text.join("\n"))?;
+        report.print(&json!({"result": objects}), &text.join("\n"))?;
         return Ok(());
     }
     let now = account.platform.destination().get().await?;
     say(ONE);
-    told.print(&json!({"result": [object(&now)]}), &written(&now))?;
+    report.print(&json!({"result": [object(&now)]}), &written(&now))?;
     Ok(())
 }
 
 pub(super) async fn update(
     account: &Account<'_>,
-    told: &mut Told,
+    report: &mut Report,
     update: Update,
 ) -> Result<(), Failure> {
     let Update {
@@ -58,13 +59,13 @@ pub(super) async fn update(
         fields,
     } = update;
     let sent = sent(&fields, uri.clone(), method.clone());
-    if let Some(updated) = known(account.platform.webhooks().update(&id, &sent).await)? {
-        return one(told, &updated);
+    if let Some(updated) = unless_no_route(account.platform.webhooks().update(&id, &sent).await)? {
+        return one(report, &updated);
     }
     note(&fields);
     if uri.is_none() && method.is_none() {
         let why = "this platform has no names and event types of webhooks: give --uri or --method";
-        return Err(Failure::Senseless(why.to_owned()));
+        return Err(Failure::Usage(why.to_owned()));
     }
     let now = account.platform.destination().get().await?;
     let uri = uri.unwrap_or_else(|| now.uri().to_owned());
@@ -74,28 +75,28 @@ pub(super) async fn update(
     });
     let target = Target::new(uri, method);
     match fields.yes {
-        true => account.set(told, &target, &fields.care).await,
-        false => account.would(told, &target, &now).await,
+        true => account.set(report, &target, &fields.checks).await,
+        false => account.preview(report, &target, &now).await,
     }
 }
 
 pub(super) async fn delete(
     account: &Account<'_>,
-    told: &mut Told,
+    report: &mut Report,
     delete: &Delete,
 ) -> Result<(), Failure> {
-    if known(account.platform.webhooks().delete(&delete.id).await)?.is_some() {
+    if unless_no_route(account.platform.webhooks().delete(&delete.id).await)?.is_some() {
         let id = cell(&delete.id, 64);
-        told.print(&json!({"deleted": delete.id}), &format!("{id} is deleted"))?;
+        report.print(&json!({"deleted": delete.id}), &format!("{id} is deleted"))?;
         return Ok(());
     }
     say(ONE);
     if delete.yes {
-        return account.off(told).await;
+        return account.off(report).await;
     }
     let now = account.platform.destination().get().await?;
     account
-        .would(told, &Target::new("", now.method()), &now)
+        .preview(report, &Target::new("", now.method()), &now)
         .await
 }
 
@@ -112,7 +113,7 @@ fn note(fields: &Fields) {
 }
 
 /// `None` where the platform has no such route.
-fn known<T>(answer: Result<T, PlatformError>) -> Result<Option<T>, PlatformError> {
+fn unless_no_route<T>(answer: Result<T, PlatformError>) -> Result<Option<T>, PlatformError> {
     match answer {
         Ok(answer) => Ok(Some(answer)),
         Err(error) if error.kind() == PlatformErrorKind::NoRoute => Ok(None),
@@ -130,8 +131,8 @@ fn sent(fields: &Fields, uri: Option<String>, method: Option<String>) -> Webhook
     }
 }
 
-fn one(told: &mut Told, webhook: &Webhook) -> Result<(), Failure> {
-    told.print(&fields_of(webhook), &row(webhook))?;
+fn one(report: &mut Report, webhook: &Webhook) -> Result<(), Failure> {
+    report.print(&fields_of(webhook), &row(webhook))?;
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! What was there, from one run of the program to the next.
+//! The last change, from one run of the program to the next.
 
 use std::fs;
 use std::io::Write;
@@ -9,20 +9,20 @@ use voipbin_receiver::platform::{Change, Target};
 
 /// The last change.
 #[derive(Serialize, Deserialize)]
-struct Kept {
+struct SavedChange {
     api: String,
     customer_id: String,
-    before: Place,
-    after: Place,
+    before: SavedTarget,
+    after: SavedTarget,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Place {
+struct SavedTarget {
     uri: String,
     method: String,
 }
 
-impl Place {
+impl SavedTarget {
     fn of(target: &Target) -> Self {
         Self {
             uri: target.uri().to_owned(),
@@ -35,13 +35,13 @@ impl Place {
     }
 }
 
-/// Keeps a change. The file is the old one or the new one, whatever happens, and its owner's alone.
-pub(super) fn keep(file: &Path, api: &str, change: &Change) -> Result<(), String> {
-    let kept = Kept {
+/// Saves a change. The file is the old one or the new one, whatever happens, and its owner's alone.
+pub(super) fn save(file: &Path, api: &str, change: &Change) -> Result<(), String> {
+    let saved = SavedChange {
         api: api.to_owned(),
         customer_id: change.customer_id().to_owned(),
-        before: Place::of(change.before()),
-        after: Place::of(change.after()),
+        before: SavedTarget::of(change.before()),
+        after: SavedTarget::of(change.after()),
     };
     let folder = match file.parent() {
         Some(folder) if folder != Path::new("") => folder,
@@ -50,7 +50,7 @@ pub(super) fn keep(file: &Path, api: &str, change: &Change) -> Result<(), String
     let write = || {
         // 0600, as tempfile makes them.
         let mut new = tempfile::NamedTempFile::new_in(folder)?;
-        serde_json::to_writer(&mut new, &kept)?;
+        serde_json::to_writer(&mut new, &saved)?;
         new.write_all(b"\n")?;
         new.as_file().sync_all()?;
         new.persist(file)?;
@@ -58,27 +58,27 @@ pub(super) fn keep(file: &Path, api: &str, change: &Change) -> Result<(), String
     };
     write().map_err(|error| {
         format!(
-            "the change is made, and cannot be kept for undo in {}: {error}",
+            "the change is made, and cannot be saved for undo in {}: {error}",
             file.display()
         )
     })
 }
 
-/// The change that was kept last.
-pub(super) fn kept(file: &Path, api: &str) -> Result<Change, String> {
+/// The change that was saved last.
+pub(super) fn load(file: &Path, api: &str) -> Result<Change, String> {
     let text = fs::read_to_string(file)
         .map_err(|error| format!("there is nothing to undo in {}: {error}", file.display()))?;
-    let kept: Kept = serde_json::from_str(&text)
+    let saved: SavedChange = serde_json::from_str(&text)
         .map_err(|_| format!("{} is no file of this program", file.display()))?;
-    if kept.api != api {
+    if saved.api != api {
         return Err(format!(
-            "{} keeps a change of another platform: give --api",
+            "{} holds a change of another platform: give --api",
             file.display()
         ));
     }
     Ok(Change::new(
-        kept.customer_id,
-        kept.before.target(),
-        kept.after.target(),
+        saved.customer_id,
+        saved.before.target(),
+        saved.after.target(),
     ))
 }

@@ -6,33 +6,31 @@ use serde::{Deserialize, Serialize};
 
 use super::client::{Platform, in_path};
 use super::credential::Credential;
-use super::customer::{secret, text};
+use super::customer::secret;
 use super::error::{PlatformError, PlatformErrorKind};
 use crate::gate::Secret;
 
 /// The account's access keys. Made by [`Platform::access_keys`].
 ///
-/// Each is a full admin of the account and cannot be narrowed; give programs keys of their own, that expire.
+/// Each is a full admin of the account and cannot be narrowed; give programs keys of their own,
+/// that expire.
 #[derive(Clone, Debug)]
 pub struct AccessKeys(pub(super) Platform);
 
 /// An access key, without the key itself. `Debug` does not show what its owner noted.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
+#[serde(default)]
 #[non_exhaustive]
 pub struct AccessKey {
     /// Its id.
-    #[serde(default, deserialize_with = "text")]
     pub id: String,
     /// Its name.
-    #[serde(default, deserialize_with = "text")]
     pub name: String,
     /// What its owner noted about it.
-    #[serde(default, deserialize_with = "text")]
     pub detail: String,
     /// How the key begins.
-    #[serde(default, deserialize_with = "text")]
     pub token_prefix: String,
-    #[serde(default, deserialize_with = "secret")]
+    #[serde(deserialize_with = "secret")]
     token: Option<Secret>,
 }
 
@@ -85,9 +83,8 @@ impl NewAccessKey {
 
 #[derive(Deserialize)]
 struct Page {
-    #[serde(default)]
     result: Vec<AccessKey>,
-    #[serde(default, deserialize_with = "text")]
+    #[serde(default)]
     next_page_token: String,
 }
 

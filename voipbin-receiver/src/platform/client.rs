@@ -18,10 +18,10 @@ use zeroize::Zeroizing;
 use super::access_key::AccessKeys;
 use super::connector::Https;
 use super::credential::Credential;
-use super::customer::{Customer, Written, secret};
+use super::customer::{Customer, WritableFields, secret};
 use super::destination::Destination;
 use super::error::{PlatformError, PlatformErrorKind};
-use super::pace::Pace;
+use super::rate_limiter::RateLimiter;
 use super::refusal::is_this_machine;
 use super::webhooks::Webhooks;
 use crate::gate::Secret;
@@ -36,13 +36,13 @@ const TRIES: u32 = 3;
 /// The longest wait between two tries.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// A connection to VoIPBIN's API. A cheap clone; clones share connections and pace.
+/// A connection to VoIPBIN's API. A cheap clone; clones share connections and the rate limit.
 ///
-/// A request that is answered 429 is sent again, three times in all: after what `Retry-After` says, and
-/// without it after 1 and 2 s. Nothing else is sent twice. Redirects are not followed.
+/// A request that is answered 429 is sent again, three times in all: after what `Retry-After` says,
+/// and without it after 1 and 2 s. Nothing else is sent twice. Redirects are not followed.
 ///
-/// All methods that ask the platform need a tokio runtime with its clock and I/O enabled. Dropping one of their
-/// futures gives the request up, and a change may have been made.
+/// All methods that ask the platform need a tokio runtime with its clock and I/O enabled. Dropping
+/// one of their futures gives the request up, and a change may have been made.
 #[derive(Clone, Debug)]
 pub struct Platform {
     shared: Arc<Shared>,
@@ -53,11 +53,11 @@ pub struct Platform {
 struct Shared {
     https: Https,
     /// For what is not the platform: it trusts what this machine trusts and nothing else.
-    others: Https,
+    probe_client: Https,
     /// Without a slash at its end.
     base: String,
     timeout: Duration,
-    pace: Pace,
+    rate_limiter: RateLimiter,
 }
 
 impl Platform {
@@ -89,7 +89,8 @@ impl Platform {
     ///
     /// # Errors
     ///
-    /// With [`PlatformErrorKind::Authentication`] when the platform does not accept them: it tells no more.
+    /// With [`PlatformErrorKind::Authentication`] when the platform does not accept them: it tells
+    /// no more.
     pub async fn login(
         &self,
         username: &str,
@@ -131,12 +132,23 @@ impl Platform {
     ///
     /// With [`PlatformErrorKind::Permission`] for who is neither its admin nor its manager.
     pub async fn customer(&self) -> Result<Customer, PlatformError> {
-        self.ask(Method::GET, "/v1.0/customer", None::<&()>).await
+        let path = "/v1.0/customer";
+        let customer: Customer = self.ask(Method::GET, path, None::<&()>).await?;
+        match customer.id.is_empty() {
+            true => Err(PlatformError::new(
+                PlatformErrorKind::Unreadable,
+                subject(&Method::GET, path),
+            )),
+            false => Ok(customer),
+        }
     }
 
-    pub(super) async fn write_customer(&self, written: &Written) -> Result<(), PlatformError> {
+    pub(super) async fn write_customer(
+        &self,
+        fields: &WritableFields,
+    ) -> Result<(), PlatformError> {
         let path = "/v1.0/customer";
-        self.exchange(Method::PUT, path, Some(written)).await?;
+        self.exchange(Method::PUT, path, Some(fields)).await?;
         Ok(())
     }
 
@@ -155,8 +167,8 @@ impl Platform {
         Webhooks(self.clone())
     }
 
-    pub(super) fn others(&self) -> &Https {
-        &self.shared.others
+    pub(super) fn probe_client(&self) -> &Https {
+        &self.shared.probe_client
     }
 
     /// Asks, and reads the answer.
@@ -191,7 +203,7 @@ impl Platform {
             .map_err(|_| unusable(PlatformErrorKind::Url))?;
         let mut tried = 0;
         loop {
-            self.shared.pace.turn().await;
+            self.shared.rate_limiter.acquire().await;
             let request = self.request(method.clone(), uri.clone(), body.clone());
             let once = timeout(self.shared.timeout, self.once(&subject, request));
             let (status, headers, answer) = once
@@ -347,15 +359,15 @@ impl PlatformBuilder {
         self
     }
 
-    /// How many requests are sent in a second at most. Default: 5, as the platform's 17 are shared by all
-    /// programs of the account. Zero counts as one.
+    /// How many requests are sent in a second at most. Default: 5, as the platform's 17 are shared
+    /// by all programs of the account. Zero counts as one.
     pub fn requests_per_second(mut self, requests: u32) -> Self {
         self.requests_per_second = requests;
         self
     }
 
-    /// Allows `http://` to another machine: whoever is between reads the credential. Default: only to
-    /// this one.
+    /// Allows `http://` to another machine: whoever is between reads the credential. Default: only
+    /// to this one.
     pub fn allow_plain_http(mut self) -> Self {
         self.plain_http = true;
         self
@@ -379,10 +391,10 @@ impl PlatformBuilder {
         Ok(Platform {
             shared: Arc::new(Shared {
                 https: https(&self.certificates)?,
-                others: https(&[])?,
+                probe_client: https(&[])?,
                 base,
                 timeout: self.timeout,
-                pace: Pace::per_second(self.requests_per_second),
+                rate_limiter: RateLimiter::per_second(self.requests_per_second),
             }),
             cookie: cookie.transpose()?,
         })

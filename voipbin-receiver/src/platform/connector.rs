@@ -25,8 +25,8 @@ impl Https {
     /// Trusts what this machine trusts, and these.
     pub(super) fn new(trusted: &[CertificateDer<'static>]) -> Result<Self, rustls::Error> {
         let mut roots = RootCertStore::empty();
-        // rustls-native-certs: the certificates that the machine trusts. Where there are none, https
-        // fails at its first handshake and says so.
+        // rustls-native-certs: the certificates that the machine trusts. Where there are none,
+        // https fails at its first handshake and says so.
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         for certificate in trusted {
             roots.add(certificate.clone())?;

@@ -9,9 +9,9 @@ use crate::gate::{Secret, SecretError};
 
 /// Who asks the platform: an access key, or a token of a login.
 ///
-/// It is sent as a cookie, which the platform reads first and no access log holds, and never in a URL.
-/// `Debug` does not show it, and its memory is overwritten when it is dropped; copies that the HTTP client
-/// makes of a request are that client's.
+/// It is sent as a cookie, which the platform reads first and no access log holds, and never in a
+/// URL. `Debug` does not show it, and its memory is overwritten when it is dropped; copies that the
+/// HTTP client makes of a request are that client's.
 #[derive(Clone)]
 pub struct Credential {
     kind: Kind,
@@ -28,7 +28,8 @@ enum Kind {
 const KEY_PREFIX: &str = "vb_";
 
 impl Credential {
-    /// An access key, `vb_…`. It can do all that an admin of the account can, and cannot be narrowed.
+    /// An access key, `vb_…`. It can do all that an admin of the account can, and cannot be
+    /// narrowed.
     #[must_use]
     pub fn access_key(key: impl Into<Secret>) -> Self {
         Self {

@@ -4,17 +4,19 @@ use std::fmt;
 use http::StatusCode;
 
 use super::client::Platform;
-use super::customer::{Customer, Written};
+use super::customer::{Customer, WritableFields};
 use super::error::{PlatformError, PlatformErrorKind};
 use super::probe::{look, probe};
 use super::refusal::{Refusal, check};
 
-/// Where the account's events are sent: the one webhook that it has. Made by [`Platform::destination`].
+/// Where the account's events are sent: the one webhook that it has. Made by
+/// [`Platform::destination`].
 ///
-/// The platform stores it beside five fields of the account, and empties each that a request leaves out. So a
-/// change reads all, reads again just before it writes, writes all seven, and reads what came of it. Somebody
-/// else's change in between is told and not overwritten; one in the last instant, between that reading and the
-/// write, cannot be seen, as the platform has no means for it.
+/// The platform stores it beside five fields of the account, and empties each that a request leaves
+/// out. So a change reads all, reads again just before it writes, writes all seven, and reads what
+/// came of it. Somebody else's change in between is told and not overwritten; one in the last
+/// instant, between that reading and the write, cannot be seen, as the platform has no means for
+/// it.
 #[derive(Clone, Debug)]
 #[must_use = "it does nothing until it is told to"]
 pub struct Destination {
@@ -42,6 +44,14 @@ impl Target {
 
     fn of(customer: &Customer) -> Self {
         Self::new(&*customer.webhook_uri, &*customer.webhook_method)
+    }
+
+    /// What is written to make this the target of an account.
+    fn within(&self, customer: &Customer) -> WritableFields {
+        let mut fields = customer.writable();
+        fields.insert("webhook_uri", self.uri.clone());
+        fields.insert("webhook_method", self.method.clone());
+        fields
     }
 
     /// Where events are sent; empty when nowhere.
@@ -124,8 +134,8 @@ impl Change {
     }
 }
 
-/// What may keep events from arriving at a destination. It is as this machine sees it; the platform may see
-/// something else.
+/// What may keep events from arriving at a destination. It is as this machine sees it; the platform
+/// may see something else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Warning {
@@ -139,8 +149,8 @@ pub enum Warning {
     NoAnswer,
     /// The answer is a redirect: after a 301, 302 or 303 the platform's request has no body.
     Redirects(StatusCode),
-    /// Something else than this crate's receiver answers, or something before it, or it takes what is not
-    /// signed.
+    /// Something else than this crate's receiver answers, or something before it, or it takes what
+    /// is not signed.
     NotThisReceiver(StatusCode),
 }
 
@@ -180,15 +190,15 @@ impl Destination {
         }
     }
 
-    /// Takes private and loopback hosts, for an installation whose sender is told to as well. Default: they
-    /// are refused, as VoIPBIN sends to none.
+    /// Takes private and loopback hosts, for an installation whose sender is told to as well.
+    /// Default: they are refused, as VoIPBIN sends to none.
     pub fn allow_private_hosts(mut self) -> Self {
         self.private_hosts = true;
         self
     }
 
-    /// Sets without looking whether anything answers there, which sends one unsigned event. Default: it
-    /// looks.
+    /// Sets without looking whether anything answers there, which sends one unsigned event.
+    /// Default: it looks.
     pub fn without_probe(mut self) -> Self {
         self.probe = false;
         self
@@ -207,15 +217,16 @@ impl Destination {
     ///
     /// # Errors
     ///
-    /// With [`DestinationErrorKind::Refused`] for a URI or method that events would not arrive with, before
-    /// anything is asked; otherwise when the change could not be made, or another one came between.
+    /// With [`DestinationErrorKind::Refused`] for a URI or method that events would not arrive
+    /// with, before anything is asked; otherwise when the change could not be made, or another one
+    /// came between.
     pub async fn set(&self, uri: &str, method: &str) -> Result<Change, DestinationError> {
         let parsed = check(uri, method, self.private_hosts)
             .map_err(|refusal| DestinationError::new(DestinationErrorKind::Refused(refusal)))?;
         let read = self.platform.customer().await?;
         let mut warnings: Vec<Warning> = look(&parsed).into_iter().collect();
         if self.probe {
-            warnings.extend(probe(self.platform.others(), &parsed, self.private_hosts).await);
+            warnings.extend(probe(self.platform.probe_client(), &parsed, self.private_hosts).await);
         }
         let change = self.write(&read, Target::new(uri, method)).await?;
         Ok(Change { warnings, ..change })
@@ -232,8 +243,8 @@ impl Destination {
         self.write(&read, Target::new("", method)).await
     }
 
-    /// Brings back what was there before a change, whatever it is; the change that does so can be undone as
-    /// well. The account's other fields stay as they are now.
+    /// Brings back what was there before a change, whatever it is; the change that does so can be
+    /// undone as well. The account's other fields stay as they are now.
     ///
     /// # Errors
     ///
@@ -244,27 +255,22 @@ impl Destination {
         if read.id != change.customer_id {
             return Err(DestinationError::new(DestinationErrorKind::OtherCustomer));
         }
-        let mut made = Written::of(&read);
-        made.webhook_uri.clone_from(&change.after.uri);
-        made.webhook_method.clone_from(&change.after.method);
-        unchanged(&made, &Written::of(&read))?;
+        unchanged(&change.after.within(&read), &read.writable())?;
         self.write(&read, change.before.clone()).await
     }
 
     async fn write(&self, read: &Customer, target: Target) -> Result<Change, DestinationError> {
         let change = Change::new(&*read.id, Target::of(read), target);
-        let before = Written::of(read);
         // As late as can be: whatever happened meanwhile must not be overwritten.
-        unchanged(&before, &Written::of(&self.platform.customer().await?))?;
+        let now = self.platform.customer().await?;
+        unchanged(&read.writable(), &now.writable())?;
         if !change.is_change() {
             return Ok(change);
         }
-        let mut wanted = before;
-        wanted.webhook_uri.clone_from(&change.after.uri);
-        wanted.webhook_method.clone_from(&change.after.method);
+        let wanted = change.after.within(read);
         self.platform.write_customer(&wanted).await?;
-        let stored = Written::of(&self.platform.customer().await?);
-        match wanted.differences(&stored) {
+        let stored = self.platform.customer().await?;
+        match differences(&wanted, &stored.writable()) {
             differences if differences.is_empty() => Ok(change),
             differences => Err(DestinationError::new(DestinationErrorKind::NotStored(
                 differences,
@@ -273,8 +279,15 @@ impl Destination {
     }
 }
 
-fn unchanged(expected: &Written, now: &Written) -> Result<(), DestinationError> {
-    match expected.differences(now) {
+/// The names of the fields that are not the same.
+fn differences(one: &WritableFields, other: &WritableFields) -> Vec<&'static str> {
+    let pairs = one.iter().zip(other.values());
+    let differing = pairs.filter(|((_, one), other)| one != other);
+    differing.map(|((name, _), _)| *name).collect()
+}
+
+fn unchanged(expected: &WritableFields, now: &WritableFields) -> Result<(), DestinationError> {
+    match differences(expected, now) {
         differences if differences.is_empty() => Ok(()),
         differences => Err(DestinationError::new(DestinationErrorKind::Changed(
             differences,
@@ -297,8 +310,8 @@ pub enum DestinationErrorKind {
     Refused(Refusal),
     /// Somebody else has changed these fields of the account meanwhile. Nothing was written.
     Changed(Vec<&'static str>),
-    /// The change was written, and these fields of the account are not what they should be: somebody else has
-    /// changed them at the same time, or the platform stores them otherwise.
+    /// The change was written, and these fields of the account are not what they should be:
+    /// somebody else has changed them at the same time, or the platform stores them otherwise.
     NotStored(Vec<&'static str>),
     /// The change is one of another account. Nothing was written.
     OtherCustomer,

@@ -8,7 +8,8 @@ use tokio_rustls::rustls;
 
 /// Why the platform could not be asked, or did not do what it was asked.
 ///
-/// What the platform says in words is not kept, as it may name people; its `reason` and `request_id` are.
+/// What the platform says in words is not kept, as it may name people; its `reason` and
+/// `request_id` are.
 #[derive(Debug)]
 pub struct PlatformError {
     kind: PlatformErrorKind,

@@ -36,8 +36,9 @@ mod credential;
 mod customer;
 mod destination;
 mod error;
-mod pace;
+
 mod probe;
+mod rate_limiter;
 mod refusal;
 mod webhooks;
 

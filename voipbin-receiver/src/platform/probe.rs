@@ -21,12 +21,12 @@ const LARGEST: usize = 64 * 1024;
 const EVENT: &[u8] = br#"{"type":"voipbin_receiver_probe","data":{}}"#;
 
 /// Sends an unsigned event, and tells what does not look like a receiver that the platform reaches.
-pub(super) async fn probe(others: &Https, uri: &Uri, private_hosts: bool) -> Vec<Warning> {
+pub(super) async fn probe(client: &Https, uri: &Uri, private_hosts: bool) -> Vec<Warning> {
     let mut warnings = Vec::new();
     if !private_hosts {
         warnings.extend(resolve(uri).await);
     }
-    warnings.extend(ask(others, uri).await);
+    warnings.extend(ask(client, uri).await);
     warnings
 }
 
@@ -43,14 +43,14 @@ async fn resolve(uri: &Uri) -> Option<Warning> {
     refused.then_some(Warning::PrivateAddress)
 }
 
-async fn ask(others: &Https, uri: &Uri) -> Option<Warning> {
+async fn ask(client: &Https, uri: &Uri) -> Option<Warning> {
     let mut request = Request::new(Full::new(Bytes::from_static(EVENT)));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = uri.clone();
     let json = HeaderValue::from_static("application/json");
     request.headers_mut().insert(CONTENT_TYPE, json);
     let answer = async {
-        let (head, body) = others.0.request(request).await.ok()?.into_parts();
+        let (head, body) = client.0.request(request).await.ok()?.into_parts();
         let body = Limited::new(body, LARGEST).collect().await.ok()?.to_bytes();
         Some((head.status, body))
     };

@@ -7,8 +7,8 @@ use http::Uri;
 use http::uri::Scheme;
 use ipnet::IpNet;
 
-/// Why something is not made the destination: the platform would store it without a word, and events
-/// would be lost.
+/// Why something is not made the destination: the platform would store it without a word, and
+/// events would be lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Refusal {
@@ -16,7 +16,8 @@ pub enum Refusal {
     NotAUri,
     /// It begins with neither `http://` nor `https://`.
     Scheme,
-    /// It holds a user or a password, which would be sent in plain sight of whoever reads the account.
+    /// It holds a user or a password, which would be sent in plain sight of whoever reads the
+    /// account.
     UserInfo,
     /// It has a fragment, which is never sent.
     Fragment,
@@ -51,8 +52,8 @@ impl std::error::Error for Refusal {}
 const LONGEST: usize = 1023;
 const METHODS: [&str; 4] = ["POST", "PUT", "GET", "DELETE"];
 
-/// Networks that the platform's sender refuses: private, shared, local, for documentation and benchmarks,
-/// reserved, and those that embed IPv4 addresses.
+/// Networks that the platform's sender refuses: private, shared, local, for documentation and
+/// benchmarks, reserved, and those that embed IPv4 addresses.
 const REFUSED: [&str; 30] = [
     "0.0.0.0/8",
     "10.0.0.0/8",

@@ -4,7 +4,6 @@ use http::Method;
 use serde::{Deserialize, Serialize};
 
 use super::client::{Platform, in_path};
-use super::customer::text;
 use super::error::PlatformError;
 
 /// The webhooks of the tutorial, `/v1.0/webhooks`. Made by [`Platform::webhooks`].
@@ -16,29 +15,23 @@ use super::error::PlatformError;
 pub struct Webhooks(pub(super) Platform);
 
 /// A webhook of the tutorial. `Debug` does not show its URI, which may hold a password.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
+#[serde(default)]
 #[non_exhaustive]
 pub struct Webhook {
     /// Its id.
-    #[serde(default, deserialize_with = "text")]
     pub id: String,
     /// Its name.
-    #[serde(default, deserialize_with = "text")]
     pub name: String,
     /// What its owner noted about it.
-    #[serde(default, deserialize_with = "text")]
     pub detail: String,
     /// Where events are sent.
-    #[serde(default, deserialize_with = "text")]
     pub uri: String,
     /// The method that they are sent with.
-    #[serde(default, deserialize_with = "text")]
     pub method: String,
     /// The events that are sent, by the tutorial's names.
-    #[serde(default)]
     pub event_types: Vec<String>,
     /// Such as `active`.
-    #[serde(default, deserialize_with = "text")]
     pub status: String,
 }
 
@@ -86,7 +79,8 @@ impl Webhooks {
     ///
     /// # Errors
     ///
-    /// With [`PlatformErrorKind::NoRoute`](super::PlatformErrorKind::NoRoute) where there is no such thing.
+    /// With [`PlatformErrorKind::NoRoute`](super::PlatformErrorKind::NoRoute) where there is no
+    /// such thing.
     pub async fn list(&self) -> Result<Vec<Webhook>, PlatformError> {
         #[derive(Deserialize)]
         struct List {

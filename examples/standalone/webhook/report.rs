@@ -10,12 +10,12 @@ use crate::terminal::{Output, cell, json as line, say};
 const LONGEST: usize = 1023;
 
 /// Prints for a program, or for a person.
-pub(super) struct Told {
+pub(super) struct Report {
     output: Output,
     json: bool,
 }
 
-impl Told {
+impl Report {
     pub(super) fn new(json: bool) -> Self {
         Self {
             output: Output::default(),

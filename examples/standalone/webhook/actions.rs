@@ -1,7 +1,7 @@
 //! Asks the platform and prints the answers.
 
 use std::fs::OpenOptions;
-use std::io::{self, IsTerminal, Write};
+use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::ExitCode;
@@ -9,24 +9,24 @@ use std::process::ExitCode;
 use serde_json::json;
 use voipbin_receiver::gate::Secret;
 use voipbin_receiver::platform::{
-    Change, Credential, Destination, DestinationError, DestinationErrorKind, Platform,
+    Change, Destination, DestinationError, DestinationErrorKind, Platform, PlatformError,
     PlatformErrorKind, Target,
 };
 
-use super::cli::{Asking, Care, Show, Verb, WebhookCommand};
-use super::told::{Told, object, written};
+use super::cli::{Action, CheckArgs, Show, WebhookCommand};
+use super::report::{Report, object, written};
 use super::tutorial;
-use super::undo::{keep, kept};
+use super::undo;
 use crate::terminal::{cell, complain, in_full, say};
 
-/// How a verb ended that did not do what it was told.
+/// Why nothing was done, or not what was asked.
 pub(super) enum Failure {
     /// Status 1.
     Failed(String),
     /// Status 2.
-    Senseless(String),
-    /// Status 3: it was told what would be done.
-    NotAgreed,
+    Usage(String),
+    /// Status 3: what would be done was printed.
+    NotConfirmed,
 }
 
 impl From<String> for Failure {
@@ -35,8 +35,8 @@ impl From<String> for Failure {
     }
 }
 
-impl From<voipbin_receiver::platform::PlatformError> for Failure {
-    fn from(error: voipbin_receiver::platform::PlatformError) -> Self {
+impl From<PlatformError> for Failure {
+    fn from(error: PlatformError) -> Self {
         Self::Failed(in_full(&error))
     }
 }
@@ -44,93 +44,67 @@ impl From<voipbin_receiver::platform::PlatformError> for Failure {
 impl From<DestinationError> for Failure {
     fn from(error: DestinationError) -> Self {
         match error.kind() {
-            DestinationErrorKind::Refused(_) => Self::Senseless(in_full(&error)),
+            DestinationErrorKind::Refused(_) => Self::Usage(in_full(&error)),
             _ => Self::Failed(in_full(&error)),
         }
     }
 }
 
 pub(crate) async fn run(command: WebhookCommand) -> ExitCode {
-    let WebhookCommand { asking, verb } = command;
-    let (why, status) = match act(&asking, verb).await {
+    let (why, status) = match act(command).await {
         Ok(()) => return ExitCode::SUCCESS,
-        Err(Failure::NotAgreed) => return ExitCode::from(3),
+        Err(Failure::NotConfirmed) => return ExitCode::from(3),
         Err(Failure::Failed(why)) => (why, 1),
-        Err(Failure::Senseless(why)) => (why, 2),
+        Err(Failure::Usage(why)) => (why, 2),
     };
     complain(why);
     ExitCode::from(status)
 }
 
-async fn act(asking: &Asking, verb: Verb) -> Result<(), Failure> {
-    let platform = connect(asking).map_err(Failure::Senseless)?;
-    let told = &mut Told::new(asking.json);
-    if !asking.json && io::stderr().is_terminal() {
-        say(format_args!("asking {} …", cell(&asking.api, 100)));
+async fn act(command: WebhookCommand) -> Result<(), Failure> {
+    let platform = command.api.connect().map_err(Failure::Usage)?;
+    let report = &mut Report::new(command.json);
+    if !command.json {
+        command.api.announce();
     }
     let account = Account {
         platform: &platform,
-        asking,
+        url: &command.api.url,
+        state: &command.state,
     };
-    match verb {
-        Verb::Show(show) => account.show(told, &show).await,
-        Verb::Set(set) => {
+    match command.action {
+        Action::Show(show) => account.show(report, &show).await,
+        Action::Set(set) => {
             let target = Target::new(set.uri, set.method);
-            account.set(told, &target, &set.care).await
+            account.set(report, &target, &set.checks).await
         }
-        Verb::Off => account.off(told).await,
-        Verb::Undo => account.undo(told).await,
-        Verb::Create(create) => tutorial::create(&account, told, create).await,
-        Verb::List => tutorial::list(&account, told).await,
-        Verb::Update(update) => tutorial::update(&account, told, update).await,
-        Verb::Delete(delete) => tutorial::delete(&account, told, &delete).await,
+        Action::Off => account.off(report).await,
+        Action::Undo => account.undo(report).await,
+        Action::Create(create) => tutorial::create(&account, report, create).await,
+        Action::List => tutorial::list(&account, report).await,
+        Action::Update(update) => tutorial::update(&account, report, update).await,
+        Action::Delete(delete) => tutorial::delete(&account, report, &delete).await,
     }
-}
-
-fn connect(asking: &Asking) -> Result<Platform, String> {
-    let credential = match &asking.credential_file {
-        Some(file) => Credential::from_file(file).map_err(|error| in_full(&error))?,
-        // A token wins, as on the platform.
-        None => match (variable("VOIPBIN_TOKEN"), variable("VOIPBIN_ACCESS_KEY")) {
-            (Some(token), _) => Credential::token(token),
-            (None, Some(key)) => Credential::access_key(key),
-            (None, None) => {
-                return Err(
-                    "nobody to ask as: give VOIPBIN_ACCESS_KEY, VOIPBIN_TOKEN or --credential-file FILE"
-                        .to_owned(),
-                );
-            }
-        },
-    };
-    let mut builder = Platform::builder()
-        .base_url(&*asking.api)
-        .credential(credential);
-    if let Some(file) = &asking.api_ca {
-        builder = builder.ca_file(file).map_err(|error| in_full(&error))?;
-    }
-    builder.build().map_err(|error| in_full(&error))
-}
-
-fn variable(name: &str) -> Option<Secret> {
-    let value = std::env::var(name).ok().filter(|value| !value.is_empty());
-    value.map(Secret::from)
 }
 
 /// The account that is asked about.
 pub(super) struct Account<'a> {
     pub(super) platform: &'a Platform,
-    asking: &'a Asking,
+    /// Of the platform.
+    url: &'a str,
+    /// The file for undo.
+    state: &'a Path,
 }
 
 impl Account<'_> {
-    pub(super) async fn show(&self, told: &mut Told, show: &Show) -> Result<(), Failure> {
+    pub(super) async fn show(&self, report: &mut Report, show: &Show) -> Result<(), Failure> {
         let customer = self.platform.customer().await?;
         let target = Target::new(customer.webhook_uri, customer.webhook_method);
         if let Some(file) = &show.save_secret {
             let secret = customer.webhook_secret.as_ref().ok_or_else(|| {
                 Failure::Failed("the account has no secret: its events are not signed".to_owned())
             })?;
-            save(file, secret)?;
+            save_secret(file, secret)?;
         }
         let secret = match (&customer.webhook_secret, &show.save_secret) {
             (Some(_), Some(file)) => format!("the secret is in {}", file.display()),
@@ -144,7 +118,7 @@ impl Account<'_> {
             "has_secret": customer.webhook_secret.is_some(),
         });
         let account = cell(&customer.id, 64);
-        told.print(
+        report.print(
             &object,
             &format!("{}\naccount {account}; {secret}", written(&target)),
         )?;
@@ -153,39 +127,39 @@ impl Account<'_> {
 
     pub(super) async fn set(
         &self,
-        told: &mut Told,
+        report: &mut Report,
         target: &Target,
-        care: &Care,
+        checks: &CheckArgs,
     ) -> Result<(), Failure> {
         let mut destination = self.platform.destination();
-        if care.allow_private {
+        if checks.allow_private {
             destination = destination.allow_private_hosts();
         }
-        if care.no_probe {
+        if checks.no_probe {
             destination = destination.without_probe();
         }
         let made = destination.set(target.uri(), target.method());
-        self.keep(told, &destination, made, target).await
+        self.make(report, &destination, made, target).await
     }
 
-    pub(super) async fn off(&self, told: &mut Told) -> Result<(), Failure> {
+    pub(super) async fn off(&self, report: &mut Report) -> Result<(), Failure> {
         let destination = self.platform.destination();
         let target = Target::new("", "");
-        self.keep(told, &destination, destination.disable(), &target)
+        self.make(report, &destination, destination.disable(), &target)
             .await
     }
 
-    async fn undo(&self, told: &mut Told) -> Result<(), Failure> {
-        let change = kept(&self.asking.state, &self.asking.api)?;
+    async fn undo(&self, report: &mut Report) -> Result<(), Failure> {
+        let change = undo::load(self.state, self.url)?;
         let destination = self.platform.destination();
         let made = destination.undo(&change);
-        self.keep(told, &destination, made, change.before()).await
+        self.make(report, &destination, made, change.before()).await
     }
 
-    /// Makes a change, keeps it for an undo, and tells it.
-    async fn keep(
+    /// Makes a change, saves it for an undo, and reports it.
+    async fn make(
         &self,
-        told: &mut Told,
+        report: &mut Report,
         destination: &Destination,
         made: impl Future<Output = Result<Change, DestinationError>>,
         target: &Target,
@@ -199,23 +173,23 @@ impl Account<'_> {
                         .await
                         .is_ok_and(|now| now.uri() == target.uri())
                 {
-                    say("note: the change was made, and is not kept for undo");
+                    say("note: the change was made, and is not saved for undo");
                 }
                 return Err(error.into());
             }
         };
         // One that changes nothing must not take the place of one that did.
         if change.is_change() {
-            keep(&self.asking.state, &self.asking.api, &change)?;
+            undo::save(self.state, self.url, &change)?;
         }
-        told.change(&change)?;
+        report.change(&change)?;
         Ok(())
     }
 
-    /// What a word of the tutorial comes to on a platform with one webhook for each account.
-    pub(super) async fn would(
+    /// Prints what a command of the tutorial would do to the one webhook of an account.
+    pub(super) async fn preview(
         &self,
-        told: &mut Told,
+        report: &mut Report,
         target: &Target,
         now: &Target,
     ) -> Result<(), Failure> {
@@ -225,8 +199,8 @@ impl Account<'_> {
             "after": object(target),
         });
         let text = format!("now {}\nwith --yes {}", written(now), written(target));
-        told.print(&object, &text)?;
-        Err(Failure::NotAgreed)
+        report.print(&object, &text)?;
+        Err(Failure::NotConfirmed)
     }
 }
 
@@ -241,7 +215,7 @@ fn may_be_made(error: &DestinationError) -> bool {
 }
 
 /// A new file, which nobody else can read at any moment.
-fn save(file: &Path, secret: &Secret) -> Result<(), String> {
+fn save_secret(file: &Path, secret: &Secret) -> Result<(), String> {
     let opened = OpenOptions::new()
         .write(true)
         .create_new(true)
