@@ -41,7 +41,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     // Once, and not for each worker.
     let receiver = Receiver::builder()
         .secret(options.secret)
-        .inbox(DiskInbox::open(options.directory)?)
+        .inbox(DiskInbox::open(options.directory).await?)
         .state(calls.clone())
         .state(Listener::new(options.tell)?)
         .handlers(handlers![show, tell])

@@ -33,7 +33,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     let calls = Calls::default();
     let receiver = Receiver::builder()
         .secret(options.secret)
-        .inbox(DiskInbox::open(options.directory)?)
+        .inbox(DiskInbox::open(options.directory).await?)
         .state(calls.clone())
         .state(Listener::new(options.tell)?)
         .handlers(handlers![show, tell])

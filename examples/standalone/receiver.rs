@@ -33,7 +33,7 @@ async fn open(settings: &InboxSettings, patience: Duration) -> Result<DiskInbox,
     let since = Instant::now();
     let mut told = false;
     loop {
-        match settings.disk().open() {
+        match settings.disk().open().await {
             // By another process, or this one as it closes it.
             Err(error)
                 if matches!(

@@ -24,7 +24,11 @@ pub(crate) fn measure(place: &Path, events: usize) {
 
 async fn run(directory: &Path, events: usize) {
     // What waits is in the file alone.
-    let inbox = DiskInbox::builder(directory).memory(0).open().unwrap();
+    let inbox = DiskInbox::builder(directory)
+        .memory(0)
+        .open()
+        .await
+        .unwrap();
     let consumer = inbox.consume().unwrap();
     let jobs = jobs();
     let kept = (0..events).map(|number| inbox.keep(incoming(number, &jobs)));

@@ -29,14 +29,14 @@ enum Keeper {
 const KINDS: [&str; 3] = ["appended", "disk", "whole life"];
 
 impl Keeper {
-    fn all(directory: &Path, senders: usize) -> [Self; 3] {
+    async fn all(directory: &Path, senders: usize) -> [Self; 3] {
         let path = |kind: &str| directory.join(format!("{kind}-{senders}"));
-        let life = DiskInbox::open(path("life")).unwrap();
+        let life = DiskInbox::open(path("life")).await.unwrap();
         let consumer: Arc<dyn Consumer> = life.consume().unwrap().into();
         tokio::spawn(handle_all(Arc::clone(&consumer)));
         [
             Self::Appended(Arc::new(Appended::create(&path("appended")))),
-            Self::Disk(DiskInbox::open(path("disk")).unwrap()),
+            Self::Disk(DiskInbox::open(path("disk")).await.unwrap()),
             Self::Life(life, consumer),
         ]
     }
@@ -138,7 +138,7 @@ pub(crate) fn measure(place: &Path, effort: Effort) {
 }
 
 async fn with_senders(place: &Path, effort: Effort, senders: usize) {
-    let keepers = Keeper::all(place, senders);
+    let keepers = Keeper::all(place, senders).await;
     let mut supply = Supply {
         next: 0,
         jobs: jobs(),

@@ -28,7 +28,8 @@ pub(crate) fn measure(place: &Path, events: usize) {
     );
 
     let idle = place.join("idle");
-    drop(DiskInbox::open(&idle).unwrap());
+    let runtime = Builder::new_current_thread().build().unwrap();
+    drop(runtime.block_on(DiskInbox::open(&idle)).unwrap());
     println!("an idle inbox takes {}", megabytes(disk_use(&idle)));
     let events = events.to_string();
     print!("{}", Other::start(&["identities", &events]).rest());
@@ -84,7 +85,7 @@ pub(crate) fn fill(directory: &Path, events: usize) {
     const AT_ONCE: usize = 1024;
     let runtime = Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let inbox = DiskInbox::builder(directory).open().unwrap();
+        let inbox = DiskInbox::builder(directory).open().await.unwrap();
         let jobs = jobs();
         let mut senders = JoinSet::new();
         for first in 0..AT_ONCE {
@@ -107,11 +108,10 @@ pub(crate) fn open(directory: &Path, events: usize) {
     let runtime = Builder::new_multi_thread().enable_all().build().unwrap();
     let before = resident();
     let begun = Instant::now();
-    let inbox = DiskInbox::builder(directory)
+    let builder = DiskInbox::builder(directory)
         .retain_done(Duration::ZERO)
-        .identity_ttl(Duration::from_secs(1))
-        .open()
-        .unwrap();
+        .identity_ttl(Duration::from_secs(1));
+    let inbox = runtime.block_on(builder.open()).unwrap();
     let took = begun.elapsed();
     assert_eq!(inbox.stats().events, events);
     println!(

@@ -19,7 +19,7 @@ pub(crate) fn run(kind: &str, directory: &Path) {
 async fn serve(kind: &str, directory: &Path) {
     let receiver = match kind {
         "memory" => Some(builder()),
-        "disk" => Some(builder().inbox(DiskInbox::open(directory).unwrap())),
+        "disk" => Some(builder().inbox(DiskInbox::open(directory).await.unwrap())),
         _ => None,
     };
     let receiver = receiver.map(|builder| {

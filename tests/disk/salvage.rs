@@ -25,7 +25,7 @@ async fn keep(inbox: &DiskInbox, id: usize) -> Kept {
 
 /// 600 events, of which the first 200 are done.
 async fn fill(directory: &Path) {
-    let inbox = DiskInbox::open(directory).unwrap();
+    let inbox = DiskInbox::open(directory).await.unwrap();
     for batch in 0..20 {
         let kept = (0..30).map(|place| keep(&inbox, batch * 30 + place));
         for kept in futures_util::future::join_all(kept).await {
@@ -59,7 +59,7 @@ async fn a_file_whose_beginning_is_gone_still_yields_its_events() {
     bytes[..4096].fill(0xa5);
     fs::write(&path, &bytes).unwrap();
 
-    let error = DiskInbox::open(&damaged).unwrap_err();
+    let error = DiskInbox::open(&damaged).await.unwrap_err();
     assert_eq!(error.kind(), DiskInboxErrorKind::Damaged);
 
     let report = DiskInbox::salvage(&damaged, &anew).unwrap();
@@ -71,7 +71,7 @@ async fn a_file_whose_beginning_is_gone_still_yields_its_events() {
         "the damaged file was changed"
     );
 
-    let inbox = DiskInbox::open(&anew).unwrap();
+    let inbox = DiskInbox::open(&anew).await.unwrap();
     assert_eq!(inbox.stats().events, 400);
     assert_eq!(keep(&inbox, 0).await, Kept::Duplicate);
     assert_eq!(keep(&inbox, 599).await, Kept::Duplicate);
@@ -100,7 +100,7 @@ async fn an_event_whose_bytes_are_damaged_is_a_dead_letter_and_takes_no_other_wi
         .unwrap();
     bytes[at + needle.len() - 10] ^= 1;
     fs::write(&path, &bytes).unwrap();
-    let inbox = DiskInbox::open(directory.path()).unwrap();
+    let inbox = DiskInbox::open(directory.path()).await.unwrap();
     let consumer = inbox.consume().unwrap();
     let mut taken = 0;
     while inbox.stats().events > 0 {
@@ -138,7 +138,11 @@ async fn salvage_overwrites_nothing() {
     let error = DiskInbox::salvage(directory.path(), directory.path()).unwrap_err();
     assert_eq!(error.kind(), DiskInboxErrorKind::AlreadyExists);
     assert_eq!(
-        DiskInbox::open(directory.path()).unwrap().stats().events,
+        DiskInbox::open(directory.path())
+            .await
+            .unwrap()
+            .stats()
+            .events,
         400
     );
 }

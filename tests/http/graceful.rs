@@ -270,7 +270,7 @@ async fn all_that_was_answered_200_and_is_not_handled_is_reported(server: Server
 
 async fn an_inbox_on_disk_goes_on_keeping_until_the_listener_closes(server: Server) {
     let directory = tempfile::tempdir().unwrap();
-    let inbox = DiskInbox::open(directory.path()).unwrap();
+    let inbox = DiskInbox::open(directory.path()).await.unwrap();
     let valve = Valve::new();
     let receiver = builder()
         .concurrency(4)
@@ -302,7 +302,7 @@ async fn an_inbox_on_disk_goes_on_keeping_until_the_listener_closes(server: Serv
 async fn an_inbox_on_disk_leaves_to_the_next_receiver_what_has_not_begun(server: Server) {
     for first in [First::Server, First::Neither] {
         let directory = tempfile::tempdir().unwrap();
-        let inbox = DiskInbox::open(directory.path()).unwrap();
+        let inbox = DiskInbox::open(directory.path()).await.unwrap();
         let valve = Valve::new();
         let receiver = builder()
             .concurrency(4)

@@ -648,12 +648,12 @@ async fn types_and_ids_that_are_something_else_are_not_logged_as_they_are() {
 }
 
 /// A `main` that returns an error shows its `Debug`.
-#[test]
-fn what_to_do_about_an_error_is_in_its_debug_as_well() {
+#[tokio::test]
+async fn what_to_do_about_an_error_is_in_its_debug_as_well() {
     let secret = Secret::from_env("VOIPBIN_NO_SUCH_VARIABLE").unwrap_err();
     let place = tempfile::tempdir().unwrap();
-    let _open = DiskInbox::open(place.path()).unwrap();
-    let inbox = DiskInbox::open(place.path()).unwrap_err();
+    let _open = DiskInbox::open(place.path()).await.unwrap();
+    let inbox = DiskInbox::open(place.path()).await.unwrap_err();
     let build = Receiver::builder().build().unwrap_err();
     for (message, shown) in [
         (secret.to_string(), format!("{secret:?}")),

@@ -132,12 +132,8 @@ impl Life {
     /// Done events go while it lives.
     async fn open(&self, directory: &str) -> DiskInbox {
         loop {
-            let directory = directory.to_owned();
-            let open = move || {
-                let inbox = DiskInbox::builder(directory).retain_done(Duration::from_millis(200));
-                inbox.open()
-            };
-            match tokio::task::spawn_blocking(open).await.unwrap() {
+            let inbox = DiskInbox::builder(directory).retain_done(Duration::from_millis(200));
+            match inbox.open().await {
                 Ok(inbox) => return inbox,
                 Err(error) => eprintln!("it cannot be opened: {error}: {:?}", error.kind()),
             }

@@ -28,7 +28,7 @@ async fn main() {
     let mut terminated = signal(SignalKind::terminate()).unwrap();
     let retry = RetryPolicy::default();
     let receiver = builder()
-        .inbox(DiskInbox::open(directory).unwrap())
+        .inbox(DiskInbox::open(directory).await.unwrap())
         .handler_options(
             HandlerOptions::new()
                 .retry(retry.attempts(1000).initial(Duration::from_millis(10)))

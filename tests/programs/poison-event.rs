@@ -29,7 +29,7 @@ async fn main() {
     let beside = Arc::new(Semaphore::new(0));
     let handler = move |context: Context| handle(context, Arc::clone(&beside));
     let receiver = builder()
-        .inbox(DiskInbox::open(directory).unwrap())
+        .inbox(DiskInbox::open(directory).await.unwrap())
         .handler_options(HandlerOptions::new().retry(RetryPolicy::default().attempts(3)))
         .on(Any, handler)
         .build()

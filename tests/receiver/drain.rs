@@ -139,7 +139,7 @@ async fn a_job_that_is_put_back_just_as_a_shutdown_begins_does_not_wait_either()
 async fn a_shutdown_tells_when_what_was_handled_could_not_be_stored() {
     let shutdown = async {
         let directory = tempfile::tempdir().unwrap();
-        let inbox = DiskInbox::open(directory.path()).unwrap();
+        let inbox = DiskInbox::open(directory.path()).await.unwrap();
         let valve = Valve::new();
         let receiver = here().inbox(inbox).on(Any, valve.clone()).build().unwrap();
         accept(&receiver, 1).await;

@@ -29,7 +29,7 @@ where
 {
     check(Arc::new(MemoryInbox::new())).await;
     let directory = tempfile::tempdir().unwrap();
-    check(Arc::new(DiskInbox::open(directory.path()).unwrap())).await;
+    check(Arc::new(DiskInbox::open(directory.path()).await.unwrap())).await;
 }
 
 #[tokio::test]
@@ -155,7 +155,7 @@ async fn a_receiver_that_cannot_be_built_leaves_its_inbox_free() {
 #[tokio::test]
 async fn a_receiver_whose_runtime_went_away_leaves_a_durable_inbox_to_the_next() {
     let directory = tempfile::tempdir().unwrap();
-    let inbox = DiskInbox::open(directory.path()).unwrap();
+    let inbox = DiskInbox::open(directory.path()).await.unwrap();
     let lost = Builder::new_multi_thread().enable_all().build().unwrap();
     let valve = Valve::new();
     let first = builder()

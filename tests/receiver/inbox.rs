@@ -17,13 +17,15 @@ use voipbin_receiver::testing::{delivery, inbox_contract};
 
 #[tokio::test]
 async fn the_memory_inbox_keeps_the_contract() {
-    inbox_contract::check(MemoryInbox::new).await.unwrap();
+    inbox_contract::check(async || MemoryInbox::new())
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
 async fn a_memory_inbox_that_remembers_next_to_nothing_keeps_the_contract() {
     // Only open identities are in the trials, and those may go over the limit.
-    inbox_contract::check(|| MemoryInbox::builder().max_events(100).build())
+    inbox_contract::check(async || MemoryInbox::builder().max_events(100).build())
         .await
         .unwrap();
 }
@@ -263,7 +265,7 @@ async fn the_contract_finds_what_is_broken() {
         (Flaw::StaysDrained, "the next consumer goes on"),
         (Flaw::MixesWhatWasLeft, "the next consumer goes on"),
     ] {
-        let make = || Flawed {
+        let make = async || Flawed {
             inner: MemoryInbox::new(),
             flaw,
             first: AtomicBool::new(true),
@@ -278,9 +280,11 @@ async fn the_contract_finds_what_is_broken() {
 async fn the_disk_inbox_keeps_the_contract() {
     let directory = tempfile::tempdir().unwrap();
     let number = std::sync::atomic::AtomicU32::new(0);
-    let make = || {
+    let make = async || {
         let number = number.fetch_add(1, Ordering::Relaxed);
-        DiskInbox::open(directory.path().join(number.to_string())).unwrap()
+        DiskInbox::open(directory.path().join(number.to_string()))
+            .await
+            .unwrap()
     };
     inbox_contract::check(make).await.unwrap();
 }

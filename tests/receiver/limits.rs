@@ -254,7 +254,7 @@ async fn most_of_a_long_lane_waits_on_the_disk_and_is_handled_in_order() {
 
     within(async {
         let directory = tempfile::tempdir().unwrap();
-        let inbox = Watched::new(DiskInbox::open(directory.path()).unwrap());
+        let inbox = Watched::new(DiskInbox::open(directory.path()).await.unwrap());
         let valve = Valve::new();
         let receiver = builder()
             .runtime(Handle::current())

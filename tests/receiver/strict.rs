@@ -190,25 +190,25 @@ async fn a_shutdown_runs_what_waits_in_a_lane_at_once_where_it_would_be_lost() {
 async fn the_order_of_a_lane_holds_across_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let journal = Journal::new();
-    let start = |journal: &Journal| {
+    let start = async |journal: &Journal| {
         builder()
             .handler_options(
                 HandlerOptions::new()
                     .retry(RetryPolicy::default().initial(Duration::from_millis(300)))
                     .strict(),
             )
-            .inbox(DiskInbox::open(directory.path()).unwrap())
+            .inbox(DiskInbox::open(directory.path()).await.unwrap())
             .on(Any, journal.clone())
             .runtime(Handle::current())
             .build()
             .unwrap()
     };
-    let first = start(&journal);
+    let first = start(&journal).await;
     send(&first, &[("a", "fails2"), ("a", "second"), ("b", "other")]).await;
     until(|| first.stats().failed == 1 && first.stats().handled == 1).await;
     assert!(first.shutdown(HOUR).await.is_drained());
     drop(first);
-    let second = start(&journal);
+    let second = start(&journal).await;
     until(|| second.stats().handled == 2).await;
     assert!(second.shutdown(HOUR).await.is_drained());
     let lane: Vec<String> = journal

@@ -43,7 +43,7 @@ async fn serve(name: &str, directory: &Path) -> SocketAddr {
         "receiver-actix" => actix(receiver()),
         "receiver-unmatched" => serve_hyper(unmatched().service()).await,
         "receiver-typed" => serve_hyper(typed().service()).await,
-        "receiver-disk" => serve_hyper(on_disk(directory).service()).await,
+        "receiver-disk" => serve_hyper(on_disk(directory).await.service()).await,
         "receiver-wide" => serve_wide(wide()).await,
         "receiver-stuck" => serve_wide(stuck()).await,
         "axum-by-hand" => by_hand::serve().await,
@@ -69,8 +69,8 @@ fn typed() -> Receiver {
     builder().on(CallHangup, handler).build().unwrap()
 }
 
-fn on_disk(directory: &Path) -> Receiver {
-    let inbox = DiskInbox::open(directory).unwrap();
+async fn on_disk(directory: &Path) -> Receiver {
+    let inbox = DiskInbox::open(directory).await.unwrap();
     let builder = builder().inbox(inbox);
     builder.on(Any, |_: Context| async {}).build().unwrap()
 }

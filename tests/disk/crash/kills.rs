@@ -96,7 +96,7 @@ async fn what_was_answered_200_survives_fifty_kills_and_is_handled() {
     let began = Instant::now();
     let directory = tempfile::tempdir().unwrap();
     let field = patiently(killed(program(), directory.path())).await;
-    let stats = DiskInbox::open(directory.path()).unwrap().stats();
+    let stats = DiskInbox::open(directory.path()).await.unwrap().stats();
     assert_eq!((stats.events, stats.waiting, stats.damaged), (0, 0, 0));
 
     let Seen {
@@ -144,7 +144,7 @@ async fn no_kill_and_no_handler_that_fails_hangs_or_panics_lets_an_attempt_come_
     let program = Path::new(env!("CARGO_BIN_EXE_misbehaving"));
     let field = patiently(killed(program, directory.path())).await;
 
-    let inbox = DiskInbox::open(directory.path()).unwrap();
+    let inbox = DiskInbox::open(directory.path()).await.unwrap();
     assert_eq!(inbox.stats().damaged, 0);
     let pending = RecordFilter::new().state(RecordState::Pending);
     let pending = inbox.list(&pending, None, usize::MAX).await.unwrap();

@@ -82,7 +82,7 @@ async fn poisoned() {
         assert_eq!((status.signal(), status.success()), (signal, !dies));
     }
 
-    let inbox = DiskInbox::open(directory.path()).unwrap();
+    let inbox = DiskInbox::open(directory.path()).await.unwrap();
     assert_eq!(inbox.stats().dead, 1);
     let dead = RecordFilter::new().state(RecordState::Dead);
     let dead = inbox.list(&dead, None, 10).await.unwrap().records;

@@ -28,6 +28,7 @@ async fn opened(directory: &Path, expected: &Expected) -> Result<usize, String> 
     let inbox = DiskInbox::builder(directory).retain_done(Duration::from_millis(200));
     let inbox = inbox
         .open()
+        .await
         .map_err(|error| format!("it does not open: {error:?}"))?;
     let stats = inbox.stats();
     if stats.damaged > 0 || stats.failing {

@@ -56,7 +56,7 @@ fn filled() -> Image {
 }
 
 async fn fill(directory: &Path) {
-    let inbox = DiskInbox::open(directory).unwrap();
+    let inbox = DiskInbox::open(directory).await.unwrap();
     let jobs: Jobs = [HandlerName::new("handler")].into_iter().collect();
     for first in (0..EVENTS).step_by(50) {
         let kept = (first..first + 50).map(|number| {
@@ -86,8 +86,8 @@ async fn fill(directory: &Path) {
 
 /// What was handed out of an inbox, and how much it says is damaged. `None` when it does not open.
 fn handed_out(directory: &Path) -> Option<(HashSet<u64>, usize)> {
-    let inbox = DiskInbox::open(directory).ok()?;
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let inbox = runtime.block_on(DiskInbox::open(directory)).ok()?;
     Some(runtime.block_on(async {
         let mut handed = HashSet::new();
         let consumer = inbox.consume().unwrap();

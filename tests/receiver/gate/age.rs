@@ -120,12 +120,13 @@ async fn what_is_no_event_of_the_catalogue_has_times_of_its_own() {
     }
 }
 
-#[test]
-fn an_age_beyond_what_is_remembered_or_within_the_senders_tries_is_refused_by_build() {
+#[tokio::test]
+async fn an_age_beyond_what_is_remembered_or_within_the_senders_tries_is_refused_by_build() {
     let directory = tempfile::tempdir().unwrap();
     let disk = DiskInbox::builder(directory.path().join("inbox"))
         .identity_ttl(2 * HOUR)
         .open()
+        .await
         .unwrap();
     let build = |builder: ReceiverBuilder| {
         let built = builder.on(Any, Recorder::new()).build();

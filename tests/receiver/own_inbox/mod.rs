@@ -16,7 +16,9 @@ const DRAIN: Duration = Duration::from_secs(10);
 
 #[tokio::test]
 async fn it_keeps_the_contract() {
-    inbox_contract::check(TableInbox::default).await.unwrap();
+    inbox_contract::check(async || TableInbox::default())
+        .await
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -165,7 +165,7 @@ async fn a_server_waits_a_moment_for_a_tool_that_has_the_directory() {
     within(async {
         let place = Place::empty();
         // What a tool does while it looks.
-        let looking = DiskInbox::open(place.inbox()).unwrap();
+        let looking = DiskInbox::open(place.inbox()).await.unwrap();
         let arguments = ["--listen", "127.0.0.1:0", "--secret", SECRET];
         let mut server = command(place.path(), &arguments, &[]).spawn().unwrap();
         let mut lines = BufReader::new(server.stderr.take().unwrap()).lines();

@@ -327,7 +327,7 @@ async fn an_inbox_whose_file_is_gone_is_told_of_and_not_begun_anew_in_silence() 
     within(async {
         let place = Place::seeded().await;
         // What was written is in the file, and not in its log.
-        DiskInbox::open(place.inbox()).unwrap().closed().await;
+        DiskInbox::open(place.inbox()).await.unwrap().closed().await;
         let file = place.inbox().join("inbox.db");
         let bytes = std::fs::read(&file).unwrap();
         for damaged in [

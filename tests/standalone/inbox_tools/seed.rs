@@ -48,7 +48,7 @@ impl Place {
     pub(crate) async fn seeded() -> Self {
         let place = Self::empty();
         let killed = place.path().join("killed");
-        let inbox = DiskInbox::open(&killed).unwrap();
+        let inbox = DiskInbox::open(&killed).await.unwrap();
         let call =
             |id: &str| format!(r#"{{"type":"call_hangup","data":{{"id":"{id}","to":"{PHONE}"}}}}"#);
         let session =
@@ -106,7 +106,7 @@ impl Place {
     /// With so many large finished events.
     pub(crate) async fn with_many(events: usize) -> Self {
         let place = Self::empty();
-        let inbox = DiskInbox::open(place.inbox()).unwrap();
+        let inbox = DiskInbox::open(place.inbox()).await.unwrap();
         for number in 0..events {
             let body = format!(r#"["{number}","{}"]"#, "x".repeat(5000));
             keep(&inbox, body, Duration::ZERO).await;
@@ -124,6 +124,7 @@ impl Place {
         let inbox = DiskInbox::builder(place.inbox())
             .clock(clock)
             .open()
+            .await
             .unwrap();
         keep(&inbox, "[1]".to_owned(), age).await;
         let consumer = inbox.consume().unwrap();

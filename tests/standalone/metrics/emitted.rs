@@ -289,6 +289,7 @@ async fn an_inbox_on_disk_tells_its_size_and_its_limits() {
             .max_events(10)
             .max_bytes(5000)
             .open()
+            .await
             .unwrap();
         let (exporter, valve) = (Exporter::new(), Valve::new());
         let receiver = builder()

@@ -9,7 +9,7 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), inbox_contract::Violation> {
-//! inbox_contract::check(MemoryInbox::new).await?;
+//! inbox_contract::check(async || MemoryInbox::new()).await?;
 //! # Ok(()) }
 //! ```
 
@@ -79,70 +79,92 @@ type Check = Result<(), Violation>;
 pub async fn check<I, F>(make: F) -> Check
 where
     I: Inbox,
-    F: Fn() -> I,
+    F: AsyncFn() -> I,
 {
-    let case = |name| Case::new(Arc::new(make()), name);
-    case("what is kept is handed out once, in order")?
+    let case = async |name| Case::new(Arc::new(make().await), name);
+    case("what is kept is handed out once, in order")
+        .await?
         .order()
         .await?;
-    case("what is taken fits the room for it")?.room().await?;
-    case("an event comes with the lane that it was kept with")?
+    case("what is taken fits the room for it")
+        .await?
+        .room()
+        .await?;
+    case("an event comes with the lane that it was kept with")
+        .await?
         .lanes()
         .await?;
-    case("a copy is known while its event waits, runs, and when it is finished")?
+    case("a copy is known while its event waits, runs, and when it is finished")
+        .await?
         .copies()
         .await?;
-    case("of many copies at once one is new")?
+    case("of many copies at once one is new")
+        .await?
         .copies_at_once()
         .await?;
-    case("deliveries without an identity are kept each time, and marked")?
+    case("deliveries without an identity are kept each time, and marked")
+        .await?
         .marks()
         .await?;
-    case("an event for nobody is known again and never handed out")?
+    case("an event for nobody is known again and never handed out")
+        .await?
         .nobody()
         .await?;
-    case("a reply that nobody awaits changes nothing")?
+    case("a reply that nobody awaits changes nothing")
+        .await?
         .dropped_reply()
         .await?;
-    case("a take that is dropped loses nothing")?
+    case("a take that is dropped loses nothing")
+        .await?
         .dropped_take()
         .await?;
-    case("a take that waits is woken")?.woken().await?;
-    case("an event is finished with its last job")?
+    case("a take that waits is woken").await?.woken().await?;
+    case("an event is finished with its last job")
+        .await?
         .finished()
         .await?;
-    case("each handler of an event is a job of its own")?
+    case("each handler of an event is a job of its own")
+        .await?
         .jobs()
         .await?;
-    case("a job that failed comes again after its time, and is counted")?
+    case("a job that failed comes again after its time, and is counted")
+        .await?
         .retried()
         .await?;
-    case("a job whose attempts are made in place stays with its consumer")?
+    case("a job whose attempts are made in place stays with its consumer")
+        .await?
         .in_place()
         .await?;
-    case("a job that is released comes again, and is not counted")?
+    case("a job that is released comes again, and is not counted")
+        .await?
         .released()
         .await?;
-    case("a job may begin")?.begun().await?;
-    case("where an inbox can be looked into, a dead letter is there, can be handled again and given up")?
+    case("a job may begin").await?.begun().await?;
+    case("where an inbox can be looked into, a dead letter is there, can be handled again and given up").await?
         .recorded()
         .await?;
-    case("an inbox that is drained hands out what it would lose, and ends")?
+    case("an inbox that is drained hands out what it would lose, and ends")
+        .await?
         .drained()
         .await?;
-    case("an inbox that is drained lets nothing wait that it would lose")?
+    case("an inbox that is drained lets nothing wait that it would lose")
+        .await?
         .expired()
         .await?;
-    case("there is one consumer at a time, unless the inbox is shared")?
+    case("there is one consumer at a time, unless the inbox is shared")
+        .await?
         .one_consumer()
         .await?;
-    case("the next consumer goes on where the one before ended")?
+    case("the next consumer goes on where the one before ended")
+        .await?
         .next_consumer()
         .await?;
-    case("of several consumers each job has one")?
+    case("of several consumers each job has one")
+        .await?
         .shared()
         .await?;
-    case("no lane overlaps across consumers, where that is claimed")?
+    case("no lane overlaps across consumers, where that is claimed")
+        .await?
         .lanes_across_consumers()
         .await
 }

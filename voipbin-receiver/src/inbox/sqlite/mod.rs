@@ -21,6 +21,7 @@ mod error;
 mod load;
 mod lock;
 mod names;
+mod open;
 mod place;
 mod read;
 mod reader;
@@ -45,10 +46,8 @@ mod view;
 mod writer;
 
 use std::fmt;
-use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -59,19 +58,13 @@ use tokio::sync::oneshot::{self, error::RecvError};
 use self::batch::Batch;
 pub use self::copy::{CopyReport, LostEvent};
 pub use self::error::{DiskInboxError, DiskInboxErrorKind};
-use self::lock::{DirLock, User};
-use self::place::Place;
-use self::read::can_be_read;
+use self::lock::User;
 use self::reader::Reader;
 use self::requests::Served;
-use self::schema::Role;
 pub use self::settings::DiskInboxBuilder;
-use self::settings::Settings;
 use self::shared::{Answer, Shared, Work};
 use self::store_error::{StoreError, StoreErrorKind};
-use self::time::InboxTime;
 pub use self::tool::{DiskRecords, Holder};
-use self::writer::Writer;
 use super::Inbox;
 
 const LOCK_FILE: &str = "inbox.lock";
@@ -99,12 +92,13 @@ const LOCK_FILE: &str = "inbox.lock";
 /// use voipbin_receiver::resource::Call;
 /// use voipbin_receiver::Event;
 ///
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let directory = tempfile::tempdir()?;
 /// # let directory = directory.path().join("inbox");
 /// let receiver = Receiver::builder()
 ///     .secret("the-webhook-secret-of-a-customer")
-///     .inbox(DiskInbox::open(directory)?)
+///     .inbox(DiskInbox::open(directory).await?)
 ///     .on(CallHangup, |call: Event<Call>| async move { drop(call) })
 ///     .build()?;
 /// # Ok(()) }
@@ -149,8 +143,12 @@ impl DiskInbox {
     /// # Errors
     ///
     /// When the directory cannot be used, is in use, or holds a file that cannot be read.
-    pub fn open(directory: impl Into<PathBuf>) -> Result<Self, DiskInboxError> {
-        Self::builder(directory).open()
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`DiskInboxBuilder::open`].
+    pub async fn open(directory: impl Into<PathBuf>) -> Result<Self, DiskInboxError> {
+        Self::builder(directory).open().await
     }
 
     /// The settings of an inbox in this directory, to change them.
@@ -172,71 +170,6 @@ impl DiskInbox {
         drop(self);
         // It is told before the sender goes.
         let _ = closed.wait_for(|closed| *closed).await;
-    }
-
-    fn with(settings: Settings) -> Result<Self, DiskInboxError> {
-        let directory = settings.directory.clone();
-        directory::create(&directory)?;
-        let (lock, user) = DirLock::acquire(&directory, LOCK_FILE)
-            .map_err(|error| DiskInboxError::locked(&directory, error))?;
-        warn_if_old(rusqlite::version_number());
-        let failed = |error: StoreError| {
-            let hidden = error.is_of_page()
-                && !File::open(directory.join(schema::FILE)).is_ok_and(|file| can_be_read(&file));
-            let error = if hidden {
-                StoreError::new(StoreErrorKind::Io)
-            } else {
-                error
-            };
-            DiskInboxError::store(&directory, error)
-        };
-        directory::prepare(&directory, settings.recreate).map_err(failed)?;
-        let inbox = Self::locked(settings, lock, user).map_err(failed)?;
-        directory::warn(&directory);
-        Ok(inbox)
-    }
-
-    fn locked(settings: Settings, lock: DirLock, user: User) -> Result<Self, StoreError> {
-        let path = settings.directory.join(schema::FILE);
-        let file = File::open(&path)?;
-        let connection = schema::open(&path, Role::Writer)?;
-        directory::mark(&settings.directory)?;
-        let place = Place::of(path.clone())?;
-        let time = InboxTime::new(Arc::clone(&settings.clock), load::saved(&connection)?);
-        let shared = Arc::new(Shared::new(settings, file, time));
-        let next_seq = load::load(&shared, &connection)?;
-        let (reader, reads) = Reader::start(path)?;
-        let writer = Writer::new(Arc::clone(&shared), place, connection, next_seq);
-        let directory = &shared.settings.directory;
-        let mut requests = None;
-        let handle = Arc::new_cyclic(|handle| {
-            let served = requests::serve(directory, records::carry_out(handle.clone()));
-            // Without them it serves all the same.
-            let served = served.inspect_err(|error| {
-                tracing::warn!(%error, "tools cannot ask this process: they need it stopped");
-            });
-            let (served, thread) = served.ok().unzip();
-            requests = thread;
-            Handle {
-                shared: Arc::clone(&shared),
-                reader,
-                _served: served,
-                _user: user,
-            }
-        });
-        let held = Arc::clone(&shared);
-        let run = move || {
-            writer.run();
-            // They end with the last handle too.
-            let _ = reads.join();
-            drop(requests.map(thread::JoinHandle::join));
-            drop(lock);
-            held.closed.send_replace(true);
-        };
-        thread::Builder::new()
-            .name("voipbin-inbox".into())
-            .spawn(run)?;
-        Ok(Self(handle))
     }
 
     fn shared(&self) -> &Arc<Shared> {
@@ -294,20 +227,6 @@ type Answered<T> = Result<T, StoreError>;
 
 fn told<T>(told: Result<Answered<T>, RecvError>) -> Answered<T> {
     told.unwrap_or_else(|_| Err(StoreError::new(StoreErrorKind::Io)))
-}
-
-/// An older SQLite can damage a file when one connection checkpoints while another commits. Only one does either
-/// here, but whoever opens the file with another program may.
-fn warn_if_old(version: i32) {
-    let good = version >= 3_051_003
-        || (3_050_007..3_051_000).contains(&version)
-        || (3_044_006..3_045_000).contains(&version);
-    if !good {
-        tracing::warn!(
-            sqlite = rusqlite::version(),
-            "this SQLite can damage the inbox while another program writes to it: link 3.51.3 or a later one"
-        );
-    }
 }
 
 impl fmt::Debug for DiskInbox {

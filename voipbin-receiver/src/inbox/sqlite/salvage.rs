@@ -30,7 +30,7 @@ impl DiskInbox {
     ///
     /// # let directory = tempfile::tempdir()?;
     /// # let (damaged, anew) = (directory.path().join("damaged"), directory.path().join("anew"));
-    /// # DiskInbox::open(&damaged)?.closed().await;
+    /// # DiskInbox::open(&damaged).await?.closed().await;
     /// let report = DiskInbox::salvage(&damaged, &anew)?;
     /// println!("{} unfinished events are back", report.unfinished);
     /// if !report.is_whole() {

@@ -154,15 +154,21 @@ impl DiskInboxBuilder {
     /// Opens the inbox, and creates its directory when there is none, for its owner alone. The mode of
     /// one that is there stays as it is; where others may use it, that is logged as a warning.
     ///
-    /// It blocks: a moment for an empty one, a second or two for a million unfinished events.
+    /// It takes a moment for an empty one, a second or two for a million unfinished events, and up to
+    /// five seconds more where this process is just closing the same inbox. All of it is done on a
+    /// thread of the inbox's own: it blocks no caller, and needs no runtime.
     ///
     /// # Errors
     ///
     /// When the path is no directory, or one that cannot be used, is in use by another process or by
     /// this one, or holds a file that cannot be read;
     /// [`DiskInboxError`] says which and what to do. Nothing is changed then.
-    pub fn open(self) -> Result<DiskInbox, DiskInboxError> {
-        DiskInbox::with(self.0)
+    ///
+    /// # Cancel safety
+    ///
+    /// When the future is dropped the inbox is opened to the end and closed again, in its own time.
+    pub async fn open(self) -> Result<DiskInbox, DiskInboxError> {
+        super::open::open(self.0).await
     }
 }
 

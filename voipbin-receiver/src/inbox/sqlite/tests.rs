@@ -34,13 +34,13 @@ fn builder(directory: &TempDir) -> DiskInboxBuilder {
     builder
 }
 
-fn open(directory: &TempDir) -> DiskInbox {
-    builder(directory).open().unwrap()
+async fn open(directory: &TempDir) -> DiskInbox {
+    builder(directory).open().await.unwrap()
 }
 
 async fn again(inbox: DiskInbox, directory: &TempDir) -> DiskInbox {
     inbox.closed().await;
-    open(directory)
+    open(directory).await
 }
 
 fn body(number: u64) -> String {
@@ -111,9 +111,11 @@ fn holds(directory: &Path, text: &str) -> bool {
 async fn it_keeps_the_contract() {
     let directory = tempdir().unwrap();
     let number = AtomicU32::new(0);
-    let make = || {
+    let make = async || {
         let number = number.fetch_add(1, Ordering::Relaxed);
-        DiskInbox::open(directory.path().join(number.to_string())).unwrap()
+        DiskInbox::open(directory.path().join(number.to_string()))
+            .await
+            .unwrap()
     };
     inbox_contract::check(make).await.unwrap();
 }
@@ -121,7 +123,7 @@ async fn it_keeps_the_contract() {
 #[tokio::test]
 async fn what_ended_is_not_read_back_before_its_end_is_committed() {
     let directory = tempdir().unwrap();
-    let inbox = open(&directory);
+    let inbox = open(&directory).await;
     keep_all(&inbox, 1..=2).await;
     let job = take(&inbox, 1).await.remove(0);
     inbox.settle(&job, retry(Duration::ZERO));
@@ -130,7 +132,7 @@ async fn what_ended_is_not_read_back_before_its_end_is_committed() {
     let mut builder = builder(&directory);
     builder.0.completion_delay = PATIENCE * 100;
     builder.0.tick = PATIENCE * 100;
-    let inbox = builder.open().unwrap();
+    let inbox = builder.open().await.unwrap();
     // What ran before comes first, then all is read in its turn.
     let job = take(&inbox, 1).await.remove(0);
     assert_eq!(job.id(), 1);
@@ -141,7 +143,7 @@ async fn what_ended_is_not_read_back_before_its_end_is_committed() {
 #[tokio::test]
 async fn an_event_is_pending_though_its_own_commit_says_which_is_the_first_one() {
     let directory = tempdir().unwrap();
-    let inbox = open(&directory);
+    let inbox = open(&directory).await;
     let shared = Arc::clone(inbox.shared());
     let written = inbox.write(move |batch| {
         let delivery = crate::testing::delivery(body(1)).unwrap();
@@ -151,14 +153,14 @@ async fn an_event_is_pending_though_its_own_commit_says_which_is_the_first_one()
     });
     written.await.unwrap();
     let copy = killed(&directory);
-    let inbox = open(&copy);
+    let inbox = open(&copy).await;
     assert_eq!(ids(&take(&inbox, 1).await), [1]);
 }
 
 #[tokio::test]
 async fn what_was_answered_is_there_after_a_kill_and_known() {
     let directory = tempdir().unwrap();
-    let inbox = open(&directory);
+    let inbox = open(&directory).await;
     keep_all(&inbox, 1..=100).await;
     let jobs = take(&inbox, 10).await;
     for job in &jobs[..5] {
@@ -170,7 +172,7 @@ async fn what_was_answered_is_there_after_a_kill_and_known() {
     inbox.settle(&jobs[3], Settled::Released);
     inbox.flush().await.unwrap();
     let copy = killed(&directory);
-    let inbox = open(&copy);
+    let inbox = open(&copy).await;
     let stats = inbox.stats();
     assert_eq!((stats.events, stats.dead, stats.waiting), (98, 1, 1));
     let found = take(&inbox, 97).await;
@@ -196,11 +198,11 @@ async fn what_was_answered_is_there_after_a_kill_and_known() {
 #[tokio::test]
 async fn an_attempt_is_counted_once_however_often_the_process_dies() {
     let mut directory = tempdir().unwrap();
-    let inbox = open(&directory);
+    let inbox = open(&directory).await;
     keep_all(&inbox, 1..=1).await;
     drop(inbox);
     for deaths in 0..4 {
-        let inbox = open(&directory);
+        let inbox = open(&directory).await;
         let job = take(&inbox, 1).await.remove(0);
         assert_eq!(job.attempts(), deaths);
         let numbers = job.history().map_or(0, |past| past.history.len());
@@ -212,7 +214,7 @@ async fn an_attempt_is_counted_once_however_often_the_process_dies() {
         let copy = killed(&directory);
         inbox.closed().await;
         // Dies again as it opens.
-        open(&copy).closed().await;
+        open(&copy).await.closed().await;
         directory = killed(&copy);
     }
 }
@@ -220,7 +222,7 @@ async fn an_attempt_is_counted_once_however_often_the_process_dies() {
 #[tokio::test]
 async fn what_waits_with_its_lane_comes_in_its_place_with_the_time_that_is_left() {
     let directory = tempdir().unwrap();
-    let inbox = open(&directory);
+    let inbox = open(&directory).await;
     keep_all(&inbox, 1..=2).await;
     let jobs = take(&inbox, 2).await;
     let delayed = Settled::Retry {
@@ -241,7 +243,7 @@ async fn what_waits_with_its_lane_comes_in_its_place_with_the_time_that_is_left(
 #[tokio::test]
 async fn more_than_fits_in_memory_comes_in_order_while_more_comes_in() {
     let directory = tempdir().unwrap();
-    let inbox = builder(&directory).memory(500).open().unwrap();
+    let inbox = builder(&directory).memory(500).open().await.unwrap();
     keep_all(&inbox, 1..=50).await;
     let mut found = ids(&take(&inbox, 20).await);
     keep_all(&inbox, 51..=400).await;
@@ -259,11 +261,11 @@ async fn more_than_fits_in_memory_comes_in_order_while_more_comes_in() {
 #[tokio::test]
 async fn a_number_is_never_used_again() {
     let directory = tempdir().unwrap();
-    let settings = || {
+    let settings = async || {
         let builder = builder(&directory).retain_done(Duration::ZERO);
-        builder.identity_ttl(Duration::ZERO).open().unwrap()
+        builder.identity_ttl(Duration::ZERO).open().await.unwrap()
     };
-    let inbox = settings();
+    let inbox = settings().await;
     keep_all(&inbox, 1..=3).await;
     for job in take(&inbox, 3).await {
         inbox.settle(&job, Settled::Done);
@@ -275,7 +277,7 @@ async fn a_number_is_never_used_again() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     inbox.closed().await;
-    let inbox = settings();
+    let inbox = settings().await;
     keep_all(&inbox, 4..=4).await;
     assert_eq!(ids(&take(&inbox, 1).await), [4]);
 }
@@ -288,7 +290,7 @@ fn event_count(file: &Connection) -> Result<i64, StoreError> {
 #[tokio::test]
 async fn an_event_whose_bytes_are_damaged_is_a_dead_letter_and_takes_no_other_along() {
     let directory = tempdir().unwrap();
-    let inbox = open(&directory);
+    let inbox = open(&directory).await;
     keep_all(&inbox, 1..=3).await;
     inbox.closed().await;
     let path = directory.path().join("inbox.db");
@@ -304,7 +306,7 @@ async fn an_event_whose_bytes_are_damaged_is_a_dead_letter_and_takes_no_other_al
         bytes[also + 5] = b'X';
     }
     fs::write(&path, bytes).unwrap();
-    let inbox = open(&directory);
+    let inbox = open(&directory).await;
     let jobs = take(&inbox, 2).await;
     assert_eq!(ids(&jobs), [1, 3]);
     until(&inbox, |stats| stats.damaged == 1 && stats.events == 2).await;
@@ -318,7 +320,7 @@ async fn an_event_whose_bytes_are_damaged_is_a_dead_letter_and_takes_no_other_al
 #[tokio::test]
 async fn no_damaged_row_passes_for_another_state() {
     let directory = tempdir().unwrap();
-    let inbox = open(&directory);
+    let inbox = open(&directory).await;
     keep_all(&inbox, 1..=3).await;
     inbox.closed().await;
     let file = Connection::open(directory.path().join("inbox.db")).unwrap();
@@ -328,7 +330,7 @@ async fn no_damaged_row_passes_for_another_state() {
     );
     assert_eq!(file.execute(&changed, []).unwrap(), 1);
     drop(file);
-    let inbox = open(&directory);
+    let inbox = open(&directory).await;
     assert_eq!(ids(&take(&inbox, 2).await), [1, 3]);
     until(&inbox, |stats| stats.damaged == 1).await;
 }
@@ -336,7 +338,7 @@ async fn no_damaged_row_passes_for_another_state() {
 #[tokio::test]
 async fn a_closure_that_fails_undoes_itself_alone() {
     let directory = tempdir().unwrap();
-    let inbox = open(&directory);
+    let inbox = open(&directory).await;
     keep_all(&inbox, 1..=2).await;
     let failed = inbox.write(|batch| {
         assert!(batch.discard(1)?);
@@ -356,7 +358,7 @@ async fn a_closure_that_fails_undoes_itself_alone() {
 #[tokio::test]
 async fn a_file_that_is_moved_is_not_written_and_one_that_is_put_back_is() {
     let directory = tempdir().unwrap();
-    let inbox = open(&directory);
+    let inbox = open(&directory).await;
     keep_all(&inbox, 1..=1).await;
     let (path, aside) = (
         directory.path().join("inbox.db"),
@@ -379,11 +381,14 @@ async fn a_file_that_is_moved_is_not_written_and_one_that_is_put_back_is() {
 #[tokio::test]
 async fn a_directory_has_one_inbox_at_a_time_and_the_next_waits_for_the_end_of_the_last() {
     let directory = tempdir().unwrap();
-    let inbox = open(&directory);
-    let second = builder(&directory).open().map_err(|error| error.kind());
+    let inbox = open(&directory).await;
+    let second = builder(&directory)
+        .open()
+        .await
+        .map_err(|error| error.kind());
     assert_eq!(second.err(), Some(DiskInboxErrorKind::AlreadyOpen));
     drop(inbox);
-    let inbox = open(&directory);
+    let inbox = open(&directory).await;
     keep_all(&inbox, 1..=1).await;
 }
 
@@ -391,9 +396,9 @@ async fn a_directory_has_one_inbox_at_a_time_and_the_next_waits_for_the_end_of_t
 #[tokio::test]
 async fn an_event_of_the_first_commit_is_there_after_a_kill() {
     let directory = tempdir().unwrap();
-    let inbox = open(&directory);
+    let inbox = open(&directory).await;
     keep_all(&inbox, 1..=1).await;
     let copy = killed(&directory);
-    let next = open(&copy);
+    let next = open(&copy).await;
     assert_eq!(ids(&take(&next, 1).await), [1]);
 }

@@ -43,7 +43,7 @@ use crate::inbox::{Record, RecordFilter, RecordPage, Records, RecordsError};
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let directory = tempfile::tempdir()?;
 /// # let directory = directory.path();
-/// # DiskInbox::open(directory)?.closed().await;
+/// # DiskInbox::open(directory).await?.closed().await;
 /// let records = DiskRecords::open(directory)?;
 /// let dead = RecordFilter::new().state(RecordState::Dead);
 /// println!("{} events are handled again", records.replay_all(&dead, None).await?);
@@ -236,19 +236,15 @@ fn look(path: &Path) -> Result<(), DiskInboxError> {
 
 /// Opens an inbox and removes nothing from it by its age or for want of room.
 async fn open(directory: PathBuf) -> Result<DiskInbox, DiskInboxError> {
-    let path = directory.clone();
-    let open = move || {
-        DiskInbox::builder(directory)
-            .max_events(usize::MAX)
-            .max_bytes(u64::MAX)
-            .max_dead(usize::MAX)
-            .identity_ttl(Duration::MAX)
-            .retain_done(Duration::MAX)
-            .retain_dead(Duration::MAX)
-            .open()
-    };
-    let opened = spawn_blocking(open).await;
-    opened.unwrap_or_else(|error| Err(DiskInboxError::io(&path, std::io::Error::other(error))))
+    DiskInbox::builder(directory)
+        .max_events(usize::MAX)
+        .max_bytes(u64::MAX)
+        .max_dead(usize::MAX)
+        .identity_ttl(Duration::MAX)
+        .retain_done(Duration::MAX)
+        .retain_dead(Duration::MAX)
+        .open()
+        .await
 }
 
 fn view<'a>(orphaned: bool, is_held: &'a dyn Fn(i64, &HandlerName) -> bool) -> View<'a> {

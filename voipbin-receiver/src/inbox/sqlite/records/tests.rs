@@ -21,7 +21,7 @@ fn dead() -> RecordFilter {
 #[tokio::test]
 async fn every_stage_is_told_and_what_was_given_up_is_not_there() {
     let directory = tempfile::tempdir().unwrap();
-    let inbox = DiskInbox::open(directory.path()).unwrap();
+    let inbox = DiskInbox::open(directory.path()).await.unwrap();
     seed(&inbox).await;
     for (id, told) in [
         (PENDING, &["queued"][..]),
@@ -68,7 +68,7 @@ async fn every_stage_is_told_and_what_was_given_up_is_not_there() {
 #[tokio::test]
 async fn a_page_that_holds_the_last_event_is_the_last_page() {
     let directory = tempfile::tempdir().unwrap();
-    let inbox = DiskInbox::open(directory.path()).unwrap();
+    let inbox = DiskInbox::open(directory.path()).await.unwrap();
     seed(&inbox).await;
     let all = RecordFilter::new();
     let mut after = None;
@@ -90,7 +90,7 @@ async fn a_page_that_holds_the_last_event_is_the_last_page() {
 #[tokio::test]
 async fn a_dead_letter_that_is_replayed_is_none_any_more_and_stays_as_a_finished_event_does() {
     let directory = tempfile::tempdir().unwrap();
-    let inbox = DiskInbox::open(directory.path()).unwrap();
+    let inbox = DiskInbox::open(directory.path()).await.unwrap();
     seed(&inbox).await;
     assert_eq!(inbox.stats().dead, 2);
     let (id, only) = (RecordId::new(DEAD), [HandlerName::new("b")]);
@@ -119,13 +119,13 @@ async fn a_dead_letter_that_is_replayed_is_none_any_more_and_stays_as_a_finished
 
 async fn reopened(inbox: DiskInbox, directory: &std::path::Path) -> DiskInbox {
     inbox.closed().await;
-    DiskInbox::open(directory).unwrap()
+    DiskInbox::open(directory).await.unwrap()
 }
 
 #[tokio::test]
 async fn of_many_who_replay_a_dead_letter_at_once_one_does() {
     let directory = tempfile::tempdir().unwrap();
-    let inbox = DiskInbox::open(directory.path()).unwrap();
+    let inbox = DiskInbox::open(directory.path()).await.unwrap();
     seed(&inbox).await;
     let replays = (0..20).map(|_| inbox.replay(RecordId::new(DEAD), None));
     let replays = futures_util::future::join_all(replays).await;
@@ -142,7 +142,7 @@ async fn of_many_who_replay_a_dead_letter_at_once_one_does() {
 #[tokio::test]
 async fn a_replay_of_all_ends_even_if_each_replay_is_a_dead_letter_at_once() {
     let directory = tempfile::tempdir().unwrap();
-    let inbox = DiskInbox::open(directory.path()).unwrap();
+    let inbox = DiskInbox::open(directory.path()).await.unwrap();
     async fn dies(inbox: &DiskInbox) {
         let mut left = 150;
         while left > 0 {
@@ -168,7 +168,7 @@ async fn a_replay_of_all_ends_even_if_each_replay_is_a_dead_letter_at_once() {
 #[tokio::test]
 async fn what_is_given_up_is_not_handed_out_and_what_is_settled_of_it_later_leaves_nothing() {
     let directory = tempfile::tempdir().unwrap();
-    let inbox = DiskInbox::open(directory.path()).unwrap();
+    let inbox = DiskInbox::open(directory.path()).await.unwrap();
     for number in 1..=3 {
         keep(&inbox, number, &["a"], format!("[{number}]")).await;
     }
@@ -200,7 +200,7 @@ async fn what_is_given_up_is_not_handed_out_and_what_is_settled_of_it_later_leav
 #[tokio::test]
 async fn of_what_is_erased_nothing_is_left_in_any_file() {
     let directory = tempfile::tempdir().unwrap();
-    let inbox = DiskInbox::open(directory.path()).unwrap();
+    let inbox = DiskInbox::open(directory.path()).await.unwrap();
     seed(&inbox).await;
     let other = "+15557654321";
     keep(

@@ -56,7 +56,7 @@ fn around_a_sector_that_cannot_be_read_all_else_is() {
 }
 
 async fn inbox(directory: &Path) -> DiskInbox {
-    let inbox = DiskInbox::open(directory).unwrap();
+    let inbox = DiskInbox::open(directory).await.unwrap();
     seed(&inbox).await;
     inbox
 }
@@ -102,7 +102,7 @@ async fn of_a_file_that_is_whole_all_comes_back_as_it_was() {
     assert_eq!(again, Err(DiskInboxErrorKind::AlreadyExists));
     let none = DiskInbox::salvage(place.path(), &to).map_err(|error| error.kind());
     assert_eq!(none, Err(DiskInboxErrorKind::NotFound));
-    let is = DiskInbox::open(&to).unwrap();
+    let is = DiskInbox::open(&to).await.unwrap();
     assert_eq!(stages(&is, DEAD).await, ["dead", "dead", "done"]);
     assert!(record(&is, DISCARDED).await.is_none());
     assert_eq!((is.stats().events, is.stats().dead), (4, 2));
@@ -126,7 +126,7 @@ async fn what_was_never_brought_into_the_file_comes_back_too() {
 
 /// Of 300 events the first 100 are done and the next 50 dead. Two of the others have the same bytes.
 async fn many(directory: &Path) {
-    let inbox = DiskInbox::open(directory).unwrap();
+    let inbox = DiskInbox::open(directory).await.unwrap();
     for number in 1..=300 {
         let body = if number > 298 { 298 } else { number };
         keep(
@@ -173,7 +173,7 @@ async fn around_a_page_that_is_damaged_all_else_comes_back_and_no_state_is_mista
         if page == 0 {
             assert!(report.is_whole(), "{report:?}");
         }
-        let is = DiskInbox::open(&to).unwrap();
+        let is = DiskInbox::open(&to).await.unwrap();
         let all = is
             .list(&RecordFilter::new(), None, 1000)
             .await

@@ -27,7 +27,7 @@ fn bodies(snapshot: &Snapshot) -> i64 {
 async fn where_nothing_can_be_written_a_file_is_read_as_it_is_and_one_with_a_log_is_copied() {
     let place = tempfile::tempdir().unwrap();
     let (closed, killed) = (place.path().join("a?b#c%20 d"), place.path().join("killed"));
-    let inbox = DiskInbox::open(&closed).unwrap();
+    let inbox = DiskInbox::open(&closed).await.unwrap();
     seed(&inbox).await;
     fs::create_dir(&killed).unwrap();
     for file in [FILE, "inbox.db-wal"] {

@@ -8,6 +8,7 @@ async fn what_is_removed_is_gone_from_the_file_and_its_log() {
     let inbox = builder(&directory)
         .retain_done(Duration::ZERO)
         .open()
+        .await
         .unwrap();
     let secret = |number| format!(r#"{{"type":"secret_type","data":{{"id":"person-{number}"}}}}"#);
     for number in 1..=20 {
@@ -31,7 +32,7 @@ async fn what_is_removed_is_gone_from_the_file_and_its_log() {
 #[tokio::test]
 async fn dead_letters_have_a_limit_at_which_done_events_go_first_and_then_the_oldest() {
     let directory = tempdir().unwrap();
-    let inbox = builder(&directory).max_dead(5).open().unwrap();
+    let inbox = builder(&directory).max_dead(5).open().await.unwrap();
     keep_all(&inbox, 1..=20).await;
     let jobs = take(&inbox, 20).await;
     for job in &jobs[..8] {
@@ -66,7 +67,7 @@ async fn dead_letters_have_a_limit_at_which_done_events_go_first_and_then_the_ol
 #[tokio::test]
 async fn finished_events_give_way_to_new_ones_and_unfinished_ones_do_not() {
     let directory = tempdir().unwrap();
-    let inbox = builder(&directory).max_bytes(1 << 20).open().unwrap();
+    let inbox = builder(&directory).max_bytes(1 << 20).open().await.unwrap();
     let big = |number: u64| {
         let text = "x".repeat(64 << 10);
         format!(r#"{{"type":"call_hangup","data":{{"id":"{number}","text":"{text}"}}}}"#)

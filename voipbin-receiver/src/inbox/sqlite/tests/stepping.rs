@@ -38,11 +38,12 @@ impl Clock for Hands {
     }
 }
 
-fn with(directory: &TempDir, clock: &Arc<Hands>) -> DiskInbox {
+async fn with(directory: &TempDir, clock: &Arc<Hands>) -> DiskInbox {
     let builder = builder(directory).retain_done(Duration::from_secs(2 * HOUR));
     builder
         .clock(Arc::clone(clock) as Arc<dyn Clock>)
         .open()
+        .await
         .unwrap()
 }
 
@@ -73,7 +74,7 @@ async fn goes(inbox: &DiskInbox) {
 async fn a_clock_that_is_set_ages_nothing() {
     let directory = tempdir().unwrap();
     let clock = Hands::at(NOW);
-    let inbox = with(&directory, &clock);
+    let inbox = with(&directory, &clock).await;
     finish(&inbox).await;
     for wall in [NOW + 60 * DAY, NOW, 946_684_800, NOW] {
         clock.set(wall);
@@ -90,11 +91,11 @@ async fn a_clock_that_is_set_ages_nothing() {
 async fn a_machine_that_starts_in_another_year_removes_nothing_until_its_clock_is_set() {
     for wall in [946_684_800, NOW + 60 * DAY] {
         let directory = tempdir().unwrap();
-        let inbox = with(&directory, &Hands::at(NOW));
+        let inbox = with(&directory, &Hands::at(NOW)).await;
         finish(&inbox).await;
         inbox.closed().await;
         let clock = Hands::at(wall);
-        let inbox = with(&directory, &clock);
+        let inbox = with(&directory, &clock).await;
         assert!(is_there(&inbox).await);
         clock.pass(8);
         clock.set(NOW + 16);
@@ -109,11 +110,11 @@ async fn a_machine_that_starts_in_another_year_removes_nothing_until_its_clock_i
 #[tokio::test]
 async fn time_without_a_process_counts_after_an_hour() {
     let directory = tempdir().unwrap();
-    let inbox = with(&directory, &Hands::at(NOW));
+    let inbox = with(&directory, &Hands::at(NOW)).await;
     finish(&inbox).await;
     inbox.closed().await;
     let clock = Hands::at(NOW + 3 * HOUR);
-    let inbox = with(&directory, &clock);
+    let inbox = with(&directory, &clock).await;
     assert!(is_there(&inbox).await);
     clock.pass(HOUR);
     goes(&inbox).await;

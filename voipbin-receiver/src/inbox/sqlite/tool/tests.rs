@@ -20,7 +20,7 @@ async fn ids(records: &dyn Records) -> Vec<u64> {
 #[tokio::test]
 async fn beside_the_inbox_a_tool_sees_what_it_sees_and_what_it_asks_for_is_done_there() {
     let directory = tempfile::tempdir().unwrap();
-    let inbox = DiskInbox::open(directory.path()).unwrap();
+    let inbox = DiskInbox::open(directory.path()).await.unwrap();
     seed(&inbox).await;
     let tool = DiskRecords::open(directory.path()).unwrap();
     assert!(tool.is_served());
@@ -68,7 +68,7 @@ async fn beside_the_inbox_a_tool_sees_what_it_sees_and_what_it_asks_for_is_done_
 #[tokio::test]
 async fn without_a_process_what_ran_was_cut_short_and_changes_open_the_inbox() {
     let directory = tempfile::tempdir().unwrap();
-    let inbox = DiskInbox::open(directory.path()).unwrap();
+    let inbox = DiskInbox::open(directory.path()).await.unwrap();
     seed(&inbox).await;
     inbox.closed().await;
     let tool = DiskRecords::open(directory.path()).unwrap();
@@ -84,11 +84,12 @@ async fn without_a_process_what_ran_was_cut_short_and_changes_open_the_inbox() {
     let new = tool.replay(RecordId::new(DEAD), None).await.unwrap();
     assert!(!tool.is_served());
     let locked = DiskInbox::open(directory.path())
+        .await
         .map(drop)
         .map_err(|error| error.kind());
     assert_eq!(locked, Err(DiskInboxErrorKind::AlreadyOpen));
     tool.closed().await;
-    let inbox = DiskInbox::open(directory.path()).unwrap();
+    let inbox = DiskInbox::open(directory.path()).await.unwrap();
     let mut after = before;
     after.push(new.get());
     assert_eq!(ids(&inbox).await, after);
@@ -98,7 +99,7 @@ async fn without_a_process_what_ran_was_cut_short_and_changes_open_the_inbox() {
 async fn a_backup_beside_the_inbox_goes_on_as_it_was() {
     let place = tempfile::tempdir().unwrap();
     let (directory, restored) = (place.path().join("inbox"), place.path().join("restored"));
-    let inbox = DiskInbox::open(&directory).unwrap();
+    let inbox = DiskInbox::open(&directory).await.unwrap();
     seed(&inbox).await;
     // Of what is kept meanwhile it has some or none.
     let busy = inbox.clone();
@@ -128,7 +129,7 @@ async fn a_backup_beside_the_inbox_goes_on_as_it_was() {
     let there = tool.backup(&file).await.map_err(|error| error.kind());
     assert_eq!(there, Err(DiskInboxErrorKind::AlreadyExists));
 
-    let copy = DiskInbox::open(&restored).unwrap();
+    let copy = DiskInbox::open(&restored).await.unwrap();
     for id in 1..=HELD {
         let (was, is) = (record(&inbox, id).await, record(&copy, id).await);
         let (Some(was), Some(is)) = (was, is) else {
@@ -156,7 +157,7 @@ async fn to_look_changes_nothing_and_tells_what_is_not_there() {
         .map(drop)
         .map_err(|error| error.kind());
     assert_eq!(none, Err(DiskInboxErrorKind::NotFound));
-    let inbox = DiskInbox::open(directory.path()).unwrap();
+    let inbox = DiskInbox::open(directory.path()).await.unwrap();
     let held = DiskRecords::check(directory.path()).unwrap();
     assert_eq!(
         held,
@@ -183,7 +184,7 @@ async fn to_look_changes_nothing_and_tells_what_is_not_there() {
     for missing in [
         DiskRecords::check(directory.path()).map(drop),
         DiskRecords::open(directory.path()).map(drop),
-        DiskInbox::open(directory.path()).map(drop),
+        DiskInbox::open(directory.path()).await.map(drop),
     ] {
         assert_eq!(
             missing.map_err(|error| error.kind()),
@@ -202,6 +203,7 @@ async fn to_look_changes_nothing_and_tells_what_is_not_there() {
     let anew = DiskInbox::builder(directory.path())
         .recreate(true)
         .open()
+        .await
         .unwrap();
     assert!(ids(&anew).await.is_empty());
 }

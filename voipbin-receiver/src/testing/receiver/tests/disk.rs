@@ -1,10 +1,11 @@
 use super::*;
 use crate::inbox::DiskInbox;
 
-fn open(directory: &tempfile::TempDir, clock: &TokioClock) -> DiskInbox {
+async fn open(directory: &tempfile::TempDir, clock: &TokioClock) -> DiskInbox {
     DiskInbox::builder(directory.path())
         .clock(Arc::new(clock.clone()))
         .open()
+        .await
         .unwrap()
 }
 
@@ -26,7 +27,7 @@ async fn the_next_process_takes_up_what_is_left() {
         Some("fails") => Act::fail(),
         _ => Act::succeed(),
     });
-    let inbox = open(&directory, &clock);
+    let inbox = open(&directory, &clock).await;
     let mut receiver = on(&inbox, &clock, &recorder);
     for id in ["fails", "1", "2"] {
         assert!(deliver(&receiver, id).await.contains("received"));
@@ -43,7 +44,7 @@ async fn the_next_process_takes_up_what_is_left() {
     drop(receiver);
     inbox.closed().await;
 
-    let inbox = open(&directory, &clock);
+    let inbox = open(&directory, &clock).await;
     let mut receiver = on(&inbox, &clock, &recorder);
     assert!(deliver(&receiver, "2").await.contains("duplicate"));
     let steps = receiver.run_until_idle().await;
@@ -64,6 +65,7 @@ async fn bodies_that_are_on_the_disk_alone_are_waited_for() {
     let inbox = DiskInbox::builder(directory.path())
         .memory(1)
         .open()
+        .await
         .unwrap();
     let mut receiver = on(&inbox, &clock, &Recorder::new());
     let filling = "x".repeat(100_000);
