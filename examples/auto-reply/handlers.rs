@@ -12,7 +12,10 @@ pub(crate) const ANSWER: &str = "Thank you, we will call you back.";
 /// application leaves alone: whoever handles both answers twice. A handler that fails runs again, so
 /// what may have been sent must fail for good.
 #[on(MessageCreated)]
-pub(crate) async fn answer(message: Event<Message>, api: State<Api>) -> Result<(), HandlerError> {
+pub(crate) async fn answer(
+    message: Event<Message>,
+    State(api): State<Api>,
+) -> Result<(), HandlerError> {
     let Some(reply) = message.reply() else {
         return Ok(());
     };

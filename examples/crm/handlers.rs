@@ -6,7 +6,10 @@ use crate::contacts::{CallEnd, Contacts};
 
 /// Somebody answered: the contact is on the phone, unless the event was written after the end.
 #[on(CallProgressing, blocking)]
-pub(crate) fn mark_busy(call: Event<Call>, contacts: State<Contacts>) -> Result<(), HandlerError> {
+pub(crate) fn mark_busy(
+    call: Event<Call>,
+    State(contacts): State<Contacts>,
+) -> Result<(), HandlerError> {
     if let (Some(id), Some(number)) = (&call.id, contact_number(&call))
         && !call.is_finished()
     {
@@ -20,7 +23,7 @@ pub(crate) fn mark_busy(call: Event<Call>, contacts: State<Contacts>) -> Result<
 pub(crate) fn update_contact(
     call: Event<Call>,
     context: Context,
-    contacts: State<Contacts>,
+    State(contacts): State<Contacts>,
 ) -> Result<(), HandlerError> {
     let Some(number) = contact_number(&call) else {
         tracing::info!("no number to keep this call under");

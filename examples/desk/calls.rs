@@ -42,7 +42,7 @@ impl Calls {
 
 /// Shows a call that has ended. Once more does no harm: it stays one call.
 #[on(CallHangup)]
-pub(crate) async fn show(call: Event<Call>, calls: State<Calls>) {
+pub(crate) async fn show(call: Event<Call>, State(calls): State<Calls>) {
     if let Some(id) = call.id.as_deref() {
         let ended = EndedCall {
             id: id.to_owned(),
@@ -76,7 +76,10 @@ impl Listener {
 /// Tells another service the id of a call that has ended. While that service hangs this handler does, and
 /// while it fails this handler is tried again: neither VoIPBIN nor `show` has to wait.
 #[on(CallHangup)]
-pub(crate) async fn tell(call: Event<Call>, listener: State<Listener>) -> Result<(), HandlerError> {
+pub(crate) async fn tell(
+    call: Event<Call>,
+    State(listener): State<Listener>,
+) -> Result<(), HandlerError> {
     if let Some(url) = &listener.url {
         let id = call.id.as_deref().unwrap_or_default().to_owned();
         let told = listener.client.post(url).body(id).send().await;

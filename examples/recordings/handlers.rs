@@ -12,8 +12,8 @@ use crate::team::Team;
 pub(crate) async fn distribute(
     recording: Event<Recording>,
     context: Context,
-    archives: State<Archives>,
-    team: State<Team>,
+    State(archives): State<Archives>,
+    State(team): State<Team>,
 ) -> Result<(), HandlerError> {
     let Some(id) = &recording.id else {
         tracing::warn!("a recording without an id cannot be fetched");

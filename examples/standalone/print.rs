@@ -63,12 +63,18 @@ struct Line<'a> {
 
 /// Every event, of whatever type.
 #[on(any)]
-pub(crate) async fn event(context: Context, printer: State<Printer>) -> Result<(), HandlerError> {
+pub(crate) async fn event(
+    context: Context,
+    State(printer): State<Printer>,
+) -> Result<(), HandlerError> {
     Ok(printer.print(&context).await?)
 }
 
 /// What the flow action `webhook_send` sends: any JSON, without a type.
 #[on(custom)]
-pub(crate) async fn custom(context: Context, printer: State<Printer>) -> Result<(), HandlerError> {
+pub(crate) async fn custom(
+    context: Context,
+    State(printer): State<Printer>,
+) -> Result<(), HandlerError> {
     Ok(printer.print(&context).await?)
 }

@@ -67,6 +67,7 @@ pub(crate) struct Options {
     pub(crate) blocking: Option<Span>,
     pub(crate) name: Option<LitStr>,
     pub(crate) attempts: Option<LitInt>,
+    pub(crate) backoff: Option<LitStr>,
     pub(crate) timeout: Option<LitStr>,
     pub(crate) concurrency: Option<LitInt>,
     pub(crate) strict: Option<Span>,
@@ -95,6 +96,11 @@ const OPTIONS: &[OptionSpec] = &[
         name: "attempts",
         usage: "attempts = 5",
         set: |options, given| given.number(&mut options.attempts),
+    },
+    OptionSpec {
+        name: "backoff",
+        usage: "backoff = \"1s..10m\"",
+        set: |options, given| given.string(&mut options.backoff),
     },
     OptionSpec {
         name: "timeout",
@@ -282,6 +288,11 @@ impl Parse for Args {
 
 fn next(input: ParseStream<'_>) -> Result<Piece> {
     let piece = input.parse()?;
+    if input.peek(Token![|]) {
+        return Err(
+            input.error("several events are separated by commas: `CallHangup, CallProgressing`")
+        );
+    }
     if !input.is_empty() {
         input.parse::<Token![,]>()?;
     }

@@ -1,5 +1,7 @@
 //! The code for a handler that was found to be right.
 
+use std::time::Duration;
+
 use proc_macro_crate::{FoundCrate, crate_name};
 use proc_macro2::{Delimiter, Group, Ident, Literal, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
@@ -16,6 +18,8 @@ pub(crate) fn handler(handler: &Handler<'_>) -> TokenStream {
     let item = &handler.function.item;
     let annotation = annotation(handler.function, &registration(handler));
     quote! {
+        // Whether it is used is told by its annotation.
+        #[allow(dead_code)]
         #item
         #annotation
     }
@@ -28,6 +32,14 @@ pub(crate) fn annotation(function: &Function, registration: &TokenStream) -> Tok
     let cfgs: Vec<_> = function.cfgs().collect();
     let ident = &sig.ident;
     let receiver = receiver();
+    // The name is what the compiler says of a function that is in no list. It is silent about code of a macro.
+    let unlisted = quote_spanned! {ident.span()=>
+        #(#cfgs)*
+        impl #ident {
+            #[doc(hidden)]
+            #vis const NOT_IN_ANY_HANDLERS_LIST: () = ();
+        }
+    };
     quote! {
         #(#cfgs)*
         #[doc(hidden)]
@@ -38,6 +50,8 @@ pub(crate) fn annotation(function: &Function, registration: &TokenStream) -> Tok
             missing_debug_implementations
         )]
         #vis struct #ident {}
+
+        #unlisted
 
         #(#cfgs)*
         #[automatically_derived]
@@ -115,16 +129,20 @@ fn registration(handler: &Handler<'_>) -> TokenStream {
 fn options(limits: &Limits) -> TokenStream {
     let Limits {
         attempts,
+        backoff,
         timeout,
         concurrency,
         strict,
         skip_stale,
     } = limits;
     let attempts = attempts.iter().map(|attempts| quote!(.attempts(#attempts)));
+    let backoff = backoff.iter().map(|(first, longest)| {
+        let (first, longest) = (duration(*first), duration(*longest));
+        quote!(.backoff(#first, #longest))
+    });
     let timeout = timeout.iter().map(|timeout| {
-        // It was made of milliseconds that fit.
-        let millis = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
-        quote!(.timeout(::core::time::Duration::from_millis(#millis)))
+        let timeout = duration(*timeout);
+        quote!(.timeout(#timeout))
     });
     let concurrency = concurrency.iter().map(|runs| {
         let runs = Literal::u32_unsuffixed(*runs);
@@ -132,12 +150,19 @@ fn options(limits: &Limits) -> TokenStream {
     });
     let strict = strict.then(|| quote!(.strict()));
     let skip_stale = skip_stale.then(|| quote!(.skip_stale()));
-    let options = quote!(#(#attempts)* #(#timeout)* #(#concurrency)* #strict #skip_stale);
+    let options =
+        quote!(#(#attempts)* #(#backoff)* #(#timeout)* #(#concurrency)* #strict #skip_stale);
     if options.is_empty() {
         return options;
     }
     let receiver = receiver();
     quote!(.options(#receiver::HandlerOptions::new() #options))
+}
+
+fn duration(duration: Duration) -> TokenStream {
+    // It was made of milliseconds that fit.
+    let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    quote!(::core::time::Duration::from_millis(#millis))
 }
 
 /// A call of one of the receiver's functions, spanned so that an error in any part of it underlines

@@ -42,6 +42,7 @@ pub(crate) fn expand(List(paths): &List) -> TokenStream {
         quote!({
             #[allow(unused_imports)]
             use #path as #alias;
+            let () = #alias::NOT_IN_ANY_HANDLERS_LIST;
             <#alias as #receiver::__private::Annotated>::registration()
         })
     });

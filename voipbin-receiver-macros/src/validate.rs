@@ -29,6 +29,8 @@ pub(crate) struct Handler<'a> {
 /// What the runs of a handler are held to, where its attribute says so.
 pub(crate) struct Limits {
     pub(crate) attempts: Option<u32>,
+    /// The first and the longest wait.
+    pub(crate) backoff: Option<(Duration, Duration)>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) concurrency: Option<u32>,
     pub(crate) strict: bool,
@@ -266,6 +268,7 @@ fn check_name(options: &Options, function: &Function, errors: &mut Errors) -> St
 fn check_limits(options: &Options, errors: &mut Errors) -> Limits {
     Limits {
         attempts: check(options.attempts.as_ref(), "attempts", count, errors),
+        backoff: check(options.backoff.as_ref(), "backoff", backoff, errors),
         timeout: check(options.timeout.as_ref(), "timeout", time, errors),
         concurrency: check(options.concurrency.as_ref(), "concurrency", count, errors),
         strict: options.strict.is_some(),
@@ -303,9 +306,38 @@ fn count(given: &LitInt, option: &str) -> Result<u32> {
     }
 }
 
-/// A time such as `500ms`.
 fn time(given: &LitStr, option: &str) -> Result<Duration> {
+    match duration(given, &given.value(), option)? {
+        Duration::ZERO => Err(Error::new_spanned(
+            given,
+            format!("with zero `{option}` the handler could never run: write \"1ms\" or more"),
+        )),
+        time => Ok(time),
+    }
+}
+
+/// Two times such as `1s..10m`.
+fn backoff(given: &LitStr, option: &str) -> Result<(Duration, Duration)> {
     let text = given.value();
+    let Some((first, longest)) = text.split_once("..") else {
+        return Err(Error::new_spanned(
+            given,
+            format!("`{option}` takes the first and the longest wait: \"1s..10m\""),
+        ));
+    };
+    let first = duration(given, first, option)?;
+    let longest = duration(given, longest, option)?;
+    if first > longest {
+        return Err(Error::new_spanned(
+            given,
+            format!("the first wait of `{option}` is longer than the longest one"),
+        ));
+    }
+    Ok((first, longest))
+}
+
+/// A time such as `500ms`.
+fn duration(given: &LitStr, text: &str, option: &str) -> Result<Duration> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let unit = match unit {
@@ -327,17 +359,12 @@ fn time(given: &LitStr, option: &str) -> Result<Duration> {
         .parse()
         .ok()
         .and_then(|number: u64| number.checked_mul(unit));
-    match millis {
-        Some(0) => Err(Error::new_spanned(
-            given,
-            format!("with zero `{option}` the handler could never run: write \"1ms\" or more"),
-        )),
-        Some(millis) => Ok(Duration::from_millis(millis)),
-        None => Err(Error::new_spanned(
+    millis.map(Duration::from_millis).ok_or_else(|| {
+        Error::new_spanned(
             given,
             format!("`{option}` is longer than can be counted: leave it out for no limit"),
-        )),
-    }
+        )
+    })
 }
 
 /// A type as its author would write it: tokens alone come out as `Event < Call >`.

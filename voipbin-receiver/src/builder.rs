@@ -25,7 +25,8 @@ use crate::dispatch::{Control, Dispatch, Parts, RuntimeChoice, start};
 use crate::event::LaneChoice;
 use crate::gate::Secrets;
 use crate::handler::{
-    HandlerOptions, IntoHandler, RegisteredHandler, Registration, States, Wrap, warn_of_silence,
+    HandlerOptions, IntoHandler, IntoRegistration, RegisteredHandler, Registration, States, Wrap,
+    warn_of_silence,
 };
 use crate::inbox::{Consumer, Inbox, MemoryInbox, Repeats};
 use crate::observe::{Counters, DeadLetter, Hooks, Observer, Recorder, ShutdownReport};
@@ -101,7 +102,7 @@ impl ReceiverBuilder {
     /// let receiver = Receiver::builder()
     ///     .secret("the-webhook-secret-of-a-customer")
     ///     .state(Crm)
-    ///     .on(CallHangup, |crm: State<Crm>| async move { drop(crm) })
+    ///     .on(CallHangup, |State(crm): State<Crm>| async move { drop(crm) })
     ///     .build()?;
     /// # Ok(()) }
     /// ```
@@ -140,8 +141,10 @@ impl ReceiverBuilder {
     }
 
     /// Registers handlers: what `handlers![…]` makes, or any other collection of [`Registration`]s.
-    pub fn handlers(mut self, handlers: impl IntoIterator<Item = Registration>) -> Self {
-        self.registrations.extend(handlers);
+    pub fn handlers(mut self, handlers: impl IntoIterator<Item: IntoRegistration>) -> Self {
+        let handlers = handlers.into_iter();
+        self.registrations
+            .extend(handlers.map(IntoRegistration::into_registration));
         self
     }
 

@@ -13,7 +13,7 @@
 //! struct Crm;
 //!
 //! #[on(CallHangup)]
-//! async fn update_crm(call: Event<Call>, crm: State<Crm>) -> Result<(), HandlerError> {
+//! async fn update_crm(call: Event<Call>, State(crm): State<Crm>) -> Result<(), HandlerError> {
 //!     let _crm: &Crm = &crm;
 //!     println!("{:?} ended: {:?}", call.id, call.hangup_reason);
 //!     Ok(())
@@ -233,6 +233,7 @@ pub mod __private {
 /// | `name = "crm"` | the name of the [`Registration`] | the function's |
 /// | `blocking` | the function is a plain `fn` that may block, see [`blocking`] | async |
 /// | `attempts = 5` | [`HandlerOptions::attempts`]: how many attempts there are in all | as [`ReceiverBuilder::handler_options`] says |
+/// | `backoff = "1s..10m"` | [`HandlerOptions::backoff`]: the wait before the second attempt, and the longest one | the same |
 /// | `timeout = "30s"` | [`HandlerOptions::timeout`]: how long one run may take, in `ms`, `s`, `m` or `h` | the same |
 /// | `concurrency = 4` | [`HandlerOptions::concurrency`]: how many runs there may be at once | the same |
 /// | `strict` | [`HandlerOptions::strict`]: later events of a lane wait for its further attempts | the same |
@@ -293,7 +294,8 @@ pub use voipbin_receiver_macros::on;
 /// assert_eq!(registrations.len(), 2);
 /// ```
 ///
-/// A function that is in no list is never called, and the compiler warns that it is unused. One that
-/// has the name of a crate is listed as `self::name`.
+/// A function that is in no list is for no event, also when it is given to [`ReceiverBuilder::on`], which knows
+/// nothing of its attribute: the compiler warns of it with the words `NOT_IN_ANY_HANDLERS_LIST`, unless it is
+/// public in a library. One that has the name of a crate is listed as `self::name`.
 #[cfg(feature = "macros")]
 pub use voipbin_receiver_macros::handlers;

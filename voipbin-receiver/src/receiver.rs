@@ -1,12 +1,16 @@
+use std::convert::Infallible;
 use std::fmt;
 use std::future::pending;
 use std::sync::{Arc, mpsc};
+use std::task::{Context, Poll};
 use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, Request, Response};
+use http_body::Body;
 use tokio::sync::{mpsc as tokio_mpsc, oneshot, watch};
+use tower_service::Service;
 
 use crate::accept_error::AcceptError;
 use crate::dispatch::Dispatch;
@@ -17,7 +21,7 @@ use crate::inbox::Records;
 use crate::observe::{
     Accepted, Gauges, Health, Problem, RefusalReason, ShutdownReport, Stats, Warning,
 };
-use crate::service::ReceiverService;
+use crate::service::{ReceiverService, ResponseBody, ResponseFuture};
 
 /// Receives webhooks: verifies, keeps once, answers, and hands to handlers.
 ///
@@ -85,7 +89,7 @@ impl Receiver {
         &self.drain.dispatch
     }
 
-    /// The receiver as a tower service, to be mounted.
+    /// The receiver as a tower service, to be mounted. It is one itself too, for what takes a service by value.
     #[must_use]
     pub fn service(&self) -> ReceiverService {
         self.service.clone()
@@ -336,6 +340,21 @@ impl Receiver {
         let secrets = self.secrets.usage();
         let gauges = Gauges::new(&stats, &health, &handlers, &secrets);
         dispatch.hooks.record_gauges(&gauges);
+    }
+}
+
+/// As its [`service`](Receiver::service).
+impl<B: Body> Service<Request<B>> for Receiver {
+    type Response = Response<ResponseBody>;
+    type Error = Infallible;
+    type Future = ResponseFuture<B>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        self.service.call(request)
     }
 }
 

@@ -11,6 +11,11 @@ async fn comma(call: Event<Call>) {
     drop(call);
 }
 
+#[on(CallHangup | CallProgressing)]
+async fn bar(call: Event<Call>) {
+    drop(call);
+}
+
 #[on(CallHangup(name = "crm"))]
 async fn parentheses(call: Event<Call>) {
     drop(call);
@@ -42,5 +47,5 @@ async fn no_resource(call: Event<Call>) {
 }
 
 fn main() {
-    let _ = handlers![number, comma, parentheses, empty, pattern, word, pascal_case, no_resource];
+    let _ = handlers![number, comma, bar, parentheses, empty, pattern, word, pascal_case, no_resource];
 }

@@ -16,6 +16,11 @@ async fn unknown_unit(call: Event<Call>) {
     drop(call);
 }
 
+#[on(CallHangup, backoff = "5s")]
+async fn one_wait(call: Event<Call>) {
+    drop(call);
+}
+
 #[on(CallHangup, timeout = 30)]
 async fn no_unit(call: Event<Call>) {
     drop(call);
@@ -37,5 +42,5 @@ async fn misspelt(call: Event<Call>) {
 }
 
 fn main() {
-    let _ = handlers![no_attempt, no_room_and_no_time, unknown_unit, no_unit, text, twice, misspelt];
+    let _ = handlers![no_attempt, no_room_and_no_time, unknown_unit, one_wait, no_unit, text, twice, misspelt];
 }

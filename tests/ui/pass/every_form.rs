@@ -81,7 +81,7 @@ async fn limited(call: Event<Call>) {
 #[on(concurrency = 1, timeout = "500ms", CallHangup, blocking, attempts = 1, name = "limits")]
 fn limited_and_blocks() {}
 
-#[on(CallHangup, timeout = "5m")]
+#[on(CallHangup, timeout = "5m", backoff = "500ms..1h")]
 async fn minutes() {}
 
 #[on(CallHangup, timeout = "1h", attempts = 1_000, concurrency = 4294967295)]

@@ -20,6 +20,9 @@ fn parse(args: &str) -> std::result::Result<String, Vec<String>> {
     if let Some(attempts) = args.options.attempts {
         parts.push(format!("attempts {attempts}"));
     }
+    if let Some(backoff) = args.options.backoff {
+        parts.push(format!("backoff {}", backoff.value()));
+    }
     if let Some(timeout) = args.options.timeout {
         parts.push(format!("timeout {}", timeout.value()));
     }
@@ -69,8 +72,8 @@ fn every_form_is_understood() {
             "event CallHangup, blocking, name crm",
         ),
         (
-            "CallHangup, attempts = 5, timeout = \"30s\", concurrency = 4",
-            "event CallHangup, attempts 5, timeout 30s, concurrency 4",
+            "CallHangup, attempts = 5, backoff = \"1s..1m\", timeout = \"30s\", concurrency = 4",
+            "event CallHangup, attempts 5, backoff 1s..1m, timeout 30s, concurrency 4",
         ),
         (
             "strict, CallHangup, skip_stale",
@@ -120,11 +123,11 @@ fn every_mistake_is_answered_with_the_fix() {
         ),
         (
             "colour = 1",
-            "unknown option `colour`: the options are `blocking`, `name = \"…\"`, `attempts = 5`, `timeout = \"30s\"`, `concurrency = 4`, `strict`, `skip_stale`",
+            "unknown option `colour`: the options are `blocking`, `name = \"…\"`, `attempts = 5`, `backoff = \"1s..10m\"`, `timeout = \"30s\"`, `concurrency = 4`, `strict`, `skip_stale`",
         ),
         (
             "type = 1",
-            "unknown option `type`: the options are `blocking`, `name = \"…\"`, `attempts = 5`, `timeout = \"30s\"`, `concurrency = 4`, `strict`, `skip_stale`",
+            "unknown option `type`: the options are `blocking`, `name = \"…\"`, `attempts = 5`, `backoff = \"1s..10m\"`, `timeout = \"30s\"`, `concurrency = 4`, `strict`, `skip_stale`",
         ),
         (
             "name = 5",

@@ -32,6 +32,19 @@ fn a_time_is_a_number_with_its_unit() {
 }
 
 #[test]
+fn a_backoff_is_two_times() {
+    let millis = Duration::from_millis;
+    for (text, first, longest) in [
+        ("1s..10m", 1_000, 600_000),
+        ("500ms..500ms", 500, 500),
+        ("0s..1h", 0, 3_600_000),
+    ] {
+        let found = limits(&format!("backoff = \"{text}\"")).map(|limits| limits.backoff);
+        assert_eq!(found, Ok(Some((millis(first), millis(longest)))), "{text}");
+    }
+}
+
+#[test]
 fn a_count_is_one_or_more() {
     for (text, count) in [
         ("1", 1),
@@ -79,6 +92,18 @@ fn a_value_that_makes_no_sense_is_answered_with_one_that_does() {
         ("timeout = \"30sec\"", UNITS),
         ("timeout = \"1d\"", UNITS),
         ("timeout = \"٣s\"", UNITS),
+        (
+            "backoff = \"5s\"",
+            "`backoff` takes the first and the longest wait: \"1s..10m\"",
+        ),
+        (
+            "backoff = \"1s..\"",
+            "`backoff` takes a whole number of `ms`, `s`, `m` or `h`: \"500ms\", \"30s\", \"5m\", \"1h\"",
+        ),
+        (
+            "backoff = \"10m..1s\"",
+            "the first wait of `backoff` is longer than the longest one",
+        ),
         (
             "timeout = \"18446744073709551615s\"",
             "`timeout` is longer than can be counted: leave it out for no limit",

@@ -93,7 +93,8 @@ pub trait Carries<T>: EventSet {}
 #[diagnostic::on_unimplemented(
     message = "the event `{E}` does not carry a `{Self}`",
     label = "this handler asks for an `Event<{Self}>`",
-    note = "`voipbin_receiver::events` says which resource an event carries; `Event<serde_json::Value>` fits every event that VoIPBIN writes"
+    note = "`voipbin_receiver::events` says which resource an event carries; `Event<serde_json::Value>` fits every event that VoIPBIN writes",
+    note = "a function that returns a set says what it carries: `-> impl Carries<{Self}>`"
 )]
 pub trait CarriedBy<E> {}
 

@@ -6,6 +6,9 @@ use super::retry::RetryPolicy;
 /// `#[on(…)]`, and to all that do not say otherwise by
 /// [`ReceiverBuilder::handler_options`](crate::ReceiverBuilder::handler_options).
 ///
+/// What is said of one handler counts before what is said to all, whichever comes first. Of what is said of one
+/// handler the last word counts, so `Registration::options` counts before its `#[on(…)]`.
+///
 /// ```
 /// use std::time::Duration;
 /// use voipbin_receiver::catalog::Any;
@@ -28,6 +31,7 @@ use super::retry::RetryPolicy;
 pub struct HandlerOptions {
     retry: Option<RetryPolicy>,
     attempts: Option<u32>,
+    backoff: Option<(Duration, Duration)>,
     timeout: Option<Duration>,
     concurrency: Option<usize>,
     strict: bool,
@@ -41,7 +45,8 @@ impl HandlerOptions {
     }
 
     /// How often and when a handler is tried again after it failed; [`RetryPolicy::default`] by default,
-    /// which is eight attempts within 26 minutes. It replaces what [`attempts`](Self::attempts) said before.
+    /// which is eight attempts within 26 minutes. It replaces what [`attempts`](Self::attempts) and
+    /// [`backoff`](Self::backoff) said before.
     ///
     /// ```
     /// use voipbin_receiver::catalog::Any;
@@ -58,6 +63,7 @@ impl HandlerOptions {
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
         self.retry = Some(policy);
         self.attempts = None;
+        self.backoff = None;
         self
     }
 
@@ -65,6 +71,21 @@ impl HandlerOptions {
     /// here or in the builder.
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = Some(attempts);
+        self
+    }
+
+    /// The wait before the second attempt, which then grows fourfold, and the longest one. Everything else is
+    /// as [`retry`](Self::retry) says, here or in the builder.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use voipbin_receiver::HandlerOptions;
+    ///
+    /// let options = HandlerOptions::new().backoff(Duration::from_secs(5), Duration::from_secs(60));
+    /// # drop(options);
+    /// ```
+    pub fn backoff(mut self, initial: Duration, max: Duration) -> Self {
+        self.backoff = Some((initial, max));
         self
     }
 
@@ -107,13 +128,17 @@ impl HandlerOptions {
 
     /// With what these say in place of what is not said here.
     pub(crate) fn or(self, defaults: &Self) -> Self {
-        let attempts = match self.retry {
-            None => self.attempts.or(defaults.attempts),
-            Some(_) => self.attempts,
+        let (attempts, backoff) = match self.retry {
+            None => (
+                self.attempts.or(defaults.attempts),
+                self.backoff.or(defaults.backoff),
+            ),
+            Some(_) => (self.attempts, self.backoff),
         };
         Self {
             retry: self.retry.or_else(|| defaults.retry.clone()),
             attempts,
+            backoff,
             timeout: self.timeout.or(defaults.timeout),
             concurrency: self.concurrency.or(defaults.concurrency),
             strict: self.strict || defaults.strict,
@@ -122,11 +147,14 @@ impl HandlerOptions {
     }
 
     pub(crate) fn policy(&self) -> RetryPolicy {
-        let policy = self.retry.clone().unwrap_or_default();
-        match self.attempts {
-            Some(attempts) => policy.attempts(attempts),
-            None => policy,
+        let mut policy = self.retry.clone().unwrap_or_default();
+        if let Some(attempts) = self.attempts {
+            policy = policy.attempts(attempts);
         }
+        if let Some((initial, max)) = self.backoff {
+            policy = policy.initial(initial).max(max);
+        }
+        policy
     }
 
     pub(crate) fn run_timeout(&self) -> Option<Duration> {
@@ -175,17 +203,28 @@ mod tests {
             .strict();
         assert_eq!(HandlerOptions::new().or(&all), all);
 
-        let own = HandlerOptions::new().attempts(5).concurrency(2).or(&all);
-        let policy = RetryPolicy::default().max_age(Duration::ZERO).attempts(5);
+        let (second, minute) = (Duration::from_secs(1), Duration::from_secs(60));
+        let own = HandlerOptions::new()
+            .attempts(5)
+            .backoff(second, minute)
+            .concurrency(2)
+            .or(&all);
+        let policy = RetryPolicy::default()
+            .max_age(Duration::ZERO)
+            .attempts(5)
+            .initial(second)
+            .max(minute);
         assert_eq!(own.policy(), policy);
         assert_eq!(own.run_timeout(), Some(Duration::from_secs(30)));
         assert_eq!((own.most_runs(), own.is_strict()), (Some(2), true));
 
-        // A policy of its own has its own number of attempts, and so has a later one.
+        // A policy of its own has its own number of attempts and its own waits, and so has a later one.
+        let all = all.backoff(minute, minute);
         let own = HandlerOptions::new().retry(RetryPolicy::default()).or(&all);
         assert_eq!(own.policy(), RetryPolicy::default());
         let later = HandlerOptions::new()
             .attempts(5)
+            .backoff(second, second)
             .retry(RetryPolicy::never());
         assert_eq!(later.policy(), RetryPolicy::never());
     }

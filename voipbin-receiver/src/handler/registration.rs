@@ -175,6 +175,24 @@ impl fmt::Debug for Registration {
     }
 }
 
+/// What a list of handlers is made of: [`Registration`]s.
+#[diagnostic::on_unimplemented(
+    message = "this is no list of registrations",
+    label = "its items are `{Self}`",
+    note = "functions with `#[on(…)]` are listed by `handlers![update_crm, bill]`",
+    note = "anything else is given to `.on(CallHangup, …)`, or to `Registration::new(CallHangup, …)`"
+)]
+pub trait IntoRegistration {
+    /// The registration.
+    fn into_registration(self) -> Registration;
+}
+
+impl IntoRegistration for Registration {
+    fn into_registration(self) -> Registration {
+        self
+    }
+}
+
 /// An item that `#[on(…)]` was put on: what `handlers![…]` collects.
 #[diagnostic::on_unimplemented(
     message = "this handler has no `#[on(…)]`",

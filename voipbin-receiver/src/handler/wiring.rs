@@ -70,3 +70,8 @@ pub fn outcome_of<R: HandlerResult>() -> fn(R) -> Outcome {
 /// What `handlers![…]` finds in place of a function without `#[on(…)]`. It never implements
 /// [`Annotated`](crate::__private::Annotated).
 pub enum NotAnnotated {}
+
+impl NotAnnotated {
+    /// As those with the attribute have, whose use tells that they are listed.
+    pub const NOT_IN_ANY_HANDLERS_LIST: () = ();
+}
