@@ -1,15 +1,16 @@
 use std::fmt;
+use std::marker::PhantomData;
 use std::ops::Range;
 
-use serde::de::{IgnoredAny, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::Deserializer;
+use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 #[cfg(test)]
 use super::head::text_at;
-use super::head::{Head, Text, range_in};
+use super::head::{Head, HeadFields, Text, range_in};
 use crate::catalog::EventType;
-use crate::json::string;
+use crate::json::{Name, ObjectSeed, RawName, TextName, string};
 
 /// Why a body with a valid signature is not a delivery at all. Answered 400, which the sender takes
 /// as final.
@@ -94,12 +95,12 @@ pub(crate) struct Envelope {
 }
 
 impl Envelope {
-    fn new(body: &[u8], event_type: &str, payload: &str) -> Self {
+    fn new(body: &[u8], event_type: &str, data: Data<'_>) -> Self {
         let event_type = EventType::parse(event_type);
-        let (head, direction) = Head::read(body, payload, event_type.resource());
+        let (head, direction) = data.fields.read(body, event_type.resource());
         Self {
             event_type: Some(event_type),
-            payload: range_in(body, payload),
+            payload: range_in(body, data.json),
             head,
             direction,
         }
@@ -107,7 +108,7 @@ impl Envelope {
 
     /// Its `id` is not that of a resource.
     fn custom(body: &[u8], payload: &str) -> Self {
-        let (head, direction) = Head::read(body, payload, None);
+        let (head, direction) = HeadFields::of(payload).read(body, None);
         Self {
             event_type: None,
             payload: range_in(body, payload),
@@ -151,18 +152,17 @@ pub(crate) fn classify(body: &[u8]) -> Result<Envelope, BodyError> {
     // RFC 8259 lets a parser skip a byte order mark, and refusing one would lose the event.
     let json = text.strip_prefix('\u{feff}').unwrap_or(text);
 
-    match serde_json::from_str::<Outline<'_>>(json) {
+    match Outline::of(json) {
         Ok(Outline {
-            event_type: Field::Once(name),
-            data: Field::Once(data),
-        }) => Ok(match string(name.get()) {
-            Some(name) => Envelope::new(body, &name, data.get()),
+            event_type: Occurrence::Once(name),
+            data: Occurrence::Once(data),
+        }) => Ok(match string(name) {
+            Some(name) => Envelope::new(body, &name, data),
             None => Envelope::custom(body, json),
         }),
         Ok(_) => Ok(Envelope::custom(body, json)),
-        // Not an object, or an object that strings cannot hold (a key with half a surrogate pair):
-        // still a delivery when the grammar allows it. This check is iterative, so depth is no
-        // danger.
+        // Not an object, or one with half a surrogate pair in a name: still a delivery when the
+        // grammar allows it. This check is iterative, so depth is no danger.
         Err(_) => match serde_json::from_str::<IgnoredAny>(json) {
             Ok(IgnoredAny) => Ok(Envelope::custom(body, json)),
             Err(error) => Err(BodyError {
@@ -173,23 +173,21 @@ pub(crate) fn classify(body: &[u8]) -> Result<Envelope, BodyError> {
     }
 }
 
-/// The two keys of an envelope, each still raw.
-#[derive(Default)]
+/// The two fields of an envelope, and what is read of `data`, in one pass.
 struct Outline<'a> {
-    event_type: Field<'a>,
-    data: Field<'a>,
+    event_type: Occurrence<&'a str>,
+    data: Occurrence<Data<'a>>,
 }
 
-#[derive(Default)]
-enum Field<'a> {
-    #[default]
+/// How often a field comes.
+enum Occurrence<T> {
     Absent,
-    Once(&'a RawValue),
+    Once(T),
     Repeated,
 }
 
-impl<'a> Field<'a> {
-    fn put(&mut self, value: &'a RawValue) {
+impl<T> Occurrence<T> {
+    fn add(&mut self, value: T) {
         *self = match self {
             Self::Absent => Self::Once(value),
             Self::Once(_) | Self::Repeated => Self::Repeated,
@@ -197,64 +195,93 @@ impl<'a> Field<'a> {
     }
 }
 
-enum Key {
-    Type,
-    Data,
-    Other,
+struct Data<'a> {
+    json: &'a str,
+    fields: HeadFields<'a>,
 }
 
-impl<'de> Deserialize<'de> for Key {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct KeyVisitor;
+impl<'a> Outline<'a> {
+    fn of(json: &'a str) -> serde_json::Result<Self> {
+        Self::with_names::<TextName<'_>>(json).or_else(|_| Self::with_names::<RawName<'_>>(json))
+    }
 
-        impl Visitor<'_> for KeyVisitor {
-            type Value = Key;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a key")
-            }
-
-            fn visit_str<E>(self, key: &str) -> Result<Key, E> {
-                Ok(match key {
-                    "type" => Key::Type,
-                    "data" => Key::Data,
-                    _ => Key::Other,
-                })
-            }
-        }
-
-        deserializer.deserialize_identifier(KeyVisitor)
+    fn with_names<N: Name<'a>>(json: &'a str) -> serde_json::Result<Self> {
+        let mut deserializer = serde_json::Deserializer::from_str(json);
+        let names = PhantomData::<fn() -> N>;
+        let outline = deserializer.deserialize_map(OutlineVisitor { json, names })?;
+        deserializer.end()?;
+        Ok(outline)
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Outline<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct OutlineVisitor;
+/// Has the text that is read too: serde tells what a value is, not where it lies.
+struct OutlineVisitor<'a, N> {
+    json: &'a str,
+    /// How the names of fields in `data` are read.
+    names: PhantomData<fn() -> N>,
+}
 
-        impl<'de> Visitor<'de> for OutlineVisitor {
-            type Value = Outline<'de>;
+impl<'de, N: Name<'de>> Visitor<'de> for OutlineVisitor<'de, N> {
+    type Value = Outline<'de>;
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
+        let mut outline = Outline {
+            event_type: Occurrence::Absent,
+            data: Occurrence::Absent,
+        };
+        // Of `data` that was read: where its name ends, and its fields.
+        let mut read: Option<(usize, HeadFields<'_>)> = None;
+        loop {
+            let name = map.next_key::<&RawValue>()?;
+            let place = name.map(|name| range_in(self.json.as_bytes(), name.get()));
+            if let Some((start, fields)) = read.take() {
+                let end = place
+                    .as_ref()
+                    .map_or(self.json.len(), |at| at.start as usize);
+                let json = value_between(&self.json[start..end])
+                    .ok_or_else(|| M::Error::custom("a field without a value"))?;
+                outline.data.add(Data { json, fields });
             }
-
-            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
-                let mut outline = Outline::default();
-                while let Some(key) = map.next_key::<Key>()? {
-                    match key {
-                        Key::Type => outline.event_type.put(map.next_value()?),
-                        Key::Data => outline.data.put(map.next_value()?),
-                        Key::Other => {
-                            map.next_value::<IgnoredAny>()?;
-                        }
-                    }
+            let (Some(name), Some(place)) = (name, place) else {
+                return Ok(outline);
+            };
+            let name = string(name.get());
+            match &*name.ok_or_else(|| M::Error::custom("half a surrogate pair"))? {
+                "type" => outline.event_type.add(map.next_value::<&RawValue>()?.get()),
+                "data" if begins_object(&self.json[place.end as usize..]) => {
+                    let data = ObjectSeed::<N, _>::new();
+                    read = Some((place.end as usize, map.next_value_seed(data)?));
                 }
-                Ok(outline)
+                "data" => outline.data.add(Data {
+                    json: map.next_value::<&RawValue>()?.get(),
+                    fields: HeadFields::default(),
+                }),
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
             }
         }
-
-        deserializer.deserialize_map(OutlineVisitor)
     }
+}
+
+/// The blanks of JSON.
+const BLANKS: [char; 4] = [' ', '\t', '\n', '\r'];
+
+/// Whether the value after a name is an object.
+fn begins_object(after_name: &str) -> bool {
+    let value = after_name.trim_start_matches(BLANKS).strip_prefix(':');
+    value.is_some_and(|value| value.trim_start_matches(BLANKS).starts_with('{'))
+}
+
+/// The value of a field: all between its name and the next name, or the end of the object, but what
+/// separates them.
+fn value_between(names: &str) -> Option<&str> {
+    let value = names.trim_matches(BLANKS).strip_prefix(':')?;
+    Some(value.strip_suffix([',', '}'])?.trim_matches(BLANKS))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@ use std::ops::Range;
 
 use super::time::Time;
 use crate::catalog::ResourceKind;
-use crate::json::{fields, string};
+use crate::json::{Object, object, string};
 
 /// The nil UUID: the platform's way to say "no id".
 pub(crate) const NIL: &str = "00000000-0000-0000-0000-000000000000";
@@ -34,47 +34,82 @@ pub(crate) enum Text {
     Unescaped(Box<str>),
 }
 
-impl Head {
-    /// Reads the payload of a body, of a resource of this kind, and its `direction`, which only routing
-    /// needs. Of a field that comes twice the last one counts, as for the platform; of `id` the first.
-    pub(super) fn read(
-        body: &[u8],
-        payload: &str,
-        kind: Option<ResourceKind>,
-    ) -> (Self, Option<Text>) {
-        let container = kind.and_then(ResourceKind::container_field);
-        let is_numbered = kind == Some(ResourceKind::AiMessageDelta);
-        let (mut first_id, mut container_id, mut sequence) = (None, None, None);
-        let (mut direction, mut updated, mut created) = (None, None, None);
-        let read = fields(payload, |name, value| match name {
-            "id" => first_id = first_id.or(Some(value)),
-            "sequence" if is_numbered => sequence = value.parse().ok(),
-            "direction" => direction = string(value),
-            "tm_update" => updated = time(value),
-            "tm_create" => created = time(value),
-            name if Some(name) == container => container_id = id(value),
-            _ => {}
-        });
-        if read.is_none() {
-            return (Self::default(), None);
-        }
-        let head = Self {
-            id: first_id.and_then(id).map(|id| Text::new(id, body)),
-            last_change: updated.or(created),
-            part: container.map(|_| {
+/// The fields of a payload that a [`Head`] is made of, as they were written. Of one that comes
+/// twice the last counts, as for the platform; of `id` the first.
+#[derive(Default)]
+pub(super) struct HeadFields<'a> {
+    id: Option<&'a str>,
+    direction: Option<&'a str>,
+    sequence: Option<&'a str>,
+    tm_create: Option<&'a str>,
+    tm_update: Option<&'a str>,
+    aicall_id: Option<&'a str>,
+    chat_id: Option<&'a str>,
+    transcribe_id: Option<&'a str>,
+}
+
+impl<'a> HeadFields<'a> {
+    /// Those of a payload; none when it is no object.
+    pub(super) fn of(payload: &'a str) -> Self {
+        object(payload).unwrap_or_default()
+    }
+
+    fn field(&mut self, name: &str) -> Option<&mut Option<&'a str>> {
+        Some(match name {
+            "id" if self.id.is_none() => &mut self.id,
+            "direction" => &mut self.direction,
+            "sequence" => &mut self.sequence,
+            "tm_create" => &mut self.tm_create,
+            "tm_update" => &mut self.tm_update,
+            "aicall_id" => &mut self.aicall_id,
+            "chat_id" => &mut self.chat_id,
+            "transcribe_id" => &mut self.transcribe_id,
+            _ => return None,
+        })
+    }
+
+    /// The head of a resource of this kind, and its `direction`, which only routing needs.
+    pub(super) fn read(mut self, body: &[u8], kind: Option<ResourceKind>) -> (Head, Option<Text>) {
+        let part = kind
+            .and_then(ResourceKind::container_field)
+            .map(|container| {
+                let container_id = self.field(container).and_then(|field| *field);
+                let is_numbered = kind == Some(ResourceKind::AiMessageDelta);
+                let sequence = self.sequence.filter(|_| is_numbered);
                 Box::new(Part {
-                    container_id: container_id.map(Into::into),
-                    sequence,
+                    container_id: container_id.and_then(id).map(Into::into),
+                    sequence: sequence.and_then(|number| number.parse().ok()),
                 })
-            }),
+            });
+        let last_change = self.tm_update.and_then(time);
+        let head = Head {
+            id: self.id.and_then(id).map(|id| Text::new(id, body)),
+            last_change: last_change.or_else(|| self.tm_create.and_then(time)),
+            part,
         };
+        let direction = self.direction.and_then(string);
         (head, direction.map(|direction| Text::new(direction, body)))
+    }
+}
+
+impl<'a> Object<'a> for HeadFields<'a> {
+    fn wants(&self, name: &str) -> bool {
+        Self::default().field(name).is_some()
+    }
+
+    fn set(&mut self, name: &str, json: &'a str) {
+        if let Some(field) = self.field(name) {
+            *field = Some(json);
+        }
     }
 }
 
 /// When the resource of a payload was last changed or, while that has not happened, created.
 pub(crate) fn last_change(payload: &str) -> Option<Time> {
-    Head::read(payload.as_bytes(), payload, None).0.last_change
+    HeadFields::of(payload)
+        .read(payload.as_bytes(), None)
+        .0
+        .last_change
 }
 
 impl Text {
@@ -102,9 +137,12 @@ pub(super) fn range_in(body: &[u8], part: &str) -> Range<u32> {
 
 /// A part of a body that was found to be text.
 pub(super) fn text_at<'a>(body: &'a [u8], range: &Range<u32>) -> &'a str {
-    let text = std::str::from_utf8(&body[range.start as usize..range.end as usize]);
-    debug_assert!(text.is_ok(), "the body is not the one that was read");
-    text.unwrap_or_default()
+    let part = &body[range.start as usize..range.end as usize];
+    std::str::from_utf8(part).unwrap_or_else(|error| {
+        debug_assert!(false, "the body is not the one that was read: {error}");
+        tracing::error!(%error, "a body is not the text that it was when it came");
+        ""
+    })
 }
 
 fn id(value: &str) -> Option<Cow<'_, str>> {
@@ -121,7 +159,8 @@ mod tests {
     use super::*;
 
     fn read(payload: &str, kind: ResourceKind) -> (Head, Option<String>) {
-        let (head, direction) = Head::read(payload.as_bytes(), payload, Some(kind));
+        let fields = HeadFields::of(payload);
+        let (head, direction) = fields.read(payload.as_bytes(), Some(kind));
         let direction = direction.map(|text| text.in_body(payload.as_bytes()).to_owned());
         (head, direction)
     }
@@ -152,6 +191,18 @@ mod tests {
         assert_eq!(head.last_change, "2026-08-22T10:30:05Z".parse().ok());
         let part = head.part.unwrap();
         assert_eq!((part.container_id, part.sequence), (None, None));
+    }
+
+    #[test]
+    fn what_a_part_belongs_to_is_read_of_every_kind_of_part() {
+        for kind in ResourceKind::ALL {
+            let Some(container) = kind.container_field() else {
+                continue;
+            };
+            let payload = format!(r#"{{"id":"part","{container}":"whole"}}"#);
+            let part = read(&payload, *kind).0.part.unwrap();
+            assert_eq!(part.container_id.as_deref(), Some("whole"), "{kind:?}");
+        }
     }
 
     #[test]

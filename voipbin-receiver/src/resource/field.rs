@@ -11,7 +11,6 @@ use serde_json::{Map, Value};
 
 use super::Id;
 use crate::event::{NIL, Time};
-use crate::json::fields;
 pub(crate) use crate::json::string;
 
 /// A type that a field can have. Its default is "none".
@@ -67,13 +66,6 @@ impl<F: Field> fmt::Debug for Hidden<'_, F> {
             "[redacted]"
         })
     }
-}
-
-/// An object whose fields are set one by one, in order; `None` when the JSON is no object.
-pub(crate) fn object<T: Default>(json: &str, set: fn(&mut T, &str, &str)) -> Option<T> {
-    let mut object = T::default();
-    fields(json, |name, value| set(&mut object, name, value))?;
-    Some(object)
 }
 
 impl Field for Option<Id> {

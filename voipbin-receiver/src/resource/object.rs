@@ -115,7 +115,13 @@ macro_rules! object {
                         });
                     }
                 )?
-                $crate::resource::field::object(json, Self::set)
+                $crate::json::object(json)
+            }
+        }
+
+        impl $crate::json::Object<'_> for $name {
+            fn wants(&self, _: &str) -> bool {
+                true
             }
 
             fn set(&mut self, name: &str, json: &str) {
