@@ -51,6 +51,8 @@ pub struct Server {
     pub url: String,
     /// Where it listens.
     pub address: SocketAddr,
+    /// What it wrote to standard error before it said so.
+    pub before: Vec<String>,
     /// The directory that it runs in, when it is its own.
     _directory: Option<TempDir>,
 }
@@ -119,11 +121,13 @@ impl Server {
         let mut child = command.spawn().unwrap();
         let stdout = Lines::of(child.stdout.take().unwrap());
         let mut stderr = Lines::of(child.stderr.take().unwrap());
+        let mut before = Vec::new();
         let url = loop {
             let line = stderr.next().await;
             if let Some(url) = line.strip_prefix("listening on ") {
                 break url.to_owned();
             }
+            before.push(line);
         };
         let (_, behind) = url.split_once("://").unwrap();
         let address = behind.split('/').next().unwrap().parse().unwrap();
@@ -133,6 +137,7 @@ impl Server {
             stderr,
             url,
             address,
+            before,
             _directory: None,
         }
     }

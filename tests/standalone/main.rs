@@ -1,0 +1,20 @@
+//! The standalone example, as a process: its options, settings, commands and metrics.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this is test code"
+)]
+
+mod configuration;
+mod inbox_tools;
+mod lifecycle;
+mod metrics;
+mod options;
+mod take_over;
+mod trigger;
+mod webhook;
