@@ -2,17 +2,19 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::process::ExitCode;
 
 use tokio::net::TcpSocket;
-use voipbin_receiver::inbox::{DiskInboxErrorKind, DiskRecords};
 
-use crate::expiry;
+#[cfg(feature = "disk")]
+use crate::disk;
 use crate::options::Given;
 use crate::receiver;
-use crate::settings::{InboxChoice, InboxSettings, Settings};
+#[cfg(feature = "disk")]
+use crate::settings::InboxChoice;
+use crate::settings::Settings;
 use crate::terminal::{Output, complain, in_full, say};
+use crate::tls;
 
 /// Prints the settings, and on standard error what is wrong with them. No event is handled or removed.
 pub(crate) fn check(given: &Given) -> ExitCode {
@@ -45,23 +47,24 @@ fn problems(settings: &Settings) -> Vec<String> {
         Err(error) => problems.push(in_full(&error)),
     }
     match settings.server.tls() {
-        Ok(tls) => problems.extend(tls.and_then(|tls| expiry::of(&tls)?.problem())),
+        Ok(tls) => problems.extend(tls.and_then(|tls| tls::expiry(&tls)?.problem())),
         Err(error) => problems.push(in_full(&*error)),
     }
     if let Some(files) = settings.server.files() {
         say(files);
     }
+    #[cfg(feature = "disk")]
     if settings.inbox.choice == InboxChoice::Disk {
-        problems.extend(directory(&settings.inbox).err());
+        problems.extend(disk::check(&settings.inbox.disk).err());
     }
     let listen = settings.server.listen;
-    if listen.port() != 0 && settings.server.metrics_listen == Some(listen) {
+    let metrics = settings.server.metrics_listen();
+    if listen.port() != 0 && metrics == Some(listen) {
         problems.push(format!(
             "the webhook and the metrics cannot both have {listen}: give one of them another port"
         ));
     }
-    let addresses = [Some(listen), settings.server.metrics_listen];
-    for address in addresses.into_iter().flatten() {
+    for address in [Some(listen), metrics].into_iter().flatten() {
         problems.extend(bind(address).err());
     }
     problems
@@ -86,34 +89,4 @@ fn bind(address: SocketAddr) -> Result<(), String> {
         Ok(()) => {}
     }
     Ok(())
-}
-
-/// Whether the inbox can be used, or could be made.
-fn directory(settings: &InboxSettings) -> Result<(), String> {
-    let directory = settings.directory.as_path();
-    match DiskRecords::check(directory) {
-        Ok(Some(_)) => {
-            say(format_args!(
-                "the inbox in {} is in use, as by a server that runs",
-                directory.display()
-            ));
-            return Ok(());
-        }
-        Ok(None) => {}
-        Err(error) if error.kind() == DiskInboxErrorKind::NotFound => {}
-        Err(error) if settings.recreate_inbox => {
-            say(format_args!("{}; it begins anew", in_full(&error)));
-        }
-        Err(error) => return Err(in_full(&error)),
-    }
-    let there = directory.ancestors().find(|path| path.exists());
-    let there = there.unwrap_or_else(|| Path::new("."));
-    // It has no name, and is gone when this ends.
-    tempfile::tempfile_in(there).map(drop).map_err(|error| {
-        format!(
-            "there can be no inbox in {}, as nothing can be written to {}: {error}",
-            directory.display(),
-            there.display()
-        )
-    })
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use voipbin_receiver::testing::Signer;
 
-use crate::settings::{Access, InboxChoice, Settings};
+use crate::settings::{Access, Settings};
 use crate::terminal::say;
 
 /// The end of a call, as the platform writes it, and small enough to read in a terminal.
@@ -16,18 +16,18 @@ const SHORT: &str =
     r#"{"type":"call_hangup","data":{"id":"5371e9db-d035-4db6-a8d6-0994d33e744e"}}"#;
 
 pub(crate) fn greet(settings: &Settings, access: &Access, address: SocketAddr) {
-    let scheme = match settings.server.tls_key {
+    let scheme = match settings.server.tls_key() {
         Some(_) => "https",
         None => "http",
     };
     let url = format!("{scheme}://{address}{}", settings.server.path);
     say(format_args!("listening on {url}"));
-    match settings.inbox.choice {
-        InboxChoice::Disk => say(format_args!(
+    match settings.inbox.directory() {
+        Some(directory) => say(format_args!(
             "events are kept in {}: they survive kill -9, a power cut and this run",
-            in_full(&settings.inbox.directory).display()
+            in_full(directory).display()
         )),
-        InboxChoice::Memory => {
+        None => {
             say("events are kept in memory: a clean shutdown drains them, kill -9 loses them");
         }
     }

@@ -7,9 +7,12 @@
 mod api;
 mod check;
 mod completions;
-mod expiry;
+#[cfg(feature = "disk")]
+mod disk;
 mod greeting;
+#[cfg(feature = "disk")]
 mod inbox;
+#[cfg(feature = "metrics")]
 mod metrics;
 mod options;
 mod print;
@@ -20,6 +23,7 @@ mod settings;
 mod systemd;
 mod take_over;
 mod terminal;
+mod tls;
 #[cfg(feature = "trigger")]
 mod trigger;
 #[cfg(feature = "platform")]
@@ -33,11 +37,13 @@ use std::time::Duration;
 use listenfd::ListenFd;
 use sd_notify::NotifyState;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tracing_subscriber::EnvFilter;
 use voipbin_receiver::mount;
 use voipbin_receiver::observe::RefusalReason;
 use voipbin_receiver::{Receiver, ShutdownReport};
 
+#[cfg(feature = "metrics")]
 use crate::metrics::Exporter;
 use crate::options::{Command, Given, Options};
 use crate::reload::Reload;
@@ -69,6 +75,7 @@ fn run(given: Given) -> Result<ExitCode, Box<dyn Error>> {
             return Ok(check::check(&given));
         }
         match given.options.command {
+            #[cfg(feature = "disk")]
             Some(Command::Inbox(command)) => Ok(inbox::run(command).await),
             #[cfg(feature = "trigger")]
             Some(Command::Trigger(command)) => Ok(trigger::run(command).await),
@@ -117,7 +124,7 @@ async fn serve(settings: &Settings, mut inherited: ListenFd) -> Result<ExitCode,
     };
     let access = settings.gate.access(address)?;
     let tls = settings.server.tls()?;
-    if let Some(expiry) = tls.as_ref().and_then(expiry::of) {
+    if let Some(expiry) = tls.as_ref().and_then(tls::expiry) {
         expiry.log();
     }
     if let Some(files) = mount::descriptor_limit() {
@@ -126,7 +133,9 @@ async fn serve(settings: &Settings, mut inherited: ListenFd) -> Result<ExitCode,
     let listener = server::listen(inherited, address)
         .await
         .map_err(|error| format!("cannot listen on {address}: {error}"))?;
-    let metrics = settings.server.metrics_listen.map(Exporter::install);
+    #[cfg(feature = "metrics")]
+    let metrics = settings.server.metrics_listen().map(Exporter::install);
+    #[cfg(feature = "metrics")]
     let metrics = metrics.transpose()?;
     // Before the greeting: whoever reads it may stop the server at once.
     let mut stop = Stop::new()?;
@@ -166,11 +175,13 @@ async fn serve(settings: &Settings, mut inherited: ListenFd) -> Result<ExitCode,
             greeting::greet(settings, &access, listener.local_addr()?);
             tokio::spawn(systemd::watch(watchdog));
         }
+        let mut background = JoinSet::new();
+        background.spawn(reload.run(receiver.clone(), tls.clone()));
         // To the very end: the drain is worth watching too.
-        let scraped = metrics.clone();
-        let scraped =
-            scraped.map(|metrics| tokio::spawn(metrics.serve(receiver.clone(), tls.clone())));
-        let reloaded = tokio::spawn(reload.run(receiver.clone(), tls.clone()));
+        #[cfg(feature = "metrics")]
+        if let Some(metrics) = metrics.clone() {
+            background.spawn(metrics.serve(receiver.clone(), tls.clone()));
+        }
         let successor = tokio::select! {
             () = stop.next() => None,
             successor = take_over::next(door.as_ref(), &listener) => Some(successor),
@@ -183,10 +194,7 @@ async fn serve(settings: &Settings, mut inherited: ListenFd) -> Result<ExitCode,
             let deadline = *settings.server.drain;
             serving.drain(deadline, &receiver, &mut stop).await
         };
-        reloaded.abort();
-        if let Some(scraped) = scraped {
-            scraped.abort();
-        }
+        background.shutdown().await;
         let ended = ended(settings.inbox.choice, &receiver, &report);
         let Some(successor) = successor else {
             return Ok(ended);
@@ -220,6 +228,7 @@ fn ended(inbox: InboxChoice, receiver: &Receiver, report: &ShutdownReport) -> Ex
         "stopped"
     );
     let what = match inbox {
+        #[cfg(feature = "disk")]
         InboxChoice::Disk => "cut short: it is handled again when the server starts",
         InboxChoice::Memory => "lost",
     };

@@ -12,12 +12,13 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 use tokio::net::TcpListener;
 use tokio::time::{Instant, MissedTickBehavior, sleep};
 use voipbin_receiver::Receiver;
-use voipbin_receiver::mount::{Server, Tls};
+use voipbin_receiver::mount::Server;
 use voipbin_receiver::observe::Metrics;
 use voipbin_receiver::observe::metrics::{METRICS, MetricKind};
 
 use crate::server::{Body, answer, health, not_found, reads};
 use crate::terminal::say;
+use crate::tls::Tls;
 
 /// The text format of Prometheus.
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";

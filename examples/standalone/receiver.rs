@@ -1,55 +1,39 @@
 //! The receiver that the settings describe.
 
 use std::error::Error;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio::time::sleep;
-use voipbin_receiver::inbox::{DiskInbox, DiskInboxError, DiskInboxErrorKind};
+#[cfg(feature = "metrics")]
 use voipbin_receiver::observe::Metrics;
 use voipbin_receiver::{Receiver, ReceiverBuilder, handlers};
 
+#[cfg(feature = "disk")]
+use crate::disk;
 use crate::print::{self, Printer};
-use crate::settings::{Access, InboxChoice, InboxSettings, Settings};
+use crate::settings::{Access, InboxChoice, Settings};
 
 /// The receiver, with its inbox, for which it waits for so long where it is in use.
+#[cfg_attr(
+    not(feature = "disk"),
+    expect(unused_variables, reason = "nobody else has an inbox in memory")
+)]
 pub(crate) async fn build(
     settings: &Settings,
     access: &Access,
     patience: Duration,
 ) -> Result<Receiver, Box<dyn Error>> {
-    let mut builder = builder(settings, access);
-    if settings.server.metrics_listen.is_some() {
-        builder = builder.observe(Metrics::new());
-    }
+    let builder = builder(settings, access);
+    #[cfg(feature = "metrics")]
+    let builder = match settings.server.metrics_listen() {
+        Some(_) => builder.observe(Metrics::new()),
+        None => builder,
+    };
     let builder = match settings.inbox.choice {
-        InboxChoice::Disk => builder.inbox(open(&settings.inbox, patience).await?),
+        #[cfg(feature = "disk")]
+        InboxChoice::Disk => builder.inbox(disk::open(&settings.inbox, patience).await?),
         InboxChoice::Memory => builder.inbox(settings.inbox.memory()),
     };
     Ok(builder.build()?)
-}
-
-async fn open(settings: &InboxSettings, patience: Duration) -> Result<DiskInbox, DiskInboxError> {
-    const PAUSE: Duration = Duration::from_millis(50);
-    let since = Instant::now();
-    let mut told = false;
-    loop {
-        match settings.disk().open().await {
-            // By another process, or this one as it closes it.
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    DiskInboxErrorKind::Locked { .. } | DiskInboxErrorKind::AlreadyOpen
-                ) && since.elapsed() < patience =>
-            {
-                if !told {
-                    tracing::info!("{error}; waiting for it");
-                    told = true;
-                }
-                sleep(PAUSE).await;
-            }
-            opened => return opened,
-        }
-    }
 }
 
 /// All of it that is not the inbox.

@@ -5,14 +5,12 @@ use std::io;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::task::spawn_blocking;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use voipbin_receiver::Receiver;
-use voipbin_receiver::mount::Tls;
 
-use crate::expiry;
 use crate::server::{has_terminal, next};
 use crate::terminal::in_full;
+use crate::tls::{self, Tls};
 
 /// How often it is told how long the certificate is valid.
 const DAY: Duration = Duration::from_secs(86_400);
@@ -52,19 +50,11 @@ impl Reload {
                     "a file of secrets could not be read again: what it said before counts"
                 );
             }
-            if let Some(tls) = tls.clone() {
-                let reloaded = tls.clone();
-                let read = spawn_blocking(move || reloaded.reload()).await;
-                let expiry = expiry::of(&tls);
+            if let Some(tls) = &tls {
+                tls::reload(tls).await;
                 if checked.elapsed() >= DAY {
                     checked = Instant::now();
-                    expiry.iter().for_each(expiry::Expiry::log);
-                }
-                if let Ok(Err(error)) = read {
-                    tracing::warn!(
-                        error = in_full(&error),
-                        "the certificate could not be read again: the one before stays in use"
-                    );
+                    tls::expiry(tls).iter().for_each(tls::Expiry::log);
                 }
             }
             if asked {

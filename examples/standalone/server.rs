@@ -16,10 +16,11 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tower::ServiceExt;
 use voipbin_receiver::gate::Limits;
-use voipbin_receiver::mount::{Server, Tls};
+use voipbin_receiver::mount::Server;
 use voipbin_receiver::{Receiver, ResponseBody, ShutdownReport};
 
 use crate::settings::ServerSettings;
+use crate::tls::Tls;
 
 /// Ctrl-C and SIGTERM, caught from when this is made, and SIGHUP where it says that a terminal was closed.
 pub(crate) struct Stop {

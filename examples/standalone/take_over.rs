@@ -30,7 +30,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout;
 
-use crate::settings::{InboxChoice, InboxSettings, Settings};
+use crate::settings::{InboxSettings, Settings};
 
 const SOCKET: &str = "take-over.sock";
 
@@ -55,11 +55,11 @@ pub(crate) async fn ask(settings: &Settings) -> Option<(Predecessor, TcpListener
     if !settings.server.take_over {
         return None;
     }
-    if settings.inbox.choice == InboxChoice::Memory {
+    let Some(directory) = settings.inbox.directory() else {
         tracing::warn!("an inbox in memory cannot be taken over");
         return None;
-    }
-    let asked = timeout(ANSWER, receive(&settings.inbox.directory)).await;
+    };
+    let asked = timeout(ANSWER, receive(directory)).await;
     let asked = asked.map_err(io::Error::from).flatten();
     asked
         .inspect_err(|error| tracing::info!(%error, "there is no server to take over from"))
@@ -108,7 +108,7 @@ pub(crate) struct Door {
 impl Door {
     /// To be made while this process has the inbox.
     pub(crate) fn new(inbox: &InboxSettings, watchdog: Option<Duration>) -> Self {
-        let bound = (inbox.choice == InboxChoice::Disk).then(|| bind(&inbox.directory));
+        let bound = inbox.directory().map(bind);
         let asked = bound.and_then(|bound| {
             bound
                 .inspect_err(|error| tracing::warn!(%error, "no other server can take over"))

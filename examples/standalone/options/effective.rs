@@ -23,7 +23,7 @@ struct Setting {
 impl Effective {
     pub(super) fn of(matches: &ArgMatches, file: Option<&File>) -> Self {
         let settings = Settings::augment_args(Command::new("settings"));
-        let settings = settings.get_arguments();
+        let settings = settings.get_arguments().filter(|arg| !arg.is_hide_set());
         Self(
             settings
                 .map(|arg| Setting::of(arg, matches, file))

@@ -15,6 +15,7 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 pub(crate) use self::effective::Effective;
 use self::file::{File, FileError, is_readable_by_all};
 use crate::completions::CompletionsCommand;
+#[cfg(feature = "disk")]
 use crate::inbox::InboxCommand;
 use crate::settings::Settings;
 use crate::terminal::exit;
@@ -60,6 +61,7 @@ pub(crate) struct Options {
 /// What is done instead of serving.
 #[derive(Subcommand)]
 pub(crate) enum Command {
+    #[cfg(feature = "disk")]
     Inbox(InboxCommand),
     #[cfg(feature = "trigger")]
     Trigger(TriggerCommand),
@@ -109,9 +111,9 @@ impl Given {
     pub(crate) fn warn(&self) {
         let settings = &self.options.settings;
         let files = settings.gate.secret_files.iter();
-        let files = files.chain(&settings.server.tls_key);
+        let files = files.map(PathBuf::as_path).chain(settings.server.tls_key());
         let files = files.filter(|file| is_readable_by_all(file));
-        for file in self.exposed.iter().chain(files) {
+        for file in self.exposed.as_deref().into_iter().chain(files) {
             tracing::warn!(
                 file = %file.display(),
                 "every user of this machine can read this file, in which is a secret or a key: `chmod o-r` it"

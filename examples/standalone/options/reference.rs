@@ -1,4 +1,5 @@
-//! CONFIGURATION.md and standalone.example.toml say what the code says.
+//! CONFIGURATION.md and standalone.example.toml say what the code of all features says.
+#![cfg(feature = "full")]
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};

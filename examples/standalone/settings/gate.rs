@@ -4,9 +4,13 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
 use voipbin_receiver::ReceiverBuilder;
-use voipbin_receiver::gate::{Rate, Secret};
+#[cfg(feature = "rate-limit")]
+use voipbin_receiver::gate::Rate;
+use voipbin_receiver::gate::Secret;
 
-use super::values::{rate, secret, switch, time, wait};
+#[cfg(feature = "rate-limit")]
+use super::values::rate;
+use super::values::{secret, switch, time, wait};
 
 /// Who may deliver, and how often.
 #[derive(Args)]
@@ -95,6 +99,7 @@ pub(crate) struct GateSettings {
     trust_proxies: Vec<String>,
 
     /// How often requests may come from one source, such as 500/s, or 500/s burst 2000
+    #[cfg(feature = "rate-limit")]
     #[arg(
         long,
         env = "VOIPBIN_SOURCE_RATE_LIMIT",
@@ -104,6 +109,7 @@ pub(crate) struct GateSettings {
     source_rate_limit: Option<Rate>,
 
     /// How often requests may come from all sources together
+    #[cfg(feature = "rate-limit")]
     #[arg(
         long,
         env = "VOIPBIN_RATE_LIMIT",
@@ -158,9 +164,11 @@ impl GateSettings {
         if !self.allow_sources.is_empty() {
             builder = builder.allow_sources(&self.allow_sources);
         }
+        #[cfg(feature = "rate-limit")]
         if let Some(rate) = self.source_rate_limit {
             builder = builder.source_rate_limit(rate);
         }
+        #[cfg(feature = "rate-limit")]
         if let Some(rate) = self.rate_limit {
             builder = builder.rate_limit(rate);
         }

@@ -1,13 +1,12 @@
-use std::path::PathBuf;
+use std::path::Path;
 
 use bytesize::ByteSize;
-use clap::{ArgAction, Args, ValueEnum};
-use voipbin_receiver::inbox::{DiskInbox, DiskInboxBuilder, MemoryInbox};
+use clap::{Args, ValueEnum};
+use voipbin_receiver::inbox::MemoryInbox;
+#[cfg(feature = "disk")]
+use voipbin_receiver::inbox::{DiskInbox, DiskInboxBuilder};
 
-use super::values::{bytes, count, default, size, switch, time, wait};
-
-/// The directory of an inbox that is not told which one.
-pub(crate) const DIRECTORY: &str = "voipbin-inbox";
+use super::values::{bytes, count, default, size, wait};
 
 /// Where events are kept, how many, and for how long.
 #[derive(Args)]
@@ -18,33 +17,13 @@ pub(crate) struct InboxSettings {
         long = "inbox",
         env = "VOIPBIN_INBOX",
         value_name = "INBOX",
-        default_value = "disk"
+        default_value = if cfg!(feature = "disk") { "disk" } else { "memory" }
     )]
     pub(crate) choice: InboxChoice,
 
-    /// The directory of the inbox on disk; made when it is not there
-    #[arg(
-        long,
-        env = "VOIPBIN_DIRECTORY",
-        value_name = "DIR",
-        default_value = DIRECTORY
-    )]
-    pub(crate) directory: PathBuf,
-
-    /// Begin anew where there was an inbox and its file is missing, empty, zeroed or cut off: the events in it are
-    /// lost, and what is left of it is set aside
-    #[arg(
-        long,
-        env = "VOIPBIN_RECREATE_INBOX",
-        value_name = "BOOL",
-        action = ArgAction::Set,
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "true",
-        default_value = "false",
-        value_parser = switch
-    )]
-    pub(crate) recreate_inbox: bool,
+    #[cfg(feature = "disk")]
+    #[command(flatten)]
+    pub(crate) disk: super::DiskSettings,
 
     #[arg(
         long,
@@ -52,9 +31,8 @@ pub(crate) struct InboxSettings {
         value_name = "N",
         value_parser = count(),
         help = format!(
-            "How many events may be unfinished at once: {} on disk and {} in memory, unless it is set",
-            DiskInbox::DEFAULT_MAX_EVENTS,
-            MemoryInbox::DEFAULT_MAX_EVENTS
+            "How many events may be unfinished at once: {}, unless it is set",
+            default_max_events()
         )
     )]
     max_events: Option<usize>,
@@ -64,9 +42,8 @@ pub(crate) struct InboxSettings {
         env = "VOIPBIN_MAX_BYTES",
         value_name = "SIZE",
         help = format!(
-            "How large the bodies that are kept may be together: {} on disk and {} in memory, unless it is set",
-            size(DiskInbox::DEFAULT_MAX_BYTES),
-            size(MemoryInbox::DEFAULT_MAX_BYTES as u64)
+            "How large the bodies that are kept may be together: {}, unless it is set",
+            default_max_bytes()
         )
     )]
     max_bytes: Option<ByteSize>,
@@ -76,7 +53,7 @@ pub(crate) struct InboxSettings {
         long,
         env = "VOIPBIN_IDENTITY_TTL",
         value_name = "TIME",
-        default_value = default(DiskInbox::DEFAULT_IDENTITY_TTL),
+        default_value = default(MemoryInbox::DEFAULT_IDENTITY_TTL),
         value_parser = wait
     )]
     identity_ttl: humantime::Duration,
@@ -86,39 +63,10 @@ pub(crate) struct InboxSettings {
         long,
         env = "VOIPBIN_MAX_IDENTITIES",
         value_name = "N",
-        default_value_t = DiskInbox::DEFAULT_MAX_IDENTITIES,
+        default_value_t = MemoryInbox::DEFAULT_MAX_IDENTITIES,
         value_parser = count()
     )]
     max_identities: usize,
-
-    /// How long a finished event stays on disk; 0s is not at all
-    #[arg(
-        long,
-        env = "VOIPBIN_RETAIN_DONE",
-        value_name = "TIME",
-        default_value = default(DiskInbox::DEFAULT_RETAIN_DONE),
-        value_parser = time
-    )]
-    retain_done: humantime::Duration,
-
-    /// How long a dead letter stays on disk
-    #[arg(
-        long,
-        env = "VOIPBIN_RETAIN_DEAD",
-        value_name = "TIME",
-        default_value = default(DiskInbox::DEFAULT_RETAIN_DEAD),
-        value_parser = time
-    )]
-    retain_dead: humantime::Duration,
-
-    /// How much of the bodies on disk waits for its handlers in memory as well
-    #[arg(
-        long,
-        env = "VOIPBIN_INBOX_MEMORY",
-        value_name = "SIZE",
-        default_value = size(DiskInbox::DEFAULT_MEMORY as u64)
-    )]
-    inbox_memory: ByteSize,
 
     /// How many dead letters stay in memory, without a disk
     #[arg(
@@ -132,25 +80,53 @@ pub(crate) struct InboxSettings {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum InboxChoice {
+    #[cfg(feature = "disk")]
     /// In a directory: what was answered 200 survives kill -9 and a power cut
     Disk,
     /// In this process: drained by a clean shutdown, lost when the process is killed
     Memory,
 }
 
+fn default_max_events() -> String {
+    let defaults = format!("{} in memory", MemoryInbox::DEFAULT_MAX_EVENTS);
+    #[cfg(feature = "disk")]
+    let defaults = format!("{} on disk and {defaults}", DiskInbox::DEFAULT_MAX_EVENTS);
+    defaults
+}
+
+fn default_max_bytes() -> String {
+    let defaults = format!("{} in memory", size(MemoryInbox::DEFAULT_MAX_BYTES as u64));
+    #[cfg(feature = "disk")]
+    let defaults = format!(
+        "{} on disk and {defaults}",
+        size(DiskInbox::DEFAULT_MAX_BYTES)
+    );
+    defaults
+}
+
 impl InboxSettings {
+    /// The directory of the inbox, where it has one.
+    pub(crate) fn directory(&self) -> Option<&Path> {
+        match self.choice {
+            #[cfg(feature = "disk")]
+            InboxChoice::Disk => Some(&self.disk.directory),
+            InboxChoice::Memory => None,
+        }
+    }
+
     /// The inbox on disk, to be opened.
+    #[cfg(feature = "disk")]
     pub(crate) fn disk(&self) -> DiskInboxBuilder {
         let max_bytes = self.max_bytes.map(|size| size.as_u64());
-        DiskInbox::builder(&self.directory)
-            .recreate(self.recreate_inbox)
+        DiskInbox::builder(&self.disk.directory)
+            .recreate(self.disk.recreate_inbox)
             .max_events(self.max_events.unwrap_or(DiskInbox::DEFAULT_MAX_EVENTS))
             .max_bytes(max_bytes.unwrap_or(DiskInbox::DEFAULT_MAX_BYTES))
-            .memory(bytes(self.inbox_memory))
+            .memory(bytes(self.disk.inbox_memory))
             .max_identities(self.max_identities)
             .identity_ttl(*self.identity_ttl)
-            .retain_done(*self.retain_done)
-            .retain_dead(*self.retain_dead)
+            .retain_done(*self.disk.retain_done)
+            .retain_dead(*self.disk.retain_dead)
     }
 
     /// The inbox in memory.

@@ -4,22 +4,32 @@
 //! They are read once, and the server is made from them: a group of settings makes the part that it is
 //! about.
 
+#[cfg(feature = "disk")]
+mod disk;
 mod gate;
 mod handlers;
 mod inbox;
+mod left_out;
 mod limits;
 mod logs;
 mod server;
+#[cfg(feature = "tls")]
+mod tls;
 mod values;
 
 use clap::Args;
 
+#[cfg(feature = "disk")]
+pub(crate) use self::disk::{DIRECTORY, DiskSettings};
 pub(crate) use self::gate::{Access, GateSettings};
 pub(crate) use self::handlers::HandlerSettings;
-pub(crate) use self::inbox::{DIRECTORY, InboxChoice, InboxSettings};
+pub(crate) use self::inbox::{InboxChoice, InboxSettings};
+use self::left_out::LeftOut;
 pub(crate) use self::limits::LimitSettings;
 pub(crate) use self::logs::{LogFormat, LogSettings};
 pub(crate) use self::server::ServerSettings;
+#[cfg(feature = "tls")]
+use self::tls::TlsSettings;
 
 /// All settings of the server.
 #[derive(Args)]
@@ -41,4 +51,7 @@ pub(crate) struct Settings {
 
     #[command(flatten, next_help_heading = "Output")]
     pub(crate) logs: LogSettings,
+
+    #[command(flatten)]
+    _left_out: LeftOut,
 }

@@ -1,12 +1,13 @@
 use std::error::Error;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::Path;
 
 use clap::{ArgAction, Args};
 use voipbin_receiver::gate::Limits;
-use voipbin_receiver::mount::{Server, Tls, descriptor_limit};
+use voipbin_receiver::mount::{Server, descriptor_limit};
 
 use super::values::{count, default, path, switch, time, wait};
+use crate::tls::Tls;
 
 /// Files beside connections: the inbox, logs, what is read anew.
 const SPARE: usize = 48;
@@ -35,15 +36,9 @@ pub(crate) struct ServerSettings {
     )]
     pub(crate) path: String,
 
-    /// The file of the certificate for TLS and of its issuers' ones, in PEM; plain HTTP without it
-    ///
-    /// It is read again on SIGHUP and every --reload-interval.
-    #[arg(long, env = "VOIPBIN_TLS_CERT", value_name = "FILE")]
-    tls_cert: Option<PathBuf>,
-
-    /// The file of the certificate's private key, in PEM
-    #[arg(long, env = "VOIPBIN_TLS_KEY", value_name = "FILE")]
-    pub(crate) tls_key: Option<PathBuf>,
+    #[cfg(feature = "tls")]
+    #[command(flatten)]
+    tls: super::TlsSettings,
 
     /// How many connections there may be; for one more the one that has been idle the longest is closed
     #[arg(
@@ -54,16 +49,6 @@ pub(crate) struct ServerSettings {
         value_parser = count()
     )]
     max_connections: usize,
-
-    /// How long the handshake of TLS may take
-    #[arg(
-        long,
-        env = "VOIPBIN_HANDSHAKE_TIMEOUT",
-        value_name = "TIME",
-        default_value = default(Server::DEFAULT_HANDSHAKE_TIMEOUT),
-        value_parser = wait
-    )]
-    handshake_timeout: humantime::Duration,
 
     /// How long a connection may wait for its first or its next request; less than 30s costs VoIPBIN
     /// tries
@@ -106,8 +91,8 @@ pub(crate) struct ServerSettings {
     )]
     pub(crate) drain: humantime::Duration,
 
-    /// Take over from the server that has the inbox on disk: its listening socket, which is never closed, and
-    /// then the inbox
+    /// Take over from the server that has the inbox on disk: its listening socket, which is never
+    /// closed, and then the inbox
     ///
     /// What comes meanwhile waits for the inbox for up to 10s. Where no server answers, it starts as without.
     #[arg(
@@ -128,8 +113,9 @@ pub(crate) struct ServerSettings {
     /// Without it there are none. It is never the address of the webhook, which others may reach:
     /// whoever reaches this one can read how much comes in and how it goes. One that is taken is tried
     /// again for 30s; without it the server runs all the same.
+    #[cfg(feature = "metrics")]
     #[arg(long, env = "VOIPBIN_METRICS_LISTEN", value_name = "ADDR")]
-    pub(crate) metrics_listen: Option<SocketAddr>,
+    metrics_listen: Option<SocketAddr>,
 }
 
 impl ServerSettings {
@@ -144,24 +130,42 @@ impl ServerSettings {
         })
     }
 
+    /// Where metrics are asked for.
+    pub(crate) fn metrics_listen(&self) -> Option<SocketAddr> {
+        #[cfg(feature = "metrics")]
+        return self.metrics_listen;
+        #[cfg(not(feature = "metrics"))]
+        None
+    }
+
     /// The certificate, if there is one.
     pub(crate) fn tls(&self) -> Result<Option<Tls>, Box<dyn Error>> {
-        match (&self.tls_cert, &self.tls_key) {
-            (None, None) => Ok(None),
-            (Some(certificate), Some(key)) => Ok(Some(Tls::from_pem_files(certificate, key)?)),
-            _ => Err("a certificate and its key belong together: give tls_cert and tls_key, or none of them".into()),
-        }
+        #[cfg(feature = "tls")]
+        return self.tls.load();
+        #[cfg(not(feature = "tls"))]
+        Ok(None)
+    }
+
+    /// The file of the certificate's key.
+    pub(crate) fn tls_key(&self) -> Option<&Path> {
+        #[cfg(feature = "tls")]
+        return self.tls.key();
+        #[cfg(not(feature = "tls"))]
+        None
     }
 
     /// The server, to be given a listener.
     pub(crate) fn http(&self, tls: Option<Tls>, limits: &Limits) -> Server {
         let server = match tls {
-            Some(tls) => Server::new().tls(tls),
+            #[cfg(feature = "tls")]
+            Some(tls) => {
+                let handshake = *self.tls.handshake_timeout;
+                Server::new().tls(tls).handshake_timeout(handshake)
+            }
             None => Server::new(),
         };
         server
             .limits(limits)
-            .handshake_timeout(*self.handshake_timeout)
             .max_connections(self.max_connections)
             .idle_timeout(*self.idle_timeout)
             .head_timeout(*self.head_timeout)

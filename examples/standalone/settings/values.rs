@@ -6,7 +6,9 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use clap::builder::{RangedU64ValueParser, TypedValueParser};
 use tracing_subscriber::EnvFilter;
-use voipbin_receiver::gate::{Rate, Secret};
+#[cfg(feature = "rate-limit")]
+use voipbin_receiver::gate::Rate;
+use voipbin_receiver::gate::Secret;
 
 /// A time that is not zero.
 pub(super) fn wait(text: &str) -> Result<humantime::Duration, String> {
@@ -72,6 +74,7 @@ pub(super) fn path(path: &str) -> Result<String, String> {
 }
 
 /// `500/s`, `3000/min`, or either with `burst 2000` behind it.
+#[cfg(feature = "rate-limit")]
 pub(super) fn rate(text: &str) -> Result<Rate, String> {
     let unknown = || "say 500/s, 3000/min, or 500/s burst 2000".to_owned();
     let number = |digits: &str| match digits.trim().parse() {

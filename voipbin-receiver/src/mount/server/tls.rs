@@ -12,11 +12,12 @@ use arc_swap::ArcSwap;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::client::verify_server_cert_signed_by_trust_anchor;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::rustls::{self, ServerConfig};
-use x509_parser::parse_x509_certificate;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use tokio_rustls::rustls::server::ParsedCertificate;
+use tokio_rustls::rustls::{self, CertificateError, RootCertStore, ServerConfig};
 use zeroize::Zeroizing;
 
 use super::connection::{Answers, Bounds, Conn};
@@ -129,20 +130,24 @@ impl fmt::Debug for Tls {
     }
 }
 
-/// When the first of these ends.
-fn first_end(chain: &[CertificateDer<'_>]) -> Option<SystemTime> {
-    let ends = chain.iter().map(|certificate| {
-        let (_, certificate) = parse_x509_certificate(certificate).ok()?;
-        let seconds = certificate.validity().not_after.timestamp();
-        let seconds = Duration::from_secs(seconds.try_into().unwrap_or_default());
-        SystemTime::UNIX_EPOCH.checked_add(seconds)
-    });
-    ends.flatten().min()
+/// When a certificate expires. rustls shows no dates, but its verifier looks at them first, and names the
+/// one that a certificate is refused for: at the end of time, `notAfter`.
+fn not_after(certificate: &CertificateDer<'_>) -> Option<SystemTime> {
+    let certificate = ParsedCertificate::try_from(certificate).ok()?;
+    let end_of_time = UnixTime::since_unix_epoch(Duration::MAX);
+    let nobody = RootCertStore::empty();
+    match verify_server_cert_signed_by_trust_anchor(&certificate, &nobody, &[], end_of_time, &[]) {
+        Err(rustls::Error::InvalidCertificate(CertificateError::ExpiredContext {
+            not_after,
+            ..
+        })) => SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(not_after.as_secs())),
+        _ => None,
+    }
 }
 
 fn load(certificates: &Path, key: &Path) -> Result<Loaded, TlsError> {
     let (chain, private) = (read_chain(certificates)?, read_key(key)?);
-    let expires = first_end(&chain);
+    let expires = chain.iter().filter_map(not_after).min();
     let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions();
     let made = builder.and_then(|builder| {

@@ -237,15 +237,20 @@ async fn a_connection_in_a_handshake_is_idle_and_closes_when_it_is_told_to() {
 }
 
 #[test]
-fn the_first_certificate_that_ends_is_told() {
+fn the_certificate_that_expires_first_counts_also_an_issuers() {
     let files = Files::new();
-    let mut parameters = rcgen::CertificateParams::new(["hooks.example.com".to_owned()]).unwrap();
-    parameters.not_after = rcgen::date_time_ymd(2020, 1, 2);
-    let ended = parameters.self_signed(&files.made.signing_key).unwrap();
     let tls = files.read().unwrap();
-    assert!(tls.expires().unwrap() > SystemTime::now());
-    files.write_certificates(&format!("{}{}", files.made.cert.pem(), ended.pem()));
-    tls.reload().unwrap();
-    let second = SystemTime::UNIX_EPOCH + Duration::from_secs(1_577_923_200);
-    assert_eq!(tls.expires(), Some(second));
+    let unless_said = rcgen::date_time_ymd(4096, 1, 1);
+    assert_eq!(tls.expires(), Some(unless_said.into()));
+    let mut parameters = rcgen::CertificateParams::new(["An authority".to_owned()]).unwrap();
+    parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    for expired in [(1980, 1, 1), (2020, 1, 2), (2060, 1, 2), (9999, 12, 31)] {
+        let (year, month, day) = expired;
+        parameters.not_after = rcgen::date_time_ymd(year, month, day);
+        let issuer = parameters.self_signed(&files.made.signing_key).unwrap();
+        files.write_certificates(&format!("{}{}", files.made.cert.pem(), issuer.pem()));
+        tls.reload().unwrap();
+        let first = parameters.not_after.min(unless_said);
+        assert_eq!(tls.expires(), Some(first.into()), "{expired:?}");
+    }
 }

@@ -1,8 +1,39 @@
-//! How long the certificate is valid.
+//! The certificate, and how long it is valid.
 
 use std::time::{Duration, SystemTime};
 
-use voipbin_receiver::mount::Tls;
+#[cfg(feature = "tls")]
+pub(crate) use voipbin_receiver::mount::Tls;
+
+/// Without the feature `tls` there is none.
+#[cfg(not(feature = "tls"))]
+#[derive(Clone)]
+pub(crate) enum Tls {}
+
+#[cfg(not(feature = "tls"))]
+impl Tls {
+    pub(crate) fn expires(&self) -> Option<SystemTime> {
+        match *self {}
+    }
+}
+
+/// Reads the files again.
+#[cfg(feature = "tls")]
+pub(crate) async fn reload(tls: &Tls) {
+    let reloaded = tls.clone();
+    let read = tokio::task::spawn_blocking(move || reloaded.reload()).await;
+    if let Ok(Err(error)) = read {
+        tracing::warn!(
+            error = crate::terminal::in_full(&error),
+            "the certificate could not be read again: the one before stays in use"
+        );
+    }
+}
+
+#[cfg(not(feature = "tls"))]
+pub(crate) async fn reload(tls: &Tls) {
+    match *tls {}
+}
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -16,7 +47,7 @@ pub(crate) enum Expiry {
 }
 
 /// What is left of the certificate's time, where it says.
-pub(crate) fn of(tls: &Tls) -> Option<Expiry> {
+pub(crate) fn expiry(tls: &Tls) -> Option<Expiry> {
     let ends = tls.expires()?;
     Some(match ends.duration_since(SystemTime::now()) {
         Ok(left) => Expiry::Left(left),
