@@ -1,5 +1,6 @@
 //! The catalogue as users see it.
 
+mod fields;
 mod reference;
 
 use std::collections::{BTreeMap, BTreeSet};

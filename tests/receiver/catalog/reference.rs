@@ -4,6 +4,8 @@ use std::fmt;
 
 use voipbin_receiver::catalog::{CATALOG, CatalogEntry, ResourceKind, Status};
 
+use super::fields::{Object, Payloads};
+
 /// How much the catalogue holds. Made by [`counts`].
 #[derive(Default)]
 pub(crate) struct Counts {
@@ -101,14 +103,39 @@ pub(crate) fn reference() -> String {
         .collect();
     page.push_str(&links.join(", "));
     page.push_str(".\n");
+    page.push_str(
+        "\nAny field may be missing. Of its types, an id is a UUID, and a time UTC as \
+         `2026-09-01T12:30:45.123456Z`; where there are words, others may come, and read as `Other`. What \
+         payloads have in common is in [Parts](#parts).\n",
+    );
+    let payloads = Payloads::read();
     for kind in ResourceKind::ALL {
-        section(&mut page, &format!("`{kind:?}`"), Some(*kind));
-        page.push_str("\nFields: ");
-        page.push_str(&code_list(kind.fields()));
-        page.push_str(".\n");
+        let name = format!("{kind:?}");
+        section(&mut page, &format!("`{name}`"), Some(*kind));
+        let object = payloads.object(&name);
+        assert!(
+            object
+                .fields
+                .iter()
+                .map(|field| &*field.name)
+                .eq(kind.fields().iter().copied())
+        );
+        table(&mut page, &payloads, object);
     }
     section(&mut page, "Without a known payload", None);
+    page.push_str("\n## Parts\n");
+    for (name, object) in payloads.parts() {
+        page.push_str(&format!("\n### `{name}`\n\n{}\n", object.summary));
+        table(&mut page, &payloads, object);
+    }
     page
+}
+
+fn table(page: &mut String, payloads: &Payloads, object: &Object) {
+    page.push_str("\n| field | type or words | what it is |\n| --- | --- | --- |\n");
+    for field in &object.fields {
+        page.push_str(&payloads.row(field));
+    }
 }
 
 fn section(page: &mut String, title: &str, resource: Option<ResourceKind>) {
