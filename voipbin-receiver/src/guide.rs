@@ -1,32 +1,14 @@
-#![doc = "[tutorial]: tutorial"]
-#![doc = "[mounting]: mounting"]
-#![doc = "[handlers]: handlers"]
-#![doc = "[inboxes]: inboxes"]
-#![doc = "[operations]: operations"]
-#![doc = "[security]: security"]
-#![doc = "[testing]: testing"]
-#![doc = "[coming-from]: coming_from_flask_and_express"]
-#![doc = "[comparison]: comparison"]
-#![doc = "[performance]: performance"]
-#![doc = "[events]: crate::events"]
+#![doc = include_str!("guide/links.md")]
 #![doc = ""]
 #![doc = include_str!("../docs/README.md")]
 
-/// The pages are read in two places: here, and as files. Their links lead from file to file. What stands before
-/// them here gives the same names to items, and of two definitions Markdown takes the first.
-///
-/// An item that is not there without its feature leads to the table of features.
+/// The pages are files, whose links lead to files. Of two definitions of a link Markdown takes the first: those of
+/// `links.md` lead to the modules of the documentation instead.
 macro_rules! pages {
     ($($page:ident $file:literal,)+) => {
         $(
             #[doc = include_str!("guide/links.md")]
-            #[cfg_attr(feature = "actix", doc = include_str!("guide/actix.md"))]
-            #[cfg_attr(feature = "disk-system", doc = include_str!("guide/disk.md"))]
-            #[cfg_attr(feature = "metrics", doc = include_str!("guide/metrics.md"))]
-            #[cfg_attr(feature = "platform", doc = include_str!("guide/platform.md"))]
-            #[cfg_attr(feature = "server", doc = include_str!("guide/server.md"))]
-            #[cfg_attr(feature = "testing", doc = include_str!("guide/testing.md"))]
-            #[doc = include_str!("guide/without.md")]
+            #[doc = ""]
             #[doc = include_str!(concat!("../docs/", $file))]
             pub mod $page {}
         )+
