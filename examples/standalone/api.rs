@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use voipbin_receiver::gate::Secret;
-use voipbin_receiver::platform::{Credential, Platform};
+use voipbin_receiver::platform::{Credential, Platform, PlatformBuilder};
 
 use crate::terminal::{cell, in_full, say};
 
@@ -40,13 +40,18 @@ pub(crate) struct ApiArgs {
 impl ApiArgs {
     /// Nothing is sent yet. The error says what to give.
     pub(crate) fn connect(&self) -> Result<Platform, String> {
+        let built = self.builder()?.build();
+        built.map_err(|error| in_full(&error))
+    }
+
+    pub(crate) fn builder(&self) -> Result<PlatformBuilder, String> {
         let mut builder = Platform::builder()
             .base_url(&*self.url)
             .credential(self.credential()?);
         if let Some(file) = &self.api_ca {
             builder = builder.ca_file(file).map_err(|error| in_full(&error))?;
         }
-        builder.build().map_err(|error| in_full(&error))
+        Ok(builder)
     }
 
     fn credential(&self) -> Result<Credential, String> {

@@ -12,6 +12,8 @@ mod disk;
 mod greeting;
 #[cfg(feature = "disk")]
 mod inbox;
+#[cfg(feature = "listen")]
+mod listen;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod options;
@@ -79,6 +81,8 @@ fn run(given: Given) -> Result<ExitCode, Box<dyn Error>> {
             Some(Command::Inbox(command)) => Ok(inbox::run(command).await),
             #[cfg(feature = "trigger")]
             Some(Command::Trigger(command)) => Ok(trigger::run(command).await),
+            #[cfg(feature = "listen")]
+            Some(Command::Listen(command)) => Ok(listen::run(command).await),
             #[cfg(feature = "platform")]
             Some(Command::Webhook(command)) => Ok(webhook::run(command).await),
             Some(Command::Completions(command)) => Ok(completions::run(&command)),

@@ -16,4 +16,5 @@ mod disconnect;
 mod graceful;
 mod platform;
 mod server;
+mod stream;
 mod tls;

@@ -13,8 +13,10 @@
 mod configuration;
 mod inbox_tools;
 mod lifecycle;
+mod listen;
 mod metrics;
 mod options;
+mod secrecy;
 mod take_over;
 mod trigger;
 mod webhook;

@@ -51,7 +51,9 @@ async fn trigger(arguments: &[&str], environment: &[(&str, &str)]) -> Ran {
 }
 
 /// An endpoint that answers everything with this status, and gives its URL and what it is sent.
-async fn endpoint(status: StatusCode) -> (String, mpsc::UnboundedReceiver<Request<Bytes>>) {
+pub(crate) async fn endpoint(
+    status: StatusCode,
+) -> (String, mpsc::UnboundedReceiver<Request<Bytes>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/hook?a=b", listener.local_addr().unwrap());
     let (sender, receiver) = mpsc::unbounded_channel();

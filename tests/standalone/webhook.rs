@@ -337,7 +337,7 @@ async fn what_goes_wrong_is_told_with_its_status() {
 async fn a_platform_of_ones_own_is_trusted_by_its_ca() {
     within(async {
         let certificate = Certificate::for_name("localhost");
-        let platform = Platform::start_tls(&certificate).await;
+        let platform = Platform::start_tls(&certificate.chain(), &certificate.key()).await;
         let directory = tempfile::tempdir().unwrap();
         let place = Place {
             directory,

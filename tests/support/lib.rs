@@ -18,7 +18,6 @@ mod inbox;
 mod labels;
 pub mod life;
 pub mod load;
-pub mod platform;
 pub mod process;
 mod records;
 mod servers;
@@ -32,6 +31,8 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use serde_json::Value;
+pub use stand_in as platform;
+pub use stand_in::SECRET;
 use tower::ServiceExt;
 pub use voipbin_receiver::testing::Recorder;
 use voipbin_receiver::testing::Signer;
@@ -52,9 +53,6 @@ pub use self::servers::{
 };
 pub use self::tls::{Certificate, offering, tls_connect};
 pub use self::wire::{Reply, Wire, on_the_wire, signed_on_the_wire, with_headers};
-
-/// The secret that the tests sign with.
-pub const SECRET: &str = "AbCdEfGhIjKlMnOpQrStUvWxYz012-_9";
 
 /// The path that the servers mount the receiver at.
 pub const PATH: &str = "/voipbin/webhook";

@@ -135,6 +135,7 @@ pub mod gate;
         feature = "metrics",
         feature = "platform",
         feature = "rate-limit",
+        feature = "stream",
         feature = "testing",
         feature = "tls",
     )
@@ -148,6 +149,8 @@ pub mod observe;
 #[cfg(feature = "platform")]
 pub mod platform;
 pub mod resource;
+#[cfg(feature = "stream")]
+pub mod source;
 #[cfg(feature = "testing")]
 pub mod testing;
 

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc as tokio_mpsc, oneshot, watch};
 use tower_service::Service;
 
 use crate::accept_error::AcceptError;
+use crate::catalog::{CATALOG, EventType, Status};
 use crate::dispatch::Dispatch;
 use crate::event::Origin;
 use crate::gate::Secrets;
@@ -204,6 +205,29 @@ impl Receiver {
     #[must_use]
     pub fn handlers(&self) -> &[RegisteredHandler] {
         &self.handlers
+    }
+
+    /// The events of the catalogue that VoIPBIN sends and a handler is registered for, perhaps for some of
+    /// them alone.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), voipbin_receiver::BuildError> {
+    /// use voipbin_receiver::catalog::EventType;
+    ///
+    /// let receiver = voipbin_receiver::Receiver::builder()
+    ///     .secret("the-webhook-secret-of-a-customer")
+    ///     .on(voipbin_receiver::events::CallHungup, || async {})
+    ///     .build()?;
+    /// assert_eq!(receiver.handled_events(), [EventType::CallHangup]);
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn handled_events(&self) -> Vec<EventType> {
+        let router = &self.service.edge.pipeline.router;
+        let sent = CATALOG.iter().filter(|entry| entry.status == Status::Sent);
+        let sent = sent.map(|entry| EventType::parse(entry.name));
+        sent.filter(|event_type| router.handles(event_type))
+            .collect()
     }
 
     /// Takes nothing new, lets what is kept run to its end for up to `deadline`, and tells what was

@@ -127,6 +127,15 @@ impl Router {
         Ok((router, names.zip(handlers).collect()))
     }
 
+    /// Whether a handler takes events of this type, if only some.
+    pub(crate) fn handles(&self, event_type: &EventType) -> bool {
+        match self.by_type.get(&event_type.canonical()) {
+            Some(Route::Fixed(jobs)) => !jobs.is_empty(),
+            Some(Route::Conditional { .. }) => true,
+            None => !self.unknown.is_empty(),
+        }
+    }
+
     /// The handlers that a body is for, in the order in which they were registered.
     pub(crate) fn route(&self, envelope: &Envelope, body: &[u8]) -> Jobs {
         let Some(event_type) = &envelope.event_type else {

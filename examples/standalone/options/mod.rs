@@ -17,6 +17,8 @@ use self::file::{File, FileError, is_readable_by_all};
 use crate::completions::CompletionsCommand;
 #[cfg(feature = "disk")]
 use crate::inbox::InboxCommand;
+#[cfg(feature = "listen")]
+use crate::listen::ListenCommand;
 use crate::settings::Settings;
 use crate::terminal::exit;
 #[cfg(feature = "trigger")]
@@ -65,6 +67,8 @@ pub(crate) enum Command {
     Inbox(InboxCommand),
     #[cfg(feature = "trigger")]
     Trigger(TriggerCommand),
+    #[cfg(feature = "listen")]
+    Listen(ListenCommand),
     #[cfg(feature = "platform")]
     Webhook(WebhookCommand),
     Completions(CompletionsCommand),

@@ -119,10 +119,10 @@ fn change(text: &str) -> Result<Change, String> {
 
 /// A name of the catalogue, which shells complete. There are too many to be shown in a message.
 #[derive(Clone)]
-struct EventName(PossibleValuesParser);
+pub(crate) struct EventName(PossibleValuesParser);
 
 impl EventName {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(PossibleValuesParser::new(
             CATALOG.iter().map(|entry| entry.name),
         ))

@@ -31,7 +31,7 @@ type Https = legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
 /// A service that sends to one host, and notes how long each request took.
 #[derive(Clone)]
-pub(super) struct Client {
+pub(crate) struct Client {
     https: Https,
     scheme: Scheme,
     authority: Authority,
@@ -40,7 +40,7 @@ pub(super) struct Client {
 
 /// How long requests took, in the order in which they ended.
 #[derive(Clone, Default)]
-pub(super) struct Times(Arc<Mutex<Vec<Duration>>>);
+pub(crate) struct Times(Arc<Mutex<Vec<Duration>>>);
 
 impl Times {
     pub(super) fn get(&self, place: usize) -> Option<Duration> {
@@ -50,7 +50,7 @@ impl Times {
 }
 
 impl Client {
-    pub(super) fn new(to: &Uri, ca: Option<&Path>) -> Result<Self, Box<dyn Error>> {
+    pub(crate) fn new(to: &Uri, ca: Option<&Path>) -> Result<Self, Box<dyn Error>> {
         let (Some(scheme), Some(authority)) = (to.scheme(), to.authority()) else {
             return Err(
                 "--to takes a whole URL, such as http://127.0.0.1:5000/voipbin/webhook".into(),
@@ -93,8 +93,8 @@ impl Client {
         })
     }
 
-    /// The same connections, with notes of its own.
-    pub(super) fn noting(&self) -> (Self, Times) {
+    /// The same connections, with times of its own.
+    pub(crate) fn timed(&self) -> (Self, Times) {
         let times = Times::default();
         let client = Self {
             times: times.clone(),

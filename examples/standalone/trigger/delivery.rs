@@ -8,7 +8,6 @@ use clap::error::ErrorKind;
 use futures_util::future::join_all;
 use http::Uri;
 use serde::Serialize;
-use serde_json::json;
 use voipbin_receiver::catalog::{CATALOG, Status};
 use voipbin_receiver::gate::Secret;
 use voipbin_receiver::testing::{Chaos, Report, Sender, Signer};
@@ -17,7 +16,7 @@ use super::bodies::{Body, bodies};
 use super::cli::TriggerCommand;
 use super::client::{Client, Times};
 use crate::options::Options;
-use crate::terminal::{Output, cell, complain, exit, in_full, json as line, say};
+use crate::terminal::{Output, cell, complain, exit, in_full, json, say};
 
 /// How much of an answer is shown to a person, in characters.
 const SHOWN: usize = 200;
@@ -57,17 +56,18 @@ pub(crate) async fn run(command: TriggerCommand) -> ExitCode {
     let mut good = true;
     for body in bodies {
         let deliveries = (1..=copies).map(|copy| {
-            let (client, times) = client.noting();
+            let (client, times) = client.timed();
             let sent = sender(client).send(body.bytes.clone());
             async move { (copy, sent.await, times) }
         });
         for (copy, report, times) in join_all(deliveries).await {
             good &= is_good(&report);
-            let of = Of {
-                body: &body,
-                copy: command.duplicate.then_some(copy),
+            let subject = Subject {
+                event: body.event.as_deref(),
+                resource_id: body.resource_id.as_deref(),
+                copy,
             };
-            if let Err(why) = tell(&mut output, command.json, &of, &report, &times) {
+            if let Err(why) = print_report(&mut output, command.json, &subject, &report, &times) {
                 return ended(Err(why));
             }
         }
@@ -96,15 +96,15 @@ fn usage(why: &str) -> ! {
     }
 }
 
-fn target(to: &str) -> Result<Uri, String> {
-    let uri: Uri = to.parse().map_err(|error| format!("--to: {error}"))?;
+pub(crate) fn target(to: &str) -> Result<Uri, String> {
+    let uri: Uri = to.parse().map_err(|error| format!("the URL: {error}"))?;
     match uri.scheme_str() {
         Some("http" | "https") => {}
-        _ => return Err("--to takes a URL with http:// or https://".to_owned()),
+        _ => return Err("the URL begins with neither http:// nor https://".to_owned()),
     }
     let authority = uri.authority().map_or("", |authority| authority.as_str());
     if authority.contains('@') {
-        return Err("--to takes no user and no password".to_owned());
+        return Err("the URL has a user or a password in it: leave them out".to_owned());
     }
     Ok(uri)
 }
@@ -135,7 +135,7 @@ fn list(output: &mut Output, as_json: bool) -> Result<(), String> {
     let sent = CATALOG.iter().filter(|entry| entry.status == Status::Sent);
     for entry in sent {
         let text = match as_json {
-            true => line(&json!({"event": entry.name, "summary": entry.summary}))
+            true => json(&serde_json::json!({"event": entry.name, "summary": entry.summary}))
                 .map_err(|error| error.to_string())?,
             false => format!("{:<30} {}\n", entry.name, entry.summary),
         };
@@ -148,10 +148,11 @@ fn is_good(report: &Report) -> bool {
     report.status().is_some_and(|status| status.is_success())
 }
 
-struct Of<'a> {
-    body: &'a Body,
-    /// Where there are several.
-    copy: Option<u32>,
+/// What a delivery was about.
+pub(crate) struct Subject<'a> {
+    pub(crate) event: Option<&'a str>,
+    pub(crate) resource_id: Option<&'a str>,
+    pub(crate) copy: u32,
 }
 
 /// A line of JSON.
@@ -167,26 +168,27 @@ struct Attempt<'a> {
     ms: Option<f64>,
 }
 
-fn tell(
+/// Prints a line for each attempt.
+pub(crate) fn print_report(
     output: &mut Output,
     as_json: bool,
-    of: &Of<'_>,
+    subject: &Subject<'_>,
     report: &Report,
     times: &Times,
 ) -> Result<(), String> {
     for (place, attempt) in report.attempts().iter().enumerate() {
         let answer = attempt.as_ref().ok();
-        let told = Attempt {
-            event: of.body.event.as_deref(),
-            resource_id: of.body.resource_id.as_deref(),
-            copy: of.copy.unwrap_or(1),
+        let line = Attempt {
+            event: subject.event,
+            resource_id: subject.resource_id,
+            copy: subject.copy,
             attempt: place + 1,
             status: answer.map(|answer| answer.status().as_u16()),
             answer: answer.map(|answer| String::from_utf8_lossy(answer.body()).into_owned()),
             error: attempt.as_ref().err().map(|error| in_full(error)),
             ms: times.get(place).map(milliseconds),
         };
-        print(output, as_json, &told)?;
+        print(output, as_json, &line)?;
     }
     if report
         .status()
@@ -205,7 +207,7 @@ fn milliseconds(time: Duration) -> f64 {
 
 fn print(output: &mut Output, as_json: bool, attempt: &Attempt<'_>) -> Result<(), String> {
     if as_json {
-        return output.print(&line(attempt).map_err(|error| error.to_string())?);
+        return output.print(&json(attempt).map_err(|error| error.to_string())?);
     }
     let mut parts = vec![cell(attempt.event.unwrap_or("file"), SHOWN)];
     parts.extend(attempt.resource_id.map(|id| cell(id, SHOWN)));
@@ -236,7 +238,7 @@ async fn chaos(
         let status = arrival.status();
         good &= status.is_some_and(|status| status.is_success());
         let body = bodies.get(arrival.event());
-        let told = Attempt {
+        let line = Attempt {
             event: body.and_then(|body| body.event.as_deref()),
             resource_id: body.and_then(|body| body.resource_id.as_deref()),
             copy: arrival.copy(),
@@ -246,7 +248,7 @@ async fn chaos(
             error: status.is_none().then(|| "no answer".to_owned()),
             ms: Some(milliseconds(arrival.at())),
         };
-        print(output, as_json, &told)?;
+        print(output, as_json, &line)?;
     }
     say(format_args!(
         "seed {}: of {} events {} never arrived and {} were answered 2xx; {} requests arrived",

@@ -11,5 +11,11 @@ mod cli;
 mod client;
 mod delivery;
 
+#[cfg(feature = "listen")]
+pub(crate) use self::cli::EventName;
 pub(crate) use self::cli::TriggerCommand;
+#[cfg(feature = "listen")]
+pub(crate) use self::client::{Client, Times};
 pub(crate) use self::delivery::run;
+#[cfg(feature = "listen")]
+pub(crate) use self::delivery::{Subject, print_report, target};

@@ -88,7 +88,7 @@ async fn an_answer_that_does_not_end_is_not_read_to_its_end() {
 async fn nobody_who_listens_is_told_from_a_certificate_that_is_not_trusted() {
     within(async {
         let certificate = Certificate::for_name("localhost");
-        let stand_in = Platform::start_tls(&certificate).await;
+        let stand_in = Platform::start_tls(&certificate.chain(), &certificate.key()).await;
         let error = client(&stand_in).customer().await.unwrap_err();
         assert_eq!(error.kind(), Kind::Tls);
 

@@ -15,13 +15,13 @@ use voipbin_receiver::platform::{Credential, Platform, PlatformBuilder};
 /// A URI that nothing resolves: only ever stored.
 const HOOK: &str = "https://hooks.example.com/voipbin/webhook";
 
-fn builder(stand_in: &platform::Platform) -> PlatformBuilder {
+pub(crate) fn builder(stand_in: &platform::Platform) -> PlatformBuilder {
     Platform::builder()
         .base_url(stand_in.url())
         .requests_per_second(1000)
         .credential(Credential::access_key(platform::ACCESS_KEY))
 }
 
-fn client(stand_in: &platform::Platform) -> Platform {
+pub(crate) fn client(stand_in: &platform::Platform) -> Platform {
     builder(stand_in).build().unwrap()
 }

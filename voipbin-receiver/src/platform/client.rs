@@ -6,8 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, COOKIE, RETRY_AFTER, USER_AGENT};
 use http::uri::Scheme;
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::time::{sleep, timeout};
@@ -24,6 +25,8 @@ use super::error::{PlatformError, PlatformErrorKind};
 use super::rate_limiter::RateLimiter;
 use super::refusal::is_this_machine;
 use super::webhooks::Webhooks;
+#[cfg(feature = "stream")]
+use super::websocket::{self, WebSocket};
 use crate::gate::Secret;
 
 /// The public installation.
@@ -198,9 +201,9 @@ impl Platform {
             Ok(body) => body.map(|body| Bytes::from_owner(Zeroizing::new(body))),
             Err(_) => return Err(unusable(PlatformErrorKind::Request)),
         };
-        let uri: Uri = format!("{}{path}", self.shared.base)
-            .parse()
-            .map_err(|_| unusable(PlatformErrorKind::Url))?;
+        let uri = self
+            .uri(path)
+            .ok_or_else(|| unusable(PlatformErrorKind::Url))?;
         let mut tried = 0;
         loop {
             self.shared.rate_limiter.acquire().await;
@@ -223,6 +226,10 @@ impl Platform {
                 None => return Err(error.after(asked)),
             }
         }
+    }
+
+    fn uri(&self, path: &str) -> Option<Uri> {
+        format!("{}{path}", self.shared.base).parse().ok()
     }
 
     fn request(&self, method: Method, uri: Uri, body: Option<Bytes>) -> Request<Full<Bytes>> {
@@ -250,29 +257,71 @@ impl Platform {
         subject: &str,
         request: Request<Full<Bytes>>,
     ) -> Result<(StatusCode, HeaderMap, Zeroizing<Vec<u8>>), PlatformError> {
-        let response = self
-            .shared
-            .https
-            .0
-            .request(request)
-            .await
-            .map_err(|error| PlatformError::transport(subject.to_owned(), error))?;
-        let (head, body) = response.into_parts();
-        let mut body = Limited::new(body, LARGEST_ANSWER);
-        let mut read = Zeroizing::new(Vec::new());
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| {
-                let kind = match error.is::<LengthLimitError>() {
-                    true => PlatformErrorKind::TooLarge,
-                    false => PlatformErrorKind::Broken,
-                };
-                PlatformError::new(kind, subject).because(error)
-            })?;
-            if let Ok(data) = frame.into_data() {
-                read.extend_from_slice(&data);
-            }
+        let (head, body) = self.send(subject, request).await?.into_parts();
+        Ok((head.status, head.headers, read(subject, body).await?))
+    }
+
+    async fn send(
+        &self,
+        subject: &str,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, PlatformError> {
+        let response = self.shared.https.0.request(request).await;
+        response.map_err(|error| PlatformError::transport(subject.to_owned(), error))
+    }
+}
+
+/// An answer to its end.
+async fn read(subject: &str, body: Incoming) -> Result<Zeroizing<Vec<u8>>, PlatformError> {
+    let mut body = Limited::new(body, LARGEST_ANSWER);
+    let mut read = Zeroizing::new(Vec::new());
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| {
+            let kind = match error.is::<LengthLimitError>() {
+                true => PlatformErrorKind::TooLarge,
+                false => PlatformErrorKind::Broken,
+            };
+            PlatformError::new(kind, subject).because(error)
+        })?;
+        if let Ok(data) = frame.into_data() {
+            read.extend_from_slice(&data);
         }
-        Ok((head.status, head.headers, read))
+    }
+    Ok(read)
+}
+
+#[cfg(feature = "stream")]
+impl Platform {
+    /// Opens the platform's WebSocket. What refuses it is answered before the upgrade.
+    pub(crate) async fn websocket(&self) -> Result<WebSocket, PlatformError> {
+        const PATH: &str = "/v1.0/ws";
+        let subject = subject(&Method::GET, PATH);
+        let error = |kind| PlatformError::new(kind, subject.clone());
+        let uri = self
+            .uri(PATH)
+            .ok_or_else(|| error(PlatformErrorKind::Url))?;
+        let (request, key) = websocket::handshake(self.request(Method::GET, uri, None))
+            .ok_or_else(|| error(PlatformErrorKind::Request))?;
+        self.shared.rate_limiter.acquire().await;
+        let upgrade = async {
+            let response = self.send(&subject, request).await?;
+            let status = response.status();
+            if status == StatusCode::SWITCHING_PROTOCOLS {
+                return websocket::upgrade(response, &key)
+                    .await
+                    .map_err(|why| error(PlatformErrorKind::Broken).because(why));
+            }
+            let retry_after = retry_after(response.headers());
+            let answer = read(&subject, response.into_body()).await?;
+            let refused = PlatformError::answered(subject.clone(), status, &answer);
+            Err(match status.is_success() {
+                // What it does with the token of somebody who is no user of the account.
+                true => refused.with_kind(PlatformErrorKind::Permission),
+                false => refused.after(retry_after),
+            })
+        };
+        let upgrade = timeout(self.shared.timeout, upgrade).await;
+        upgrade.map_err(|_| error(PlatformErrorKind::Timeout))?
     }
 }
 

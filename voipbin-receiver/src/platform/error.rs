@@ -72,7 +72,7 @@ pub enum PlatformErrorKind {
 const LONGEST: usize = 64;
 
 impl PlatformError {
-    pub(super) fn new(kind: PlatformErrorKind, subject: impl Into<String>) -> Self {
+    pub(crate) fn new(kind: PlatformErrorKind, subject: impl Into<String>) -> Self {
         Self {
             kind,
             subject: subject.into(),

@@ -41,6 +41,8 @@ mod probe;
 mod rate_limiter;
 mod refusal;
 mod webhooks;
+#[cfg(feature = "stream")]
+mod websocket;
 
 pub use self::access_key::{AccessKey, AccessKeys, NewAccessKey};
 pub use self::client::{Platform, PlatformBuilder};
@@ -52,3 +54,5 @@ pub use self::destination::{
 pub use self::error::{PlatformError, PlatformErrorKind};
 pub use self::refusal::Refusal;
 pub use self::webhooks::{Webhook, WebhookFields, Webhooks};
+#[cfg(feature = "stream")]
+pub(crate) use self::websocket::WebSocket;
