@@ -27,9 +27,9 @@ pub(crate) struct App {
 impl App {
     /// The routes.
     ///
-    /// The authentication is around the scope that people use and not around the webhook: VoIPBIN shows no
-    /// token, and takes a 401 for final. The limit of notes is no limit of events, as the receiver reads
-    /// bodies itself.
+    /// The authentication is around the scope that people use and not around the webhook: VoIPBIN
+    /// shows no token, and takes a 401 for final. The limit of notes is no limit of events, as the
+    /// receiver reads bodies itself.
     pub(crate) fn configure(self, routes: &mut ServiceConfig) {
         routes
             .service(self.receiver.actix(WEBHOOK))

@@ -1,8 +1,12 @@
 //! A receiver inside of an actix-web app that has routes, state and authentication of its own.
 //!
-//! `app.rs` has the routes, and this file the settings that VoIPBIN's sender asks of the server, and how
-//! the server and the receiver end together:
-//! `cargo run -p voipbin-receiver-examples --example actix-app -- --secret the-webhook-secret-of-a-customer --token a-token`.
+//! `app.rs` has the routes, and this file the settings that VoIPBIN's sender asks of the server,
+//! and how the server and the receiver end together.
+//!
+//! ```sh
+//! cargo run -p voipbin-receiver-examples --example actix-app -- \
+//!     --secret the-webhook-secret-of-a-customer --token a-token
+//! ```
 
 mod app;
 #[path = "../desk/mod.rs"]
@@ -19,16 +23,16 @@ use voipbin_receiver::inbox::DiskInbox;
 use voipbin_receiver::{Receiver, handlers};
 
 use crate::app::App;
-use crate::desk::calls::{Calls, Listener, show, tell};
+use crate::desk::calls::{Calls, Notifier, show, tell};
 use crate::desk::options::{Options, Token};
 use crate::desk::stop::{CLOSING, Stop, end};
 
-/// VoIPBIN keeps idle connections for 30 seconds; one that the server closes first can cost it one of its
-/// three tries. actix-web's default is 5.
+/// VoIPBIN keeps idle connections for 30 seconds; one that the server closes first can cost it one
+/// of its three tries. actix-web's default is 5.
 const IDLE: Duration = Duration::from_secs(75);
 
-/// For the head of a first request, after which actix-web answers 408: final for VoIPBIN, which by this
-/// time has given the request up. actix-web's default is 5 seconds.
+/// For the head of a first request, after which actix-web answers 408: final for VoIPBIN, which by
+/// this time has given the request up. actix-web's default is 5 seconds.
 const HEAD: Duration = Duration::from_secs(60);
 
 #[tokio::main]
@@ -43,7 +47,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
         .secret(options.secret)
         .inbox(DiskInbox::open(options.directory).await?)
         .state(calls.clone())
-        .state(Listener::new(options.tell)?)
+        .state(Notifier::new(options.tell)?)
         .handlers(handlers![show, tell])
         .build()?;
     let app = App {

@@ -32,7 +32,8 @@ impl Api {
         })
     }
 
-    /// Sends an SMS. After a timeout nobody knows whether it went out, and each one costs money: see
+    /// Sends an SMS. After a timeout nobody knows whether it went out, and each one costs money:
+    /// see
     /// [`ApiError::may_try_again`].
     pub(crate) async fn send_message(
         &self,

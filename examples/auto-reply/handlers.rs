@@ -9,8 +9,8 @@ pub(crate) const ANSWER: &str = "Thank you, we will call you back.";
 ///
 /// The answer is announced as a `message_created` too: `reply` gives no address for that one, or it
 /// would be answered for ever. Each SMS also comes as a `conversation_message_created`, which this
-/// application leaves alone: whoever handles both answers twice. A handler that fails runs again, so
-/// what may have been sent must fail for good.
+/// application leaves alone: whoever handles both answers twice. A handler that fails runs again,
+/// so what may have been sent must fail for good.
 #[on(MessageCreated)]
 pub(crate) async fn answer(
     message: Event<Message>,

@@ -1,8 +1,12 @@
 //! Answers every SMS that comes in, once, and never its own.
 //!
-//! `handlers.rs` and `api.rs` are what an application would have. `cargo run -p voipbin-receiver-examples --example auto-reply`
-//! runs them behind an axum server on loopback, against a stand-in of VoIPBIN that takes the answers
-//! and announces them to the webhook, as the real one does.
+//! `handlers.rs` and `api.rs` are what an application would have. This runs them behind an axum
+//! server on loopback, against a stand-in of VoIPBIN that takes the answers and announces them to
+//! the webhook, as the real one does:
+//!
+//! ```sh
+//! cargo run -p voipbin-receiver-examples --example auto-reply
+//! ```
 
 mod api;
 mod demonstration;

@@ -1,4 +1,5 @@
-//! A stand-in for VoIPBIN: it takes messages as its API does, and announces each one to the webhook.
+//! A stand-in for VoIPBIN: it takes messages as its API does, and announces each one to the
+//! webhook.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

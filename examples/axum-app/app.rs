@@ -24,9 +24,10 @@ const NOTE: usize = 4096;
 
 /// The whole app.
 ///
-/// What people use has layers that must not be around the webhook, because VoIPBIN takes every status
-/// below 500 for final: a missing token (401), a body over the limit of notes (413) or a timeout (408)
-/// would lose events. The receiver brings its own limits, and answers in VoIPBIN's terms.
+/// What people use has layers that must not be around the webhook, because VoIPBIN takes every
+/// status below 500 for final: a missing token (401), a body over the limit of notes (413) or a
+/// timeout (408) would lose events. The receiver brings its own limits, and answers in VoIPBIN's
+/// terms.
 pub(crate) fn app(receiver: &Receiver, calls: Calls, token: Token) -> Router {
     let people = Router::new()
         .route("/calls", get(list))

@@ -1,7 +1,12 @@
 //! A receiver inside of an axum app that has routes, state, authentication and layers of its own.
 //!
 //! `app.rs` shows which layers must not be around the webhook, and this file how the app and the
-//! receiver end together: `cargo run -p voipbin-receiver-examples --example axum-app -- --secret the-webhook-secret-of-a-customer --token a-token`.
+//! receiver end together.
+//!
+//! ```sh
+//! cargo run -p voipbin-receiver-examples --example axum-app -- \
+//!     --secret the-webhook-secret-of-a-customer --token a-token
+//! ```
 
 mod app;
 #[path = "../desk/mod.rs"]
@@ -20,7 +25,7 @@ use tokio::time::timeout;
 use voipbin_receiver::inbox::DiskInbox;
 use voipbin_receiver::{Receiver, handlers};
 
-use crate::desk::calls::{Calls, Listener, show, tell};
+use crate::desk::calls::{Calls, Notifier, show, tell};
 use crate::desk::options::{Options, Token};
 use crate::desk::stop::{CLOSING, Stop, end};
 
@@ -35,7 +40,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
         .secret(options.secret)
         .inbox(DiskInbox::open(options.directory).await?)
         .state(calls.clone())
-        .state(Listener::new(options.tell)?)
+        .state(Notifier::new(options.tell)?)
         .handlers(handlers![show, tell])
         .build()?;
     let app = app::app(&receiver, calls, Token::new(&options.token));

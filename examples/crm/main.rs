@@ -1,7 +1,11 @@
 //! A CRM that knows who called, for how long, and how it ended: call events into SQLite.
 //!
-//! `handlers.rs` and `contacts.rs` are what an application would have. `cargo run -p voipbin-receiver-examples --example crm`
-//! runs them behind an axum server on loopback and sends the events that a naive CRM gets wrong.
+//! `handlers.rs` and `contacts.rs` are what an application would have. This runs them behind an
+//! axum server on loopback and sends the events that a naive CRM gets wrong:
+//!
+//! ```sh
+//! cargo run -p voipbin-receiver-examples --example crm
+//! ```
 
 mod contacts;
 mod demonstration;

@@ -59,12 +59,12 @@ pub(crate) async fn show(call: Event<Call>, State(calls): State<Calls>) {
 
 /// Whom else to tell that a call has ended.
 #[derive(Clone)]
-pub(crate) struct Listener {
+pub(crate) struct Notifier {
     url: Option<String>,
     client: reqwest::Client,
 }
 
-impl Listener {
+impl Notifier {
     pub(crate) fn new(url: Option<String>) -> reqwest::Result<Self> {
         let client = reqwest::Client::builder()
             .timeout(Duration::from_secs(30))
@@ -73,16 +73,16 @@ impl Listener {
     }
 }
 
-/// Tells another service the id of a call that has ended. While that service hangs this handler does, and
-/// while it fails this handler is tried again: neither VoIPBIN nor `show` has to wait.
+/// Tells another service the id of a call that has ended. While that service hangs this handler
+/// does, and while it fails this handler is tried again: neither VoIPBIN nor `show` has to wait.
 #[on(CallHangup)]
 pub(crate) async fn tell(
     call: Event<Call>,
-    State(listener): State<Listener>,
+    State(notifier): State<Notifier>,
 ) -> Result<(), HandlerError> {
-    if let Some(url) = &listener.url {
+    if let Some(url) = &notifier.url {
         let id = call.id.as_deref().unwrap_or_default().to_owned();
-        let told = listener.client.post(url).body(id).send().await;
+        let told = notifier.client.post(url).body(id).send().await;
         told.and_then(reqwest::Response::error_for_status)
             .map_err(reqwest::Error::without_url)?;
     }

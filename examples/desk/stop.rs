@@ -32,8 +32,8 @@ impl Stop {
         }
     }
 
-    /// Waits for one, and then for the handlers; a second one ends that at once. The server goes on: what comes
-    /// meanwhile is kept.
+    /// Waits for one, and then for the handlers; a second one ends that at once. The server goes
+    /// on: what comes meanwhile is kept.
     pub(crate) async fn drain(&mut self, receiver: &Receiver, drain: Duration) -> ShutdownReport {
         self.next().await;
         tracing::info!("draining; once more to end at once");

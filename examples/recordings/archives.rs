@@ -38,7 +38,8 @@ impl Archives {
         })
     }
 
-    /// The names of a recording's files. When it has just ended there are none yet, which is an error.
+    /// The names of a recording's files. When it has just ended there are none yet, which is an
+    /// error.
     pub(crate) async fn files(&self, recording: &str) -> Result<Vec<String>, ArchiveError> {
         let mut url = self.base.clone();
         url.path_segments_mut()

@@ -1,8 +1,12 @@
 //! Tells the team of each recording, by mail, as soon as its files can be fetched.
 //!
-//! `handlers.rs`, `archives.rs` and `team.rs` are what an application would have.
-//! `cargo run -p voipbin-receiver-examples --example recordings` runs them behind an axum server on loopback, against stand-ins
-//! of VoIPBIN's API, of its storage and of a mail server.
+//! `handlers.rs`, `archives.rs` and `team.rs` are what an application would have. This runs them
+//! behind an axum server on loopback, against stand-ins of VoIPBIN's API, of its storage and of a
+//! mail server:
+//!
+//! ```sh
+//! cargo run -p voipbin-receiver-examples --example recordings
+//! ```
 
 mod api;
 mod archives;
@@ -20,8 +24,8 @@ use voipbin_receiver::{BuildError, HandlerOptions, Receiver, RetryPolicy, handle
 use crate::archives::Archives;
 use crate::team::Team;
 
-/// The whole application, to be given the customer's `webhook_secret`. The default policy waits up to
-/// 26 minutes for the files of a recording.
+/// The whole application, to be given the customer's `webhook_secret`. The default policy waits up
+/// to 26 minutes for the files of a recording.
 fn application(
     secret: &str,
     archives: Archives,

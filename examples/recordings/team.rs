@@ -19,9 +19,9 @@ pub(crate) struct Team {
 impl Team {
     /// Behind a mail server on this machine that wants neither TLS nor a password.
     ///
-    /// For any other, turn on lettre's feature `tokio1-rustls` with `ring` and `webpki-roots`, begin
-    /// with `AsyncSmtpTransport::relay("mail.example.org")?` instead of `builder_dangerous`, and add
-    /// `.credentials(Credentials::new(user, password))`.
+    /// For any other, turn on lettre's feature `tokio1-rustls` with `ring` and `webpki-roots`,
+    /// begin with `AsyncSmtpTransport::relay("mail.example.org")?` instead of `builder_dangerous`,
+    /// and add `.credentials(Credentials::new(user, password))`.
     pub(crate) fn new(host: &str, port: u16, from: Mailbox, to: Mailbox) -> Self {
         Self {
             server: AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(host)

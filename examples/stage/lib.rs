@@ -27,7 +27,8 @@ pub const PATH: &str = "/voipbin/webhook";
 /// How long [`until`] waits.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Logs to standard error: warnings and what the receiver says at `info`, or what `RUST_LOG` asks for.
+/// Logs to standard error: warnings and what the receiver says at `info`, or what `RUST_LOG` asks
+/// for.
 pub fn logs() {
     let filter = EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| EnvFilter::new("warn,voipbin_receiver=info"));

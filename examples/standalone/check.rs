@@ -8,7 +8,7 @@ use tokio::net::TcpSocket;
 
 #[cfg(feature = "disk")]
 use crate::disk;
-use crate::options::Given;
+use crate::options::Configuration;
 use crate::receiver;
 #[cfg(feature = "disk")]
 use crate::settings::InboxChoice;
@@ -16,13 +16,14 @@ use crate::settings::Settings;
 use crate::terminal::{Output, complain, in_full, say};
 use crate::tls;
 
-/// Prints the settings, and on standard error what is wrong with them. No event is handled or removed.
-pub(crate) fn check(given: &Given) -> ExitCode {
-    if let Err(why) = Output::default().print(&given.effective.to_string()) {
+/// Prints the settings, and on standard error what is wrong with them. No event is handled or
+/// removed.
+pub(crate) fn check(configuration: &Configuration) -> ExitCode {
+    if let Err(why) = Output::default().print(&configuration.effective.to_string()) {
         complain(why);
         return ExitCode::FAILURE;
     }
-    let problems = problems(&given.options.settings);
+    let problems = problems(&configuration.options.settings);
     if problems.is_empty() {
         say("the server could start");
         return ExitCode::SUCCESS;
@@ -70,7 +71,8 @@ fn problems(settings: &Settings) -> Vec<String> {
     problems
 }
 
-/// Whether an address is one of this machine's, and may be had. It is not listened on: nobody connects to a check.
+/// Whether an address is one of this machine's, and may be had. It is not listened on: nobody
+/// connects to a check.
 fn bind(address: SocketAddr) -> Result<(), String> {
     let bound = || {
         let socket = if address.is_ipv4() {

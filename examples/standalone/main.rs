@@ -47,15 +47,15 @@ use voipbin_receiver::{Receiver, ShutdownReport};
 
 #[cfg(feature = "metrics")]
 use crate::metrics::Exporter;
-use crate::options::{Command, Given, Options};
+use crate::options::{Command, Configuration, Options};
 use crate::reload::Reload;
-use crate::server::{Serving, Stop};
+use crate::server::{RunningServer, StopSignals};
 use crate::settings::{InboxChoice, LogFormat, Settings};
 use crate::take_over::Door;
 
 fn main() -> ExitCode {
     let ended = match Options::read() {
-        Ok(given) => run(given),
+        Ok(configuration) => run(configuration),
         Err(error) => Err(error.into()),
     };
     ended.unwrap_or_else(|error| {
@@ -64,21 +64,21 @@ fn main() -> ExitCode {
     })
 }
 
-fn run(given: Given) -> Result<ExitCode, Box<dyn Error>> {
-    log(&given.options);
+fn run(configuration: Configuration) -> Result<ExitCode, Box<dyn Error>> {
+    log(&configuration.options);
     // Before there are threads: it takes variables out of the environment.
     let inherited = ListenFd::from_env();
     let runtime = tokio::runtime::Runtime::new()?;
     let ended = runtime.block_on(async {
-        if given.options.command.is_none() {
-            given.warn();
+        if configuration.options.command.is_none() {
+            configuration.warn();
         }
-        if given.options.check {
-            return Ok(check::check(&given));
+        if configuration.options.check {
+            return Ok(check::check(&configuration));
         }
-        match given.options.command {
+        match configuration.options.command {
             #[cfg(feature = "disk")]
-            Some(Command::Inbox(command)) => Ok(inbox::run(command).await),
+            Some(Command::Inbox(command)) => Ok(inbox::run(*command).await),
             #[cfg(feature = "trigger")]
             Some(Command::Trigger(command)) => Ok(trigger::run(command).await),
             #[cfg(feature = "listen")]
@@ -86,7 +86,7 @@ fn run(given: Given) -> Result<ExitCode, Box<dyn Error>> {
             #[cfg(feature = "platform")]
             Some(Command::Webhook(command)) => Ok(webhook::run(command).await),
             Some(Command::Completions(command)) => Ok(completions::run(&command)),
-            None => serve(&given.options.settings, inherited).await,
+            None => serve(&configuration.options.settings, inherited).await,
         }
     });
     // Whatever still blocks a thread, such as a pipe that nobody reads, must not hold up the end.
@@ -142,7 +142,7 @@ async fn serve(settings: &Settings, mut inherited: ListenFd) -> Result<ExitCode,
     #[cfg(feature = "metrics")]
     let metrics = metrics.transpose()?;
     // Before the greeting: whoever reads it may stop the server at once.
-    let mut stop = Stop::new()?;
+    let mut stop = StopSignals::new()?;
     let watchdog = match &predecessor {
         Some(predecessor) => predecessor.watchdog,
         None => sd_notify::watchdog_enabled(),
@@ -154,7 +154,7 @@ async fn serve(settings: &Settings, mut inherited: ListenFd) -> Result<ExitCode,
         let (open, receivers) = watch::channel(None);
         let start = || {
             let (tls, receivers) = (tls.clone(), receivers.clone());
-            Serving::start(&listener, &settings.server, &limits, tls, receivers)
+            RunningServer::start(&listener, &settings.server, &limits, tls, receivers)
         };
         let mut serving = None;
         if let Some(predecessor) = &mut predecessor {

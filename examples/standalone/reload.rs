@@ -15,8 +15,8 @@ use crate::tls::{self, Tls};
 /// How often it is told how long the certificate is valid.
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// Has files read again: on SIGHUP, which is caught from when this is made, and every so often. In a
-/// terminal SIGHUP is the end.
+/// Has files read again: on SIGHUP, which is caught from when this is made, and every so often. In
+/// a terminal SIGHUP is the end.
 pub(crate) struct Reload {
     hangup: Option<Signal>,
     ticks: Option<Interval>,

@@ -22,14 +22,15 @@ use voipbin_receiver::{Receiver, ResponseBody, ShutdownReport};
 use crate::settings::ServerSettings;
 use crate::tls::Tls;
 
-/// Ctrl-C and SIGTERM, caught from when this is made, and SIGHUP where it says that a terminal was closed.
-pub(crate) struct Stop {
+/// Ctrl-C and SIGTERM, caught from when this is made, and SIGHUP where it says that a terminal was
+/// closed.
+pub(crate) struct StopSignals {
     interrupt: Signal,
     terminate: Signal,
     hangup: Option<Signal>,
 }
 
-impl Stop {
+impl StopSignals {
     pub(crate) fn new() -> io::Result<Self> {
         let interrupt = signal(SignalKind::interrupt())?;
         let terminate = signal(SignalKind::terminate())?;
@@ -59,23 +60,25 @@ pub(crate) async fn next(signal: Option<&mut Signal>) {
     }
 }
 
-/// Whether a person sits in front of it: then a hangup says that they have left. Elsewhere it has files read
-/// again, as with other servers.
+/// Whether a person sits in front of it: then a hangup says that they have left. Elsewhere it has
+/// files read again, as with other servers.
 pub(crate) fn has_terminal() -> bool {
     io::stdin().is_terminal() || io::stdout().is_terminal() || io::stderr().is_terminal()
 }
 
-/// How long a request may still take once the listener is closed. What it cuts short VoIPBIN sends again.
+/// How long a request may still take once the listener is closed. What it cuts short VoIPBIN sends
+/// again.
 const CLOSING: Duration = Duration::from_secs(1);
 
 /// How long handlers may go on once another server accepts.
 const CUT_OFF: Duration = Duration::from_secs(2);
 
-/// How long a request waits for the inbox that another server still has. VoIPBIN waits for 15 seconds.
+/// How long a request waits for the inbox that another server still has. VoIPBIN waits for 15
+/// seconds.
 const OPENING: Duration = Duration::from_secs(10);
 
-/// Listens on the socket that a supervisor or another server has handed down, which outlives this process, or
-/// else on one of its own.
+/// Listens on the socket that a supervisor or another server has handed down, which outlives this
+/// process, or else on one of its own.
 pub(crate) async fn listen(
     inherited: Option<net::TcpListener>,
     address: SocketAddr,
@@ -93,12 +96,12 @@ pub(crate) async fn listen(
 pub(crate) type Opening = watch::Receiver<Option<Receiver>>;
 
 /// A server that accepts.
-pub(crate) struct Serving {
+pub(crate) struct RunningServer {
     close: oneshot::Sender<()>,
     served: JoinHandle<()>,
 }
 
-impl Serving {
+impl RunningServer {
     /// Serves the receiver at one path, and its health, until it is told to stop.
     pub(crate) fn start(
         listener: &net::TcpListener,
@@ -122,12 +125,13 @@ impl Serving {
 
     /// Drains. A further signal ends that at once.
     ///
-    /// The listener closes last. Until then an inbox on disk goes on keeping, and one in memory answers 503.
+    /// The listener closes last. Until then an inbox on disk goes on keeping, and one in memory
+    /// answers 503.
     pub(crate) async fn drain(
         self,
         deadline: Duration,
         receiver: &Receiver,
-        stop: &mut Stop,
+        stop: &mut StopSignals,
     ) -> ShutdownReport {
         tracing::info!("draining; once more to end at once");
         let report = tokio::select! {
@@ -154,8 +158,8 @@ impl Serving {
 
 pub(crate) type Body = Either<ResponseBody, Full<Bytes>>;
 
-/// The receiver at its path, its health, 404 elsewhere. Never a redirect: it would make the sender drop the
-/// body and take the event for delivered.
+/// The receiver at its path, its health, 404 elsewhere. Never a redirect: it would make the sender
+/// drop the body and take the event for delivered.
 async fn route(
     path: String,
     receiver: Opening,
@@ -182,8 +186,8 @@ async fn opened(mut receiver: Opening) -> Option<Receiver> {
     opened.ok()?.ok()?.clone()
 }
 
-/// What probes ask: whether the process answers, and whether new events are taken and handled, with the
-/// reasons when not. No more than that: the address may be a public one.
+/// What probes ask: whether the process answers, and whether new events are taken and handled, with
+/// the reasons when not. No more than that: the address may be a public one.
 pub(crate) fn health(receiver: &Receiver, request: &Request<Incoming>) -> Option<Response<Body>> {
     if request.method() == Method::OPTIONS && request.uri().path().starts_with("/health/") {
         let mut response = Response::new(Either::Right(Full::default()));

@@ -1,7 +1,7 @@
 //! What a person sees: standard output and standard error, which anybody can close or fill.
 //!
-//! Nothing else here writes to them but the log and the lines of events: the macros that print panic when they
-//! cannot, and the whole process would end.
+//! Nothing else here writes to them but the log and the lines of events: the macros that print
+//! panic when they cannot, and the whole process would end.
 
 use std::error::Error;
 use std::fmt::Display;
@@ -67,8 +67,9 @@ impl Output {
     }
 }
 
-/// What others wrote, such as a sender's names and the errors of handlers, as a terminal may show it: of at
-/// most so many characters, none of which moves the cursor, ends the line or changes its direction.
+/// What others wrote, such as a sender's names and the errors of handlers, as a terminal may show
+/// it: of at most so many characters, none of which moves the cursor, ends the line or changes its
+/// direction.
 #[cfg(any(feature = "disk", feature = "platform", feature = "trigger"))]
 pub(crate) fn cell(text: &str, most: usize) -> String {
     let mut cell: String = text
@@ -83,7 +84,8 @@ pub(crate) fn cell(text: &str, most: usize) -> String {
     cell
 }
 
-/// A line of JSON, with all that [`cell`] leaves out written as `\u…`: it means the same to a program.
+/// A line of JSON, with all that [`cell`] leaves out written as `\u…`: it means the same to a
+/// program.
 pub(crate) fn json(value: &impl Serialize) -> serde_json::Result<String> {
     let json = serde_json::to_string(value)?;
     let mut line = String::with_capacity(json.len() + 1);

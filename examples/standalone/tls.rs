@@ -37,7 +37,8 @@ pub(crate) async fn reload(tls: &Tls) {
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// Authorities give certificates for 90 days and less, and are asked for the next one a month before.
+/// Authorities give certificates for 90 days and less, and are asked for the next one a month
+/// before.
 const SOON: Duration = Duration::from_secs(14 * 86_400);
 
 /// What is left of a certificate's time.

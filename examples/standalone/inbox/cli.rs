@@ -11,9 +11,9 @@ use crate::settings::DIRECTORY;
 
 /// Look into the inbox on disk, and have its events handled again
 ///
-/// They work beside a server that uses the directory: they read the file, and ask the server for what is
-/// to be changed. Without one they open the inbox for that themselves, and no handler runs. Only the
-/// owner of the directory can use them.
+/// They work beside a server that uses the directory: they read the file, and ask the server for
+/// what is to be changed. Without one they open the inbox for that themselves, and no handler runs.
+/// Only the owner of the directory can use them.
 ///
 /// Bodies are personal data: only show --body and export print them.
 #[derive(Args)]
@@ -77,7 +77,8 @@ pub(crate) enum Tool {
     Export(Export),
     /// Copy the inbox into a new file, each event checked; a server may run
     Backup(Backup),
-    /// Discard all that speaks of a person or a resource, whatever its state, and leave nothing of it in the files
+    /// Discard all that speaks of a person or a resource, whatever its state, and leave nothing of
+    /// it in the files
     Erase(Erase),
     /// Bring back what can be read of a damaged inbox, into a new directory; no server may run
     Salvage(Salvage),

@@ -10,7 +10,7 @@ use voipbin_receiver::testing::{Report, Sender, Signer};
 
 use super::cli::ListenCommand;
 use super::{Failure, connect, secret};
-use crate::server::Stop;
+use crate::server::StopSignals;
 use crate::terminal::{Output, in_full, say};
 use crate::trigger::{Client, Subject, Times, print_report, target};
 
@@ -57,7 +57,7 @@ impl Target {
                 .collect(),
             events => events.iter().map(|name| EventType::parse(name)).collect(),
         };
-        let mut stop = Stop::new().map_err(|error| Failure::Failed(error.to_string()))?;
+        let mut stop = StopSignals::new().map_err(|error| Failure::Failed(error.to_string()))?;
         let mut stream = tokio::select! {
             stream = connect(platform, customer, events) => stream?,
             () = stop.next() => return Ok(()),

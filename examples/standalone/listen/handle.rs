@@ -9,7 +9,7 @@ use voipbin_receiver::{Receiver, handlers};
 use super::cli::ListenCommand;
 use super::{Failure, connect, secret};
 use crate::print::{self, Printer};
-use crate::server::Stop;
+use crate::server::StopSignals;
 use crate::terminal::in_full;
 
 /// How long handlers may go on at the end.
@@ -21,7 +21,7 @@ pub(super) async fn run(
     command: &ListenCommand,
 ) -> Result<(), Failure> {
     let failed = |error: &dyn std::error::Error| Failure::Failed(in_full(error));
-    let mut stop = Stop::new().map_err(|error| failed(&error))?;
+    let mut stop = StopSignals::new().map_err(|error| failed(&error))?;
     let builder = Receiver::builder();
     // The secret is a part of the identity, by which copies are told.
     let builder = match secret(customer) {

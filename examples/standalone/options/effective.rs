@@ -9,8 +9,9 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command};
 use super::file::File;
 use crate::settings::Settings;
 
-/// All settings of the server, as a file would say them, and where each comes from. Without secrets.
-pub(crate) struct Effective(Vec<Setting>);
+/// All settings of the server, as a file would say them, and where each comes from. Without
+/// secrets.
+pub(crate) struct EffectiveSettings(Vec<Setting>);
 
 struct Setting {
     key: String,
@@ -20,7 +21,7 @@ struct Setting {
     origin: &'static str,
 }
 
-impl Effective {
+impl EffectiveSettings {
     pub(super) fn of(matches: &ArgMatches, file: Option<&File>) -> Self {
         let settings = Settings::augment_args(Command::new("settings"));
         let settings = settings.get_arguments().filter(|arg| !arg.is_hide_set());
@@ -32,7 +33,7 @@ impl Effective {
     }
 }
 
-impl fmt::Display for Effective {
+impl fmt::Display for EffectiveSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0
             .iter()

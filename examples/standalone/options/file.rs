@@ -1,8 +1,6 @@
 //! Settings in a TOML file: keys with their values, without tables.
 
-use std::fmt;
 use std::fs;
-use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -24,41 +22,37 @@ struct Entry {
 }
 
 impl File {
-    /// Reads a file and checks all that it says.
-    pub(super) fn read(path: &Path) -> Result<Self, FileError> {
-        let error = |kind| FileError {
-            path: path.to_owned(),
-            kind,
-        };
-        let text =
-            fs::read_to_string(path).map_err(|cause| error(FileErrorKind::Unreadable(cause)))?;
+    /// Reads a file and checks all that it says. An error tells all that is wrong with it, in the
+    /// order of its lines.
+    pub(super) fn read(path: &Path) -> Result<Self, String> {
+        let at = |line: usize, what: &str| format!("{}:{line}: {what}", path.display());
+        let text = fs::read_to_string(path).map_err(|error| {
+            let path = path.display();
+            format!("the file of --config, {path}, cannot be read: {error}")
+        })?;
         // Not the whole error: it shows the line that it is about, in which a secret may stand.
-        let table = DeTable::parse(&text).map_err(|cause| {
-            let line = line(&text, cause.span().unwrap_or(0..0));
-            let what = cause.message().to_owned();
-            error(FileErrorKind::Faults(vec![Fault { line, what }]))
+        let table = DeTable::parse(&text).map_err(|error| {
+            let line = line(&text, error.span().unwrap_or(0..0));
+            at(line, error.message())
         })?;
         let (mut entries, mut faults) = (Vec::new(), Vec::new());
         for (key, value) in table.get_ref() {
             match entry(key.get_ref(), value.get_ref()) {
                 Ok(entry) => entries.push(entry),
-                Err(what) => faults.push(Fault {
-                    line: line(&text, key.span()),
-                    what,
-                }),
+                Err(what) => faults.push((line(&text, key.span()), what)),
             }
         }
         if faults.is_empty() {
             let path = path.to_owned();
-            Ok(Self { path, entries })
-        } else {
-            faults.sort_by_key(|fault| fault.line);
-            Err(error(FileErrorKind::Faults(faults)))
+            return Ok(Self { path, entries });
         }
+        faults.sort();
+        let faults: Vec<String> = faults.iter().map(|(line, what)| at(*line, what)).collect();
+        Err(faults.join("\n       "))
     }
 
-    /// Has what the file says take the place of the defaults: of the server's, and of those that its tools
-    /// have as well.
+    /// Has what the file says take the place of the defaults: of the server's, and of those that
+    /// its tools have as well.
     pub(super) fn defaults(&self, command: clap::Command) -> clap::Command {
         let from_file = |arg: clap::Arg| match self.values(arg.get_id().as_str()) {
             Some(values) => arg.default_values(values.to_owned()),
@@ -177,53 +171,4 @@ fn why(error: &clap::Error) -> String {
 fn line(text: &str, span: Range<usize>) -> usize {
     let before = text.bytes().take(span.start);
     before.filter(|byte| *byte == b'\n').count() + 1
-}
-
-/// Why a file with settings cannot be used.
-#[derive(Debug)]
-pub(crate) struct FileError {
-    path: PathBuf,
-    kind: FileErrorKind,
-}
-
-#[derive(Debug)]
-enum FileErrorKind {
-    Unreadable(io::Error),
-    /// In the order of their lines.
-    Faults(Vec<Fault>),
-}
-
-#[derive(Debug)]
-struct Fault {
-    line: usize,
-    what: String,
-}
-
-impl fmt::Display for FileError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = self.path.display();
-        match &self.kind {
-            FileErrorKind::Unreadable(_) => {
-                write!(f, "the file of --config, {path}, cannot be read")
-            }
-            FileErrorKind::Faults(faults) => {
-                let mut faults = faults.iter();
-                if let Some(Fault { line, what }) = faults.next() {
-                    write!(f, "{path}:{line}: {what}")?;
-                }
-                faults.try_for_each(|Fault { line, what }| {
-                    write!(f, "\n       {path}:{line}: {what}")
-                })
-            }
-        }
-    }
-}
-
-impl std::error::Error for FileError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match &self.kind {
-            FileErrorKind::Unreadable(cause) => Some(cause),
-            FileErrorKind::Faults(_) => None,
-        }
-    }
 }

@@ -1,7 +1,7 @@
 //! What the program is told: by flags, by the environment, by a file.
 //!
-//! clap knows each setting: its flag, its variable, its default and how its value is written. A file is read
-//! as further flags, one for each key, whose values take the place of the defaults.
+//! clap knows each setting: its flag, its variable, its default and how its value is written. A
+//! file is read as further flags, one for each key, whose values take the place of the defaults.
 
 mod effective;
 mod file;
@@ -12,8 +12,8 @@ use std::path::PathBuf;
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-pub(crate) use self::effective::Effective;
-use self::file::{File, FileError, is_readable_by_all};
+pub(crate) use self::effective::EffectiveSettings;
+use self::file::{File, is_readable_by_all};
 use crate::completions::CompletionsCommand;
 #[cfg(feature = "disk")]
 use crate::inbox::InboxCommand;
@@ -28,9 +28,10 @@ use crate::webhook::WebhookCommand;
 
 /// Receives VoIPBIN webhooks and prints one JSON object per handled event on standard output.
 ///
-/// Every event is verified, kept once and answered at once; logs go to standard error. Each setting can be
-/// given by a flag, by the environment variable that stands beside it, or in the file of --config, by
-/// the flag's name with _ for -. A flag wins over a variable, and a variable over the file.
+/// Every event is verified, kept once and answered at once; logs go to standard error. Each setting
+/// can be given by a flag, by the environment variable that stands beside it, or in the file of
+/// --config, by the flag's name with _ for -. A flag wins over a variable, and a variable over the
+/// file.
 ///
 /// Without a secret, on a loopback address, the server makes one for this run and prints a curl
 /// command that sends a signed event.
@@ -46,10 +47,11 @@ pub(crate) struct Options {
     #[arg(long, env = "VOIPBIN_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// Do not serve: tell whether the server could start, and print every setting and where it comes from
+    /// Do not serve: tell whether the server could start, and print every setting and where it
+    /// comes from
     ///
-    /// Secrets are read and not shown, certificates and the inbox are looked at, nothing is changed. Exit
-    /// status: 0 when the server could start, 2 when not.
+    /// Secrets are read and not shown, certificates and the inbox are looked at, nothing is
+    /// changed. Exit status: 0 when the server could start, 2 when not.
     #[arg(long)]
     pub(crate) check: bool,
 
@@ -64,7 +66,7 @@ pub(crate) struct Options {
 #[derive(Subcommand)]
 pub(crate) enum Command {
     #[cfg(feature = "disk")]
-    Inbox(InboxCommand),
+    Inbox(Box<InboxCommand>),
     #[cfg(feature = "trigger")]
     Trigger(TriggerCommand),
     #[cfg(feature = "listen")]
@@ -102,15 +104,16 @@ The first Ctrl-C or SIGTERM drains for up to --drain, a second one ends at once.
 secrets and certificates read again; in a terminal it is the end, as SIGTERM.";
 
 /// What was read.
-pub(crate) struct Given {
+pub(crate) struct Configuration {
     pub(crate) options: Options,
     /// All settings of the server, to be shown.
-    pub(crate) effective: Effective,
-    /// The file of `--config`, when there are secrets in it and every user of the machine can read it.
+    pub(crate) effective: EffectiveSettings,
+    /// The file of `--config`, when there are secrets in it and every user of the machine can read
+    /// it.
     exposed: Option<PathBuf>,
 }
 
-impl Given {
+impl Configuration {
     /// Says which secrets and keys the users of this machine can read.
     pub(crate) fn warn(&self) {
         let settings = &self.options.settings;
@@ -127,23 +130,23 @@ impl Given {
 }
 
 impl Options {
-    /// Reads all that there is. Ends the process for `--help` and for flags and variables that make no
-    /// sense.
-    pub(crate) fn read() -> Result<Given, FileError> {
+    /// Reads all that there is. Ends the process for `--help` and for flags and variables that make
+    /// no sense.
+    pub(crate) fn read() -> Result<Configuration, String> {
         let command = Self::command();
         let matches = matched(command.clone());
         let Some(path) = config(&matches) else {
-            return Ok(Self::given(&matches, None));
+            return Ok(Self::configuration(&matches, None));
         };
         let file = File::read(path)?;
         let matches = matched(file.defaults(command));
-        Ok(Self::given(&matches, Some(file)))
+        Ok(Self::configuration(&matches, Some(file)))
     }
 
-    fn given(matches: &ArgMatches, file: Option<File>) -> Given {
-        Given {
+    fn configuration(matches: &ArgMatches, file: Option<File>) -> Configuration {
+        Configuration {
             options: Self::from_arg_matches(matches).unwrap_or_else(|error| exit(&error)),
-            effective: Effective::of(matches, file.as_ref()),
+            effective: EffectiveSettings::of(matches, file.as_ref()),
             exposed: file.and_then(File::exposed),
         }
     }
@@ -162,8 +165,8 @@ fn matched(mut command: clap::Command) -> ArgMatches {
     }
 }
 
-/// An empty variable is most likely one that was to be filled. As no value at all, one of a secret or of a list
-/// of addresses would let in whom it is to keep out.
+/// An empty variable is most likely one that was to be filled. As no value at all, one of a secret
+/// or of a list of addresses would let in whom it is to keep out.
 fn empty_variables(command: &mut clap::Command) -> Option<clap::Error> {
     // An empty switch is off.
     let arguments = command.get_arguments();

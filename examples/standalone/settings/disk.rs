@@ -21,8 +21,8 @@ pub(crate) struct DiskSettings {
     )]
     pub(crate) directory: PathBuf,
 
-    /// Begin anew where there was an inbox and its file is missing, empty, zeroed or cut off: the events in it are
-    /// lost, and what is left of it is set aside
+    /// Begin anew where there was an inbox and its file is missing, empty, zeroed or cut off: the
+    /// events in it are lost, and what is left of it is set aside
     #[arg(
         long,
         env = "VOIPBIN_RECREATE_INBOX",

@@ -80,7 +80,8 @@ pub(crate) struct GateSettings {
     )]
     max_event_age: Option<humantime::Duration>,
 
-    /// The addresses and networks that requests may come from, separated by commas; anywhere without it
+    /// The addresses and networks that requests may come from, separated by commas; anywhere
+    /// without it
     #[arg(
         long,
         env = "VOIPBIN_ALLOW_SOURCES",
@@ -130,8 +131,8 @@ pub(crate) enum Access {
 }
 
 impl GateSettings {
-    /// Who may deliver to a server that listens here. Makes a secret where there is none and nobody but
-    /// this machine's users can connect.
+    /// Who may deliver to a server that listens here. Makes a secret where there is none and nobody
+    /// but this machine's users can connect.
     pub(crate) fn access(&self, listen: SocketAddr) -> Result<Access, AccessError> {
         let secrets = self.secrets.len() + self.secret_files.len();
         if secrets > 0 {

@@ -3,8 +3,8 @@ use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 
 /// The settings of features that this build does not have.
 ///
-/// They are refused wherever they are given, and not passed over: a server without the certificate, the
-/// limits or the disk that somebody has set would look as if all were well.
+/// They are refused wherever they are given, and not passed over: a server without the certificate,
+/// the limits or the disk that somebody has set would look as if all were well.
 pub(super) struct LeftOut;
 
 impl LeftOut {

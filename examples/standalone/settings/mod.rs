@@ -1,8 +1,8 @@
-//! Every setting of the server, each in one place: its flag, its variable, its key in a file, its default,
-//! and what it means.
+//! Every setting of the server, each in one place: its flag, its variable, its key in a file, its
+//! default, and what it means.
 //!
-//! They are read once, and the server is made from them: a group of settings makes the part that it is
-//! about.
+//! They are read once, and the server is made from them: a group of settings makes the part that it
+//! is about.
 
 #[cfg(feature = "disk")]
 mod disk;

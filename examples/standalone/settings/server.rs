@@ -40,7 +40,8 @@ pub(crate) struct ServerSettings {
     #[command(flatten)]
     tls: super::TlsSettings,
 
-    /// How many connections there may be; for one more the one that has been idle the longest is closed
+    /// How many connections there may be; for one more the one that has been idle the longest is
+    /// closed
     #[arg(
         long,
         env = "VOIPBIN_MAX_CONNECTIONS",
@@ -50,8 +51,8 @@ pub(crate) struct ServerSettings {
     )]
     max_connections: usize,
 
-    /// How long a connection may wait for its first or its next request; less than 30s costs VoIPBIN
-    /// tries
+    /// How long a connection may wait for its first or its next request; less than 30s costs
+    /// VoIPBIN tries
     #[arg(
         long,
         env = "VOIPBIN_IDLE_TIMEOUT",
@@ -94,7 +95,8 @@ pub(crate) struct ServerSettings {
     /// Take over from the server that has the inbox on disk: its listening socket, which is never
     /// closed, and then the inbox
     ///
-    /// What comes meanwhile waits for the inbox for up to 10s. Where no server answers, it starts as without.
+    /// What comes meanwhile waits for the inbox for up to 10s. Where no server answers, it starts
+    /// as without.
     #[arg(
         long,
         env = "VOIPBIN_TAKE_OVER",
@@ -111,8 +113,8 @@ pub(crate) struct ServerSettings {
     /// The address for metrics, on which /metrics answers Prometheus; port 0 takes a free one
     ///
     /// Without it there are none. It is never the address of the webhook, which others may reach:
-    /// whoever reaches this one can read how much comes in and how it goes. One that is taken is tried
-    /// again for 30s; without it the server runs all the same.
+    /// whoever reaches this one can read how much comes in and how it goes. One that is taken is
+    /// tried again for 30s; without it the server runs all the same.
     #[cfg(feature = "metrics")]
     #[arg(long, env = "VOIPBIN_METRICS_LISTEN", value_name = "ADDR")]
     metrics_listen: Option<SocketAddr>,
