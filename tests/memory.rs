@@ -250,7 +250,7 @@ fn a_queued_event_takes_its_body_and_little_more() {
     const EVENTS: usize = 16_000;
     const STEP: usize = 500;
     /// Its place in the queue, what is known of it beside the bytes, and its identity.
-    const MORE: f64 = 400.0;
+    const MORE: f64 = 300.0;
     for length in [100, 1200] {
         let inner = Arc::new(MemoryInbox::new());
         let receiver = builder()

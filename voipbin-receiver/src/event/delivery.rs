@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use super::envelope::Envelope;
 #[cfg(any(test, feature = "testing"))]
 use super::envelope::{BodyError, classify};
-use super::head::{Head, text_at};
+use super::head::{Head, Part, Text, text_at};
 use super::identity::Identity;
 use super::loggable::LoggableId;
 use super::origin::Origin;
@@ -49,16 +49,26 @@ struct Inner {
     body: Bytes,
     /// As it came; `None` for a custom delivery.
     event_type: Option<EventType>,
-    /// Where the payload is in the body.
+    /// Where the payload is in the body, and in it the resource's id, if it has one.
     data: Range<u32>,
-    head: Head,
+    id: Option<Range<u32>>,
+    last_change: Option<Time>,
     identity: Identity,
     proof: Proof,
     origin: Origin,
     received_at: SystemTime,
+    details: Option<Box<Details>>,
+    payload: Payload,
+}
+
+/// What few deliveries have.
+#[derive(Clone, Default, PartialEq)]
+struct Details {
+    /// The resource's id where it was written with escapes.
+    unescaped_id: Option<Box<str>>,
+    part: Option<Part>,
     /// Where it is not [`JSON`].
     content_type: Option<Box<str>>,
-    payload: Payload,
 }
 
 /// The content type of all events.
@@ -76,7 +86,21 @@ impl Delivery {
         origin: Origin,
     ) -> Self {
         let content_type = content_type.unwrap_or_default();
-        let other = (content_type != JSON).then(|| content_type.into());
+        let Head {
+            id,
+            last_change,
+            part,
+        } = envelope.head;
+        let (id, unescaped_id) = match id {
+            Some(Text::At(place)) => (Some(place), None),
+            Some(Text::Unescaped(id)) => (None, Some(id)),
+            None => (None, None),
+        };
+        let details = Details {
+            unescaped_id,
+            part,
+            content_type: (content_type != JSON).then(|| content_type.into()),
+        };
         Self(Arc::new(Inner {
             body: if body.owned {
                 body.bytes
@@ -85,12 +109,13 @@ impl Delivery {
             },
             event_type: envelope.event_type,
             data: envelope.payload,
-            head: envelope.head,
+            id,
+            last_change,
             identity: body.identity,
             proof: body.proof,
             origin,
             received_at,
-            content_type: other,
+            details: (details != Details::default()).then(|| Box::new(details)),
             payload: Payload::default(),
         }))
     }
@@ -147,8 +172,10 @@ impl Delivery {
     /// [`loggable_id`](Self::loggable_id).
     #[must_use]
     pub fn resource_id(&self) -> Option<&str> {
-        let id = self.0.head.id.as_ref()?;
-        Some(id.in_body(&self.0.body))
+        match &self.0.id {
+            Some(place) => Some(text_at(&self.0.body, place)),
+            None => self.details()?.unescaped_id.as_deref(),
+        }
     }
 
     /// The id whose events belong in one order: that of the resource or, where it is a part of
@@ -156,8 +183,7 @@ impl Delivery {
     /// the chat of a chat message. `None` for a custom delivery and for an event without an id.
     #[must_use]
     pub fn lane_id(&self) -> Option<&str> {
-        let part = self.0.head.part.as_ref();
-        let container = part.and_then(|part| part.container_id.as_deref());
+        let container = self.part().and_then(|part| part.container_id.as_deref());
         container.or_else(|| self.resource_id())
     }
 
@@ -173,7 +199,7 @@ impl Delivery {
     /// tells. Events come in any order: of two with the same resource id, the later one counts.
     #[must_use]
     pub fn last_change(&self) -> Option<Time> {
-        self.0.head.last_change
+        self.0.last_change
     }
 
     /// How long ago, as of its receipt, the event's resource last changed; `None` for what is no event of
@@ -186,7 +212,7 @@ impl Delivery {
 
     /// The number of this part, for the one resource that is sent in parts.
     pub(crate) fn sequence(&self) -> Option<i64> {
-        self.0.head.part.as_ref()?.sequence
+        self.part()?.sequence
     }
 
     /// Who this delivery is: copies of it have the same identity.
@@ -201,7 +227,7 @@ impl Delivery {
     /// something new each time.
     #[must_use]
     pub fn has_own_identity(&self) -> bool {
-        self.0.head.id.is_some()
+        self.resource_id().is_some()
     }
 
     /// How the body proved where it comes from.
@@ -233,7 +259,15 @@ impl Delivery {
 
     /// The content type unless it is the usual one.
     pub(crate) fn other_content_type(&self) -> Option<&str> {
-        self.0.content_type.as_deref()
+        self.details()?.content_type.as_deref()
+    }
+
+    fn details(&self) -> Option<&Details> {
+        self.0.details.as_deref()
+    }
+
+    fn part(&self) -> Option<&Part> {
+        self.details()?.part.as_ref()
     }
 
     /// The body exactly as it came. It is personal data, and some bodies hold credentials: do not

@@ -15,12 +15,11 @@ pub(crate) struct Head {
     pub(super) id: Option<Text>,
     /// When the resource was last changed or, while that has not happened, created.
     pub(super) last_change: Option<Time>,
-    /// Boxed, as few have it.
-    pub(super) part: Option<Box<Part>>,
+    pub(super) part: Option<Part>,
 }
 
 /// What a resource has that is a part of another.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub(super) struct Part {
     /// The id of the resource that it is a part of.
     pub(super) container_id: Option<Box<str>>,
@@ -76,10 +75,10 @@ impl<'a> HeadFields<'a> {
                 let container_id = self.field(container).and_then(|field| *field);
                 let is_numbered = kind == Some(ResourceKind::AiMessageDelta);
                 let sequence = self.sequence.filter(|_| is_numbered);
-                Box::new(Part {
+                Part {
                     container_id: container_id.and_then(id).map(Into::into),
                     sequence: sequence.and_then(|number| number.parse().ok()),
-                })
+                }
             });
         let last_change = self.tm_update.and_then(time);
         let head = Head {

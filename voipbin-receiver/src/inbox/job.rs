@@ -14,10 +14,18 @@ pub struct KeptEvent {
     id: u64,
     delivery: Delivery,
     lane: Option<Lane>,
+    details: Option<Box<Details>>,
+}
+
+/// What few events have.
+#[derive(Debug)]
+struct Details {
     possible_repeat: bool,
     replay_of: Option<RecordId>,
     span: Span,
 }
+
+static NO_SPAN: Span = Span::none();
 
 impl KeptEvent {
     /// An event under a number of the inbox's own, in no lane and no span.
@@ -27,9 +35,7 @@ impl KeptEvent {
             id,
             delivery,
             lane: None,
-            possible_repeat: false,
-            replay_of: None,
-            span: Span::none(),
+            details: None,
         }
     }
 
@@ -41,26 +47,29 @@ impl KeptEvent {
 
     /// Marks it as one whose bytes came shortly before; see [`Repeats::Mark`](super::Repeats::Mark).
     #[must_use]
-    pub fn marked(self, possible_repeat: bool) -> Self {
-        Self {
-            possible_repeat,
-            ..self
+    pub fn marked(mut self, possible_repeat: bool) -> Self {
+        if possible_repeat != self.possible_repeat() {
+            self.details_mut().possible_repeat = possible_repeat;
         }
+        self
     }
 
     /// Says that it is a replay of another event.
     #[must_use]
-    pub fn replaying(self, original: Option<RecordId>) -> Self {
-        Self {
-            replay_of: original,
-            ..self
+    pub fn replaying(mut self, original: Option<RecordId>) -> Self {
+        if original != self.replay_of() {
+            self.details_mut().replay_of = original;
         }
+        self
     }
 
     /// Sets the span that follows the delivery, where it is still there.
     #[must_use]
-    pub fn within(self, span: Span) -> Self {
-        Self { span, ..self }
+    pub fn within(mut self, span: Span) -> Self {
+        if !(span.is_disabled() && self.span().is_disabled()) {
+            self.details_mut().span = span;
+        }
+        self
     }
 
     /// The number that the inbox gave it.
@@ -84,7 +93,27 @@ impl KeptEvent {
     /// The record that it is a replay of.
     #[must_use]
     pub fn replay_of(&self) -> Option<RecordId> {
-        self.replay_of
+        self.details.as_ref()?.replay_of
+    }
+
+    fn possible_repeat(&self) -> bool {
+        let details = self.details.as_ref();
+        details.is_some_and(|details| details.possible_repeat)
+    }
+
+    fn span(&self) -> &Span {
+        let details = self.details.as_ref();
+        details.map_or(&NO_SPAN, |details| &details.span)
+    }
+
+    fn details_mut(&mut self) -> &mut Details {
+        self.details.get_or_insert_with(|| {
+            Box::new(Details {
+                possible_repeat: false,
+                replay_of: None,
+                span: Span::none(),
+            })
+        })
     }
 }
 
@@ -310,19 +339,19 @@ impl Job {
     /// Whether the event may be a repeat; see [`Repeats::Mark`](super::Repeats::Mark).
     #[must_use]
     pub fn possible_repeat(&self) -> bool {
-        self.event.possible_repeat
+        self.event.possible_repeat()
     }
 
     /// The record that this event is a replay of.
     #[must_use]
     pub fn replay_of(&self) -> Option<RecordId> {
-        self.event.replay_of
+        self.event.replay_of()
     }
 
     /// The span that follows the delivery.
     #[must_use]
     pub fn span(&self) -> &Span {
-        &self.event.span
+        self.event.span()
     }
 }
 

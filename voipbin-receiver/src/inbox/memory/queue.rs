@@ -44,6 +44,10 @@ impl Queue {
             .marked(possible_repeat)
             .within(incoming.span);
         self.open(&event, &incoming.jobs);
+        if self.fresh.len() == self.fresh.capacity() {
+            // By an eighth, as twice the room would be a tenth of what an event takes.
+            self.fresh.reserve_exact(self.fresh.len() / 8 + Self::ROOM);
+        }
         self.fresh.push_back((Arc::new(event), incoming.jobs));
     }
 
