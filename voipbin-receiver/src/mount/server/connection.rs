@@ -21,12 +21,12 @@ use crate::gate::PeerAddr;
 
 pub(super) type BoxError = Box<dyn Error + Send + Sync>;
 
-/// What a connection is held to.
+/// How long the parts of an exchange may be and take.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
-    /// How long a head may be, in bytes.
+pub(super) struct ConnectionLimits {
+    /// Of a head, in bytes.
     pub(super) head_length: usize,
-    /// How many headers it may have.
+    /// Of a head.
     pub(super) headers: usize,
     pub(super) idle: Duration,
     pub(super) head: Duration,
@@ -35,7 +35,7 @@ pub(super) struct Bounds {
     pub(super) handshake: Duration,
 }
 
-/// What a connection and its server know of each other.
+/// The state of a connection, shared by its task and the server.
 pub(super) struct Conn {
     state: Mutex<State>,
     closing: Notify,
@@ -43,30 +43,30 @@ pub(super) struct Conn {
 
 #[derive(Clone, Copy)]
 struct State {
-    /// Whether a request is being answered: in HTTP/1.1 there is one at a time.
+    /// Whether the service has a request: in HTTP/1.1 one at a time.
     in_request: bool,
-    /// Whether the first bytes of the next head have come.
+    /// Whether the first bytes of the next head have been read.
     head: bool,
-    /// Since when it has been without a request, or the next head has been coming.
+    /// Since when it has been idle, or reading a head.
     since: Instant,
-    /// Since when the body of a request has been awaited.
-    body: Option<Instant>,
-    /// Whether more of it is awaited now.
-    awaited: bool,
-    /// Since when it is to close.
+    /// Since when the service has been reading a body.
+    body_since: Option<Instant>,
+    /// Whether that waits for the client now.
+    reading_body: bool,
+    /// Since when it has been closing.
     closing: Option<Instant>,
-    /// Whether that is to be at once.
-    at_once: bool,
-    /// Whether something that it sent was taken.
-    known: bool,
+    /// Whether it closes even during a request.
+    aborted: bool,
+    /// Whether a request of its client was answered 200.
+    accepted: bool,
 }
 
-/// For what a connection is waiting.
+/// What a connection waits for from its client.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Waiting {
-    /// For a request.
+    /// A request.
     Idle { since: Instant },
-    /// For the rest of one.
+    /// The rest of a request.
     Slow { since: Instant },
 }
 
@@ -77,11 +77,11 @@ impl Default for Conn {
                 in_request: false,
                 head: false,
                 since: Instant::now(),
-                body: None,
-                awaited: false,
+                body_since: None,
+                reading_body: false,
                 closing: None,
-                at_once: false,
-                known: false,
+                aborted: false,
+                accepted: false,
             }),
             closing: Notify::new(),
         }
@@ -89,48 +89,48 @@ impl Default for Conn {
 }
 
 impl Conn {
-    /// Has it closed as soon as it is not in a request.
+    /// Closes it after the request that it serves, if any.
     pub(super) fn close(&self) {
         self.state().closing.get_or_insert_with(Instant::now);
         self.closing.notify_one();
     }
 
-    /// Has it closed, whatever it is doing.
-    pub(super) fn close_at_once(&self) {
-        self.state().at_once = true;
+    /// Closes it, also during a request.
+    pub(super) fn abort(&self) {
+        self.state().aborted = true;
         self.close();
     }
 
-    /// Ends when it is to close; for one caller.
+    /// Waits for [`close`](Self::close); one caller is woken.
     pub(super) async fn closing(&self) {
         self.closing.notified().await;
     }
 
-    /// Its client goes on with a handshake: what it waits for next, it waits for from now on.
+    /// A handshake goes on: idle from now on.
     #[cfg(feature = "tls")]
-    pub(super) fn goes_on(&self) {
+    pub(super) fn reset_idle(&self) {
         self.state().since = Instant::now();
     }
 
-    /// `None` when it is its client that waits.
+    /// `None` while its client waits for an answer.
     pub(super) fn waiting(&self) -> Option<Waiting> {
         let state = *self.state();
-        match state.body {
-            Some(since) if state.awaited => Some(Waiting::Slow { since }),
+        match state.body_since {
+            Some(since) if state.reading_body => Some(Waiting::Slow { since }),
             _ if state.in_request => None,
             _ if state.head => Some(Waiting::Slow { since: state.since }),
             _ => Some(Waiting::Idle { since: state.since }),
         }
     }
 
-    /// Whether its client has sent what was taken: with a secret, that is what VoIPBIN signed.
-    pub(super) fn is_known(&self) -> bool {
-        self.state().known
+    /// Whether a request was answered 200: with a secret, one that VoIPBIN signed.
+    pub(super) fn has_accepted(&self) -> bool {
+        self.state().accepted
     }
 
-    /// Whether it is to close whatever it is doing.
-    pub(super) fn closes_at_once(&self) -> bool {
-        self.state().at_once
+    /// Whether it closes even during a request.
+    pub(super) fn is_aborted(&self) -> bool {
+        self.state().aborted
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -143,40 +143,41 @@ impl State {
         !self.in_request && !self.head
     }
 
-    /// Until when something must come; `None` in a request, as the receiver has a limit for bodies.
-    fn over(&self, times: Bounds) -> Option<Instant> {
+    /// When the client must have sent something. `None` during a request, as the receiver limits
+    /// bodies.
+    fn deadline(&self, limits: ConnectionLimits) -> Option<Instant> {
         match self.closing {
             _ if self.in_request => None,
-            _ if self.head => self.since.checked_add(times.head),
-            None => self.since.checked_add(times.idle),
-            // It ends by itself, but not where the client holds up the end of TLS.
-            Some(closing) => self.since.max(closing).checked_add(times.head),
+            _ if self.head => self.since.checked_add(limits.head),
+            None => self.since.checked_add(limits.idle),
+            // hyper closes it, unless the client stalls the end of TLS.
+            Some(closing) => self.since.max(closing).checked_add(limits.head),
         }
     }
 
-    /// Bytes have come.
-    fn comes(&mut self) {
-        self.awaited = false;
+    /// Bytes were read.
+    fn on_read(&mut self) {
+        self.reading_body = false;
         if self.is_idle() {
             self.head = true;
             self.since = Instant::now();
         }
     }
 
-    /// Nothing has come.
-    fn waits(&mut self) {
+    /// A read waits for the client.
+    fn on_pending(&mut self) {
         if self.in_request {
-            self.awaited = true;
-            self.body.get_or_insert_with(Instant::now);
+            self.reading_body = true;
+            self.body_since.get_or_insert_with(Instant::now);
         }
     }
 }
 
-/// For as long as it lives, a connection is in a request.
-struct InRequest(Arc<Conn>);
+/// Marks a connection as serving a request until it is dropped.
+struct RequestGuard(Arc<Conn>);
 
-impl InRequest {
-    fn begin(conn: &Arc<Conn>) -> Self {
+impl RequestGuard {
+    fn new(conn: &Arc<Conn>) -> Self {
         let mut state = conn.state();
         state.in_request = true;
         state.head = false;
@@ -185,18 +186,18 @@ impl InRequest {
     }
 }
 
-impl Drop for InRequest {
+impl Drop for RequestGuard {
     fn drop(&mut self) {
         let mut state = self.0.state();
         state.in_request = false;
         state.since = Instant::now();
-        state.body = None;
-        state.awaited = false;
+        state.body_since = None;
+        state.reading_body = false;
     }
 }
 
 /// The service of one connection.
-pub(super) trait Answers:
+pub(super) trait ConnectionService:
     HttpService<
         Incoming,
         ResBody: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
@@ -207,7 +208,7 @@ pub(super) trait Answers:
 {
 }
 
-impl<S> Answers for S where
+impl<S> ConnectionService for S where
     S: HttpService<
             Incoming,
             ResBody: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
@@ -218,8 +219,12 @@ impl<S> Answers for S where
 {
 }
 
-/// Says whose each request is, and when the connection is in one.
-pub(super) fn answers<S, B>(service: S, peer: SocketAddr, conn: &Arc<Conn>) -> impl Answers
+/// Adds [`PeerAddr`] to each request, and notes when one begins and ends.
+pub(super) fn peer_service<S, B>(
+    service: S,
+    peer: SocketAddr,
+    conn: &Arc<Conn>,
+) -> impl ConnectionService
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
         + Clone
@@ -233,14 +238,14 @@ where
     let conn = Arc::clone(conn);
     service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(PeerAddr(peer));
-        let in_request = InRequest::begin(&conn);
+        let in_request = RequestGuard::new(&conn);
         let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
         let answer = service.clone().call(request);
         async move {
             let answer = answer.await;
             let taken = matches!(&answer, Ok(answer) if answer.status() == StatusCode::OK);
             if taken && !reads {
-                in_request.0.state().known = true;
+                in_request.0.state().accepted = true;
             }
             drop(in_request);
             answer
@@ -248,122 +253,122 @@ where
     })
 }
 
-/// A connection that breaks when its client takes too long for what it does.
-pub(super) struct Guarded<I> {
+/// Fails reads and writes whose client takes too long.
+pub(super) struct TimeoutIo<I> {
     io: I,
-    times: Bounds,
+    limits: ConnectionLimits,
     conn: Arc<Conn>,
-    /// What has been read ahead.
-    first: Option<u8>,
-    read: Alarm,
-    write: Alarm,
-    /// Since when the client has not read.
-    stuck: Option<Instant>,
+    /// A byte that was read ahead.
+    peeked: Option<u8>,
+    read: LazySleep,
+    write: LazySleep,
+    /// Since when a write waits for the client.
+    blocked_since: Option<Instant>,
 }
 
-impl<I> Guarded<I> {
-    pub(super) fn new(io: I, times: Bounds, conn: &Arc<Conn>) -> Self {
+impl<I> TimeoutIo<I> {
+    pub(super) fn new(io: I, limits: ConnectionLimits, conn: &Arc<Conn>) -> Self {
         Self {
             io,
-            times,
+            limits,
             conn: Arc::clone(conn),
-            first: None,
-            read: Alarm::default(),
-            write: Alarm::default(),
-            stuck: None,
+            peeked: None,
+            read: LazySleep::default(),
+            write: LazySleep::default(),
+            blocked_since: None,
         }
     }
 }
 
-impl<I: AsyncRead + Unpin> Guarded<I> {
-    /// Waits for the first byte, which is read again; false when none comes.
-    pub(super) async fn begins(&mut self) -> bool {
+impl<I: AsyncRead + Unpin> TimeoutIo<I> {
+    /// Waits for the first byte, which the next read returns; false when none comes.
+    pub(super) async fn wait_for_first_byte(&mut self) -> bool {
         let conn = Arc::clone(&self.conn);
         let mut byte = [0];
         let mut buf = ReadBuf::new(&mut byte);
         tokio::select! {
             read = poll_fn(|cx| Pin::new(&mut *self).poll_read(cx, &mut buf)) => {
-                self.first = read.ok().and_then(|()| buf.filled().first().copied());
+                self.peeked = read.ok().and_then(|()| buf.filled().first().copied());
             }
             () = conn.closing() => {}
         }
-        self.first.is_some()
+        self.peeked.is_some()
     }
 }
 
-impl<I: AsyncRead + Unpin> AsyncRead for Guarded<I> {
+impl<I: AsyncRead + Unpin> AsyncRead for TimeoutIo<I> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let first = self.first.take_if(|_| buf.remaining() > 0);
-        if let Some(first) = first {
-            buf.put_slice(&[first]);
+        let peeked = self.peeked.take_if(|_| buf.remaining() > 0);
+        if let Some(peeked) = peeked {
+            buf.put_slice(&[peeked]);
         }
         let before = buf.filled().len();
         let mut read = Pin::new(&mut self.io).poll_read(cx, buf);
-        if first.is_some() && read.is_pending() {
+        if peeked.is_some() && read.is_pending() {
             read = Poll::Ready(Ok(()));
         }
         let mut state = self.conn.state();
         if read.is_ready() {
             if buf.filled().len() > before {
-                state.comes();
+                state.on_read();
             }
             return read;
         }
-        state.waits();
+        state.on_pending();
         let now = *state;
         drop(state);
-        let over = now.over(self.times);
-        let error = ready!(self.read.poll(over, cx));
+        let deadline = now.deadline(self.limits);
+        let error = ready!(self.read.poll(deadline, cx));
         if !now.is_idle() || now.closing.is_some() {
             return Poll::Ready(Err(error));
         }
-        // In an orderly way, and not for ever.
+        // hyper shuts an idle connection down; that is bounded too.
         self.conn.close();
-        let over = self.conn.state().over(self.times);
-        self.read.poll(over, cx).map(Err)
+        let deadline = self.conn.state().deadline(self.limits);
+        self.read.poll(deadline, cx).map(Err)
     }
 }
 
-impl<I: AsyncWrite + Unpin> Guarded<I> {
-    /// Whatever was to be written, or the end of the client's time.
-    fn written<T>(
+impl<I: AsyncWrite + Unpin> TimeoutIo<I> {
+    /// What a write returned, or an error once it has waited for too long.
+    fn or_write_timeout<T>(
         &mut self,
         written: Poll<io::Result<T>>,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<T>> {
         if written.is_ready() {
-            self.stuck = None;
+            self.blocked_since = None;
             return written;
         }
-        let since = *self.stuck.get_or_insert_with(Instant::now);
-        let over = since.checked_add(self.times.write);
-        self.write.poll(over, cx).map(Err)
+        let since = *self.blocked_since.get_or_insert_with(Instant::now);
+        let deadline = since.checked_add(self.limits.write);
+        self.write.poll(deadline, cx).map(Err)
     }
 }
 
-impl<I: AsyncWrite + Unpin> AsyncWrite for Guarded<I> {
+impl<I: AsyncWrite + Unpin> AsyncWrite for TimeoutIo<I> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write(cx, buf);
-        self.written(written, cx)
+        self.or_write_timeout(written, cx)
     }
 
-    // TLS keeps what it could not write, so that only this waits for the client.
+    // TLS buffers what it cannot write, so only its flush waits for the client.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.io).poll_flush(cx);
-        self.written(flushed, cx)
+        self.or_write_timeout(flushed, cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let shut = Pin::new(&mut self.io).poll_shutdown(cx);
-        self.written(shut, cx)
+        self.or_write_timeout(shut, cx)
     }
 
     fn poll_write_vectored(
@@ -372,7 +377,7 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Guarded<I> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
-        self.written(written, cx)
+        self.or_write_timeout(written, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -380,12 +385,12 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Guarded<I> {
     }
 }
 
-/// A timer that is made when it is needed.
+/// A timer that is allocated on first use.
 #[derive(Default)]
-struct Alarm(Option<Pin<Box<Sleep>>>);
+struct LazySleep(Option<Pin<Box<Sleep>>>);
 
-impl Alarm {
-    /// Ends at the given time; without one, never.
+impl LazySleep {
+    /// Ready at this time; without one, never.
     fn poll(&mut self, at: Option<Instant>, cx: &mut Context<'_>) -> Poll<io::Error> {
         let Some(at) = at else {
             return Poll::Pending;

@@ -1,14 +1,14 @@
 //! How many files, and so connections, the process may have open.
 
-/// What is left for the inbox, files that are read anew, and whatever else the process opens.
+/// Descriptors left for the inbox, files that are read again, and whatever else the process opens.
 const SPARE: usize = 16;
 
-/// However few there may be.
+/// The fewest connections, however low the limit is.
 const FEWEST: usize = 4;
 
-/// How many files the process may have open at once, connections included, after raising the soft limit to
-/// the hard one. A [`Server`](super::Server) does so when it begins to serve. `None` where it cannot be known,
-/// as on Windows.
+/// How many files the process may have open at once, connections included, after raising the soft
+/// limit to the hard one. A [`Server`](super::Server) does so when it begins to serve. `None` where
+/// it cannot be known, as on Windows.
 ///
 /// ```
 /// if let Some(files) = voipbin_receiver::mount::descriptor_limit() {
@@ -40,12 +40,12 @@ pub fn descriptor_limit() -> Option<usize> {
     None
 }
 
-/// So many connections, or as many as the process may have beside what is open already.
-pub(super) fn leave_room_for(connections: usize) -> usize {
+/// `connections`, or as many as the process may have beside what is open already.
+pub(super) fn cap_connections(connections: usize) -> usize {
     let Some(files) = descriptor_limit() else {
         return connections;
     };
-    // Where it is not to be seen, as much as a server has that does nothing.
+    // Where that cannot be listed, about as many as an idle server has.
     let open = std::fs::read_dir("/dev/fd").map_or(32, Iterator::count);
     let room = files.saturating_sub(open).saturating_sub(SPARE).max(FEWEST);
     if room < connections {

@@ -5,30 +5,31 @@ use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::connection::{Answers, Bounds, Conn, Guarded};
+use super::connection::{Conn, ConnectionLimits, ConnectionService, TimeoutIo};
 
 /// Serves one connection to its end.
 pub(super) async fn serve(
     io: impl AsyncRead + AsyncWrite + Unpin + 'static,
-    service: impl Answers,
-    times: Bounds,
+    service: impl ConnectionService,
+    limits: ConnectionLimits,
     conn: Arc<Conn>,
 ) {
-    let mut io = Guarded::new(io, times, &conn);
+    let mut io = TimeoutIo::new(io, limits, &conn);
     // Until something comes it does without hyper and its buffers.
-    if !io.begins().await {
+    if !io.wait_for_first_byte().await {
         return;
     }
     let mut http = http1::Builder::new();
-    // Its own time for heads also runs between two requests. A client that has closed its side may still read.
+    // Its own time for heads also runs between two requests. A client that has closed its side may
+    // still read.
     http.header_read_timeout(None)
         .half_close(true)
         // Hyper cannot write a date before 1970, and panics.
         .auto_date_header(SystemTime::now() >= SystemTime::UNIX_EPOCH)
         // Of what a client sends so much is held at once.
-        .max_buf_size(times.head_length)
+        .max_buf_size(limits.head_length)
         // Hyper's own limit is 100, and its 431 is final.
-        .max_headers(times.headers);
+        .max_headers(limits.headers);
     // Boxed: moved into this future, it would have room in it twice.
     let mut served = Box::pin(http.serve_connection(TokioIo::new(io), service));
     let ended = loop {
@@ -36,14 +37,14 @@ pub(super) async fn serve(
             ended = served.as_mut() => break ended,
             () = conn.closing() => served.as_mut().graceful_shutdown(),
         }
-        if conn.closes_at_once() {
+        if conn.is_aborted() {
             return;
         }
     };
     match ended {
         Err(error) if error.is_parse_too_large() => tracing::warn!(
-            longest = times.head_length,
-            most = times.headers,
+            longest = limits.head_length,
+            most = limits.headers,
             "the head of a request is longer or has more headers than the server reads: it was answered 431, which is final"
         ),
         Err(error) => tracing::debug!(%error, "a connection broke"),

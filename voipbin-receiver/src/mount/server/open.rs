@@ -1,4 +1,4 @@
-//! The connections of a server, and which of them goes when there is room for no more.
+//! The open connections of a server, and which one is evicted where there are too many.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -15,44 +15,44 @@ use tokio::time::{Instant, sleep_until};
 use super::connection::{Conn, Waiting};
 use crate::observe::WarnLimiter;
 
-/// After a failed accept, such as for want of file descriptors: time for others to close theirs.
+/// The pause after a failed accept, such as for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// A request comes in one piece or two. One that takes longer is the first to go when there is no room.
-const SLOW: Duration = Duration::from_secs(1);
+/// A request comes in a packet or two: a client that takes longer for one is evicted first.
+const SLOW_REQUEST: Duration = Duration::from_secs(1);
 
-/// For so long no client loses its place, whoever comes: it may have sent what was not looked at yet, or be
-/// about to answer. Those that come meanwhile wait, which the system does for them.
+/// A connection is not evicted before it has waited for its client for so long: a request may lie
+/// unread in it. Meanwhile new ones wait in the backlog.
 pub(super) const GRACE: Duration = Duration::from_millis(50);
 
-/// How many addresses are remembered of which something was accepted.
-const KNOWN: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
+/// How many addresses are remembered that have sent a delivery that was accepted.
+const SENDERS: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
 
-/// The connections that there are.
-pub(super) struct Open {
+/// The open connections.
+pub(super) struct OpenConnections {
     pub(super) tasks: JoinSet<()>,
-    /// Without those that were told to close.
-    places: HashMap<Id, Place>,
-    /// How many there may be.
-    most: usize,
-    known: LruCache<IpAddr, ()>,
+    /// Without those that were evicted.
+    connections: HashMap<Id, OpenConnection>,
+    /// `max_connections`.
+    max: usize,
+    senders: LruCache<IpAddr, ()>,
     since: Instant,
     failed: WarnLimiter,
     full: WarnLimiter,
 }
 
-struct Place {
+struct OpenConnection {
     from: IpAddr,
     conn: Arc<Conn>,
 }
 
-impl Open {
-    pub(super) fn new(most: usize) -> Self {
+impl OpenConnections {
+    pub(super) fn new(max: usize) -> Self {
         Self {
             tasks: JoinSet::new(),
-            places: HashMap::new(),
-            most,
-            known: LruCache::new(KNOWN),
+            connections: HashMap::new(),
+            max,
+            senders: LruCache::new(SENDERS),
             since: Instant::now(),
             failed: WarnLimiter::default(),
             full: WarnLimiter::default(),
@@ -61,64 +61,64 @@ impl Open {
 
     pub(super) fn insert(&mut self, id: Id, from: IpAddr, conn: Arc<Conn>) {
         let from = client(from);
-        self.places.insert(id, Place { from, conn });
+        self.connections.insert(id, OpenConnection { from, conn });
     }
 
-    /// Has all of them closed as soon as they are in no request.
+    /// Closes each after the request that it serves, if any.
     pub(super) fn close(&self) {
-        for place in self.places.values() {
-            place.conn.close();
+        for connection in self.connections.values() {
+            connection.conn.close();
         }
     }
 
-    /// Once a minute.
-    pub(super) fn tell_of_failed_accept(&self, error: &io::Error) {
+    /// Warns, once a minute.
+    pub(super) fn warn_accept_failed(&self, error: &io::Error) {
         if self.failed.allow(self.since.elapsed()) {
             tracing::warn!(
                 %error,
-                connections = self.places.len(),
+                connections = self.connections.len(),
                 "cannot accept a connection: where the process may open no more files, others are closed; told once a minute"
             );
         }
     }
 
-    /// Once a minute.
-    pub(super) fn tell_of_no_room(&self) {
+    /// Warns, once a minute.
+    pub(super) fn warn_full(&self) {
         if self.full.allow(self.since.elapsed()) {
             tracing::warn!(
-                connections = self.places.len(),
+                connections = self.connections.len(),
                 "all connections are being answered, and one more is refused; told once a minute"
             );
         }
     }
 
-    /// Forgets the next connection that ends.
+    /// Removes the next connection that ends.
     pub(super) async fn reap(&mut self) {
         match self.tasks.join_next_with_id().await {
-            Some(ended) => self.forget(ended),
+            Some(ended) => self.remove(ended),
             None => std::future::pending().await,
         }
     }
 
-    /// Forgets those that have ended.
+    /// Removes those that have ended.
     fn reap_ended(&mut self) {
         while let Some(ended) = self.tasks.try_join_next_with_id() {
-            self.forget(ended);
+            self.remove(ended);
         }
     }
 
-    fn forget(&mut self, ended: Result<(Id, ()), JoinError>) {
+    fn remove(&mut self, ended: Result<(Id, ()), JoinError>) {
         let id = ended.map_or_else(|error| error.id(), |(id, ())| id);
-        if let Some(place) = self.places.remove(&id)
-            && place.conn.is_known()
+        if let Some(connection) = self.connections.remove(&id)
+            && connection.conn.has_accepted()
         {
-            self.known.put(place.from, ());
+            self.senders.put(connection.from, ());
         }
     }
 
-    /// After a failed accept: has one closed, and waits until one is.
-    pub(super) async fn free_one(&mut self) {
-        let until = match self.make_room() {
+    /// After a failed accept: evicts one, and waits until one has ended or a pause is over.
+    pub(super) async fn make_room(&mut self) {
+        let until = match self.evict_one() {
             Err(Some(later)) => later,
             Ok(()) | Err(None) => Instant::now() + ACCEPT_PAUSE,
         };
@@ -128,16 +128,16 @@ impl Open {
         }
     }
 
-    /// Makes room for one more than there are; false when it is all clients that wait.
+    /// Waits until there is room for one more, evicting one; false when all are being answered.
     pub(super) async fn wait_for_room(&mut self) -> bool {
-        if self.places.len() < self.most {
+        if self.connections.len() < self.max {
             return true;
         }
-        // In a crowd that comes at once, what others have sent is looked at first.
+        // The tasks of the others read what has come before one of them is evicted.
         yield_now().await;
         self.reap_ended();
-        while self.places.len() >= self.most {
-            match self.make_room() {
+        while self.connections.len() >= self.max {
+            match self.evict_one() {
                 Ok(()) => return true,
                 Err(None) => return false,
                 Err(Some(later)) => tokio::select! {
@@ -149,38 +149,47 @@ impl Open {
         true
     }
 
-    /// Closes a connection whose client has been slow with a request for long, or else, of the address with
-    /// the most, the one that has been waiting for its client the longest; before any of an address of which
-    /// something was accepted, all the others. Where none may go it tells when one may; never, when it is all
-    /// clients that wait.
-    pub(super) fn make_room(&mut self) -> Result<(), Option<Instant>> {
+    /// Evicts a connection, in this order:
+    ///
+    /// 1. of addresses of which no delivery was accepted, then of the others;
+    /// 2. one whose client is slow with a request;
+    /// 3. of the address with the most connections;
+    /// 4. the one that has waited for its client the longest.
+    ///
+    /// # Errors
+    ///
+    /// When one may be evicted; `None` when all are being answered.
+    pub(super) fn evict_one(&mut self) -> Result<(), Option<Instant>> {
         let mut of_each: HashMap<IpAddr, usize> = HashMap::new();
-        for Place { from, conn } in self.places.values() {
+        for OpenConnection { from, conn } in self.connections.values() {
             *of_each.entry(*from).or_default() += 1;
-            if conn.is_known() {
-                self.known.put(*from, ());
+            if conn.has_accepted() {
+                self.senders.put(*from, ());
             }
         }
-        let waiting = self.places.iter().filter_map(|(id, Place { from, conn })| {
-            let (slow, since) = match conn.waiting()? {
-                Waiting::Idle { since } => (false, since),
-                Waiting::Slow { since } => (since.elapsed() >= SLOW, since),
-            };
-            let known = self.known.contains(from);
-            Some(((known, !slow, Reverse(of_each.get(from)), since), *id))
-        });
+        let waiting = self
+            .connections
+            .iter()
+            .filter_map(|(id, OpenConnection { from, conn })| {
+                let (slow, since) = match conn.waiting()? {
+                    Waiting::Idle { since } => (false, since),
+                    Waiting::Slow { since } => (since.elapsed() >= SLOW_REQUEST, since),
+                };
+                let known = self.senders.contains(from);
+                Some(((known, !slow, Reverse(of_each.get(from)), since), *id))
+            });
         let ((.., since), id) = waiting.min_by_key(|(rank, _)| *rank).ok_or(None)?;
         if since.elapsed() < GRACE {
             return Err(Some(since + GRACE));
         }
-        if let Some(place) = self.places.remove(&id) {
-            place.conn.close_at_once();
+        if let Some(connection) = self.connections.remove(&id) {
+            connection.conn.abort();
         }
         Ok(())
     }
 }
 
-/// One client's addresses as one: a /64 is what one connection to the net has to choose from.
+/// The addresses that one client can choose from: of IPv6 a /64.
 fn client(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {

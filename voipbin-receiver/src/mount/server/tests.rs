@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::{Instant, advance};
 
-use super::connection::{Guarded, Waiting};
+use super::connection::{TimeoutIo, Waiting};
 use super::open::GRACE;
 use super::*;
 
@@ -16,11 +16,11 @@ const REQUEST: &[u8] = b"POST / HTTP/1.1\r\ncontent-length: 2\r\n\r\n{}";
 
 pub(super) const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9);
 
-/// Answers each request with this body, once its own has come.
+/// FixedAnswer each request with this body, once its own has come.
 #[derive(Clone)]
-pub(super) struct Answers(Option<Bytes>);
+pub(super) struct FixedAnswer(Option<Bytes>);
 
-impl Answers {
+impl FixedAnswer {
     pub(super) fn new(body: &'static [u8]) -> Self {
         Self(Some(Bytes::from_static(body)))
     }
@@ -36,7 +36,7 @@ impl Conn {
     }
 }
 
-impl Service<Request<Incoming>> for Answers {
+impl Service<Request<Incoming>> for FixedAnswer {
     type Response = Response<Full<Bytes>>;
     type Error = Infallible;
     type Future = futures_util::future::BoxFuture<'static, Result<Self::Response, Infallible>>;
@@ -69,14 +69,14 @@ struct Client {
 
 impl Client {
     fn connect(answer: &'static [u8]) -> Self {
-        Self::to(Answers::new(answer))
+        Self::to(FixedAnswer::new(answer))
     }
 
-    fn to(service: Answers) -> Self {
+    fn to(service: FixedAnswer) -> Self {
         let (stream, io) = tokio::io::duplex(1024);
         let conn = Arc::new(Conn::default());
-        let service = answers(service, PEER, &conn);
-        let served = http1::serve(io, service, Server::new().times, Arc::clone(&conn));
+        let service = peer_service(service, PEER, &conn);
+        let served = http1::serve(io, service, Server::new().limits, Arc::clone(&conn));
         Self {
             stream,
             from: PEER.ip(),
@@ -116,8 +116,8 @@ async fn what_has_come_by_the_first_byte_is_read_with_it() {
     for request in [REQUEST, &REQUEST[..1]] {
         let (mut client, io) = tokio::io::duplex(1024);
         client.write_all(request).await.unwrap();
-        let mut guarded = Guarded::new(io, Server::new().times, &Arc::default());
-        assert!(guarded.begins().await);
+        let mut guarded = TimeoutIo::new(io, Server::new().limits, &Arc::default());
+        assert!(guarded.wait_for_first_byte().await);
         let mut read = Vec::with_capacity(1024);
         assert_eq!(guarded.read_buf(&mut read).await.unwrap(), request.len());
         assert_eq!(read, request);
@@ -214,8 +214,8 @@ async fn almost(client: &mut Client) {
 }
 
 /// All of them on one server that has no room for others.
-fn full(clients: &[&Client]) -> Open {
-    let mut open = Open::new(clients.len());
+fn full(clients: &[&Client]) -> OpenConnections {
+    let mut open = OpenConnections::new(clients.len());
     for client in clients {
         let task = open.tasks.spawn(std::future::pending());
         open.insert(task.id(), client.from, Arc::clone(&client.conn));
@@ -229,7 +229,7 @@ async fn one_that_is_slow_with_its_head_gives_way_before_an_idle_one() {
     let mut slow = Client::connect(b"ok");
     slow.stream.write_all(b"POST / HT").await.unwrap();
     tokio::time::sleep(seconds(1)).await;
-    assert_eq!(full(&[&idle, &slow]).make_room(), Ok(()));
+    assert_eq!(full(&[&idle, &slow]).evict_one(), Ok(()));
     assert_eq!(slow.closed().await, (Duration::ZERO, Vec::new()));
     assert!(!idle.served.is_finished());
 }
@@ -245,7 +245,7 @@ async fn one_that_is_slow_with_its_body_gives_way_however_it_comes() {
         slow.stream.write_all(&[*byte]).await.unwrap();
     }
     yield_now().await;
-    assert_eq!(full(&[&idle, &slow]).make_room(), Ok(()));
+    assert_eq!(full(&[&idle, &slow]).evict_one(), Ok(()));
     assert_eq!(slow.closed().await, (Duration::ZERO, Vec::new()));
     assert!(!idle.served.is_finished());
 }
@@ -260,14 +260,14 @@ async fn one_that_has_waited_for_longer_gives_way_before_one_that_has_just_begun
     let mut open = full(&[&idle, &begun]);
     // Both may be about to send.
     let later = Instant::now() + Duration::from_millis(40);
-    assert_eq!(open.make_room(), Err(Some(later)));
+    assert_eq!(open.evict_one(), Err(Some(later)));
     advance(Duration::from_millis(40)).await;
-    assert_eq!(open.make_room(), Ok(()));
+    assert_eq!(open.evict_one(), Ok(()));
     assert_eq!(idle.closed().await, (Duration::ZERO, Vec::new()));
     assert!(!begun.served.is_finished());
     // When there is nobody else.
     advance(Duration::from_millis(10)).await;
-    assert_eq!(open.make_room(), Ok(()));
+    assert_eq!(open.evict_one(), Ok(()));
     assert_eq!(begun.closed().await, (Duration::ZERO, Vec::new()));
 }
 
@@ -288,14 +288,14 @@ async fn of_those_that_sent_nothing_the_address_with_the_most_gives_way() {
     advance(seconds(1)).await;
     // By address: one that has sent something, twice; a crowd of two; one.
     let mut open = full(&[&sender, &again, &first, &second, &other]);
-    assert_eq!(open.make_room(), Ok(()));
-    assert_eq!(open.make_room(), Ok(()));
-    assert_eq!(open.make_room(), Ok(()));
+    assert_eq!(open.evict_one(), Ok(()));
+    assert_eq!(open.evict_one(), Ok(()));
+    assert_eq!(open.evict_one(), Ok(()));
     for gone in [first, second, other] {
         assert_eq!(gone.closed().await, (Duration::ZERO, Vec::new()));
     }
     assert!(!sender.served.is_finished() && !again.served.is_finished());
-    assert_eq!(open.make_room(), Ok(()));
+    assert_eq!(open.evict_one(), Ok(()));
     assert_eq!(sender.closed().await, (Duration::ZERO, Vec::new()));
 }
 
@@ -326,9 +326,9 @@ async fn one_more_waits_until_a_client_had_its_time() {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_waits_for_its_answer_gives_way_to_nobody() {
-    let mut client = Client::to(Answers::never());
+    let mut client = Client::to(FixedAnswer::never());
     client.stream.write_all(REQUEST).await.unwrap();
     tokio::time::sleep(seconds(100)).await;
     assert_eq!(client.conn.waiting(), None);
-    assert_eq!(full(&[&client]).make_room(), Err(None));
+    assert_eq!(full(&[&client]).evict_one(), Err(None));
 }

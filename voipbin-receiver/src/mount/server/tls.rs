@@ -20,7 +20,7 @@ use tokio_rustls::rustls::server::ParsedCertificate;
 use tokio_rustls::rustls::{self, CertificateError, RootCertStore, ServerConfig};
 use zeroize::Zeroizing;
 
-use super::connection::{Answers, Bounds, Conn};
+use super::connection::{Conn, ConnectionLimits, ConnectionService};
 use super::tls_error::{TlsError, TlsErrorKind};
 use super::transport::Transport;
 use super::{Server, http1};
@@ -28,14 +28,16 @@ use crate::small_file;
 
 /// The certificate of a [`Server`] and its key, which can change while the server runs.
 ///
-/// TLS 1.2 and 1.3 by rustls. Clients prove nothing: the signature of a delivery does. A client need not
-/// offer application protocols (ALPN), as VoIPBIN's sender does not; one that does must offer `http/1.1`.
+/// TLS 1.2 and 1.3 by rustls. Clients prove nothing: the signature of a delivery does. A client
+/// need not offer application protocols (ALPN), as VoIPBIN's sender does not; one that does must
+/// offer `http/1.1`.
 ///
-/// VoIPBIN checks the certificate: its name must be that of the URL, its issuer one that systems know, and
-/// the file must hold the issuer's intermediate certificates too, behind its own. A self-signed certificate
-/// is refused, and each event is lost after three tries.
+/// VoIPBIN checks the certificate: its name must be that of the URL, its issuer one that systems
+/// know, and the file must hold the issuer's intermediate certificates too, behind its own. A
+/// self-signed certificate is refused, and each event is lost after three tries.
 ///
-/// A clone is the same certificate: keep one, and [`reload`](Self::reload) it when the files have changed.
+/// A clone is the same certificate: keep one, and [`reload`](Self::reload) it when the files have
+/// changed.
 ///
 /// ```
 /// use voipbin_receiver::mount::{Server, Tls, TlsError};
@@ -43,13 +45,14 @@ use crate::small_file;
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let directory = tempfile::tempdir()?;
 /// # let made = rcgen::generate_simple_self_signed(["hooks.example.com".to_owned()])?;
-/// # let (certificates, key) = (directory.path().join("fullchain.pem"), directory.path().join("privkey.pem"));
+/// # let certificates = directory.path().join("fullchain.pem");
+/// # let key = directory.path().join("privkey.pem");
 /// # std::fs::write(&certificates, made.cert.pem())?;
 /// # std::fs::write(&key, made.signing_key.serialize_pem())?;
 /// let tls = Tls::from_pem_files(certificates, key)?;
 /// let server = Server::new().tls(tls.clone());
 ///
-/// // When the certificate was renewed, such as on SIGHUP. Connections go on with the one that they have.
+/// // When the certificate was renewed, such as on SIGHUP. Open connections keep the old one.
 /// if let Err(error) = tls.reload() {
 ///     eprintln!("the old certificate stays in use: {error}");
 /// }
@@ -71,15 +74,17 @@ struct Loaded {
 }
 
 impl Tls {
-    /// Reads the server's certificate, followed by those of its issuers, and its private key (PKCS #8,
-    /// PKCS #1 or SEC 1; RSA, ECDSA or Ed25519) from files in the format PEM. They may be one file.
+    /// Reads the server's certificate, followed by those of its issuers, and its private key (PKCS
+    /// #8, PKCS #1 or SEC 1; RSA, ECDSA or Ed25519) from files in the format PEM. They may be one
+    /// file.
     ///
     /// It blocks while it reads them.
     ///
     /// # Errors
     ///
-    /// When a file cannot be read or does not hold what it should, or when the key is not the certificate's.
-    /// Whether the certificate is valid today ([`expires`](Self::expires)), and for which name, is not checked.
+    /// When a file cannot be read or does not hold what it should, or when the key is not the
+    /// certificate's. Whether the certificate is valid today ([`expires`](Self::expires)), and for
+    /// which name, is not checked.
     pub fn from_pem_files(
         certificates: impl Into<PathBuf>,
         key: impl Into<PathBuf>,
@@ -93,23 +98,24 @@ impl Tls {
         })))
     }
 
-    /// When the first of the certificates ends: the server's own or one of its issuers' that is sent with
-    /// it. From then on VoIPBIN refuses the connection, tries three times, and drops the event. `None` where
-    /// a certificate does not say.
+    /// When the first of the certificates ends: the server's own or one of its issuers' that is
+    /// sent with it. From then on VoIPBIN refuses the connection, tries three limits, and drops the
+    /// event. `None` where a certificate does not say.
     #[must_use]
     pub fn expires(&self) -> Option<SystemTime> {
         self.0.current.load().expires
     }
 
-    /// Reads the files again. Connections that come from now on get the new certificate; those that are
-    /// there go on as they are.
+    /// Reads the files again. Connections that come from now on get the new certificate; those that
+    /// are there go on as they are.
     ///
     /// It blocks while it reads them.
     ///
     /// # Errors
     ///
-    /// Those of [`from_pem_files`](Self::from_pem_files). The certificate that was in use stays in use then,
-    /// also when only one of the two files had been replaced so far: try again when both are.
+    /// Those of [`from_pem_files`](Self::from_pem_files). The certificate that was in use stays in
+    /// use then, also when only one of the two files had been replaced so far: try again when both
+    /// are.
     pub fn reload(&self) -> Result<(), TlsError> {
         let Shared {
             certificates,
@@ -130,8 +136,8 @@ impl fmt::Debug for Tls {
     }
 }
 
-/// When a certificate expires. rustls shows no dates, but its verifier looks at them first, and names the
-/// one that a certificate is refused for: at the end of time, `notAfter`.
+/// When a certificate expires. rustls shows no dates, but its verifier looks at them first, and
+/// names the one that a certificate is refused for: at the end of time, `notAfter`.
 fn not_after(certificate: &CertificateDer<'_>) -> Option<SystemTime> {
     let certificate = ParsedCertificate::try_from(certificate).ok()?;
     let end_of_time = UnixTime::since_unix_epoch(Duration::MAX);
@@ -197,8 +203,8 @@ fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
 }
 
 impl Server {
-    /// Speaks TLS with this certificate, and nothing else on that listener: what comes without is closed.
-    /// The default is none, for a proxy in front that speaks TLS, or for tests.
+    /// Speaks TLS with this certificate, and nothing else on that listener: what comes without is
+    /// closed. The default is none, for a proxy in front that speaks TLS, or for tests.
     pub fn tls(mut self, tls: Tls) -> Self {
         self.transport = Transport::Tls(tls);
         self
@@ -207,10 +213,10 @@ impl Server {
     /// The default of [`handshake_timeout`](Self::handshake_timeout): 10 seconds.
     pub const DEFAULT_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-    /// How long the handshake of TLS may take, from the connection on. The default is 10 seconds, which is
-    /// for how long VoIPBIN waits for it.
+    /// How long the handshake of TLS may take, from the connection on. The default is 10 seconds,
+    /// which is for how long VoIPBIN waits for it.
     pub const fn handshake_timeout(mut self, timeout: Duration) -> Self {
-        self.times.handshake = timeout;
+        self.limits.handshake = timeout;
         self
     }
 }
@@ -219,22 +225,22 @@ impl Server {
 pub(super) async fn serve(
     tls: Tls,
     stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
-    service: impl Answers,
-    times: Bounds,
+    service: impl ConnectionService,
+    limits: ConnectionLimits,
     conn: Arc<Conn>,
 ) {
     let mut handshake =
         pin!(TlsAcceptor::from(Arc::clone(&tls.0.current.load().config)).accept(stream));
     let handshake = poll_fn(|cx| {
-        conn.goes_on();
+        conn.reset_idle();
         handshake.as_mut().poll(cx)
     });
     let accepted = tokio::select! {
-        accepted = timeout(times.handshake, handshake) => accepted,
+        accepted = timeout(limits.handshake, handshake) => accepted,
         () = conn.closing() => return,
     };
     match accepted {
-        Ok(Ok(stream)) => http1::serve(stream, service, times, conn).await,
+        Ok(Ok(stream)) => http1::serve(stream, service, limits, conn).await,
         Ok(Err(error)) => tracing::debug!(%error, "a handshake failed"),
         Err(_) => tracing::debug!("a handshake took too long"),
     }

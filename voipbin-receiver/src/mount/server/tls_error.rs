@@ -16,8 +16,8 @@ pub struct TlsError {
 pub enum TlsErrorKind {
     /// A file cannot be read.
     Unreadable,
-    /// A file has a beginning or an end in it that has no other, or something between them that is not
-    /// base64.
+    /// A file has a beginning or an end in it that has no other, or something between them that is
+    /// not base64.
     NotPem,
     /// There is no certificate in the file.
     NoCertificate,

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::connection::{Answers, Bounds, Conn};
+use super::connection::{Conn, ConnectionLimits, ConnectionService};
 use super::http1;
 #[cfg(feature = "tls")]
 use super::tls::{self, Tls};
@@ -24,15 +24,15 @@ impl Transport {
     pub(super) async fn serve(
         self,
         stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
-        service: impl Answers,
-        times: Bounds,
+        service: impl ConnectionService,
+        limits: ConnectionLimits,
         conn: Arc<Conn>,
     ) {
         match self {
-            Self::Plain => http1::serve(stream, service, times, conn).await,
+            Self::Plain => http1::serve(stream, service, limits, conn).await,
             // Boxed: TLS takes more room, which connections without it do not have to have.
             #[cfg(feature = "tls")]
-            Self::Tls(tls) => Box::pin(tls::serve(tls, stream, service, times, conn)).await,
+            Self::Tls(tls) => Box::pin(tls::serve(tls, stream, service, limits, conn)).await,
         }
     }
 }

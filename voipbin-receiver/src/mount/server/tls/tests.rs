@@ -11,8 +11,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::super::connection::{Waiting, answers};
-use super::super::tests::{Answers, PEER};
+use super::super::connection::{Waiting, peer_service};
+use super::super::tests::{FixedAnswer, PEER};
 use super::*;
 
 struct Files {
@@ -178,10 +178,10 @@ fn connect(files: &Files) -> (DuplexStream, Arc<Conn>, JoinHandle<()>) {
     let (client, stream) = tokio::io::duplex(1 << 16);
     let server = Server::new().tls(files.read().unwrap());
     let conn = Arc::new(Conn::default());
-    let service = answers(Answers::new(b"ok"), PEER, &conn);
+    let service = peer_service(FixedAnswer::new(b"ok"), PEER, &conn);
     let served = server
         .transport
-        .serve(stream, service, server.times, Arc::clone(&conn));
+        .serve(stream, service, server.limits, Arc::clone(&conn));
     (client, conn, tokio::spawn(served))
 }
 
