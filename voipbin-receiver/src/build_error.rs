@@ -45,6 +45,8 @@ pub enum BuildErrorKind {
     Runtime,
     /// The inbox is another receiver's, or cannot be written any more.
     Inbox,
+    /// Nobody may see the inspector, or the receiver has one already.
+    InspectorAccess,
 }
 
 impl BuildError {

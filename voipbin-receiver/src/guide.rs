@@ -21,6 +21,7 @@ pages! {
     handlers "handlers.md",
     inboxes "inboxes.md",
     operations "operations.md",
+    inspector "inspector.md",
     security "security.md",
     testing "testing.md",
     coming_from_flask_and_express "coming-from-flask-and-express.md",

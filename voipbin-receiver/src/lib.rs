@@ -131,6 +131,7 @@ pub mod gate;
         doctest,
         feature = "actix",
         feature = "disk-system",
+        feature = "inspector",
         feature = "macros",
         feature = "metrics",
         feature = "platform",
@@ -143,6 +144,8 @@ pub mod gate;
 pub mod guide;
 pub mod handler;
 pub mod inbox;
+#[cfg(feature = "inspector")]
+pub mod inspector;
 #[cfg(any(feature = "actix", feature = "server"))]
 pub mod mount;
 pub mod observe;

@@ -14,6 +14,8 @@ use tower_service::Service;
 
 use crate::accept_error::AcceptError;
 use crate::catalog::{CATALOG, EventType, Status};
+#[cfg(feature = "inspector")]
+use crate::clock::Clock;
 use crate::dispatch::Dispatch;
 use crate::event::Origin;
 use crate::gate::Secrets;
@@ -22,6 +24,8 @@ use crate::inbox::Records;
 use crate::observe::{
     Accepted, Gauges, Health, Problem, RefusalReason, ShutdownReport, Stats, Warning,
 };
+#[cfg(feature = "inspector")]
+use crate::observe::{Observer, Transition};
 use crate::service::{ReceiverService, ResponseBody, ResponseFuture};
 
 /// Receives webhooks: verifies, keeps once, answers, and hands to handlers.
@@ -85,7 +89,27 @@ impl Receiver {
         }
     }
 
-    #[cfg(feature = "testing")]
+    /// Has something see what happens from here on; false when somebody does already.
+    #[cfg(feature = "inspector")]
+    pub(crate) fn watch(&self, observer: Arc<dyn Observer>) -> bool {
+        let added = self.drain.dispatch.hooks.add_late(observer);
+        if added {
+            self.service.edge.pipeline.gate.verifier.explain_refusals();
+        }
+        added
+    }
+
+    #[cfg(feature = "inspector")]
+    pub(crate) fn tell(&self, transition: Transition<'_>) {
+        self.drain.dispatch.hooks.tell(|| transition);
+    }
+
+    #[cfg(feature = "inspector")]
+    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.drain.dispatch.clock)
+    }
+
+    #[cfg(any(feature = "inspector", feature = "testing"))]
     pub(crate) fn dispatch(&self) -> &Arc<Dispatch> {
         &self.drain.dispatch
     }

@@ -1,6 +1,6 @@
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -103,16 +103,17 @@ impl fmt::Display for SignatureError {
 impl std::error::Error for SignatureError {}
 
 /// Why a body is not taken for the platform's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Unverified {
-    Signature(SignatureError),
+    /// With the likely cause, where somebody wants to know it.
+    Signature(SignatureError, Option<Box<Diagnosis>>),
     /// It is signed, and not all secrets are known at present.
     Undecided,
 }
 
 impl From<SignatureErrorKind> for Unverified {
     fn from(kind: SignatureErrorKind) -> Self {
-        Self::Signature(kind.into())
+        Self::Signature(kind.into(), None)
     }
 }
 
@@ -120,6 +121,8 @@ impl From<SignatureErrorKind> for Unverified {
 pub(crate) struct Verifier {
     header: HeaderName,
     pub(super) keyring: Keyring,
+    /// Whether refusals are explained also where no log wants it.
+    explains: AtomicBool,
     /// The second of Unix time in which a refusal was last explained.
     explained: AtomicU64,
 }
@@ -137,6 +140,7 @@ impl Verifier {
         Self {
             header,
             keyring,
+            explains: AtomicBool::new(false),
             explained: AtomicU64::new(0),
         }
     }
@@ -151,21 +155,31 @@ impl Verifier {
         diagnose_with(&secrets.collect::<Vec<_>>(), &self.header, headers, body)
     }
 
-    /// Tells a log at `debug` why a signature was refused: once a second at most, for anybody can
-    /// cause it and it takes many times the work of a check.
-    fn explain(&self, headers: &HeaderMap, body: &[u8], now: SystemTime) {
-        if !tracing::enabled!(tracing::Level::DEBUG) || body.len() > EXPLAINED {
-            return;
+    /// Explains refusals from here on.
+    #[cfg(feature = "inspector")]
+    pub(crate) fn explain_refusals(&self) {
+        self.explains.store(true, Ordering::Relaxed);
+    }
+
+    /// Finds out why a signature was refused, and tells a log at `debug`: once a second at most, for
+    /// anybody can cause it and it takes many times the work of a check.
+    fn explain(&self, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Option<Box<Diagnosis>> {
+        let wanted =
+            self.explains.load(Ordering::Relaxed) || tracing::enabled!(tracing::Level::DEBUG);
+        if !wanted || body.len() > EXPLAINED {
+            return None;
         }
         let second = now
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default()
             .as_secs()
             + 1;
-        if self.explained.swap(second, Ordering::Relaxed) != second {
-            let diagnosis = self.diagnose(headers, body);
-            tracing::debug!(cause = diagnosis.code(), %diagnosis, "why a signature was refused");
+        if self.explained.swap(second, Ordering::Relaxed) == second {
+            return None;
         }
+        let diagnosis = self.diagnose(headers, body);
+        tracing::debug!(cause = diagnosis.code(), %diagnosis, "why a signature was refused");
+        Some(Box::new(diagnosis))
     }
 
     /// Checks the raw bytes. With secrets, a wrong signature is refused even where a missing one is
@@ -197,7 +211,9 @@ impl Verifier {
         let signature = match single(&self.header, headers) {
             Err(SignatureErrorKind::Missing) if allow_unsigned => return Ok(unsigned(bytes)),
             Err(SignatureErrorKind::Missing) => return Err(SignatureErrorKind::Missing.into()),
-            read => read.inspect_err(|_| self.explain(headers, &bytes, now))?,
+            read => read.map_err(|kind| {
+                Unverified::Signature(kind.into(), self.explain(headers, &bytes, now))
+            })?,
         };
 
         if let Some(key) = ring.keys.iter().find(|key| key.makes(&signature, &bytes)) {
@@ -209,12 +225,12 @@ impl Verifier {
                 identity: Identity::of_signed(&signature),
             });
         }
-        self.explain(headers, &bytes, now);
+        let diagnosis = self.explain(headers, &bytes, now);
         Err(if bytes.is_empty() {
             // A redirect leaves the old signature on a request that has lost its body.
-            SignatureErrorKind::NoBody.into()
+            Unverified::Signature(SignatureErrorKind::NoBody.into(), diagnosis)
         } else if ring.complete {
-            SignatureErrorKind::Mismatch.into()
+            Unverified::Signature(SignatureErrorKind::Mismatch.into(), diagnosis)
         } else {
             Unverified::Undecided
         })

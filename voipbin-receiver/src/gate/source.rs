@@ -97,6 +97,15 @@ impl Sources {
         })
     }
 
+    /// The client's address, as far as it is known; else that of the proxy that does not tell it.
+    pub(crate) fn client(&self, head: &Parts) -> Option<IpAddr> {
+        match self.source(head) {
+            Source::Client(client) => Some(client),
+            Source::Unclear { proxy } => Some(proxy),
+            Source::Unknown => None,
+        }
+    }
+
     fn source(&self, head: &Parts) -> Source {
         let Some(PeerAddr(peer)) = head.extensions.get() else {
             return Source::Unknown;

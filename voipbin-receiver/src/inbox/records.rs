@@ -5,6 +5,7 @@ mod filter;
 mod json;
 mod mention;
 
+use std::collections::VecDeque;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
@@ -41,6 +42,41 @@ pub trait Records: Send + Sync {
         after: Option<RecordId>,
         most: usize,
     ) -> Result<RecordPage, RecordsError>;
+
+    /// Up to `most` of the events that the filter takes, the latest first, from the one before `before`
+    /// on. Only events whose bytes are still there.
+    ///
+    /// The default reads all events that there are; an inbox of many has a way of its own.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    async fn latest(
+        &self,
+        filter: &RecordFilter,
+        before: Option<RecordId>,
+        most: usize,
+    ) -> Result<RecordPage, RecordsError> {
+        let (mut after, mut latest) = (None, VecDeque::new());
+        loop {
+            let page = self.list(filter, after, AT_ONCE).await?;
+            let earlier = page.records.into_iter();
+            latest.extend(earlier.filter(|record| before.is_none_or(|before| record.id < before)));
+            // One more tells whether there is a next page.
+            let surplus = latest.len().saturating_sub(most.saturating_add(1));
+            latest.drain(..surplus);
+            after = page
+                .next
+                .filter(|next| before.is_none_or(|before| *next < before));
+            if after.is_none() {
+                break;
+            }
+        }
+        let more = latest.len() > most;
+        let records: Vec<Record> = latest.into_iter().rev().take(most).collect();
+        let last = records.last().map(|record| record.id);
+        Ok(RecordPage::new(records, last.filter(|_| more)))
+    }
 
     /// One event, or `None` when it is not there (any more).
     ///
@@ -441,7 +477,7 @@ impl Stage {
 pub struct RecordPage {
     /// The events.
     pub records: Vec<Record>,
-    /// Where the next page begins: give it as `after`. `None` when this is the last one.
+    /// Where the next page begins: give it as `after`, or as `before` where the latest come first. `None` when this is the last one.
     pub next: Option<RecordId>,
 }
 

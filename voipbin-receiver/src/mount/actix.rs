@@ -24,7 +24,7 @@ use pin_project_lite::pin_project;
 
 use crate::Receiver;
 use crate::gate::PeerAddr;
-use crate::service::{ReceiverService, ResponseBody, ResponseFuture};
+use crate::service::{ReceiverService, ResponseFuture};
 
 impl Receiver {
     /// The receiver at a path of an actix-web app or scope.
@@ -147,15 +147,7 @@ impl Service<ServiceRequest> for ReceiverService {
     fn call(&self, request: ServiceRequest) -> Self::Future {
         let (request, payload) = request.into_parts();
         let payload = Rc::new(RefCell::new(payload));
-        let mut converted = Request::new(SharedPayload(Rc::clone(&payload)));
-        *converted.version_mut() = version(request.version());
-        // A method that is none is refused as such, by its name.
-        *converted.method_mut() =
-            Method::from_bytes(request.method().as_str().as_bytes()).unwrap_or(Method::CONNECT);
-        *converted.headers_mut() = headers(request.headers());
-        if let Some(peer) = peer(&request) {
-            converted.extensions_mut().insert(peer);
-        }
+        let converted = convert(&request, &payload);
         let mut service = self.clone();
         ActixFuture {
             answer: tower_service::Service::call(&mut service, converted),
@@ -163,6 +155,23 @@ impl Service<ServiceRequest> for ReceiverService {
             request: Some(request),
         }
     }
+}
+
+/// The request for a service over [`http`], without its URI.
+pub(crate) fn convert(
+    request: &HttpRequest,
+    payload: &Rc<RefCell<Payload>>,
+) -> Request<SharedPayload> {
+    let mut converted = Request::new(SharedPayload(Rc::clone(payload)));
+    *converted.version_mut() = version(request.version());
+    // A method that is none is refused as such, by its name.
+    *converted.method_mut() =
+        Method::from_bytes(request.method().as_str().as_bytes()).unwrap_or(Method::CONNECT);
+    *converted.headers_mut() = headers(request.headers());
+    if let Some(peer) = peer(request) {
+        converted.extensions_mut().insert(peer);
+    }
+    converted
 }
 
 /// actix-web's headers are of another version of `http`, so each is a copy.
@@ -195,7 +204,7 @@ fn version(version: http02::Version) -> Version {
 }
 
 /// A request's payload, which outlives the reading of it; see [`Answer`].
-struct SharedPayload(Rc<RefCell<Payload>>);
+pub(crate) struct SharedPayload(Rc<RefCell<Payload>>);
 
 impl Body for SharedPayload {
     type Data = Bytes;
@@ -246,8 +255,9 @@ impl fmt::Debug for ActixFuture {
     }
 }
 
-fn respond(
-    answer: http::Response<ResponseBody>,
+/// The answer of a service over [`http`], whose body is there in full.
+pub(crate) fn respond<B: Body<Data = Bytes>>(
+    answer: http::Response<B>,
     payload: Option<Rc<RefCell<Payload>>>,
 ) -> HttpResponse {
     let (head, body) = answer.into_parts();

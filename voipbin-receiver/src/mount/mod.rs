@@ -11,6 +11,8 @@ mod server;
 
 #[cfg(feature = "actix")]
 pub use self::actix::{ActixFuture, ActixResource};
+#[cfg(all(feature = "actix", feature = "inspector"))]
+pub(crate) use self::actix::{convert, respond};
 #[cfg(feature = "server")]
 pub use self::server::{Server, descriptor_limit};
 #[cfg(feature = "tls")]

@@ -1,6 +1,7 @@
 use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -9,6 +10,7 @@ use tokio::time::timeout;
 
 use super::health::Health;
 use super::outcome::{DeadLetterReason, Outcome};
+use super::refusal::Refused;
 use super::shutdown::{JobState, Unfinished};
 use super::stats::Stats;
 use crate::catalog::EventType;
@@ -122,6 +124,8 @@ pub enum Transition<'a> {
         event_type: Option<&'a EventType>,
         /// From the head of the request to the answer.
         took: Duration,
+        /// Of a refusal, what else is known.
+        refused: Option<Refused<'a>>,
     },
     /// A run of a handler begins.
     Started {
@@ -172,6 +176,25 @@ pub enum Transition<'a> {
         /// How far it had come.
         state: JobState,
     },
+    /// Somebody saw personal data in the inspector, or changed something there.
+    Inspected(Inspection<'a>),
+}
+
+/// What somebody did in the inspector who had the right to, for an audit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Inspection<'a> {
+    /// What it was, in a word: `reveal` and the like.
+    pub action: &'a str,
+    /// Which event, where it was one.
+    pub record: Option<RecordId>,
+}
+
+#[cfg(feature = "inspector")]
+impl<'a> Inspection<'a> {
+    pub(crate) fn new(action: &'a str, record: Option<RecordId>) -> Self {
+        Self { action, record }
+    }
 }
 
 impl<'a> Transition<'a> {
@@ -257,6 +280,8 @@ type DeadLetterHook = dyn Fn(DeadLetter) -> BoxFuture<'static, ()> + Send + Sync
 #[derive(Default)]
 pub(crate) struct Hooks {
     observers: Vec<Box<dyn Observer>>,
+    /// One that came when the receiver was running.
+    late: OnceLock<Arc<dyn Observer>>,
     dead_letter: Option<Box<DeadLetterHook>>,
 }
 
@@ -273,13 +298,19 @@ impl Hooks {
         self.dead_letter = Some(Box::new(move |letter| hook(letter).boxed()));
     }
 
+    /// Adds one to a receiver that runs; false when there was one already.
+    #[cfg(feature = "inspector")]
+    pub(crate) fn add_late(&self, observer: Arc<dyn Observer>) -> bool {
+        self.late.set(observer).is_ok()
+    }
+
     /// Whether anybody wants to know.
     pub(crate) fn observe(&self) -> bool {
-        !self.observers.is_empty()
+        !self.observers.is_empty() || self.late.get().is_some()
     }
 
     pub(crate) fn tell<'a>(&self, transition: impl FnOnce() -> Transition<'a>) {
-        if self.observers.is_empty() {
+        if !self.observe() {
             return;
         }
         let transition = transition();
@@ -292,8 +323,9 @@ impl Hooks {
 
     /// One that panics keeps nothing from the others.
     fn each(&self, tell: impl Fn(&dyn Observer)) {
-        for observer in &self.observers {
-            let told = catch_unwind(AssertUnwindSafe(|| tell(&**observer)));
+        let observers = self.observers.iter().map(|observer| &**observer);
+        for observer in observers.chain(self.late.get().map(|late| &**late)) {
+            let told = catch_unwind(AssertUnwindSafe(|| tell(observer)));
             if let Err(payload) = told {
                 std::mem::forget(payload);
             }

@@ -13,7 +13,7 @@ mod words;
 
 pub use self::health::{Health, Problem, Warning};
 pub(crate) use self::hooks::Hooks;
-pub use self::hooks::{DeadLetter, Gauges, Observer, Run, Transition};
+pub use self::hooks::{DeadLetter, Gauges, Inspection, Observer, Run, Transition};
 #[cfg(feature = "metrics")]
 #[doc(inline)]
 pub use self::metrics::Metrics;
@@ -21,8 +21,8 @@ pub use self::outcome::{Accepted, DeadLetterReason, Outcome};
 #[cfg(feature = "server")]
 pub(crate) use self::recorder::WarnLimiter;
 pub(crate) use self::recorder::{Recorder, Trace};
-pub use self::refusal::RefusalReason;
 pub(crate) use self::refusal::{Connection, Refusal};
+pub use self::refusal::{RefusalReason, Refused};
 pub use self::shutdown::{JobState, ShutdownReport, Unfinished};
 pub(crate) use self::stats::Counters;
 pub use self::stats::Stats;

@@ -1,5 +1,6 @@
 //! How deliveries came out: counted, logged, and told to whoever observes.
 
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +10,7 @@ use tracing::Span;
 
 use super::hooks::{Hooks, Transition};
 use super::outcome::{Accepted, Outcome};
-use super::refusal::{Log, Refusal, WarnGroup};
+use super::refusal::{Log, Refusal, Refused, WarnGroup};
 use super::stats::Counters;
 use crate::catalog::EventType;
 use crate::clock::Clock;
@@ -43,12 +44,20 @@ pub(crate) struct Trace {
     origin: Origin,
     /// Where somebody wants to know.
     began: Option<Instant>,
+    client: Option<IpAddr>,
     event_type: Option<EventType>,
     delivery: Option<Delivery>,
     span: Span,
 }
 
 impl Trace {
+    /// Where it comes from, if somebody wants to know.
+    pub(crate) fn note_client(&mut self, client: impl FnOnce() -> Option<IpAddr>) {
+        if self.began.is_some() {
+            self.client = client();
+        }
+    }
+
     /// What came is known; the rest of its way is in this span.
     pub(crate) fn enter(&mut self, delivery: &Delivery) -> Span {
         self.delivery = Some(delivery.clone());
@@ -72,6 +81,7 @@ impl Recorder {
         Trace {
             origin,
             began: self.hooks.observe().then(Instant::now),
+            client: None,
             event_type: None,
             delivery: None,
             span: Span::none(),
@@ -107,6 +117,10 @@ impl Recorder {
             origin: trace.origin,
             event_type: trace.event_type.as_ref(),
             took: trace.began.map(|began| began.elapsed()).unwrap_or_default(),
+            refused: result
+                .as_ref()
+                .err()
+                .map(|refusal| Refused::new(refusal, trace.client)),
         });
         match result {
             Ok(Accepted::New) => self.counters.accepted.add(),

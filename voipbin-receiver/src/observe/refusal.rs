@@ -1,12 +1,15 @@
 //! The one table of refusals: how each reason is answered, logged and counted.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use http::StatusCode;
 
 use crate::event::{BodyError, BodyErrorKind};
-use crate::gate::{Exceeded, SignatureError, SignatureErrorKind, SourceError, Unverified};
+use crate::gate::{
+    Diagnosis, Exceeded, SignatureError, SignatureErrorKind, SourceError, Unverified,
+};
 use crate::inbox::{KeepError, KeepErrorKind};
 
 /// Whether the connection can carry another request after the answer.
@@ -203,7 +206,7 @@ refusals! {
 pub(crate) enum Refusal {
     Plain(RefusalReason),
     Source(SourceError),
-    Signature(SignatureError),
+    Signature(SignatureError, Option<Box<Diagnosis>>),
     Body(BodyError),
     TooOld(Duration),
     Keep(KeepError),
@@ -215,7 +218,7 @@ impl Refusal {
             Self::Plain(reason) => *reason,
             Self::Source(SourceError::NotAllowed(_)) => RefusalReason::Source,
             Self::Source(_) => RefusalReason::SourceUnknown,
-            Self::Signature(error) => match error.kind() {
+            Self::Signature(error, _) => match error.kind() {
                 SignatureErrorKind::NoBody => RefusalReason::NoBody,
                 _ => RefusalReason::Signature,
             },
@@ -237,12 +240,52 @@ impl Refusal {
     /// The code and the message of the answer.
     pub(crate) fn answer(&self) -> (&'static str, &'static str) {
         match self {
-            Self::Signature(error) => (error.kind().code(), error.kind().sentence()),
+            Self::Signature(error, _) => (error.kind().code(), error.kind().sentence()),
             Self::Body(error) => (error.kind().code(), error.kind().advice()),
             _ => {
                 let row = self.reason().row();
                 (row.code, row.message)
             }
+        }
+    }
+}
+
+/// What is known of a delivery that was refused, beyond the [reason](RefusalReason). It prints as a
+/// sentence for people, without anything of what was sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Refused<'a> {
+    refusal: &'a Refusal,
+    client: Option<IpAddr>,
+}
+
+impl<'a> Refused<'a> {
+    pub(crate) fn new(refusal: &'a Refusal, client: Option<IpAddr>) -> Self {
+        Self { refusal, client }
+    }
+
+    /// Where it came from, as far as that is known; see [`PeerAddr`](crate::gate::PeerAddr). Personal data.
+    #[must_use]
+    pub fn client(&self) -> Option<IpAddr> {
+        self.client
+    }
+
+    /// Why its signature does not fit, where that was looked into: while there is an inspector or `debug` is
+    /// logged, once a second at most.
+    #[must_use]
+    pub fn diagnosis(&self) -> Option<&'a Diagnosis> {
+        match self.refusal {
+            Refusal::Signature(_, diagnosis) => diagnosis.as_deref(),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Refused<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.refusal {
+            // Its text names the address, which is told by `client`.
+            Refusal::Source(_) => f.write_str(self.refusal.reason().row().sentence),
+            refusal => fmt::Display::fmt(refusal, f),
         }
     }
 }
@@ -278,7 +321,7 @@ impl From<Exceeded> for Refusal {
 impl From<Unverified> for Refusal {
     fn from(unverified: Unverified) -> Self {
         match unverified {
-            Unverified::Signature(error) => Self::Signature(error),
+            Unverified::Signature(error, diagnosis) => Self::Signature(error, diagnosis),
             Unverified::Undecided => Self::Plain(RefusalReason::Secrets),
         }
     }
@@ -301,7 +344,7 @@ impl fmt::Display for Refusal {
         match self {
             Self::Plain(reason) => f.write_str(reason.row().sentence),
             Self::Source(error) => fmt::Display::fmt(error, f),
-            Self::Signature(error) => fmt::Display::fmt(error, f),
+            Self::Signature(error, _) => fmt::Display::fmt(error, f),
             Self::Body(error) => fmt::Display::fmt(error, f),
             Self::TooOld(age) => write!(
                 f,

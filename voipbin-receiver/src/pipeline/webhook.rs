@@ -38,8 +38,9 @@ pin_project! {
 
 impl<B: Body> Webhook<B> {
     pub(crate) fn new(pipeline: &Pipeline, request: Request<B>) -> Self {
-        let trace = pipeline.recorder.begin(Origin::Webhook);
+        let mut trace = pipeline.recorder.begin(Origin::Webhook);
         let (head, body) = request.into_parts();
+        trace.note_client(|| pipeline.gate.sources.client(&head));
         let length = declared_length(&head.headers).max(body.size_hint().lower());
         let (permit, stage) = match pipeline.admit(&head, length) {
             Ok(permit) => {

@@ -24,7 +24,7 @@ const NOW: SystemTime = SystemTime::UNIX_EPOCH;
 
 fn kind(refused: Unverified) -> SignatureErrorKind {
     match refused {
-        Unverified::Signature(error) => error.kind(),
+        Unverified::Signature(error, _) => error.kind(),
         Unverified::Undecided => panic!("all secrets are known"),
     }
 }

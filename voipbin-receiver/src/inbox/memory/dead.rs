@@ -112,6 +112,23 @@ impl Records for MemoryInbox {
         Ok(RecordPage::new(records, next))
     }
 
+    async fn latest(
+        &self,
+        filter: &RecordFilter,
+        before: Option<RecordId>,
+        most: usize,
+    ) -> Result<RecordPage, RecordsError> {
+        let before = before.map_or(u64::MAX, RecordId::get);
+        let queue = self.0.queue();
+        let dead = queue.dead.events.range(..before).rev();
+        let mut matching = dead
+            .map(|(_, dead)| dead.record())
+            .filter(|record| filter.takes(record));
+        let records: Vec<Record> = matching.by_ref().take(most).collect();
+        let next = matching.next().and(records.last()).map(|last| last.id);
+        Ok(RecordPage::new(records, next))
+    }
+
     async fn get(&self, id: RecordId) -> Result<Option<Record>, RecordsError> {
         Ok(self.0.queue().dead.events.get(&id.get()).map(Dead::record))
     }

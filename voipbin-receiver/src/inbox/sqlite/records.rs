@@ -12,7 +12,7 @@ use super::requests::{Answer, Ask, MOST, Refused};
 use super::row::{self, JobStage, REPEAT, State};
 use super::shared::Shared;
 use super::store_error::{StoreError, StoreErrorKind};
-use super::view::{Page, View};
+use super::view::{First, Page, View};
 use super::{DiskInbox, Handle};
 use crate::event::HandlerName;
 use crate::event::RecordId;
@@ -67,7 +67,21 @@ impl Records for DiskInbox {
     ) -> Result<RecordPage, RecordsError> {
         self.stored().await;
         list(most, after(from), |from, most| {
-            self.page(filter, from, most)
+            self.page(filter, First::Earliest, from, most)
+        })
+        .await
+    }
+
+    async fn latest(
+        &self,
+        filter: &RecordFilter,
+        before: Option<RecordId>,
+        most: usize,
+    ) -> Result<RecordPage, RecordsError> {
+        self.stored().await;
+        let from = before.map_or(i64::MAX, |id| id.get().cast_signed().saturating_sub(1));
+        list(most, from, |from, most| {
+            self.page(filter, First::Latest, from, most)
         })
         .await
     }
@@ -152,7 +166,7 @@ impl Records for DiskInbox {
         let mut erased = 0;
         let mut next = Some(1);
         while let Some(from) = next {
-            let page = self.page(filter, from, MOST).await?;
+            let page = self.page(filter, First::Earliest, from, MOST).await?;
             erased += self.discard(&found(&page)).await?;
             next = page.next;
         }
@@ -197,6 +211,7 @@ impl DiskInbox {
     async fn page(
         &self,
         filter: &RecordFilter,
+        first: First,
         from: i64,
         most: usize,
     ) -> Result<Page, RecordsError> {
@@ -208,7 +223,7 @@ impl DiskInbox {
                 is_held: &is_held,
                 orphaned: false,
             };
-            view.page(connection, &filter, from, most)
+            view.page(connection, &filter, first, from, most)
         });
         Ok(read.await?)
     }

@@ -20,7 +20,7 @@ use super::requests::{self, Answer, Ask, AskError, MOST, Refused};
 use super::schema::FILE;
 use super::snapshot::Snapshot;
 use super::store_error::StoreError;
-use super::view::{Page, View};
+use super::view::{First, Page, View};
 use super::{DiskInbox, directory, time};
 use crate::event::HandlerName;
 use crate::event::RecordId;
@@ -154,8 +154,13 @@ impl DiskRecords {
         let held = self.held().await;
         let (filter, orphaned) = (filter.clone(), self.orphaned);
         let read = self.read(move |connection| {
-            view(orphaned, &|_, handler| held.contains(handler))
-                .page(connection, &filter, from, most)
+            view(orphaned, &|_, handler| held.contains(handler)).page(
+                connection,
+                &filter,
+                First::Earliest,
+                from,
+                most,
+            )
         });
         Ok(read.await?)
     }

@@ -24,6 +24,23 @@ pub(super) struct View<'a> {
     pub(super) orphaned: bool,
 }
 
+/// Which of the events come first.
+#[derive(Clone, Copy)]
+pub(super) enum First {
+    Earliest,
+    Latest,
+}
+
+impl First {
+    /// Those from a number on, in this order.
+    const fn sql(self) -> &'static str {
+        match self {
+            Self::Earliest => "seq >= ? ORDER BY seq",
+            Self::Latest => "seq <= ? ORDER BY seq DESC",
+        }
+    }
+}
+
 /// Some events, and the number from which to go on.
 pub(super) struct Page {
     pub(super) records: Vec<Record>,
@@ -38,6 +55,7 @@ impl View<'_> {
         &self,
         connection: &Connection,
         filter: &RecordFilter,
+        first: First,
         from: i64,
         most: usize,
     ) -> Result<Page, StoreError> {
@@ -48,7 +66,7 @@ impl View<'_> {
             true => "INDEXED BY event_dead WHERE state = 2",
             false => "WHERE state < 3",
         };
-        let sql = format!("SELECT {EVENT} FROM event {which} AND seq >= ? ORDER BY seq");
+        let sql = format!("SELECT {EVENT} FROM event {which} AND {}", first.sql());
         let mut select = row::cached(connection, &sql)?;
         let mut rows = select.query([from])?;
         let (mut records, mut damaged) = (Vec::new(), Vec::new());

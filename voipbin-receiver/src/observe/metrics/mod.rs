@@ -165,6 +165,7 @@ impl Observer for Metrics {
                 outcome,
                 event_type,
                 took,
+                ..
             } => {
                 // Nobody waits for the answer to what has another origin.
                 let took = (origin == Origin::Webhook).then_some(took);
@@ -208,6 +209,7 @@ impl Observer for Metrics {
             }
             Transition::Skipped { run } => series.handler(run.handler()).skipped.increment(1),
             Transition::Held { run } => series.handler(run.handler()).held.increment(1),
+            Transition::Inspected(_) => {}
             Transition::Dropped { run, state } => {
                 if let Some(dropped) = series.handler(run.handler()).dropped(state) {
                     dropped.increment(1);

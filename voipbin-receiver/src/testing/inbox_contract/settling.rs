@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::{Case, Check, PATIENCE, failed, incoming};
 use crate::handler::HandlerName;
 use crate::inbox::{
-    Consumer, Inbox, Job, KeepErrorKind, Kept, RecordFilter, RecordState, Repeats, Settled, Stage,
+    Consumer, Inbox, Job, KeepErrorKind, Kept, Record, RecordFilter, RecordId, RecordState,
+    Repeats, Settled, Stage,
 };
 
 impl<I: Inbox> Case<I> {
@@ -145,6 +146,21 @@ impl<I: Inbox> Case<I> {
         let Some(record) = found.first() else {
             return self.expect(false, || "it is not listed".into());
         };
+        let latest = self.patiently(records.latest(&dead, None, 10)).await?;
+        let latest = latest.map(|page| (page.records, page.next));
+        let same = |(latest, next): &(Vec<Record>, Option<RecordId>)| {
+            next.is_none() && latest.iter().map(|latest| latest.id).eq([record.id])
+        };
+        self.expect(latest.as_ref().is_ok_and(same), || {
+            format!("as the latest: {latest:?}")
+        })?;
+        let before = self
+            .patiently(records.latest(&dead, Some(record.id), 10))
+            .await?;
+        let before = before.map(|page| page.records.len());
+        self.expect(matches!(before, Ok(0)), || {
+            format!("before itself: {before:?}")
+        })?;
         let attempts: usize = record.jobs.iter().map(|job| job.history.len()).sum();
         self.expect(found.len() == 1 && attempts == 1, || {
             format!("{} are listed, with {attempts} attempts", found.len())

@@ -1,0 +1,216 @@
+use http::StatusCode;
+use voipbin_receiver::inbox::RecordState;
+use voipbin_receiver::{BuildErrorKind, Receiver, catalog};
+
+use crate::stage::{ACCESS, Stage, TOKEN, ask, bearer, local, pages, revealing};
+
+const METHODS: [&str; 8] = [
+    "GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE",
+];
+
+const DEAD: &str =
+    r#"{"type":"call_hangup","data":{"id":"fails-1","source":{"target":"+15559876543"}}}"#;
+
+async fn stage() -> (Stage, u64) {
+    let stage = Stage::new().await;
+    stage.deliver(DEAD).await;
+    let id = stage.latest(RecordState::Dead).await;
+    (stage, id)
+}
+
+#[tokio::test]
+async fn without_access_every_route_and_method_is_refused() {
+    let (stage, id) = stage().await;
+    let mut paths = pages(id);
+    paths.extend(revealing(id));
+    paths.extend(["/sign-out", "/none", "/events/x", "/assets/none"].map(str::to_owned));
+    for path in paths {
+        for method in METHODS {
+            let page = stage.ask(method, &path, &[], "").await;
+            assert_eq!(page.status, StatusCode::UNAUTHORIZED, "{method} {path}");
+            for told in ["call_hangup", "fails-1", "crm", "the-label", "blue"] {
+                assert!(!page.text.contains(told), "{method} {path} tells {told}");
+            }
+        }
+    }
+    assert!(stage.audit.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn who_may_read_sees_every_page_and_nothing_of_what_is_hidden() {
+    let (stage, id) = stage().await;
+    for path in pages(id) {
+        let page = stage.get(&path, "read").await;
+        assert_eq!(page.status, StatusCode::OK, "{path}");
+        for hidden in ["fails-1", "15559876543", "cannot store"] {
+            assert!(!page.text.contains(hidden), "{path} tells {hidden}");
+        }
+        let head = stage.ask("HEAD", &path, &[(ACCESS, "read")], "").await;
+        assert_eq!(
+            (head.status, head.text.as_str()),
+            (StatusCode::OK, ""),
+            "{path}"
+        );
+    }
+    assert!(stage.audit.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn who_may_read_reveals_nothing_and_changes_nothing() {
+    let (stage, id) = stage().await;
+    for path in revealing(id) {
+        let page = stage.get(&path, "read").await;
+        assert_eq!(page.status, StatusCode::FORBIDDEN, "{path}");
+    }
+    let mut paths = pages(id);
+    paths.extend(revealing(id));
+    for path in paths.iter().filter(|path| *path != "/sign-in") {
+        for method in METHODS
+            .iter()
+            .filter(|method| !["GET", "HEAD"].contains(method))
+        {
+            let page = stage.ask(method, path, &[(ACCESS, "read")], "").await;
+            assert_eq!(
+                page.status,
+                StatusCode::METHOD_NOT_ALLOWED,
+                "{method} {path}"
+            );
+            assert_eq!(page.header("allow"), "GET, HEAD", "{path}");
+        }
+    }
+    assert!(stage.audit.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_is_revealed_is_told_to_observers() {
+    let (stage, id) = stage().await;
+    for path in revealing(id) {
+        stage.audit.lock().unwrap().clear();
+        let page = stage.get(&path, "reveal").await;
+        assert_eq!(page.status, StatusCode::OK, "{path}");
+        assert_eq!(*stage.audit.lock().unwrap(), ["reveal"], "{path}");
+    }
+    let page = stage.get(&format!("/events/{id}/revealed"), "reveal").await;
+    assert!(page.text.contains("+15559876543"));
+    assert!(page.text.contains("cannot store"));
+    assert!(
+        stage
+            .get("/dead/revealed", "reveal")
+            .await
+            .text
+            .contains("cannot store")
+    );
+}
+
+#[tokio::test]
+async fn the_token_opens_everything_by_a_header_or_a_sign_in() {
+    let (stage, id) = stage().await;
+    let path = format!("/events/{id}/revealed");
+    let [(name, value)] = bearer(TOKEN);
+    let page = stage.ask("GET", &path, &[(name, &value)], "").await;
+    assert_eq!(page.status, StatusCode::OK);
+
+    let wrong = stage
+        .ask(
+            "POST",
+            "/sign-in",
+            &[],
+            "token=a-token-for-those-who-may-see-i",
+        )
+        .await;
+    assert_eq!(wrong.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(wrong.header("set-cookie"), "");
+
+    let form = format!("token={TOKEN}");
+    let signed_in = stage
+        .ask("POST", "/ops/inspector/sign-in", &[], &form)
+        .await;
+    assert_eq!(signed_in.status, StatusCode::SEE_OTHER);
+    assert_eq!(signed_in.header("location"), "./");
+    let cookie = signed_in.header("set-cookie");
+    assert!(!cookie.contains(TOKEN));
+    let pair = cookie.split(';').next().unwrap();
+    let page = stage.ask("GET", &path, &[("cookie", pair)], "").await;
+    assert_eq!(page.status, StatusCode::OK);
+
+    let signs_out = [("cookie", pair), ("sec-fetch-site", "same-origin")];
+    let signed_out = stage.ask("POST", "/sign-out", &signs_out, "").await;
+    assert_eq!(signed_out.status, StatusCode::SEE_OTHER);
+    assert!(signed_out.header("set-cookie").contains("Max-Age=0"));
+    // A page elsewhere signs nobody out.
+    let elsewhere = [("cookie", pair), ("sec-fetch-site", "cross-site")];
+    let refused = stage.ask("POST", "/sign-out", &elsewhere, "").await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN);
+    assert_eq!(refused.header("set-cookie"), "");
+}
+
+#[tokio::test]
+async fn on_loopback_this_machine_reads_and_nobody_else() {
+    let receiver = receiver();
+    let inspector = receiver.inspector().loopback_only().build().unwrap();
+    assert_eq!(
+        ask(&inspector, local("localhost:5001")).await.status,
+        StatusCode::OK
+    );
+    // A name that leads here by DNS, for a page that somebody has open.
+    let rebound = ask(&inspector, local("evil.example:5001")).await;
+    assert_eq!(rebound.status, StatusCode::FORBIDDEN);
+    let mut proxied = local("localhost:5001");
+    proxied
+        .headers_mut()
+        .insert("x-forwarded-for", "203.0.113.1".parse().unwrap());
+    assert_eq!(ask(&inspector, proxied).await.status, StatusCode::FORBIDDEN);
+    let mut unknown = local("localhost:5001");
+    unknown.extensions_mut().clear();
+    assert_eq!(ask(&inspector, unknown).await.status, StatusCode::FORBIDDEN);
+    // There is nothing to sign in with.
+    let mut reveals = local("localhost");
+    *reveals.uri_mut() = "/dead/revealed".parse().unwrap();
+    assert_eq!(ask(&inspector, reveals).await.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn an_inspector_that_nobody_may_see_or_that_is_the_second_is_not_built() {
+    let receiver = receiver();
+    let kind = |built: Result<_, voipbin_receiver::BuildError>| built.map(drop).unwrap_err().kind();
+    assert_eq!(
+        kind(receiver.inspector().build()),
+        BuildErrorKind::InspectorAccess
+    );
+    assert_eq!(
+        kind(receiver.inspector().token("short").build()),
+        BuildErrorKind::BadSetting
+    );
+    assert_eq!(
+        kind(receiver.inspector().token(" padded-with-blanks ").build()),
+        BuildErrorKind::BadSecret
+    );
+    let origin = |origin: &str| {
+        receiver
+            .inspector()
+            .token(TOKEN)
+            .public_origin(origin)
+            .build()
+    };
+    for bad in [
+        "ops.example.com",
+        "https://ops.example.com/x",
+        "ftp://a",
+        "https://u@a",
+        "",
+    ] {
+        assert_eq!(kind(origin(bad)), BuildErrorKind::BadSetting, "{bad}");
+    }
+    drop(origin("https://ops.example.com").unwrap());
+    assert_eq!(
+        kind(receiver.inspector().token(TOKEN).build()),
+        BuildErrorKind::InspectorAccess
+    );
+}
+
+fn receiver() -> Receiver {
+    support::builder()
+        .on(catalog::Any, || async {})
+        .build()
+        .unwrap()
+}

@@ -1,0 +1,14 @@
+//! The inspector, as somebody sees it who asks by HTTP.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "this is test code"
+)]
+
+mod access;
+mod bounds;
+mod hardening;
+mod mounting;
+mod screens;
+mod stage;

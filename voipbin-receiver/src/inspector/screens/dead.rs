@@ -1,0 +1,154 @@
+//! Dead letters, by their handler and what went wrong.
+
+use std::collections::BTreeMap;
+
+use askama::Template;
+
+use super::text::When;
+use super::{Endpoint, Problem, page};
+use crate::event::HandlerName;
+use crate::inbox::{AttemptEnd, RecordFilter, RecordState, Stage};
+use crate::inspector::access::{Permit, Reader, Revealer};
+use crate::inspector::filter::Filter;
+use crate::inspector::mask::Mask;
+use crate::inspector::request::Request;
+use crate::inspector::response::Reply;
+use crate::inspector::site::Site;
+
+pub(super) struct Dead;
+pub(super) struct DeadRevealed;
+
+/// How many events are looked at, the latest.
+const MOST: usize = 2000;
+
+/// How many of them at once: with their bodies.
+const AT_ONCE: usize = 100;
+
+/// How many kinds of error are shown of them; a text may differ each time.
+const KINDS: usize = 200;
+
+#[derive(Template)]
+#[template(path = "inspector/dead.html")]
+struct DeadPage {
+    root: &'static str,
+    can_list: bool,
+    groups: Vec<Group>,
+    looked_at: usize,
+    /// Whether there are more, or more kinds.
+    is_part: bool,
+    is_revealed: bool,
+    may_reveal: bool,
+    dropped: u64,
+}
+
+/// Dead letters that are alike.
+struct Group {
+    handler: String,
+    error: String,
+    count: usize,
+    latest: When,
+    /// The latest one.
+    example: u64,
+    /// Those of the handler.
+    all: String,
+}
+
+impl Endpoint for Dead {
+    type Needs = Reader;
+
+    async fn answer(
+        self,
+        site: &Site,
+        asked: &Request,
+        permit: Permit<Reader>,
+    ) -> Result<Reply, Problem> {
+        show(site, asked, &permit, None).await
+    }
+}
+
+impl Endpoint for DeadRevealed {
+    type Needs = Revealer;
+
+    async fn answer(
+        self,
+        site: &Site,
+        asked: &Request,
+        permit: Permit<Revealer>,
+    ) -> Result<Reply, Problem> {
+        let mask = site.reveal(&permit, None);
+        let permit = asked.access.permit().ok_or(Problem::NotAllowed)?;
+        show(site, asked, &permit, Some(mask)).await
+    }
+}
+
+async fn show(
+    site: &Site,
+    asked: &Request,
+    permit: &Permit<Reader>,
+    mask: Option<Mask>,
+) -> Result<Reply, Problem> {
+    let now = site.now();
+    let records = site.records(permit);
+    let dead = RecordFilter::new().state(RecordState::Dead);
+    let mut groups = BTreeMap::<(HandlerName, String), Group>::new();
+    let (mut before, mut looked_at, mut is_part) = (None, 0, false);
+    while let Some(records) = records {
+        let page = records.latest(&dead, before, AT_ONCE).await?;
+        looked_at += page.records.len();
+        for record in &page.records {
+            let jobs = record.jobs.iter();
+            for (job, at) in jobs.filter_map(|job| match job.stage {
+                Stage::Dead { at } => Some((job, at)),
+                _ => None,
+            }) {
+                let error = kind(job.history.last().map(|last| &last.ended), mask);
+                let key = (job.handler.clone(), error);
+                if groups.len() >= KINDS && !groups.contains_key(&key) {
+                    is_part = true;
+                    continue;
+                }
+                let group = groups
+                    .entry(key)
+                    .or_insert_with_key(|(handler, error)| Group {
+                        handler: handler.as_str().to_owned(),
+                        error: error.clone(),
+                        count: 0,
+                        latest: When::new(at, now),
+                        example: record.id.get(),
+                        all: Filter::of_state(RecordState::Dead)
+                            .for_handler(handler)
+                            .query(None),
+                    });
+                group.count += 1;
+            }
+        }
+        before = page.next;
+        is_part |= before.is_some() && looked_at >= MOST;
+        if before.is_none() || looked_at >= MOST {
+            break;
+        }
+    }
+    let mut groups: Vec<Group> = groups.into_values().collect();
+    groups.sort_by_key(|group| std::cmp::Reverse(group.count));
+    let shown = DeadPage {
+        root: asked.root,
+        can_list: records.is_some(),
+        groups,
+        looked_at,
+        is_part,
+        is_revealed: mask.is_some(),
+        may_reveal: asked.access.permit::<Revealer>().is_some(),
+        dropped: site.receiver.stats().inbox.dead_dropped,
+    };
+    page(site, asked, "Dead letters", &shown)
+}
+
+/// The kind of error, or its text for those who may see it.
+fn kind(ended: Option<&AttemptEnd>, mask: Option<Mask>) -> String {
+    match (ended, mask) {
+        (None, _) => "no attempt is known".to_owned(),
+        (Some(ended), Some(mask)) => mask.ended(ended).to_string(),
+        (Some(AttemptEnd::Failed(_)), None) => "an error of the handler".to_owned(),
+        (Some(ended), None) => ended.to_string(),
+    }
+}

@@ -1,0 +1,169 @@
+//! One event: what came, and what became of it.
+
+use std::time::{Duration, SystemTime};
+
+use askama::Template;
+use tokio::time::timeout;
+
+use super::events::EventRow;
+use super::text::{When, span};
+use super::{Endpoint, Problem, page};
+use crate::event::{Proof, RecordId};
+use crate::inbox::{JobRecord, Record, Stage};
+use crate::inspector::access::{Permit, Reader, Revealer};
+use crate::inspector::filter::Filter;
+use crate::inspector::mask::{Mask, Shown};
+use crate::inspector::request::Request;
+use crate::inspector::response::Reply;
+use crate::inspector::site::Site;
+
+pub(super) struct Event(pub(super) RecordId);
+pub(super) struct EventRevealed(pub(super) RecordId);
+
+/// How many other events of the resource are shown.
+const TIMELINE: usize = 50;
+
+/// How long they are looked for: an inbox may hold millions of events.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+#[derive(Template)]
+#[template(path = "inspector/event.html")]
+struct EventPage {
+    root: &'static str,
+    row: EventRow,
+    identity: String,
+    signed: bool,
+    content_type: Shown,
+    lane: bool,
+    last_change: Option<String>,
+    ended: Option<When>,
+    body: Shown,
+    jobs: Vec<JobRow>,
+    /// Of the same resource, the earliest first; `None` where there were too many to look through.
+    timeline: Option<Vec<EventRow>>,
+    /// Those that are replays of this one, as far as they are in the timeline.
+    replays: Vec<u64>,
+    /// All of the resource.
+    more: Option<String>,
+    may_reveal: bool,
+}
+
+struct JobRow {
+    handler: String,
+    stage: &'static str,
+    at: Option<When>,
+    attempts: u32,
+    /// The failed attempts that are still known.
+    history: Vec<AttemptRow>,
+}
+
+struct AttemptRow {
+    began: When,
+    took: String,
+    ended: Shown,
+}
+
+impl Endpoint for Event {
+    type Needs = Reader;
+
+    async fn answer(
+        self,
+        site: &Site,
+        asked: &Request,
+        permit: Permit<Reader>,
+    ) -> Result<Reply, Problem> {
+        show(site, asked, &permit, self.0, Mask::on()).await
+    }
+}
+
+impl Endpoint for EventRevealed {
+    type Needs = Revealer;
+
+    async fn answer(
+        self,
+        site: &Site,
+        asked: &Request,
+        permit: Permit<Revealer>,
+    ) -> Result<Reply, Problem> {
+        let mask = site.reveal(&permit, Some(self.0));
+        let permit = asked.access.permit().ok_or(Problem::NotAllowed)?;
+        show(site, asked, &permit, self.0, mask).await
+    }
+}
+
+async fn show(
+    site: &Site,
+    asked: &Request,
+    permit: &Permit<Reader>,
+    id: RecordId,
+    mask: Mask,
+) -> Result<Reply, Problem> {
+    let now = site.now();
+    let records = site.records(permit).ok_or(Problem::NotFound)?;
+    let record = records.get(id).await?.ok_or(Problem::NotFound)?;
+    let delivery = &record.delivery;
+    // An id that may not be shown may not stand in an address either.
+    let resource = delivery.resource_id();
+    let resource = resource.filter(|id| mask.resource(delivery).as_deref() == Some(*id));
+    let timeline = match delivery.resource_id() {
+        Some(resource) => {
+            let filter = Filter::of_resource(resource).records(now);
+            let found = timeout(PATIENCE, records.latest(&filter, None, TIMELINE)).await;
+            let found = found.ok().transpose()?;
+            found.map(|page| page.records)
+        }
+        None => Some(Vec::new()),
+    };
+    let of_this = |other: &&Record| other.replay_of == Some(id);
+    let replays = timeline.iter().flatten().filter(of_this);
+    let row = |record: &Record| EventRow::new(record, mask, now);
+    let shown = EventPage {
+        root: asked.root,
+        identity: delivery.identity().to_string(),
+        signed: delivery.proof() == Proof::Signed,
+        content_type: match delivery.other_content_type() {
+            Some(other) => mask.text(other),
+            None => Shown::Text(delivery.content_type().to_owned()),
+        },
+        lane: delivery.lane_id().is_some(),
+        last_change: delivery.last_change().map(|time| time.to_string()),
+        ended: record.ended_at().map(|at| When::new(at, now)),
+        body: mask.body(delivery),
+        jobs: record
+            .jobs
+            .iter()
+            .map(|job| JobRow::new(job, mask, now))
+            .collect(),
+        replays: replays.map(|replay| replay.id.get()).collect(),
+        timeline: timeline
+            .as_ref()
+            .map(|found| found.iter().rev().map(row).collect()),
+        more: resource.map(|id| Filter::of_resource(id).query(None)),
+        may_reveal: asked.access.permit::<Revealer>().is_some(),
+        row: row(&record),
+    };
+    page(site, asked, &format!("Event {id}"), &shown)
+}
+
+impl JobRow {
+    fn new(job: &JobRecord, mask: Mask, now: SystemTime) -> Self {
+        let at = match job.stage {
+            Stage::Running { since: at } | Stage::Waiting { until: at } => Some(at),
+            stage => stage.ended_at(),
+        };
+        let history = job.history.iter();
+        Self {
+            handler: job.handler.as_str().to_owned(),
+            stage: job.stage.as_str(),
+            at: at.map(|at| When::new(at, now)),
+            attempts: job.attempts,
+            history: history
+                .map(|attempt| AttemptRow {
+                    began: When::new(attempt.began_at, now),
+                    took: span(attempt.took),
+                    ended: mask.ended(&attempt.ended),
+                })
+                .collect(),
+        }
+    }
+}

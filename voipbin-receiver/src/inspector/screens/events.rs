@@ -1,0 +1,118 @@
+//! The events that a filter takes, the latest first.
+
+use askama::Template;
+
+use super::text::{When, bytes};
+use super::{Endpoint, Problem, before, page};
+use crate::inbox::{Durability, Record};
+use crate::inspector::access::{Permit, Reader, Revealer};
+use crate::inspector::filter::Filter;
+use crate::inspector::mask::Mask;
+use crate::inspector::request::Request;
+use crate::inspector::response::Reply;
+use crate::inspector::site::Site;
+
+pub(super) struct Events;
+
+/// How many are on a page.
+const MOST: usize = 50;
+
+#[derive(Template)]
+#[template(path = "inspector/events.html")]
+struct EventsPage {
+    root: &'static str,
+    filter: String,
+    told: Option<String>,
+    can_list: bool,
+    in_memory: bool,
+    rows: Vec<EventRow>,
+    /// Where these are not the latest.
+    latest: Option<String>,
+    older: Option<String>,
+}
+
+/// An event in a list.
+pub(super) struct EventRow {
+    pub(super) id: u64,
+    pub(super) received: When,
+    pub(super) event_type: String,
+    pub(super) resource: Option<String>,
+    pub(super) state: &'static str,
+    pub(super) origin: &'static str,
+    pub(super) replay_of: Option<u64>,
+    pub(super) size: String,
+    /// Each handler, and how far it has come.
+    pub(super) jobs: Vec<(String, &'static str)>,
+}
+
+impl EventRow {
+    pub(super) fn new(record: &Record, mask: Mask, now: std::time::SystemTime) -> Self {
+        let delivery = &record.delivery;
+        let jobs = record.jobs.iter();
+        Self {
+            id: record.id.get(),
+            received: When::new(delivery.received_at(), now),
+            event_type: mask.event_type(delivery),
+            resource: mask.resource(delivery),
+            state: record.state.as_str(),
+            origin: delivery.origin().as_str(),
+            replay_of: record.replay_of.map(|original| original.get()),
+            size: bytes(delivery.body().len() as u64),
+            jobs: jobs
+                .map(|job| (job.handler.as_str().to_owned(), job.stage.as_str()))
+                .collect(),
+        }
+    }
+}
+
+impl Endpoint for Events {
+    type Needs = Reader;
+
+    async fn answer(
+        self,
+        site: &Site,
+        asked: &Request,
+        permit: Permit<Reader>,
+    ) -> Result<Reply, Problem> {
+        let now = site.now();
+        let before = before(asked)?;
+        let text = asked.query("q").unwrap_or_default();
+        let (filter, told) = match text.parse::<Filter>() {
+            Ok(filter) => (filter, None),
+            Err(error) => (Filter::default(), Some(error.to_string())),
+        };
+        let wanted = if filter.looks_into_bodies() {
+            let permit = asked.access.permit::<Revealer>();
+            let permit = permit.ok_or(Problem::NotAllowed)?;
+            site.reveal(&permit, None);
+            filter.all_records(now, &permit)
+        } else {
+            filter.records(now)
+        };
+        let records = site.records(&permit);
+        let found = match records {
+            Some(records) if told.is_none() => Some(records.latest(&wanted, before, MOST).await?),
+            _ => None,
+        };
+        let next = found.as_ref().and_then(|page| page.next);
+        let found = found.map(|page| page.records).unwrap_or_default();
+        let guarantees = site.receiver.dispatch().inbox.guarantees();
+        let events = EventsPage {
+            root: asked.root,
+            filter: match told {
+                Some(_) => text.to_owned(),
+                None => filter.to_string(),
+            },
+            told,
+            can_list: records.is_some(),
+            in_memory: guarantees.durability == Durability::Process,
+            rows: found
+                .iter()
+                .map(|record| EventRow::new(record, Mask::on(), now))
+                .collect(),
+            latest: before.map(|_| filter.query(None)),
+            older: next.map(|next| filter.query(Some(next.get()))),
+        };
+        page(site, asked, "Events", &events)
+    }
+}

@@ -1,0 +1,81 @@
+//! What is registered, what it is held to, and how it does.
+
+use std::time::Duration;
+
+use askama::Template;
+
+use super::text::{When, span};
+use super::{Endpoint, Problem, page};
+use crate::handler::RegisteredHandler;
+use crate::inspector::access::{Permit, Reader};
+use crate::inspector::filter::Filter;
+use crate::inspector::journal::HandlerFigures;
+use crate::inspector::request::Request;
+use crate::inspector::response::Reply;
+use crate::inspector::site::Site;
+
+pub(super) struct Handlers;
+
+#[derive(Template)]
+#[template(path = "inspector/handlers.html")]
+struct HandlersPage {
+    root: &'static str,
+    rows: Vec<HandlerRow>,
+}
+
+struct HandlerRow {
+    name: String,
+    events: String,
+    location: String,
+    attempts: Option<u32>,
+    timeout: Option<String>,
+    concurrency: Option<usize>,
+    strict: bool,
+    skip_stale: bool,
+    figures: HandlerFigures,
+    mean: Option<String>,
+    last_failed: Option<When>,
+    /// Its events.
+    all: String,
+}
+
+impl Endpoint for Handlers {
+    type Needs = Reader;
+
+    async fn answer(
+        self,
+        site: &Site,
+        asked: &Request,
+        _: Permit<Reader>,
+    ) -> Result<Reply, Problem> {
+        let rows = site.receiver.handlers().iter();
+        let shown = HandlersPage {
+            root: asked.root,
+            rows: rows.map(|handler| HandlerRow::new(site, handler)).collect(),
+        };
+        page(site, asked, "Handlers", &shown)
+    }
+}
+
+impl HandlerRow {
+    fn new(site: &Site, registered: &RegisteredHandler) -> Self {
+        let name = &registered.name;
+        let handler = site.receiver.dispatch().handlers.get(name);
+        let figures = site.journal.handler(name);
+        let timeout: Option<Duration> = handler.and_then(|handler| handler.timeout);
+        Self {
+            name: name.as_str().to_owned(),
+            events: registered.events.join(", "),
+            location: registered.location.clone(),
+            attempts: handler.map(|handler| handler.retry.attempts),
+            timeout: timeout.map(span),
+            concurrency: handler.and_then(|handler| handler.concurrency),
+            strict: handler.is_some_and(|handler| handler.strict),
+            skip_stale: handler.is_some_and(|handler| handler.skip_stale),
+            mean: figures.mean().map(span),
+            last_failed: figures.last_failed.map(|at| When::new(at, site.now())),
+            all: Filter::default().for_handler(name).query(None),
+            figures,
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! The deliveries that were refused last, and why.
+
+use std::collections::BTreeMap;
+
+use askama::Template;
+
+use super::text::When;
+use super::{Endpoint, Problem, page};
+use crate::inspector::access::{Permit, Reader};
+use crate::inspector::journal::{REFUSALS, Rejected};
+use crate::inspector::mask::Mask;
+use crate::inspector::request::Request;
+use crate::inspector::response::Reply;
+use crate::inspector::site::Site;
+use crate::observe::RefusalReason;
+
+pub(super) struct Refused;
+
+#[derive(Template)]
+#[template(path = "inspector/refused.html")]
+struct RefusedPage {
+    root: &'static str,
+    most: usize,
+    reason: Option<&'static str>,
+    /// Each reason that there was, and how often.
+    reasons: Vec<(&'static str, usize)>,
+    rows: Vec<RefusedRow>,
+}
+
+struct RefusedRow {
+    at: When,
+    origin: &'static str,
+    client: Option<String>,
+    reason: &'static str,
+    status: u16,
+    told: String,
+    diagnosis: Option<(&'static str, String)>,
+}
+
+impl Endpoint for Refused {
+    type Needs = Reader;
+
+    async fn answer(
+        self,
+        site: &Site,
+        asked: &Request,
+        _: Permit<Reader>,
+    ) -> Result<Reply, Problem> {
+        let now = site.now();
+        let refusals = site.journal.refusals();
+        let mut reasons = BTreeMap::<&'static str, usize>::new();
+        for refusal in &refusals {
+            *reasons.entry(refusal.reason.as_str()).or_default() += 1;
+        }
+        let wanted = asked.query("reason");
+        let mut all = RefusalReason::ALL.iter().map(|reason| reason.as_str());
+        let reason = wanted.and_then(|wanted| all.find(|reason| *reason == wanted));
+        let rows = refusals
+            .iter()
+            .filter(|refusal| reason.is_none_or(|reason| refusal.reason.as_str() == reason))
+            .map(|refusal| RefusedRow::new(refusal, now));
+        let shown = RefusedPage {
+            root: asked.root,
+            most: REFUSALS,
+            reason,
+            reasons: reasons.into_iter().collect(),
+            rows: rows.collect(),
+        };
+        page(site, asked, "Refused", &shown)
+    }
+}
+
+impl RefusedRow {
+    fn new(refusal: &Rejected, now: std::time::SystemTime) -> Self {
+        Self {
+            at: When::new(refusal.at, now),
+            origin: refusal.origin.as_str(),
+            client: refusal.client.map(|client| Mask::on().address(client)),
+            reason: refusal.reason.as_str(),
+            status: refusal.reason.row().status.as_u16(),
+            told: refusal.told.clone(),
+            diagnosis: refusal.diagnosis.clone(),
+        }
+    }
+}

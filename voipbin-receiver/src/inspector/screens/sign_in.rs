@@ -1,0 +1,89 @@
+//! Signing in with the token, and out.
+
+use askama::Template;
+use http::StatusCode;
+
+use super::{Endpoint, Problem, problem};
+use crate::inspector::access::{Anyone, Permit, Reader};
+use crate::inspector::request::Request;
+use crate::inspector::response::Reply;
+use crate::inspector::site::Site;
+
+pub(super) struct SignInPage;
+pub(super) struct SignIn;
+pub(super) struct SignOut;
+
+#[derive(Template)]
+#[template(path = "inspector/sign_in.html")]
+struct Form<'a> {
+    root: &'a str,
+    told: &'a str,
+}
+
+/// What somebody without access is answered, whatever they ask for.
+pub(in crate::inspector) fn refuse(site: &Site, root: &str) -> Reply {
+    match site.authority.has_token() {
+        true => form(root, "").status(StatusCode::UNAUTHORIZED),
+        false => problem(StatusCode::FORBIDDEN, root, "You may not see this page."),
+    }
+}
+
+fn form(root: &str, told: &str) -> Reply {
+    Reply::page(&Form { root, told })
+}
+
+impl Endpoint for SignInPage {
+    type Needs = Reader;
+
+    async fn answer(
+        self,
+        site: &Site,
+        asked: &Request,
+        _: Permit<Reader>,
+    ) -> Result<Reply, Problem> {
+        match site.authority.has_token() {
+            true => Ok(form(asked.root, "")),
+            false => Err(Problem::NotFound),
+        }
+    }
+}
+
+impl Endpoint for SignIn {
+    type Needs = Anyone;
+
+    async fn answer(
+        self,
+        site: &Site,
+        asked: &Request,
+        _: Permit<Anyone>,
+    ) -> Result<Reply, Problem> {
+        let given = asked.form("token").unwrap_or_default();
+        if site.authority.is_token(given) {
+            let home = Reply::see_other(asked.root.to_owned());
+            return Ok(home.cookie(site.authority.sign_in(site.now())));
+        }
+        tracing::warn!("somebody tried to sign in to the inspector with a wrong token");
+        Ok(match site.authority.has_token() {
+            true => form(asked.root, "This is not the token.").status(StatusCode::UNAUTHORIZED),
+            false => problem(
+                StatusCode::FORBIDDEN,
+                asked.root,
+                "You may not see this page.",
+            ),
+        })
+    }
+}
+
+impl Endpoint for SignOut {
+    type Needs = Reader;
+
+    async fn answer(
+        self,
+        site: &Site,
+        asked: &Request,
+        _: Permit<Reader>,
+    ) -> Result<Reply, Problem> {
+        let home = Reply::see_other(asked.root.to_owned());
+        Ok(home.cookie(site.authority.sign_out()))
+    }
+}

@@ -1,0 +1,46 @@
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::access::{Permit, Reader, Revealer};
+use super::authority::Authority;
+use super::guard::Guard;
+use super::journal::Journal;
+use super::mask::Mask;
+use crate::event::RecordId;
+use crate::inbox::Records;
+use crate::observe::{Inspection, Transition};
+use crate::receiver::Receiver;
+
+/// What all requests share.
+pub(super) struct Site {
+    pub(super) receiver: Receiver,
+    pub(super) journal: Arc<Journal>,
+    pub(super) authority: Authority,
+    pub(super) guard: Guard,
+    pub(super) settings: Vec<Setting>,
+}
+
+/// A setting of the program.
+pub(super) struct Setting {
+    pub(super) name: String,
+    pub(super) value: String,
+    pub(super) origin: String,
+}
+
+impl Site {
+    pub(super) fn now(&self) -> SystemTime {
+        self.journal.now()
+    }
+
+    /// What the inbox holds, for somebody who may read.
+    pub(super) fn records(&self, _: &Permit<Reader>) -> Option<&dyn Records> {
+        self.receiver.records()
+    }
+
+    /// Lifts the mask, and tells the observers.
+    pub(super) fn reveal(&self, permit: &Permit<Revealer>, record: Option<RecordId>) -> Mask {
+        let inspection = Inspection::new("reveal", record);
+        self.receiver.tell(Transition::Inspected(inspection));
+        Mask::lifted(permit)
+    }
+}
