@@ -77,7 +77,7 @@ fn what_was_acknowledged_survives_power_cuts() {
     const CUTS_OF_A_LIFE: usize = 100;
     let lives = number("POWER_CUTS", 300).div_ceil(CUTS_OF_A_LIFE);
     let seed = seed();
-    let operations = AtomicUsize::new(0);
+    let (operations, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let removed = side_by_side(lives, |life| {
         let mut chance = Rng::with_seed(seed.wrapping_add(life as u64));
         let record = recorded(&mut chance);
@@ -89,6 +89,10 @@ fn what_was_acknowledged_survives_power_cuts() {
             lost == 0,
             "SEED={seed}, life {life}, {lost} cuts: {first:?}"
         );
+        let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+        if done % 10 == 0 {
+            eprintln!("{} power cuts", done * CUTS_OF_A_LIFE);
+        }
         removed
     });
     eprintln!(

@@ -25,8 +25,8 @@ pub struct InboxStats {
     pub dead_nearly_full: bool,
     /// Events whose bytes turned out to be damaged when they were to be handled: dead letters too.
     pub damaged: usize,
-    /// Events that cannot be read at present, while others can: they are tried again, less and less
-    /// often.
+    /// Events that are to be handed out and cannot be read at present, as the disk does not give them:
+    /// that is tried again each second.
     pub stuck: usize,
     /// Whether it holds as many events or bytes as it may: new events are refused.
     pub full: bool,

@@ -90,6 +90,10 @@ where
         .await?
         .room()
         .await?;
+    case("an event comes with all that was known of its delivery")
+        .await?
+        .deliveries()
+        .await?;
     case("an event comes with the lane that it was kept with")
         .await?
         .lanes()

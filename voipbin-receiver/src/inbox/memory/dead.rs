@@ -20,7 +20,11 @@ pub(super) struct DeadLetters {
     events: BTreeMap<u64, Dead>,
     jobs: usize,
     bytes: usize,
+    dropped: u64,
 }
+
+/// Bytes of bodies of dead letters.
+const MAX_BYTES: usize = 16 << 20;
 
 struct Dead {
     event: Arc<KeptEvent>,
@@ -33,9 +37,19 @@ impl DeadLetters {
         self.jobs
     }
 
+    /// How many were dropped because there were too many.
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// Whether they take four fifths of their room.
+    pub(super) fn is_nearly_full(&self, most: usize) -> bool {
+        let is_full = self.events.len() >= most - most / 5;
+        !self.events.is_empty() && (is_full || self.bytes >= MAX_BYTES - MAX_BYTES / 5)
+    }
+
     /// Adds a job, and forgets the first events when there are too many.
     pub(super) fn add(&mut self, job: &Job, failed: Option<Attempt>, at: SystemTime, most: usize) {
-        const MOST_BYTES: usize = 16 << 20;
         let mut history = job.history().cloned().unwrap_or_default();
         if let Some(failed) = failed {
             history.fail(failed);
@@ -52,12 +66,13 @@ impl DeadLetters {
             }
         });
         dead.jobs.push(record);
-        while self.events.len() > most || self.bytes > MOST_BYTES {
+        while self.events.len() > most || self.bytes > MAX_BYTES {
             let Some((first, _)) = self.events.first_key_value() else {
                 break;
             };
             let first = *first;
             self.remove(first);
+            self.dropped += 1;
         }
     }
 

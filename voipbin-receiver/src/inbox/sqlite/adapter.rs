@@ -1,16 +1,15 @@
 //! The inbox as a receiver uses it.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
-use rusqlite::Connection;
 use tokio::time::sleep;
 
 use super::DiskInbox;
-use super::read::{read_again, read_from};
+use super::read::{self, ToRead};
 use super::ready::Next;
-use super::shared::Shared;
-use super::store_error::StoreError;
+use super::store_error::{StoreError, StoreErrorKind};
 use crate::inbox::{
     Consumer, Durability, Guarantees, Inbox, InboxError, InboxStats, Incoming, Job, KeepError,
     Kept, Records, Reply, Room, Settled,
@@ -39,9 +38,9 @@ impl Inbox for DiskInbox {
     fn stats(&self) -> InboxStats {
         let shared = self.shared();
         let totals = shared.totals();
-        let (waiting, held, stuck) = {
+        let (waiting, held) = {
             let ready = shared.ready();
-            (ready.waiting(), ready.held(), ready.stuck())
+            (ready.waiting(), ready.held())
         };
         InboxStats {
             events: totals.events,
@@ -54,7 +53,7 @@ impl Inbox for DiskInbox {
             dead_dropped: totals.dropped,
             max_dead: Some(shared.settings.max_dead),
             dead_nearly_full: shared.settings.dead_nearly_full(&totals),
-            stuck,
+            stuck: shared.unread.load(Ordering::Relaxed),
             damaged: totals.damaged,
             full: shared.is_full(),
             failing: shared.is_failing(),
@@ -123,13 +122,9 @@ impl DiskInbox {
                 Next::Read(seqs) => {
                     // What came of the last attempt is to be in the file.
                     self.stored().await;
-                    self.try_read(move |shared, file| read_again(shared, file, &seqs))
-                        .await;
+                    self.read_back(ToRead::Again(seqs)).await;
                 }
-                Next::ReadFrom(seq) => {
-                    self.try_read(move |shared, file| read_from(shared, file, seq))
-                        .await;
-                }
+                Next::ReadFrom(seq) => self.read_back(ToRead::From(seq)).await,
             }
         }
     }
@@ -158,15 +153,31 @@ impl DiskInbox {
 
     /// Reads what is to be handed out. The jobs stay where they are until they are read; what cannot be
     /// read now is tried again.
-    async fn try_read(
-        &self,
-        read: impl FnOnce(&Shared, &Connection) -> Result<(), StoreError> + Send + 'static,
-    ) {
-        let shared = std::sync::Arc::clone(self.shared());
-        let read = self.read(move |connection| read(&shared, connection)).await;
+    async fn read_back(&self, what: ToRead) {
+        let shared = self.shared();
+        let mut read = self.try_read(what.clone(), false).await;
+        if matches!(&read, Err(error) if error.kind() == StoreErrorKind::Damaged) {
+            read = self.try_read(what.clone(), true).await;
+        }
+        let unread = match (&read, &what) {
+            (Ok(()), _) => 0,
+            (Err(_), ToRead::Again(seqs)) => seqs.len(),
+            (Err(_), ToRead::From(_)) => shared.totals().events.max(1),
+        };
+        shared.unread.store(unread, Ordering::Relaxed);
         if let Err(error) = read {
             tracing::warn!(%error, "the inbox cannot read its file: it is tried again");
-            sleep(self.shared().settings.tick).await;
+            sleep(shared.settings.tick).await;
         }
+    }
+
+    /// On a connection that is new after a failure. Where damage was met, all of the file is looked at first.
+    async fn try_read(&self, what: ToRead, again: bool) -> Result<(), StoreError> {
+        let shared = Arc::clone(self.shared());
+        let read = move |connection: &_| match again && !shared.is_readable() {
+            true => Err(StoreError::new(StoreErrorKind::Io)),
+            false => read::read(&shared, connection, &what),
+        };
+        self.read(read).await
     }
 }

@@ -87,6 +87,7 @@ enum Effect {
     Ended(i64),
     Gone(EventRow),
     Replayed(i64, Vec<i64>),
+    Lost(i64),
 }
 
 impl<'a> Batch<'a> {
@@ -186,7 +187,7 @@ impl<'a> Batch<'a> {
             content_type: delivery.other_content_type().map(str::to_owned),
             lane: with.lane.map(|lane| lane.get().cast_signed()),
             lane_version: with.lane.map(|_| row::LANE_VERSION),
-            origin: None,
+            origin: row::origin(delivery.origin()),
             trace: None,
             parent: with.parent.map(|parent| parent.get().cast_signed()),
             state: if pending { State::Pending } else { State::Gone },
@@ -321,8 +322,7 @@ impl<'a> Batch<'a> {
 
     /// Removes the rows of an event that are not its own.
     fn remove_parts(&mut self, event: &EventRow) -> Result<(), StoreError> {
-        let dead = "SELECT count(*) FROM job WHERE seq = ? AND stage = 5";
-        let dead: i64 = cached(self.connection, dead)?.query_row([event.seq], |row| row.get(0))?;
+        let dead = dead_jobs(self.connection, event.seq)?;
         for sql in [
             "DELETE FROM body WHERE seq = ?",
             "DELETE FROM job WHERE seq = ?",
@@ -332,7 +332,7 @@ impl<'a> Batch<'a> {
         }
         let bytes = event.body_len.unwrap_or_default().unsigned_abs();
         let totals = &mut self.totals;
-        totals.dead = totals.dead.saturating_sub(dead.unsigned_abs() as usize);
+        totals.dead = totals.dead.saturating_sub(dead);
         match event.state {
             State::Pending => {
                 totals.events = totals.events.saturating_sub(1);
@@ -402,10 +402,13 @@ impl<'a> Batch<'a> {
     pub(super) fn damaged(&mut self, seq: i64) -> Result<(), StoreError> {
         let sql = format!("SELECT {EVENT} FROM event WHERE seq = ?");
         let mut select = cached(self.connection, &sql)?;
-        let found = select.query_row([seq], EventRow::columns).optional();
-        let (mut event, _) = match found.map_err(StoreError::of_row) {
+        let found = select.query_row([seq], EventRow::unchecked).optional();
+        let mut event = match found.map_err(StoreError::of_row) {
             Ok(Some(found)) => found,
-            Ok(None) => return Ok(()),
+            Ok(None) => {
+                self.effects.push(Effect::Ended(seq));
+                return Ok(());
+            }
             Err(error) if error.kind() == StoreErrorKind::Damaged => {
                 // Nothing of it can be told but its number.
                 self.totals.damaged += 1;
@@ -413,9 +416,11 @@ impl<'a> Batch<'a> {
             }
             Err(error) => return Err(error),
         };
+        self.effects.push(Effect::Ended(seq));
         if event.state == State::Dead && event.has(DAMAGED) {
             return Ok(());
         }
+        let was_dead = dead_jobs(self.connection, seq)?;
         if event.state == State::Pending {
             let bytes = event.body_len.unwrap_or_default().unsigned_abs();
             self.totals.events = self.totals.events.saturating_sub(1);
@@ -436,13 +441,32 @@ impl<'a> Batch<'a> {
             };
             dead += usize::from(job.put(self.connection)?);
         }
-        self.totals.dead += dead;
-        self.totals.dead_events += 1;
-        self.totals.dead_bytes += event.body_len.unwrap_or_default().unsigned_abs();
+        self.totals.dead += dead - was_dead.min(dead);
+        if event.state != State::Dead {
+            self.totals.dead_events += 1;
+            self.totals.dead_bytes += event.body_len.unwrap_or_default().unsigned_abs();
+        }
         self.totals.damaged += 1;
         event.flags |= DAMAGED;
         (event.state, event.ended_at) = (State::Dead, Some(self.now));
         self.set(&event)
+    }
+
+    /// A change of this event cannot be written, as a page that takes it is damaged: it is handed out no more.
+    pub(super) fn lose(&mut self, change: &Change) {
+        let (seq, told) = match change {
+            Change::Job(job) | Change::Failed(job, _) => (job.seq, false),
+            Change::Ended(ended, _) => (ended.seq, false),
+            Change::Damaged(seq) => (*seq, true),
+        };
+        tracing::error!(
+            id = seq,
+            "an event of the inbox is on a damaged page: what becomes of it cannot be written; salvage the inbox"
+        );
+        if told || !self.shared.ready().is_damaged(seq.cast_unsigned()) {
+            self.totals.damaged += 1;
+        }
+        self.effects.push(Effect::Lost(seq));
     }
 
     /// What was committed is so in memory too. Tells whether there is something to hand out.
@@ -457,6 +481,7 @@ impl<'a> Batch<'a> {
                     ready.push_kept(entry, fact);
                 }
                 Effect::Ended(seq) => ready.close(seq.cast_unsigned()),
+                Effect::Lost(seq) => ready.lose(seq.cast_unsigned()),
                 Effect::Gone(event) => {
                     self.shared
                         .finish(event.identity, event.has(MARKS) || event.parent.is_some());
@@ -479,6 +504,12 @@ impl<'a> Batch<'a> {
         }
         arrived
     }
+}
+
+fn dead_jobs(connection: &Connection, seq: i64) -> Result<usize, StoreError> {
+    let count = "SELECT count(*) FROM job WHERE seq = ? AND stage = 5";
+    let count: i64 = cached(connection, count)?.query_row([seq], |row| row.get(0))?;
+    Ok(count.unsigned_abs() as usize)
 }
 
 /// An event; `None` when there is none of this number.

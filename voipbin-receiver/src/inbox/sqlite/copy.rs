@@ -29,7 +29,8 @@ pub struct CopyReport {
     pub lost: Vec<LostEvent>,
     /// Numbers of events that cannot be looked up, as the way to them is damaged.
     pub unread: Vec<RangeInclusive<RecordId>>,
-    /// Bytes of the file that the disk did not give.
+    /// Bytes of the file that the disk did not give, and those of its log that cannot be made sense of
+    /// behind one that is damaged.
     pub unreadable_bytes: u64,
 }
 

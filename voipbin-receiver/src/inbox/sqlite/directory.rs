@@ -8,14 +8,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::error::{DiskInboxError, DiskInboxErrorKind};
 use super::lock::private;
-use super::schema::{APPLICATION, FILE, VERSION};
+use super::schema::{APPLICATION, FILE, LOG, VERSION};
 use super::store_error::{StoreError, StoreErrorKind};
 
 /// Says that there was an inbox, whatever has become of its file.
 const TAG: &str = "inbox.tag";
 
 /// The files of an inbox. The WAL is part of it: what was kept last is nowhere else.
-const FILES: [&str; 3] = [FILE, "inbox.db-wal", "inbox.db-shm"];
+const FILES: [&str; 3] = [FILE, LOG, "inbox.db-shm"];
 
 /// Makes the directory, for its owner alone, where there is none. Its name survives a power cut.
 pub(super) fn create(directory: &Path) -> Result<(), DiskInboxError> {
@@ -40,27 +40,11 @@ pub(super) fn create(directory: &Path) -> Result<(), DiskInboxError> {
     parents.try_for_each(sync).map_err(failed)
 }
 
-/// Makes sure that there can be a file: the one that is there or, where there never was one or what is left of it
-/// may be set aside, a new one.
-pub(super) fn prepare(directory: &Path, recreate: bool) -> Result<(), StoreError> {
-    match look(directory) {
-        Err(error)
-            if recreate
-                && matches!(
-                    error.kind(),
-                    StoreErrorKind::Gone | StoreErrorKind::Damaged | StoreErrorKind::Foreign
-                ) =>
-        {
-            let aside = set_aside(directory)?;
-            tracing::error!(
-                %error,
-                aside = %aside.display(),
-                "the inbox begins anew: what is left of the one before is set aside, to be salvaged"
-            );
-        }
-        looked => looked?,
-    }
-    make(directory)?;
+/// Makes sure that there can be a file: the one that is there or, where there never was one, a new one.
+pub(super) fn prepare(directory: &Path) -> Result<(), StoreError> {
+    look(directory)?;
+    // SQLite makes its other files for whoever may use this one.
+    private(&directory.join(FILE))?;
     Ok(())
 }
 
@@ -82,7 +66,7 @@ pub(super) fn sync(directory: &Path) -> io::Result<()> {
 pub(super) fn look(directory: &Path) -> Result<(), StoreError> {
     /// Of the file's format: <https://www.sqlite.org/fileformat.html#the_database_header>.
     const HEADER: usize = 100;
-    let has_wal = length(&directory.join("inbox.db-wal"))? > 0;
+    let has_wal = length(&directory.join(LOG))? > 0;
     // The file was being made: SQLite takes back what is there of it.
     if length(&directory.join("inbox.db-journal"))? > 0 {
         return Ok(());
@@ -145,11 +129,6 @@ fn length(path: &Path) -> io::Result<u64> {
     }
 }
 
-/// Makes an empty file where there is none. SQLite makes its other files for whoever may use this one.
-fn make(directory: &Path) -> io::Result<()> {
-    private(&directory.join(FILE))
-}
-
 /// The file is there and synced: from here on its absence is a loss.
 pub(super) fn mark(directory: &Path) -> io::Result<()> {
     let path = directory.join(TAG);
@@ -167,11 +146,12 @@ pub(super) fn mark(directory: &Path) -> io::Result<()> {
 }
 
 /// Puts what is left of a file that cannot be opened into a directory of its own, to be salvaged.
-fn set_aside(directory: &Path) -> io::Result<PathBuf> {
+pub(super) fn set_aside(directory: &Path) -> io::Result<PathBuf> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let aside = directory.join(format!("lost-{}", now.unwrap_or_default().as_millis()));
     DirBuilder::new().create(&aside)?;
-    for file in FILES {
+    // The tag last: without all of this there is an inbox that is missing.
+    for file in FILES.into_iter().chain([TAG]) {
         match fs::rename(directory.join(file), aside.join(file)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}

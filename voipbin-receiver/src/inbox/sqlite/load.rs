@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::batch::{Batch, Change, Totals, event, interrupted};
 use super::names::Names;
 use super::ready::{Fact, Open};
-use super::row::{DAMAGED, EVENT, EventRow, JOB, JobRow, JobStage, MARKS, State};
+use super::row::{DAMAGED, EVENT, EventHead, EventRow, JOB, JobRow, JobStage, MARKS, State, Sum};
 use super::shared::{Shared, Work, spread};
 use super::store_error::{StoreError, StoreErrorKind};
 use super::time::Saved;
@@ -105,6 +105,9 @@ pub(super) fn take_over(
     let mut damaged = Vec::new();
     events(shared, connection, from, &mut totals, &mut damaged)?;
     shared.publish(totals);
+    for seq in damaged {
+        shared.push(Work::Change(Change::Damaged(seq)));
+    }
     next_seq(connection)
 }
 
@@ -134,16 +137,16 @@ fn totals(connection: &Connection) -> Result<Totals, StoreError> {
     Ok(totals)
 }
 
-fn age(event: &EventRow, now: i64) -> Duration {
-    Duration::from_millis(u64::try_from(now - event.kept_at).unwrap_or_default())
+fn age(kept_at: i64, now: i64) -> Duration {
+    Duration::from_millis(u64::try_from(now - kept_at).unwrap_or_default())
 }
 
-fn remember(shared: &Shared, event: &EventRow, now: i64) {
-    let age = age(event, now);
-    if event.parent.is_some() {
+fn remember(shared: &Shared, event: &EventHead, now: i64) {
+    let age = age(event.kept_at, now);
+    if event.is_replay {
         return;
     }
-    if event.has(MARKS) {
+    if event.marks {
         shared.noted.restore(event.identity, age, false);
     } else {
         let open = event.state == State::Pending;
@@ -151,34 +154,51 @@ fn remember(shared: &Shared, event: &EventRow, now: i64) {
     }
 }
 
-/// Identities of what was kept before the first event that may be pending.
+/// Identities of what was kept before the first event that may be pending: as many as are remembered.
 fn identities_before(
     shared: &Shared,
     connection: &Connection,
     before: i64,
 ) -> Result<(), StoreError> {
     let now = shared.time.now();
-    let sql = format!("SELECT {EVENT} FROM event WHERE seq < ? ORDER BY seq DESC");
+    let from = first_known(shared, connection, (before, now))?;
+    let sql = format!("SELECT {EVENT} FROM event WHERE seq >= ? AND seq < ? ORDER BY seq");
     let mut select = connection.prepare(&sql)?;
-    let mut rows = select.query([before])?;
-    let (mut known, mut old) = (Vec::new(), 0);
-    while old < TOO_OLD && known.len() < shared.settings.max_identities {
-        let Some(row) = rows.next()? else { break };
-        match EventRow::read(row) {
-            Ok(event) if age(&event, now) < shared.settings.identity_ttl => {
-                old = 0;
-                known.push(event);
-            }
+    let mut rows = select.query([from, before])?;
+    let mut sum = Sum::default();
+    while let Some(row) = rows.next()? {
+        match EventHead::read(row, &mut sum) {
+            Ok(event) => remember(shared, &event, now),
             // What is damaged is told of when it is looked at.
-            Ok(_) => old += 1,
-            Err(error) if error.kind() == StoreErrorKind::Damaged => old += 1,
+            Err(error) if error.kind() == StoreErrorKind::Damaged => {}
             Err(error) => return Err(error),
         }
     }
-    for event in known.iter().rev() {
-        remember(shared, event, now);
-    }
     Ok(())
+}
+
+/// The first event before this one whose identity is still known, or one a little older.
+fn first_known(
+    shared: &Shared,
+    connection: &Connection,
+    (before, now): (i64, i64),
+) -> Result<i64, StoreError> {
+    let sql = "SELECT seq, kept_at FROM event WHERE seq < ? ORDER BY seq DESC";
+    let mut select = connection.prepare(sql)?;
+    let mut rows = select.query([before])?;
+    let (mut from, mut known, mut old) = (before, 0, 0);
+    while old < TOO_OLD
+        && known < shared.settings.max_identities
+        && let Some(row) = rows.next()?
+    {
+        // Whatever is stored in its place where it is damaged.
+        if age(row.get(1).unwrap_or_default(), now) < shared.settings.identity_ttl {
+            (from, known, old) = (row.get(0)?, known + 1, 0);
+        } else {
+            old += 1;
+        }
+    }
+    Ok(from)
 }
 
 /// What was kept from this number on.
@@ -194,6 +214,7 @@ fn events(
     let mut select = connection.prepare(&sql)?;
     let mut rows = select.query([from])?;
     let mut least = from;
+    let mut sum = Sum::default();
     while let Some(row) = rows.next()? {
         // Of a page that is zeroed all rows have the number 0: which they were is not known here.
         let seq: i64 = row.get(0)?;
@@ -201,12 +222,13 @@ fn events(
             return Err(StoreError::new(StoreErrorKind::Damaged));
         }
         least = seq + 1;
-        let event = match EventRow::read(row) {
+        let event = match EventHead::read(row, &mut sum) {
             Ok(event) => event,
             Err(error) if error.kind() == StoreErrorKind::Damaged => {
                 damaged.push(seq);
+                shared.ready().lose(seq.cast_unsigned());
                 // Until it is a dead letter.
-                let unchecked = EventRow::columns(row).ok().map(|(event, _)| event);
+                let unchecked = EventRow::unchecked(row).ok();
                 if let Some(event) = unchecked.filter(|event| event.state == State::Pending) {
                     totals.events += 1;
                     totals.bytes += event.body_len.unwrap_or_default().unsigned_abs();

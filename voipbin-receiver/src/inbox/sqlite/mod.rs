@@ -43,6 +43,7 @@ mod tests;
 mod time;
 mod tool;
 mod view;
+mod wal;
 mod writer;
 
 use std::fmt;

@@ -11,7 +11,7 @@ use tracing::dispatcher;
 
 use super::lock::DirLock;
 use super::place::Place;
-use super::read::can_be_read;
+use super::read::{Readability, can_be_read};
 use super::reader::Reader;
 use super::schema::{self, Role};
 use super::settings::Settings;
@@ -65,21 +65,15 @@ impl Threads {
         let (lock, user) = DirLock::acquire(&path, LOCK_FILE)
             .map_err(|error| DiskInboxError::locked(&path, error))?;
         warn_if_old(rusqlite::version_number());
-        let failed = |error| DiskInboxError::store(&path, unmasked(&path, error));
-        directory::prepare(&path, settings.recreate).map_err(failed)?;
-        let file = path.join(schema::FILE);
-        let opened = (|| {
-            let raw = File::open(&file)?;
-            let connection = schema::open(&file, Role::Writer)?;
-            directory::mark(&path)?;
-            let place = Place::of(file.clone())?;
-            let time = InboxTime::new(Arc::clone(&settings.clock), load::saved(&connection)?);
-            let shared = Arc::new(Shared::new(settings, raw, time));
-            let next_seq = load::load(&shared, &connection)?;
-            let writer = Writer::new(Arc::clone(&shared), place, connection, next_seq);
-            Ok((shared, writer, Reader::start(file)?))
-        })();
-        let (shared, writer, (reader, reads)) = opened.map_err(failed)?;
+        let opened = match load(&settings).map_err(|error| unmasked(&path, error)) {
+            Err(error) if settings.recreate && has_nothing_to_open(&error) => {
+                begin_anew(&path, &error).and_then(|()| load(&settings))
+            }
+            opened => opened,
+        };
+        let (shared, writer) = opened.map_err(|error| DiskInboxError::store(&path, error))?;
+        let (reader, reads) = Reader::start(path.join(schema::FILE))
+            .map_err(|error| DiskInboxError::io(&path, error))?;
         let mut requests = None;
         let handle = Arc::new_cyclic(|handle| {
             let served = requests::serve(&path, records::carry_out(handle.clone()));
@@ -115,6 +109,39 @@ impl Threads {
         drop(self.lock);
         self.shared.closed.send_replace(true);
     }
+}
+
+/// What the file holds, in memory, and whoever writes it.
+fn load(settings: &Settings) -> Result<(Arc<Shared>, Writer), StoreError> {
+    let directory = &settings.directory;
+    directory::prepare(directory)?;
+    let path = directory.join(schema::FILE);
+    let file = File::open(&path)?;
+    let connection = schema::open(&path, Role::Writer)?;
+    directory::mark(directory)?;
+    let time = InboxTime::new(Arc::clone(&settings.clock), load::saved(&connection)?);
+    let shared = Arc::new(Shared::new(settings.clone(), Readability::of(file), time));
+    let next_seq = load::load(&shared, &connection)?;
+    let place = Place::of(path)?;
+    let writer = Writer::new(Arc::clone(&shared), place, connection, next_seq);
+    Ok((shared, writer))
+}
+
+fn has_nothing_to_open(error: &StoreError) -> bool {
+    matches!(
+        error.kind(),
+        StoreErrorKind::Gone | StoreErrorKind::Damaged | StoreErrorKind::Foreign
+    )
+}
+
+fn begin_anew(directory: &Path, error: &StoreError) -> Result<(), StoreError> {
+    let aside = directory::set_aside(directory)?;
+    tracing::error!(
+        %error,
+        aside = %aside.display(),
+        "the inbox begins anew: what is left of the one before is set aside, to be salvaged"
+    );
+    Ok(())
 }
 
 /// SQLite tells a page that the disk does not give as a damaged one.

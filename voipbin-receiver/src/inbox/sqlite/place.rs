@@ -2,42 +2,38 @@
 
 use std::path::{Path, PathBuf};
 
+use super::schema::LOG;
 use super::store_error::{StoreError, StoreErrorKind};
 
-/// A file by its path.
+/// The file of an inbox and its log.
 pub(super) struct Place {
     path: PathBuf,
-    /// Which file was opened: no other one will do.
-    file: FileId,
+    log: PathBuf,
+    /// Which files were opened: no others will do.
+    opened: [FileId; 2],
 }
 
 impl Place {
-    /// The file that is there now.
+    /// What is there now, and was just opened.
     pub(super) fn of(path: PathBuf) -> Result<Self, StoreError> {
-        let file = FileId::of(&std::fs::metadata(&path)?);
-        Ok(Self { path, file })
+        let log = path.with_file_name(LOG);
+        let opened = [FileId::at(&path)?, FileId::at(&log)?];
+        Ok(Self { path, log, opened })
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Its write-ahead log.
-    pub(super) fn log(&self) -> PathBuf {
-        let mut log = self.path.clone().into_os_string();
-        log.push("-wal");
-        log.into()
-    }
-
     /// What it takes on disk, with its log.
     pub(super) fn bytes(&self) -> u64 {
         let len = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
-        len(&self.path) + len(&self.log())
+        len(&self.path) + len(&self.log)
     }
 
     /// Looks whether what is open is what the next process would find.
     pub(super) fn look(&self) -> Result<(), StoreError> {
-        match FileId::of(&std::fs::metadata(&self.path)?) == self.file {
+        match [FileId::at(&self.path)?, FileId::at(&self.log)?] == self.opened {
             true => Ok(()),
             false => Err(StoreError::new(StoreErrorKind::Moved)),
         }
@@ -59,15 +55,16 @@ impl FileId {
         not(unix),
         expect(unused_variables, reason = "there is nothing to tell it by")
     )]
-    fn of(metadata: &std::fs::Metadata) -> Self {
+    fn at(path: &Path) -> Result<Self, StoreError> {
         #[cfg(unix)]
         use std::os::unix::fs::MetadataExt;
 
-        Self {
+        let metadata = std::fs::metadata(path)?;
+        Ok(Self {
             #[cfg(unix)]
             device: metadata.dev(),
             #[cfg(unix)]
             inode: metadata.ino(),
-        }
+        })
     }
 }

@@ -32,8 +32,8 @@ pub(super) struct Ready {
     left_to: u64,
     /// Events whose end was committed while the file was being read.
     ended: Option<HashSet<u64>>,
-    /// Events that cannot be read at present, and how often that was tried.
-    stuck: HashMap<u64, u32>,
+    /// Events that are damaged, until that is committed.
+    damaged: BTreeSet<u64>,
     /// Bytes of the bodies in the line.
     bytes: usize,
     max_bytes: usize,
@@ -230,7 +230,12 @@ impl Ready {
     /// Whether a job of this event comes in its place: not when all of them wait, run or have ended.
     pub(super) fn is_in_line(&self, seq: u64) -> bool {
         let open = self.open.get(&seq);
-        open.is_none_or(|open| open.jobs.iter().any(|job| job.stage == Stage::InLine))
+        !self.damaged.contains(&seq)
+            && open.is_none_or(|open| open.jobs.iter().any(|job| job.stage == Stage::InLine))
+    }
+
+    pub(super) fn is_damaged(&self, seq: u64) -> bool {
+        self.damaged.contains(&seq)
     }
 
     /// Whether it ran before, so that there may be attempts to tell of.
@@ -239,17 +244,28 @@ impl Ready {
         open.is_some_and(|open| open.jobs.iter().any(|job| job.attempts > 0))
     }
 
-    /// The file is about to be read in its turn from this number on, as of this moment. False when that was done: who
-    /// asked for it is gone, and somebody else asked too.
-    pub(super) fn begin_read(&mut self, from: u64) -> bool {
+    /// The file is about to be read in its turn from this number on, as of this moment: up to the number that is
+    /// given. `None` when that was done: who asked for it is gone, and somebody else asked too.
+    pub(super) fn begin_read(&mut self, from: u64) -> Option<u64> {
         let begins = self.in_file == Some(from);
         self.ended = begins.then(HashSet::new);
-        begins
+        begins.then_some(self.left_to)
     }
 
-    /// What the file has in its turn, read up to this number; whether there is more.
-    pub(super) fn push_found(&mut self, found: Vec<(ReadBack, Fact)>, to: u64, more: bool) {
+    /// What the file has in its turn, read up to this number; what of it is damaged; whether there is more.
+    pub(super) fn push_found(
+        &mut self,
+        found: Vec<(ReadBack, Fact)>,
+        damaged: &[u64],
+        to: u64,
+        more: bool,
+    ) {
         let ended = self.ended.take().unwrap_or_default();
+        for seq in damaged {
+            if !ended.contains(seq) {
+                self.lose(*seq);
+            }
+        }
         for (event, fact) in found {
             if !ended.contains(&event.entry.id()) {
                 self.push_line(event, fact);
@@ -264,7 +280,6 @@ impl Ready {
         match read {
             None => self.again.retain(|(job, _)| job.seq != seq),
             Some(read) => {
-                self.stuck.remove(&seq);
                 let jobs = self.again.iter_mut().filter(|(job, _)| job.seq == seq);
                 jobs.for_each(|(_, filled)| *filled = Some(Arc::clone(read)));
             }
@@ -381,7 +396,7 @@ impl Ready {
     /// The file has an event as ended or no more.
     pub(super) fn close(&mut self, seq: u64) {
         self.open.remove(&seq);
-        self.stuck.remove(&seq);
+        self.damaged.remove(&seq);
         if let Some(ended) = &mut self.ended {
             ended.insert(seq);
         }
@@ -439,41 +454,11 @@ impl Ready {
         }
     }
 
-    /// An event cannot be read. Its jobs are tried again, less and less often; tells how often they were. `None` when
-    /// so many cannot that the fault is not theirs.
-    pub(super) fn stick(&mut self, seq: u64, fact: Option<Fact>, tick: Duration) -> Option<u32> {
-        const MOST: usize = 100;
-        const LONGEST: Duration = Duration::from_secs(300);
-        if self.stuck.len() >= MOST && !self.stuck.contains_key(&seq) {
-            return None;
-        }
-        let tries = self.stuck.entry(seq).or_default();
-        *tries += 1;
-        let (tries, after) = (
-            *tries,
-            LONGEST.min(tick * 2_u32.saturating_pow((*tries).min(16))),
-        );
-        if let Some(fact) = fact {
-            self.open.entry(seq).or_insert_with(|| Open::new(fact));
-        }
+    /// An event is damaged: no job of it is handed out. It counts as pending until the file says otherwise.
+    pub(super) fn lose(&mut self, seq: u64) {
+        self.open.remove(&seq);
         self.again.retain(|(job, _)| job.seq != seq);
-        let jobs = self
-            .open
-            .get_mut(&seq)
-            .map(|open| (0..).zip(&mut open.jobs));
-        for (place, job) in jobs.into_iter().flatten() {
-            if matches!(job.stage, Stage::InLine | Stage::Waiting) {
-                job.stage = Stage::Waiting;
-                self.waiting
-                    .push(Instant::now(), after, JobId { seq, place });
-            }
-        }
-        Some(tries)
-    }
-
-    /// Events that cannot be read at present.
-    pub(super) fn stuck(&self) -> usize {
-        self.stuck.len()
+        self.damaged.insert(seq);
     }
 
     pub(super) fn waiting(&self) -> usize {
@@ -508,7 +493,8 @@ impl Ready {
     pub(super) fn first_pending(&self, next: u64) -> u64 {
         let line = self.line.front().map(|slot| slot.event.entry.id());
         let open = self.open.keys().min().copied();
-        [line, open, self.in_file]
+        let damaged = self.damaged.first().copied();
+        [line, open, damaged, self.in_file]
             .into_iter()
             .flatten()
             .fold(next, u64::min)

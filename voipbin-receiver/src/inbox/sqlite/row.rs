@@ -1,5 +1,6 @@
 //! The rows of the tables, and their checksums: SQLite has none.
 
+use std::ops::ControlFlow;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 
 use super::store_error::{StoreError, StoreErrorKind};
 use super::time::{self, millis};
-use crate::event::{Delivery, Identity, Proof, RecordId, StoredDelivery};
+use crate::event::{Delivery, Identity, Origin, Proof, RecordId, StoredDelivery};
 use crate::inbox::{Attempt, AttemptEnd, Lane};
 
 /// How far an event has come.
@@ -23,6 +24,18 @@ pub(super) enum State {
     Gone = 3,
 }
 
+impl State {
+    fn of(number: i64) -> rusqlite::Result<Self> {
+        Ok(match number {
+            0 => Self::Pending,
+            1 => Self::Done,
+            2 => Self::Dead,
+            3 => Self::Gone,
+            other => return Err(rusqlite::Error::IntegralValueOutOfRange(14, other)),
+        })
+    }
+}
+
 pub(super) const SIGNED: i64 = 1;
 pub(super) const MARKS: i64 = 2;
 pub(super) const REPEAT: i64 = 4;
@@ -34,6 +47,39 @@ pub(super) const LANE_VERSION: i64 = 1;
 /// The columns of [`EventRow`], in the order in which it reads and binds them.
 pub(super) const EVENT: &str = "seq, kept_at, received_at, identity, flags, handlers, type, resource, \
      content_type, lane, lane_version, origin, trace, parent, state, ended_at, body_len, sum";
+
+const EVENT_COLUMNS: usize = 17;
+
+/// What memory knows of any event: a row of `event` without its texts.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct EventHead {
+    pub(super) seq: i64,
+    pub(super) kept_at: i64,
+    pub(super) identity: Identity,
+    pub(super) state: State,
+    pub(super) body_len: Option<i64>,
+    pub(super) marks: bool,
+    pub(super) is_replay: bool,
+}
+
+impl EventHead {
+    /// Reads and checks the columns [`EVENT`], in memory that is used again.
+    pub(super) fn read(row: &Row<'_>, sum: &mut Sum) -> Result<Self, StoreError> {
+        check(row, "event", EVENT_COLUMNS, sum)?;
+        let read = || {
+            Ok(Self {
+                seq: row.get(0)?,
+                kept_at: row.get(1)?,
+                identity: Identity::from_bytes(row.get(3)?),
+                state: State::of(row.get(14)?)?,
+                body_len: row.get(16)?,
+                marks: row.get::<_, i64>(4)? & MARKS != 0,
+                is_replay: row.get_ref(13)? != ValueRef::Null,
+            })
+        };
+        read().map_err(StoreError::of_row)
+    }
+}
 
 /// A row of `event`.
 #[derive(Clone, Debug)]
@@ -91,29 +137,20 @@ impl EventRow {
         Base(crc32fast::hash(&sum.0))
     }
 
-    /// Reads and checks the columns [`EVENT`] from the first on.
+    /// Reads and checks the columns [`EVENT`].
     pub(super) fn read(row: &Row<'_>) -> Result<Self, StoreError> {
-        let (found, sum) = Self::columns(row).map_err(StoreError::of_row)?;
-        if found
-            .base()
-            .sum(found.state, found.ended_at, found.body_len)
-            != sum
-        {
-            return Err(StoreError::new(StoreErrorKind::Damaged));
-        }
-        Ok(found)
+        check(
+            row,
+            "event",
+            EVENT_COLUMNS,
+            &mut Sum(Vec::with_capacity(256)),
+        )?;
+        Self::unchecked(row).map_err(StoreError::of_row)
     }
 
-    /// With the checksum that is stored, which is not looked at.
-    pub(super) fn columns(row: &Row<'_>) -> rusqlite::Result<(Self, i64)> {
-        let state = match row.get::<_, i64>(14)? {
-            0 => State::Pending,
-            1 => State::Done,
-            2 => State::Dead,
-            3 => State::Gone,
-            other => return Err(rusqlite::Error::IntegralValueOutOfRange(14, other)),
-        };
-        let found = Self {
+    /// Whatever its checksum says.
+    pub(super) fn unchecked(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
             seq: row.get(0)?,
             kept_at: row.get(1)?,
             received_at: row.get(2)?,
@@ -128,11 +165,10 @@ impl EventRow {
             origin: row.get(11)?,
             trace: row.get(12)?,
             parent: row.get(13)?,
-            state,
+            state: State::of(row.get(14)?)?,
             ended_at: row.get(15)?,
             body_len: row.get(16)?,
-        };
-        Ok((found, row.get(17)?))
+        })
     }
 
     pub(super) fn insert(&self, connection: &Connection) -> Result<(), StoreError> {
@@ -205,9 +241,71 @@ impl EventRow {
         };
         let received_at = time::unix(self.received_at);
         let mut stored = StoredDelivery::new(body, self.identity, proof, received_at);
+        stored.origin = match self.origin {
+            None => Origin::Webhook,
+            Some(1) => Origin::Replay,
+            Some(2) => Origin::Stream,
+            Some(3) => Origin::History,
+            Some(_) => return Err(StoreError::new(StoreErrorKind::Damaged)),
+        };
         stored.content_type = self.content_type.clone();
         let restored = stored.restore();
         restored.map_err(|_| StoreError::new(StoreErrorKind::Damaged))
+    }
+}
+
+/// An origin as a column has it.
+pub(super) fn origin(origin: Origin) -> Option<i64> {
+    match origin {
+        Origin::Webhook => None,
+        Origin::Replay => Some(1),
+        Origin::Stream => Some(2),
+        Origin::History => Some(3),
+    }
+}
+
+/// Gives the rows of a statement that selects them by their number: from one on, in order. Tells whether these were all,
+/// and not stopped at.
+///
+/// Where SQLite finds a page wrong it gives no number of what lies there: each below `end` is given as damaged, until
+/// one can be read again.
+pub(super) fn walk(
+    connection: &Connection,
+    sql: &str,
+    mut from: i64,
+    end: i64,
+    mut each: impl FnMut(i64, Result<&Row<'_>, StoreError>) -> Result<ControlFlow<()>, StoreError>,
+) -> Result<bool, StoreError> {
+    loop {
+        let mut select = cached(connection, sql)?;
+        let mut rows = select.query([from])?;
+        let error = loop {
+            match rows.next() {
+                Ok(None) => return Ok(true),
+                Err(error) => break StoreError::from(error),
+                Ok(Some(row)) => {
+                    let seq = row.get(0).map_err(StoreError::of_row)?;
+                    // Of a page that is zeroed all rows have the number 0.
+                    if seq < from {
+                        break StoreError::new(StoreErrorKind::Damaged);
+                    }
+                    from = seq + 1;
+                    if each(seq, Ok(row))?.is_break() {
+                        return Ok(false);
+                    }
+                }
+            }
+        };
+        if error.kind() != StoreErrorKind::Damaged {
+            return Err(error);
+        }
+        if from >= end {
+            return Ok(true);
+        }
+        from += 1;
+        if each(from - 1, Err(error))?.is_break() {
+            return Ok(false);
+        }
     }
 }
 
@@ -285,14 +383,11 @@ pub(super) struct JobRow {
 
 impl JobRow {
     pub(super) fn read(row: &Row<'_>) -> Result<Self, StoreError> {
-        let (found, sum) = Self::columns(row).map_err(StoreError::of_row)?;
-        match found.sum() == sum {
-            true => Ok(found),
-            false => Err(StoreError::new(StoreErrorKind::Damaged)),
-        }
+        check(row, "job", 7, &mut Sum(Vec::with_capacity(80)))?;
+        Self::unchecked(row).map_err(StoreError::of_row)
     }
 
-    fn columns(row: &Row<'_>) -> rusqlite::Result<(Self, i64)> {
+    fn unchecked(row: &Row<'_>) -> rusqlite::Result<Self> {
         let stage = match row.get::<_, i64>(2)? {
             0 => JobStage::Queued,
             1 => JobStage::Running,
@@ -303,7 +398,7 @@ impl JobRow {
             6 => JobStage::Replayed,
             other => return Err(rusqlite::Error::IntegralValueOutOfRange(2, other)),
         };
-        let found = Self {
+        Ok(Self {
             seq: row.get(0)?,
             handler: row.get(1)?,
             stage,
@@ -311,8 +406,7 @@ impl JobRow {
             interrupted: row.get(4)?,
             at: row.get(5)?,
             wait: row.get(6)?,
-        };
-        Ok((found, row.get(7)?))
+        })
     }
 
     fn sum(&self) -> i64 {
@@ -475,8 +569,29 @@ pub(super) fn interrupted(began_at: SystemTime) -> Attempt {
     Attempt::new(began_at, Duration::ZERO, AttemptEnd::Interrupted)
 }
 
+/// Compares the checksum of a row, which comes after the columns that it is over.
+fn check(row: &Row<'_>, table: &str, columns: usize, sum: &mut Sum) -> Result<(), StoreError> {
+    let damaged = || StoreError::new(StoreErrorKind::Damaged);
+    sum.0.clear();
+    sum.0.extend_from_slice(table.as_bytes());
+    for column in 0..columns {
+        match row.get_ref(column)? {
+            ValueRef::Null => sum.int(None),
+            ValueRef::Integer(value) => sum.int(Some(value)),
+            ValueRef::Text(bytes) | ValueRef::Blob(bytes) => sum.bytes(Some(bytes)),
+            ValueRef::Real(_) => return Err(damaged()),
+        };
+    }
+    let stored: i64 = row.get(columns).map_err(StoreError::of_row)?;
+    match i64::from(crc32fast::hash(&sum.0)) == stored {
+        true => Ok(()),
+        false => Err(damaged()),
+    }
+}
+
 /// What a checksum is taken of: each value with its kind and its length.
-struct Sum(Vec<u8>);
+#[derive(Default)]
+pub(super) struct Sum(Vec<u8>);
 
 impl Sum {
     /// Of a row of this table.

@@ -11,7 +11,7 @@ use super::error::{DiskInboxError, DiskInboxErrorKind};
 use super::lock::{DirLock, holder_of};
 use super::schema::{self, FILE, Role};
 use super::store_error::{StoreError, StoreErrorKind};
-use super::{DiskInbox, LOCK_FILE, directory};
+use super::{DiskInbox, LOCK_FILE, directory, wal};
 
 impl DiskInbox {
     /// Brings back what can be read of a damaged inbox, into a new one in an empty directory.
@@ -80,9 +80,10 @@ fn salvage(file: &Path, to: &Path) -> Result<CopyReport, StoreError> {
     let raw = to.join("salvage.db");
     let _scratch = Scratch::new(&raw)?;
     let mut unreadable = copy_file(file, &raw)?;
-    let wal = with_suffix(file, "-wal");
-    if wal.try_exists()? {
-        unreadable += copy_file(&wal, &with_suffix(&raw, "-wal"))?;
+    let (log, raw_log) = (with_suffix(file, "-wal"), with_suffix(&raw, "-wal"));
+    if log.try_exists()? {
+        unreadable += copy_file(&log, &raw_log)?;
+        unreadable += wal::lost(&raw_log)?;
     }
     let new = to.join(FILE);
     let mut report = match read(&raw, &new) {

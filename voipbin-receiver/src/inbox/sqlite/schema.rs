@@ -3,18 +3,21 @@
 //! An event is a narrow row, so that an open reads little; its body lies in a table of its own under the
 //! same number. What few events have is NULL, which takes a byte of a row.
 
-use std::fs::File;
-use std::io::{self, Read, Seek, Write};
 use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
+use super::copy::with_suffix;
 use super::store_error::{StoreError, StoreErrorKind};
+use super::wal;
 
 /// The file in the directory of an inbox.
 pub(super) const FILE: &str = "inbox.db";
+
+/// Its write-ahead log.
+pub(super) const LOG: &str = "inbox.db-wal";
 
 /// `PRAGMA user_version` of the files that this release writes.
 pub(super) const VERSION: i64 = 1;
@@ -125,9 +128,7 @@ pub(super) fn open(path: &Path, role: Role) -> Result<Connection, StoreError> {
         Role::Reader => OpenFlags::SQLITE_OPEN_READ_ONLY,
     };
     if role == Role::Writer {
-        for beside in ["-wal", "-journal"] {
-            rewrite(path, beside)?;
-        }
+        wal::prepare(&with_suffix(path, "-wal"))?;
     }
     let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_PRIVATE_CACHE;
     let connection = Connection::open_with_flags(path, flags)?;
@@ -183,24 +184,6 @@ pub(super) fn open_immutable(path: &Path) -> Result<Connection, StoreError> {
         Some(_) => Ok(connection),
         None => Err(StoreError::new(StoreErrorKind::Damaged)),
     }
-}
-
-/// Writes a log beside the file once more and syncs it.
-///
-/// After a sync that failed, in this process or one before it, what was written may be in the system's memory alone, and
-/// a next sync says nothing of it. What is committed after it would be lost with it: a log is read up to the first gap.
-fn rewrite(path: &Path, beside: &str) -> io::Result<()> {
-    let mut log = path.to_owned().into_os_string();
-    log.push(beside);
-    let mut file = match File::options().read(true).write(true).open(log) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        file => file?,
-    };
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
-    file.rewind()?;
-    file.write_all(&bytes)?;
-    file.sync_all()
 }
 
 /// Sets it and gives what it is then.

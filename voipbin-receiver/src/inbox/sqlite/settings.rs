@@ -36,7 +36,8 @@ impl Settings {
     /// Whether they take four fifths of their room.
     pub(super) fn dead_nearly_full(&self, totals: &Totals) -> bool {
         let (most, bytes) = (self.max_dead, self.max_dead_bytes());
-        totals.dead_events >= most - most / 5 || totals.dead_bytes >= bytes - bytes / 5
+        let is_full = totals.dead_events >= most - most / 5;
+        totals.dead_events > 0 && (is_full || totals.dead_bytes >= bytes - bytes / 5)
     }
 }
 

@@ -1,9 +1,8 @@
 //! What the inbox's handles, its writer and its reader share.
 
 use std::collections::{HashMap, VecDeque};
-use std::fs::File;
 use std::mem;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,7 +10,9 @@ use tokio::sync::{oneshot, watch};
 
 use super::batch::{Batch, Change, Totals};
 use super::names::{List, Names};
+use super::read::Readability;
 use super::ready::Ready;
+use super::schema::LOG;
 use super::settings::Settings;
 use super::time::InboxTime;
 use crate::event::Identity;
@@ -23,8 +24,9 @@ use crate::sync::Notify;
 
 pub(super) struct Shared {
     pub(super) settings: Settings,
-    /// The file, to read it without SQLite. To close it would drop all of SQLite's locks on it in this process.
-    pub(super) file: File,
+    pub(super) readable: Readability,
+    /// Events that are to be handed out and cannot be read at present.
+    pub(super) unread: AtomicUsize,
     pub(super) time: InboxTime,
     inbound: Mutex<Inbound>,
     wake: Condvar,
@@ -109,11 +111,12 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
-    pub(super) fn new(settings: Settings, file: File, time: InboxTime) -> Self {
+    pub(super) fn new(settings: Settings, readable: Readability, time: InboxTime) -> Self {
         let clock = || Arc::clone(&settings.clock);
         let (ttl, identities) = (settings.identity_ttl, settings.max_identities);
         Self {
-            file,
+            readable,
+            unread: AtomicUsize::new(0),
             time,
             inbound: Mutex::default(),
             wake: Condvar::new(),
@@ -382,6 +385,11 @@ impl Shared {
                 Err(error())
             });
         }
+    }
+
+    /// Whether the disk gives all of the files.
+    pub(super) fn is_readable(&self) -> bool {
+        self.readable.look(&self.settings.directory.join(LOG))
     }
 
     pub(super) fn publish(&self, totals: Totals) {

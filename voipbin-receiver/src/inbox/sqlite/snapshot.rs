@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 
 use super::lock::holder_of;
-use super::schema::{self, FILE, Role};
-use super::store_error::StoreError;
+use super::schema::{self, FILE, LOG, Role};
+use super::store_error::{StoreError, StoreErrorKind};
+use super::wal;
 
 /// Reads and never writes. What had to be copied for it goes with it.
 pub(super) struct Snapshot {
@@ -19,13 +20,17 @@ impl Snapshot {
     /// Of the file as it is: beside the process that has it, or where there may be one at any time.
     /// Where nothing can be written there is none, and SQLite cannot read the WAL.
     pub(super) fn open(directory: &Path) -> Result<Self, StoreError> {
-        let is_live = holder_of(directory).is_some() || is_writable(&directory.join(FILE));
-        Self::of(directory, is_live)
+        let has_holder = holder_of(directory).is_some();
+        // SQLite would show what comes before the damage, and say nothing.
+        if !has_holder && wal::lost(&directory.join(LOG))? > 0 {
+            return Err(StoreError::new(StoreErrorKind::Damaged));
+        }
+        Self::of(directory, has_holder || is_writable(&directory.join(FILE)))
     }
 
     fn of(directory: &Path, is_live: bool) -> Result<Self, StoreError> {
         let path = directory.join(FILE);
-        let wal = fs::metadata(directory.join("inbox.db-wal")).map_or(0, |wal| wal.len());
+        let wal = fs::metadata(directory.join(LOG)).map_or(0, |wal| wal.len());
         if is_live {
             let connection = schema::open(&path, Role::Reader)?;
             return Ok(Self {
@@ -73,7 +78,7 @@ impl Copied {
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         builder.create(&copied.0)?;
-        for file in [FILE, "inbox.db-wal"] {
+        for file in [FILE, LOG] {
             fs::copy(directory.join(file), copied.0.join(file))?;
         }
         Ok(copied)

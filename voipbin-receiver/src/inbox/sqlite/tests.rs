@@ -1,5 +1,6 @@
 //! The whole inbox, on a real disk.
 
+mod damage;
 mod room;
 mod stepping;
 

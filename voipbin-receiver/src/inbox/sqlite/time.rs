@@ -44,11 +44,11 @@ pub(super) struct Saved {
 }
 
 impl Saved {
-    /// The time when the machine's clock says so.
+    /// The time when the machine's clock says so. Where that was set in between, no more has passed than either of
+    /// its settings allows.
     fn at(self, wall: i64) -> i64 {
-        let now = self
-            .time
-            .saturating_add(wall.saturating_sub(self.wall).max(0));
+        let passed = wall.saturating_sub(self.wall.max(self.time)).max(0);
+        let now = self.time.saturating_add(passed);
         // A little apart is as good as the same.
         match (now - wall).abs() < STEP {
             true => wall.max(self.time),

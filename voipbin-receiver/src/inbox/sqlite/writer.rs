@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::batch::{Batch, Totals};
+use super::batch::{Batch, Change, Totals};
 use super::clean::Cleaner;
 use super::load;
 use super::names::Names;
@@ -36,6 +36,8 @@ pub(super) struct Writer {
     logged: u64,
     /// Whether something was removed since, which the log may still have.
     removed: bool,
+    /// Changes that a damaged page is in the way of, until that is committed.
+    lost: Vec<Change>,
     /// What was last told of, and when.
     told: Option<(StoreErrorKind, Instant)>,
 }
@@ -56,6 +58,7 @@ impl Writer {
             next_tick: Instant::now(),
             logged: 0,
             removed: false,
+            lost: Vec::new(),
             told: None,
         }
     }
@@ -92,11 +95,6 @@ impl Writer {
                 .disk_bytes
                 .store(self.place.bytes(), Ordering::Relaxed);
         }
-        // What is written to a file that is somewhere else would be lost.
-        if let Err(error) = self.place.look() {
-            self.fail(&error);
-            return self.refuse(work);
-        }
         self.commit(work, ticks);
         if self.connection.is_some() {
             self.checkpoint(ticks);
@@ -108,43 +106,20 @@ impl Writer {
             return;
         };
         let shared = Arc::clone(&self.shared);
-        let mut answers = Vec::new();
-        let mut batch = Batch::new(&connection, &shared, self.next_seq);
-        let cleans = ticks || self.cleaner.has_more();
+        let mut cleans = ticks || self.cleaner.has_more();
         if work.is_empty() && !cleans {
-            drop(batch);
             self.connection = Some(connection);
             return;
         }
-        let written = (|| {
-            cached(&connection, "BEGIN IMMEDIATE")?.execute([])?;
-            for work in &mut work {
-                match work {
-                    Work::Keep(new) => batch.keep(new)?,
-                    Work::Change(change) | Work::Begin(change, _) => batch.apply(change)?,
-                    Work::Command(command) => {
-                        answers.extend(command.take().map(|command| command(&mut batch)));
-                        if connection.is_autocommit() {
-                            return Err(StoreError::new(StoreErrorKind::Io));
-                        }
-                    }
-                    Work::Flush(_) | Work::Truncate(_) => {}
-                }
-            }
-            if cleans {
-                let cleaner = &mut self.cleaner;
-                let cleaned = batch
-                    .nested(|batch| cleaner.step(batch, &shared, ticks, work.is_empty()))
-                    .or_else(|error| cleaner.failed(error))?;
-                self.removed |= cleaned;
-            }
-            cached(&connection, "COMMIT")?.execute([])?;
-            Ok::<_, StoreError>(())
-        })();
-        match written {
-            Ok(()) => {
+        let mut suspect = None;
+        loop {
+            let mut answers = Vec::new();
+            let mut batch = Batch::new(&connection, &shared, self.next_seq);
+            let cleans_now = cleans.then_some(ticks);
+            let Err(failed) = self.write(&mut batch, &mut work, &mut answers, cleans_now) else {
                 let (totals, next_seq) = (batch.totals, batch.next_seq());
                 self.next_seq = next_seq;
+                self.lost.clear();
                 let hand_over = || {
                     if batch.committed() {
                         shared.arrived.notify_one();
@@ -155,17 +130,101 @@ impl Writer {
                 for told in truncates {
                     let _ = told.send(self.truncate());
                 }
+                return;
+            };
+            drop(batch);
+            let has_commands = !answers.is_empty();
+            for answer in answers {
+                answer(false);
             }
-            Err(error) => {
-                drop(batch);
+            let goes_on = failed.error.kind() == StoreErrorKind::Damaged
+                && roll_back(&connection, &shared).is_ok()
+                && match failed.at {
+                    At::Work(place) => self.leave_out(&mut work, place, &mut suspect),
+                    At::Cleaning => {
+                        cleans = self.cleaner.goes_around();
+                        true
+                    }
+                    // A command has met it. They are not run again.
+                    At::Commit => has_commands,
+                };
+            if !goes_on {
+                if failed.error.kind() == StoreErrorKind::Moved {
+                    // What is in a log without a name can still be brought into the file.
+                    let _ = checkpoint(&connection, "PRAGMA wal_checkpoint(TRUNCATE)");
+                }
                 // Whatever SQLite believes of the file now is dropped with the connection.
                 drop(connection);
-                for answer in answers {
-                    answer(false);
-                }
-                self.fail(&error);
-                self.refuse(work);
+                self.fail(&failed.error);
+                return self.refuse(work);
             }
+        }
+    }
+
+    /// One transaction, with cleaning where that is wanted.
+    fn write(
+        &mut self,
+        batch: &mut Batch<'_>,
+        work: &mut [Work],
+        answers: &mut Vec<Answer>,
+        cleans: Option<bool>,
+    ) -> Result<(), Failed> {
+        let connection = batch.connection();
+        let at = |at| move |error| Failed { error, at };
+        let run = |sql| Ok(cached(connection, sql)?.execute([]).map(drop)?);
+        run("BEGIN IMMEDIATE").map_err(at(At::Commit))?;
+        for change in &self.lost {
+            batch.lose(change);
+        }
+        for (place, work) in work.iter_mut().enumerate() {
+            let written = match work {
+                Work::Keep(new) => batch.keep(new),
+                Work::Change(change) | Work::Begin(change, _) => batch.apply(change),
+                Work::Command(command) => {
+                    answers.extend(command.take().map(|command| command(batch)));
+                    match connection.is_autocommit() {
+                        true => Err(StoreError::new(StoreErrorKind::Io)),
+                        false => Ok(()),
+                    }
+                }
+                Work::Flush(_) | Work::Truncate(_) => Ok(()),
+            };
+            written.map_err(at(At::Work(place)))?;
+        }
+        if let Some(ticks) = cleans {
+            let cleaned = self
+                .cleaner
+                .step(batch, &self.shared, ticks, work.is_empty());
+            self.removed |= cleaned.map_err(at(At::Cleaning))?;
+        }
+        run("COMMIT").map_err(at(At::Commit))?;
+        // What is in files that are somewhere else by now is lost.
+        self.place.look().map_err(at(At::Commit))
+    }
+
+    /// A damaged page is in the way of this work, twice: a change of one event holds up no other. SQLite commits no
+    /// transaction that has met damage, so it is left out of the next one. False where that cannot be.
+    fn leave_out(
+        &mut self,
+        work: &mut Vec<Work>,
+        place: usize,
+        suspect: &mut Option<usize>,
+    ) -> bool {
+        match work.get(place) {
+            Some(Work::Command(_)) => true,
+            Some(Work::Change(_) | Work::Begin(..)) if *suspect != Some(place) => {
+                *suspect = Some(place);
+                self.shared.is_readable()
+            }
+            Some(Work::Change(_) | Work::Begin(..)) => {
+                *suspect = None;
+                // Whoever waits for the beginning of an attempt is told by the end of its side.
+                if let Work::Change(change) | Work::Begin(change, _) = work.remove(place) {
+                    self.lost.push(change);
+                }
+                true
+            }
+            _ => false,
         }
     }
 
@@ -325,6 +384,26 @@ impl Writer {
             tracing::warn!(%error, "the inbox's log stays beside its file");
         }
     }
+}
+
+/// What was not committed, and where that came to light.
+struct Failed {
+    error: StoreError,
+    at: At,
+}
+
+enum At {
+    Work(usize),
+    Cleaning,
+    Commit,
+}
+
+fn roll_back(connection: &Connection, shared: &Shared) -> Result<(), StoreError> {
+    if !connection.is_autocommit() {
+        connection.execute_batch("ROLLBACK")?;
+    }
+    *shared.names() = Names::load(connection)?;
+    Ok(())
 }
 
 /// Tells whether all of the log is in the file.

@@ -1,9 +1,12 @@
 //! What comes in: once, in order, and not before it is kept.
 
+use std::time::{Duration, UNIX_EPOCH};
+
 use futures_util::future::join_all;
 
-use super::{Case, Check, incoming};
-use crate::inbox::{Inbox, Kept, Lane, Repeats, Room};
+use super::{Case, Check, Violation, incoming};
+use crate::event::{Origin, Proof};
+use crate::inbox::{Inbox, Kept, Lane, Repeats, Room, StoredDelivery};
 
 impl<I: Inbox> Case<I> {
     pub(super) async fn order(self) -> Check {
@@ -53,6 +56,32 @@ impl<I: Inbox> Case<I> {
         self.expect(found == lanes, || {
             format!("kept with {lanes:?}, taken with {found:?}")
         })
+    }
+
+    /// What a delivery is beside its body.
+    pub(super) async fn deliveries(self) -> Check {
+        let mut kept = Vec::new();
+        for (number, origin) in (0..).zip(Origin::ALL) {
+            let mut stored = StoredDelivery::of(&self.event(number)?);
+            // Such as milliseconds can tell.
+            stored.received_at = UNIX_EPOCH + Duration::from_millis(1_800_000_000_123);
+            stored.origin = *origin;
+            if *origin == Origin::History {
+                (stored.proof, stored.content_type) = (Proof::Unsigned, Some("text/json".into()));
+            }
+            let delivery = stored.clone().restore().map_err(|error| Violation {
+                check: self.check,
+                found: error.to_string(),
+            })?;
+            self.keep_new(&delivery, 1).await?;
+            kept.push(stored);
+        }
+        let jobs = self.take_all(kept.len()).await?;
+        for (stored, job) in kept.iter().zip(&jobs) {
+            let found = StoredDelivery::of(job.delivery());
+            self.expect(found == *stored, || format!("{stored:?} came as {found:?}"))?;
+        }
+        Ok(())
     }
 
     pub(super) async fn copies(self) -> Check {

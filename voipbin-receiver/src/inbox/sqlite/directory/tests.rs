@@ -2,13 +2,13 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use super::{FILE, TAG, create, look, make, mark, open_to_others, set_aside};
+use super::{FILE, TAG, create, look, mark, open_to_others, prepare, set_aside};
 use crate::inbox::sqlite::schema::{self, Role};
 use crate::inbox::sqlite::store_error::StoreErrorKind;
 
 fn inbox() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
-    make(directory.path()).unwrap();
+    prepare(directory.path()).unwrap();
     let file = directory.path().join(FILE);
     let connection = schema::open(&file, Role::Writer).unwrap();
     connection
@@ -28,7 +28,7 @@ fn a_new_directory_is_its_owners_and_so_is_what_is_made_in_it() {
     let directory = place.path().join("a/b");
     create(&directory).unwrap();
     create(&directory).unwrap();
-    make(&directory).unwrap();
+    prepare(&directory).unwrap();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&place.path().join("a")), 0o700);
     assert_eq!(mode(&directory), 0o700);

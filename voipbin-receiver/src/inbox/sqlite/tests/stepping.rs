@@ -107,6 +107,24 @@ async fn a_machine_that_starts_in_another_year_removes_nothing_until_its_clock_i
     }
 }
 
+/// A machine without a clock of its own, whose server is started anew once the clock is set.
+#[tokio::test]
+async fn years_that_only_a_clock_has_seen_do_not_count() {
+    let directory = tempdir().unwrap();
+    let inbox = with(&directory, &Hands::at(NOW)).await;
+    finish(&inbox).await;
+    inbox.closed().await;
+    let inbox = with(&directory, &Hands::at(946_684_800)).await;
+    assert!(is_there(&inbox).await);
+    inbox.closed().await;
+    let clock = Hands::at(NOW + 60);
+    let inbox = with(&directory, &clock).await;
+    clock.pass(HOUR + 1);
+    assert!(is_there(&inbox).await);
+    clock.pass(HOUR);
+    goes(&inbox).await;
+}
+
 #[tokio::test]
 async fn time_without_a_process_counts_after_an_hour() {
     let directory = tempdir().unwrap();
