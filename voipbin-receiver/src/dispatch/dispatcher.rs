@@ -7,6 +7,7 @@ use futures_util::FutureExt;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+use super::age::Ages;
 use super::permit::Permit;
 use super::queue::{JobKey, Plan, Queue};
 use super::routes::Routes;
@@ -34,6 +35,7 @@ pub(crate) struct Dispatch {
     pub(crate) counters: Arc<Counters>,
     pub(crate) hooks: Arc<Hooks>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(super) ages: Ages,
     pub(super) completed: Completed,
     pub(crate) slots: usize,
     pub(super) stepped: bool,
@@ -92,6 +94,7 @@ impl Dispatch {
             handlers,
             counters,
             hooks,
+            ages: Ages::new(Arc::clone(&clock)),
             clock,
             completed: Completed::new(RESOURCES),
             slots: concurrency,

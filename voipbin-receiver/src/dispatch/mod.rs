@@ -8,6 +8,7 @@
 //! and its lane. A worker takes the next job that may run and polls its run once; one that has to wait
 //! goes on as a task of its own.
 
+mod age;
 mod dispatcher;
 mod outcome;
 mod permit;

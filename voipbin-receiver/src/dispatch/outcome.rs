@@ -180,7 +180,7 @@ impl Dispatch {
         if job.replay_of().is_some() {
             return Duration::ZERO;
         }
-        self.since_received(job)
+        self.ages.of(job.delivery().received_at())
     }
 
     /// How long a job has waited for its first run.

@@ -73,8 +73,8 @@ impl RetryPolicy {
     /// default. The first attempt is made at any age. Where the next one would come later than that, the
     /// event is a dead letter at once, and not after a wait for nothing.
     ///
-    /// It is told by the machine's clock: one that is set ahead by more than this makes dead letters of
-    /// what waits, to be [replayed](crate::inbox::Records::replay_all).
+    /// A machine's clock that is set ages nothing: what was received before the start counts as no older
+    /// than the process for an hour, and no step of the clock by more than an hour counts.
     pub fn max_age(self, age: Duration) -> Self {
         Self {
             max_age: age,
