@@ -38,7 +38,7 @@ const HEAD: Duration = Duration::from_secs(60);
 #[tokio::main]
 async fn main() -> Result<ExitCode, Box<dyn Error>> {
     let options = Options::parse();
-    stage::logs();
+    demo_support::logs();
     // What systemd holds keeps the events that come while the app restarts.
     let inherited = ListenFd::from_env().take_tcp_listener(0)?;
     let calls = Calls::default();
@@ -71,7 +71,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
         None => server.bind(options.listen)?,
     };
     for address in server.addrs() {
-        stage::greet(address, app::WEBHOOK);
+        demo_support::greet(address, app::WEBHOOK);
     }
     let server = server.run();
     let handle = server.handle();

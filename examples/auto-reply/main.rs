@@ -28,12 +28,12 @@ fn application(secret: &str, api: Api) -> Result<(Receiver, Router), BuildError>
         .state(api)
         .handlers(handlers![handlers::answer])
         .build()?;
-    let app = Router::new().route_service(stage::PATH, receiver.service());
+    let app = Router::new().route_service(demo_support::PATH, receiver.service());
     Ok((receiver, app))
 }
 
 #[tokio::main]
 async fn main() -> Result<ExitCode, Box<dyn Error>> {
-    stage::logs();
+    demo_support::logs();
     demonstration::run().await
 }

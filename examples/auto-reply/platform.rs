@@ -8,9 +8,9 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::routing::post;
 use axum::{Json, Router};
+use demo_support::{PlatformSender, deliver};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use stage::{PlatformSender, deliver};
 
 pub(crate) const ACCESS_KEY: &str = "vb_demonstration-access-key";
 

@@ -32,7 +32,7 @@ use crate::desk::stop::{CLOSING, Stop, end};
 #[tokio::main]
 async fn main() -> Result<ExitCode, Box<dyn Error>> {
     let options = Options::parse();
-    stage::logs();
+    demo_support::logs();
     // What systemd holds keeps the events that come while the app restarts.
     let inherited = ListenFd::from_env().take_tcp_listener(0)?;
     let calls = Calls::default();
@@ -53,7 +53,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
         }
         None => TcpListener::bind(options.listen).await?,
     };
-    stage::greet(listener.local_addr()?, app::WEBHOOK);
+    demo_support::greet(listener.local_addr()?, app::WEBHOOK);
     let (close, closed) = oneshot::channel::<()>();
     let server = axum::serve(listener, app).with_graceful_shutdown(async { drop(closed.await) });
     let server = tokio::spawn(server.into_future());

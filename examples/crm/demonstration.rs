@@ -3,7 +3,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use stage::{Account, PlatformSender, SECRET, deliver, until};
+use demo_support::{Demo, PlatformSender, SECRET, deliver, until};
 use voipbin_receiver::Receiver;
 
 use crate::contacts::Contacts;
@@ -25,71 +25,71 @@ const EMPTY_SOURCE: &str = r#"{"type":"call_hangup","data":{"id":"143cdb17-576c-
 pub(crate) async fn run() -> Result<ExitCode, Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
     let database = folder.path().join("crm.sqlite");
-    let mut account = Account::new("crm: call events into contacts in SQLite");
+    let mut demo = Demo::new("crm: call events into contacts in SQLite");
 
     let (receiver, platform, contacts) = start(&database).await?;
-    account.tell("we call the contact");
+    demo.tell("we call the contact");
     deliver(&platform, FIRST_ANSWERED).await;
     handled(&receiver, 1).await?;
-    account.check("on the phone", on_the_phone(&contacts)?, true);
+    demo.check("on the phone", on_the_phone(&contacts)?, true);
     deliver(&platform, FIRST_ENDED).await;
     handled(&receiver, 2).await?;
-    account.check("on the phone", on_the_phone(&contacts)?, false);
+    demo.check("on the phone", on_the_phone(&contacts)?, false);
 
-    account.tell("the same event comes once more");
+    demo.tell("the same event comes once more");
     let answer = deliver(&platform, FIRST_ENDED).await;
-    account.check("answer", answer.as_str(), "duplicate");
+    demo.check("answer", answer.as_str(), "duplicate");
 
-    account.tell("the contact calls back; the news of the answer comes after that of the end");
+    demo.tell("the contact calls back; the news of the answer comes after that of the end");
     deliver(&platform, SECOND_ENDED).await;
     handled(&receiver, 3).await?;
     deliver(&platform, SECOND_ANSWERED).await;
     handled(&receiver, 4).await?;
-    account.check("on the phone", on_the_phone(&contacts)?, false);
+    demo.check("on the phone", on_the_phone(&contacts)?, false);
 
-    account.tell("two callers without a number");
+    demo.tell("two callers without a number");
     deliver(&platform, NULL_SOURCE).await;
     deliver(&platform, EMPTY_SOURCE).await;
     handled(&receiver, 6).await?;
-    account.check("contacts", contacts.count()?, 1);
+    demo.check("contacts", contacts.count()?, 1);
 
-    account.tell("the application restarts, forgets what it saw, and gets the first event again");
+    demo.tell("the application restarts, forgets what it saw, and gets the first event again");
     let drained = receiver
         .shutdown(Duration::from_secs(10))
         .await
         .is_drained();
-    account.check("drained", drained, true);
-    account.check("failed handlers", receiver.stats().failed, 0);
+    demo.check("drained", drained, true);
+    demo.check("failed handlers", receiver.stats().failed, 0);
     drop(contacts);
     let (receiver, platform, contacts) = start(&database).await?;
     let answer = deliver(&platform, FIRST_ENDED).await;
-    account.check("answer", answer.as_str(), "received");
+    demo.check("answer", answer.as_str(), "received");
     handled(&receiver, 1).await?;
 
-    account.tell("the contact, as the CRM knows it");
+    demo.tell("the contact, as the CRM knows it");
     let contact = contacts.find(CONTACT)?.ok_or("the contact is missing")?;
-    account.check("calls", contact.calls, 2);
-    account.check("talked", contact.talk, Duration::from_secs(60));
-    account.check(
+    demo.check("calls", contact.calls, 2);
+    demo.check("talked", contact.talk, Duration::from_secs(60));
+    demo.check(
         "last call ended",
         contact.last_end.as_deref(),
         Some("2026-09-01T09:00:17.75Z"),
     );
-    account.check(
+    demo.check(
         "because of",
         contact.last_reason.as_deref(),
         Some("timeout"),
     );
-    account.check("on the phone", contact.on_the_phone, false);
-    Ok(account.end())
+    demo.check("on the phone", contact.on_the_phone, false);
+    Ok(demo.end())
 }
 
 async fn start(database: &Path) -> Result<(Receiver, PlatformSender, Contacts), Box<dyn Error>> {
     let contacts = Contacts::open(database)?;
     let (receiver, app) = crate::application(SECRET, contacts.clone())?;
-    let (listener, address) = stage::listen().await?;
-    stage::serve(listener, app);
-    Ok((receiver, stage::platform(address)?, contacts))
+    let (listener, address) = demo_support::listen().await?;
+    demo_support::serve(listener, app);
+    Ok((receiver, demo_support::platform(address)?, contacts))
 }
 
 /// Waits for the end of this many handlers.

@@ -26,12 +26,12 @@ fn application(secret: &str, contacts: Contacts) -> Result<(Receiver, Router), B
         .state(contacts)
         .handlers(handlers![handlers::mark_busy, handlers::update_contact])
         .build()?;
-    let app = Router::new().route_service(stage::PATH, receiver.service());
+    let app = Router::new().route_service(demo_support::PATH, receiver.service());
     Ok((receiver, app))
 }
 
 #[tokio::main]
 async fn main() -> Result<ExitCode, Box<dyn Error>> {
-    stage::logs();
+    demo_support::logs();
     demonstration::run().await
 }

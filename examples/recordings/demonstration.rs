@@ -2,7 +2,7 @@ use std::error::Error;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use stage::{Account, SECRET, deliver, until};
+use demo_support::{Demo, SECRET, deliver, until};
 use voipbin_receiver::RetryPolicy;
 
 use crate::api::{ACCESS_KEY, Storage, api};
@@ -20,13 +20,13 @@ const STORED_LATE: &str = "0085c92c-f14f-40ca-a375-5aa4349832cb";
 const NEVER_STORED: &str = "6e812dae-eae8-428b-b0ba-fe88f1c9a172";
 
 pub(crate) async fn run() -> Result<ExitCode, Box<dyn Error>> {
-    let mut account = Account::new("recordings: a mail to the team once the files are stored");
+    let mut demo = Demo::new("recordings: a mail to the team once the files are stored");
     let storage = Storage::default();
     storage.complete_at(STORED_LATE, 3);
-    let (listener, storage_address) = stage::listen().await?;
-    stage::serve(listener, storage.router());
-    let (listener, api_address) = stage::listen().await?;
-    stage::serve(listener, api(format!("http://{storage_address}")));
+    let (listener, storage_address) = demo_support::listen().await?;
+    demo_support::serve(listener, storage.router());
+    let (listener, api_address) = demo_support::listen().await?;
+    demo_support::serve(listener, api(format!("http://{storage_address}")));
     let (mailbox, mail_address) = Mailbox::open().await?;
 
     let archives = Archives::new(format!("http://{api_address}").parse()?, ACCESS_KEY)?;
@@ -38,52 +38,52 @@ pub(crate) async fn run() -> Result<ExitCode, Box<dyn Error>> {
     );
     let retry = RetryPolicy::default().attempts(ATTEMPTS).initial(WAIT);
     let (receiver, app) = crate::application(SECRET, archives, team, retry)?;
-    let (listener, address) = stage::listen().await?;
-    stage::serve(listener, app);
-    let platform = stage::platform(address)?;
+    let (listener, address) = demo_support::listen().await?;
+    demo_support::serve(listener, app);
+    let platform = demo_support::platform(address)?;
 
-    account.tell("a recording ends; its archive is empty twice and then has files");
+    demo.tell("a recording ends; its archive is empty twice and then has files");
     let answer = deliver(&platform, &finished(STORED_LATE)).await;
-    account.check(
+    demo.check(
         "answer, before any file is stored",
         answer.as_str(),
         "received",
     );
     let answer = deliver(&platform, &finished(STORED_LATE)).await;
-    account.check("answer to a copy", answer.as_str(), "duplicate");
+    demo.check("answer to a copy", answer.as_str(), "duplicate");
     until("the mail has come", || !mailbox.mails().is_empty()).await?;
-    account.check("downloads", storage.requests(STORED_LATE), 3);
+    demo.check("downloads", storage.requests(STORED_LATE), 3);
 
-    account.tell("another one ends, and its files never come");
+    demo.tell("another one ends, and its files never come");
     deliver(&platform, &finished(NEVER_STORED)).await;
     until("the event is a dead letter", || receiver.stats().dead > 0).await?;
-    account.check("downloads", storage.requests(NEVER_STORED), ATTEMPTS);
+    demo.check("downloads", storage.requests(NEVER_STORED), ATTEMPTS);
 
     let drained = receiver
         .shutdown(Duration::from_secs(10))
         .await
         .is_drained();
-    account.check("drained", drained, true);
+    demo.check("drained", drained, true);
 
-    account.tell("what the team got");
+    demo.tell("what the team got");
     let mails = mailbox.mails();
-    account.check("mails", mails.len(), 1);
+    demo.check("mails", mails.len(), 1);
     let mail = mails.into_iter().next().ok_or("no mail came")?;
     let subject = mail.text.lines().find(|line| line.starts_with("Subject:"));
-    account.check(
+    demo.check(
         "subject",
         subject,
         Some(format!("Subject: Recording {STORED_LATE}").as_str()),
     );
     let files = mail.text.lines().filter(|line| line.ends_with(".wav"));
-    account.check("files named", files.count(), 2);
-    account.check("recipients", mail.recipients, 1);
-    account.check(
+    demo.check("files named", files.count(), 2);
+    demo.check("recipients", mail.recipients, 1);
+    demo.check(
         "the storage saw the access key",
         storage.saw_access_key(),
         false,
     );
-    Ok(account.end())
+    Ok(demo.end())
 }
 
 fn finished(id: &str) -> String {

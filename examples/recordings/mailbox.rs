@@ -19,7 +19,7 @@ pub(crate) struct Mail {
 
 impl Mailbox {
     pub(crate) async fn open() -> io::Result<(Self, SocketAddr)> {
-        let (listener, address) = stage::listen().await?;
+        let (listener, address) = demo_support::listen().await?;
         let mailbox = Self::default();
         tokio::spawn(mailbox.clone().accept(listener));
         Ok((mailbox, address))

@@ -39,12 +39,12 @@ fn application(
         .handler_options(HandlerOptions::new().retry(retry))
         .handlers(handlers![handlers::distribute])
         .build()?;
-    let app = Router::new().route_service(stage::PATH, receiver.service());
+    let app = Router::new().route_service(demo_support::PATH, receiver.service());
     Ok((receiver, app))
 }
 
 #[tokio::main]
 async fn main() -> Result<ExitCode, Box<dyn Error>> {
-    stage::logs();
+    demo_support::logs();
     demonstration::run().await
 }

@@ -112,26 +112,26 @@ pub async fn until(what: &str, happened: impl Fn() -> bool) -> Result<(), String
         .map_err(|_| format!("waited {} s in vain until {what}", PATIENCE.as_secs()))
 }
 
-/// Tells what happens, and remembers what came out wrong.
+/// Prints what a demonstration does, and counts the checks that failed.
 #[derive(Debug, Default)]
 #[must_use]
-pub struct Account {
+pub struct Demo {
     wrong: usize,
 }
 
-impl Account {
-    /// Begins to tell.
+impl Demo {
+    /// Prints the title.
     pub fn new(title: &str) -> Self {
         say(title);
         Self::default()
     }
 
-    /// What happens now.
+    /// Prints what is done now.
     pub fn tell(&self, what: impl Display) {
         say(format_args!("- {what}"));
     }
 
-    /// Something that must be so.
+    /// Prints a value and whether it is the expected one.
     pub fn check<T: PartialEq + Debug>(&mut self, what: &str, found: T, expected: T) {
         if found == expected {
             say(format_args!("  ok     {what}: {found:?}"));
@@ -143,7 +143,7 @@ impl Account {
         }
     }
 
-    /// Success when everything was as it must be.
+    /// Success when every check passed.
     pub fn end(self) -> ExitCode {
         if self.wrong == 0 {
             say("all as it should be");
