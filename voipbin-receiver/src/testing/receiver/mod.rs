@@ -8,9 +8,10 @@ use std::time::{Duration, Instant as SystemInstant};
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout};
 
-use self::recorded::{RecordedInbox, after_the_others, standing_still};
+use self::recorded::{RecordedInbox, standing_still};
 pub use self::step::{Step, StepEnd};
 use super::{Answer, AttemptError, Sender, Signer, TokioClock};
 use crate::build_error::{BuildError, BuildErrorKind};
@@ -23,10 +24,10 @@ use crate::service::ReceiverService;
 /// A receiver that does nothing by itself: a test delivers events, lets handlers run one at a time,
 /// and moves the clock.
 ///
-/// It is the real receiver with all its parts: signatures, inbox, lanes, attempts, dead letters. Only
-/// two things differ. Its inbox hands a job out when the test says [`step`](Self::step), one at a time,
-/// so nothing happens behind the test's back. And time is tokio's paused clock,
-/// so a wait of hours takes none: `#[tokio::test(start_paused = true)]`.
+/// It is the real receiver with all its parts: signatures, inbox, lanes, attempts, dead letters.
+/// Only two things differ. Its inbox hands a job out when the test says [`step`](Self::step), one
+/// at a time, so nothing happens behind the test's back. And time is tokio's paused clock, so a
+/// wait of hours takes none: `#[tokio::test(start_paused = true)]`.
 ///
 /// ```
 /// use voipbin_receiver::events::CallHangup;
@@ -61,25 +62,26 @@ use crate::service::ReceiverService;
 /// # Ok(()) }
 /// ```
 ///
-/// An app is tested with it as well: [`service`](Self::service) goes into the router in the place of the receiver's,
-/// and requests are signed with [`SECRET`](Self::SECRET), by [`Signer`] or whatever else signs.
+/// An app is tested with it as well: [`service`](Self::service) goes into the router in the place
+/// of the receiver's, and requests are signed with [`SECRET`](Self::SECRET), by [`Signer`] or
+/// whatever else signs.
 ///
 /// # What a step is
 ///
-/// One handler for one event, from its beginning to its end. Which one comes next is up to the inbox and
-/// the dispatcher: the order in which the events were kept, further attempts when they are due, and
-/// nothing whose lane or slot is taken. While it runs the clock moves by itself as far as the handler
-/// sleeps or its `timeout` says. One that hangs is [`StepEnd::Running`] after
-/// [`patience`](Self::patience) of that clock; it goes on beside later steps, and what is behind it in
-/// its lane waits. A blocking handler runs on a thread, and the clock stands still meanwhile: one that never returns
-/// hangs the test.
+/// One handler for one event, from its beginning to its end. Which one comes next is up to the
+/// inbox and the dispatcher: the order in which the events were kept, further attempts when they
+/// are due, and nothing whose lane or slot is taken. While it runs the clock moves by itself as far
+/// as the handler sleeps or its `timeout` says. One that hangs is [`StepEnd::Running`] after
+/// [`patience`](Self::patience) of that clock; it goes on beside later steps, and what is behind it
+/// in its lane waits. A blocking handler runs on a thread, and the clock stands still meanwhile:
+/// one that never returns hangs the test.
 ///
 /// # Other inboxes
 ///
-/// The inbox is the builder's, a [`MemoryInbox`](crate::inbox::MemoryInbox) by default. A `DiskInbox`
-/// in a temporary directory works as well, and gives a test the next process: drop one receiver, wait
-/// until the inbox is closed, and build another on the same directory. Give it the same
-/// [`TokioClock`] as the builder. The clock stands still while such an inbox reads and writes.
+/// The inbox is the builder's, a [`MemoryInbox`](crate::inbox::MemoryInbox) by default. A
+/// `DiskInbox` in a temporary directory works as well, and gives a test the next process: drop one
+/// receiver, wait until the inbox is closed, and build another on the same directory. Give it the
+/// same [`TokioClock`] as the builder. The clock stands still while such an inbox reads and writes.
 pub struct TestReceiver {
     receiver: Receiver,
     inbox: Arc<RecordedInbox>,
@@ -93,13 +95,14 @@ impl TestReceiver {
     /// The default of [`patience`](Self::patience): 10 minutes.
     pub const DEFAULT_PATIENCE: Duration = Duration::from_secs(600);
 
-    /// Builds a receiver from a builder that has a secret and a clock, to which `configure` adds the
-    /// handlers and whatever else the test is about. Its handlers run on the test's own runtime.
+    /// Builds a receiver from a builder that has a secret and a clock, to which `configure` adds
+    /// the handlers and whatever else the test is about. Its handlers run on the test's own
+    /// runtime.
     ///
     /// # Errors
     ///
-    /// As [`ReceiverBuilder::build`], and of the kind
-    /// [`Runtime`](crate::BuildErrorKind::Runtime) outside of a tokio runtime whose clock is paused.
+    /// As [`ReceiverBuilder::build`], and of the kind [`Runtime`](crate::BuildErrorKind::Runtime)
+    /// outside of a tokio runtime whose clock is paused.
     ///
     /// ```
     /// use voipbin_receiver::BuildErrorKind;
@@ -150,11 +153,11 @@ impl TestReceiver {
         Self { patience, ..self }
     }
 
-    /// Sends one event, signed, as the platform's first attempt, and gives the answer. No handler runs
-    /// meanwhile.
+    /// Sends one event, signed, as the platform's first attempt, and gives the answer. No handler
+    /// runs meanwhile.
     ///
-    /// The body is an [`event`](super::event), or any bytes. To send what is not signed so, or anything
-    /// else that a request can be, there is the [`service`](Self::service).
+    /// The body is an [`event`](super::event), or any bytes. To send what is not signed so, or
+    /// anything else that a request can be, there is the [`service`](Self::service).
     ///
     /// # Errors
     ///
@@ -185,15 +188,13 @@ impl TestReceiver {
     pub async fn step(&mut self) -> Option<Step> {
         let dispatch = self.receiver.dispatch();
         let journal = self.inbox.journal();
-        // A step that nobody waits for lets nothing run.
-        after_the_others().await;
+        // A step that is polled once and dropped lets nothing run.
+        yield_now().await;
         loop {
             let before = journal.len();
             if let Some((job, ended)) = dispatch.step() {
                 let since = Instant::now();
                 let ended = timeout(self.patience, ended).await;
-                // What follows the end of a run.
-                after_the_others().await;
                 let end = ended.ok().and_then(|_| journal.end_of(&job, before));
                 return Some(end.unwrap_or_else(|| Step::running(job, since.elapsed())));
             }
@@ -211,8 +212,8 @@ impl TestReceiver {
         }
     }
 
-    /// Lets everything run that is due now and becomes due by it, one step after the other, and gives
-    /// the steps. What has to wait for its next attempt still waits.
+    /// Lets everything run that is due now and becomes due by it, one step after the other, and
+    /// gives the steps. What has to wait for its next attempt still waits.
     ///
     /// # Cancel safety
     ///
@@ -230,8 +231,8 @@ impl TestReceiver {
         steps
     }
 
-    /// Lets everything run, moving the clock from attempt to attempt, until each event is handled or a
-    /// dead letter, and gives the steps.
+    /// Lets everything run, moving the clock from attempt to attempt, until each event is handled
+    /// or a dead letter, and gives the steps.
     ///
     /// ```
     /// use voipbin_receiver::catalog::Any;
@@ -268,8 +269,8 @@ impl TestReceiver {
         }
     }
 
-    /// Moves the clock: waits for further attempts pass, identities are forgotten, runs that sleep go
-    /// on. No job begins by it.
+    /// Moves the clock: waits for further attempts pass, identities are forgotten, runs that sleep
+    /// go on. No job begins by it.
     ///
     /// What sleeps wakes at its time and not at the end, as it would without a test. Tokio's clock
     /// counts in milliseconds; a part of one counts as one.
@@ -281,8 +282,8 @@ impl TestReceiver {
         sleep(time).await;
     }
 
-    /// How long until the first of the next attempts that were seen to be planned is due, zero when one
-    /// is; `None` when none waits.
+    /// How long until the first of the next attempts that were seen to be planned is due, zero when
+    /// one is; `None` when none waits.
     #[must_use]
     pub fn next_attempt(&self) -> Option<Duration> {
         let due = self.inbox.journal().next_due()?;
@@ -348,8 +349,8 @@ impl TestReceiver {
         self.receiver.stats()
     }
 
-    /// The receiver, for all else: its records, its health, its shutdown. A shutdown runs what is left
-    /// as it does without a test, and after it there is nothing to step.
+    /// The receiver, for all else: its records, its health, its shutdown. A shutdown runs what is
+    /// left as it does without a test, and after it there is nothing to step.
     #[must_use]
     pub fn receiver(&self) -> &Receiver {
         &self.receiver

@@ -1,5 +1,5 @@
-//! The inbox of a receiver that runs step by step: it stands before a real one, writes down what becomes of
-//! each job, and has the clock stand still while another thread reads or writes.
+//! The inbox of a receiver that runs step by step: it stands before a real one, writes down what
+//! becomes of each job, and has the clock stand still while another thread reads or writes.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -11,7 +11,6 @@ use std::task::{self, Poll, Wake, Waker};
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use tokio::runtime::Handle;
-use tokio::task::yield_now;
 use tokio::time::Instant;
 
 use super::step::Step;
@@ -46,10 +45,6 @@ type JobKey = (u64, HandlerName);
 fn key(job: &Job) -> JobKey {
     (job.id(), job.handler().clone())
 }
-
-/// How often everybody else has its turn before nothing more is expected of them: far more than there
-/// are tasks between the inbox and a handler.
-const TURNS: usize = 32;
 
 impl Journal {
     /// Everything that has ended, in order.
@@ -133,20 +128,13 @@ impl RecordedInbox {
             if guarantees.durability == Durability::Process || self.inner.stats().events == 0 {
                 return None;
             }
-            // It may have to read, and then it is woken. Else it waits for a time.
+            // If it has to read, the answer is there once all that it was asked before is done.
+            // Else it waits for a time.
             let _ = consumer.flush().await;
-            after_the_others().await;
             if !woken.0.load(Ordering::SeqCst) {
                 return None;
             }
         }
-    }
-}
-
-/// Lets everybody else do what they can do now.
-pub(super) async fn after_the_others() {
-    for _ in 0..TURNS {
-        yield_now().await;
     }
 }
 

@@ -4,8 +4,8 @@ use crate::catalog::EventType;
 use crate::event::Delivery;
 use crate::inbox::{AttemptEnd, Job, Settled};
 
-/// One job that a [`TestReceiver`](super::TestReceiver) let run: which handler, for which event, and
-/// how it ended.
+/// One job that a [`TestReceiver`](super::TestReceiver) let run: which handler, for which event,
+/// and how it ended.
 #[derive(Clone, Debug)]
 pub struct Step {
     job: Job,
@@ -34,7 +34,8 @@ pub enum StepEnd {
         /// How the last attempt failed; `None` when no attempt was left to begin with.
         failed: Option<AttemptEnd>,
     },
-    /// No handler of this name is registered: the inbox keeps the job for a later process, or it is a dead letter.
+    /// No handler of this name is registered: the inbox keeps the job for a later process, or it is
+    /// a dead letter.
     Unroutable,
     /// It did not run to its end, through no fault of its own: the inbox did not let it begin, or a
     /// shutdown cut it short. It is handed out again.
