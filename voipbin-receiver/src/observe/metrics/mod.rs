@@ -1,8 +1,8 @@
 //! What happens, as metrics: through the facade of the crate [`metrics`], to whatever
 //! exporter the application has installed.
 //!
-//! [`Metrics`] is an [`Observer`]. The metrics are in one [table](names), with their labels and units,
-//! and as data in [`METRICS`].
+//! [`Metrics`] is an [`Observer`]. The metrics are in one [table](names), with their labels and
+//! units, and as data in [`METRICS`].
 //!
 //! # Labels
 //!
@@ -21,9 +21,9 @@
 //! | `problem` | the words of [`Problem`](super::Problem) |
 //! | `receiver` | what [`Metrics::receiver`] was given; not there without it |
 
-mod registrar;
+mod factory;
+mod gauges;
 mod series;
-mod standing;
 mod table;
 mod types;
 
@@ -33,9 +33,9 @@ use std::time::SystemTime;
 
 use ::metrics::Recorder;
 
-use self::registrar::Registrar;
+use self::factory::MetricFactory;
+use self::gauges::GaugeSet;
 use self::series::Series;
-use self::standing::Standing;
 pub use self::table::{METRICS, Metric, MetricKind, names};
 use super::{Gauges, Observer, Transition};
 use crate::event::Origin;
@@ -43,11 +43,11 @@ use crate::event::Origin;
 /// Records what happens through the facade of the crate [`metrics`].
 ///
 /// Counters and histograms follow what happens. Gauges are recorded by
-/// [`Receiver::record_gauges`](crate::Receiver::record_gauges): call it before each scrape, or every few
-/// seconds. It also makes the series of handlers that have not run yet, at zero.
+/// [`Receiver::record_gauges`](crate::Receiver::record_gauges): call it before each scrape, or
+/// every few seconds. It also makes the series of handlers that have not run yet, at zero.
 ///
-/// Install the application's recorder before the receiver is built: what was registered without one is
-/// not recorded later.
+/// Install the application's recorder before the receiver is built: what was registered without one
+/// is not recorded later.
 ///
 /// ```
 /// use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
@@ -77,8 +77,8 @@ use crate::event::Origin;
 /// ```
 #[derive(Default)]
 pub struct Metrics {
-    registrar: Registrar,
-    all: OnceLock<(Series, Standing)>,
+    factory: MetricFactory,
+    all: OnceLock<(Series, GaugeSet)>,
 }
 
 impl Metrics {
@@ -102,18 +102,18 @@ impl Metrics {
     /// ```
     #[must_use]
     pub fn with_recorder(recorder: Arc<dyn Recorder + Send + Sync>) -> Self {
-        let registrar = Registrar {
+        let factory = MetricFactory {
             recorder: Some(recorder),
             receiver: None,
         };
         Self {
-            registrar,
+            factory,
             all: OnceLock::new(),
         }
     }
 
-    /// Puts the label `receiver` with this value on all metrics. For a process with several receivers,
-    /// whose gauges would overwrite each other otherwise; none by default.
+    /// Puts the label `receiver` with this value on all metrics. For a process with several
+    /// receivers, whose gauges would overwrite each other otherwise; none by default.
     ///
     /// ```
     /// use voipbin_receiver::observe::Metrics;
@@ -122,18 +122,18 @@ impl Metrics {
     /// ```
     #[must_use]
     pub fn receiver(self, name: &str) -> Self {
-        let registrar = Registrar {
+        let factory = MetricFactory {
             receiver: Some(name.to_owned().into()),
-            ..self.registrar
+            ..self.factory
         };
         Self {
-            registrar,
+            factory,
             all: OnceLock::new(),
         }
     }
 
-    /// Records when the certificate of the server ends, which no receiver knows: as often as it may have
-    /// changed. `Tls::expires` says when.
+    /// Records when the certificate of the server ends, which no receiver knows: as often as it may
+    /// have changed. `Tls::expires` says when.
     ///
     /// ```
     /// use std::time::{Duration, SystemTime};
@@ -144,14 +144,14 @@ impl Metrics {
     /// ```
     pub fn record_certificate(&self, expires: SystemTime) {
         let since = expires.duration_since(SystemTime::UNIX_EPOCH);
-        let gauge = self.registrar.gauge(names::CERTIFICATE_EXPIRES, &[]);
+        let gauge = self.factory.gauge(names::CERTIFICATE_EXPIRES, &[]);
         gauge.set(since.unwrap_or_default().as_secs_f64());
     }
 
-    fn all(&self) -> &(Series, Standing) {
+    fn all(&self) -> &(Series, GaugeSet) {
         self.all.get_or_init(|| {
-            let standing = Standing::new(&self.registrar);
-            (Series::new(self.registrar.clone()), standing)
+            let gauges = GaugeSet::new(&self.factory);
+            (Series::new(self.factory.clone()), gauges)
         })
     }
 }
@@ -219,18 +219,18 @@ impl Observer for Metrics {
     }
 
     fn record_gauges(&self, gauges: &Gauges<'_>) {
-        let (series, standing) = self.all();
+        let (series, set) = self.all();
         for handler in gauges.handlers() {
             drop(series.handler(handler));
         }
-        standing.record(gauges);
+        set.record(gauges);
     }
 }
 
 impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Metrics")
-            .field("receiver", &self.registrar.receiver)
+            .field("receiver", &self.factory.receiver)
             .finish_non_exhaustive()
     }
 }

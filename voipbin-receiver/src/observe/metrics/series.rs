@@ -8,7 +8,7 @@ use dashmap::DashMap;
 use dashmap::mapref::one::Ref;
 use foldhash::fast::RandomState;
 
-use super::registrar::Registrar;
+use super::factory::MetricFactory;
 use super::table::names;
 use super::types::TYPES;
 use crate::catalog::EventType;
@@ -18,7 +18,7 @@ use crate::observe::{DeadLetterReason, JobState, Outcome, RefusalReason};
 
 /// The series of a receiver.
 pub(super) struct Series {
-    registrar: Registrar,
+    factory: MetricFactory,
     deliveries: Each<Outcome, Counter>,
     events: ByType<Counter>,
     answers: Each<&'static str, Histogram>,
@@ -43,22 +43,22 @@ pub(super) struct HandlerSeries {
 
 impl Series {
     /// Describes every metric and registers what is known beforehand.
-    pub(super) fn new(registrar: Registrar) -> Self {
-        registrar.describe();
+    pub(super) fn new(factory: MetricFactory) -> Self {
+        factory.describe();
         let answered = [Outcome::Accepted, Outcome::Duplicate, Outcome::Unmatched];
         let refused = RefusalReason::ALL.iter().copied().map(Outcome::Refused);
         let outcomes: Vec<Outcome> = answered.into_iter().chain(refused).collect();
         let deliveries = Each::of(&outcomes, |outcome| {
             let (outcome, reason) = words(outcome);
             let labels = [("outcome", outcome.into()), ("reason", reason.into())];
-            registrar.counter(names::DELIVERIES, &labels)
+            factory.counter(names::DELIVERIES, &labels)
         });
         let answers = Each::of(
             &["accepted", "duplicate", "unmatched", "refused"],
-            |outcome| registrar.histogram(names::ANSWER_DURATION, &[("outcome", outcome.into())]),
+            |outcome| factory.histogram(names::ANSWER_DURATION, &[("outcome", outcome.into())]),
         );
         Self {
-            registrar,
+            factory,
             deliveries,
             events: ByType::new(),
             answers,
@@ -79,10 +79,7 @@ impl Series {
             answers.record(took);
         }
         if outcome == Outcome::Accepted {
-            let registered = |word| {
-                self.registrar
-                    .counter(names::EVENTS, &[("event_type", word)])
-            };
+            let registered = |word| self.factory.counter(names::EVENTS, &[("event_type", word)]);
             if let Some(events) = self.events.get(event_type, registered) {
                 events.increment(1);
             }
@@ -95,7 +92,7 @@ impl Series {
             return known;
         }
         let made = self.handlers.entry(handler.clone());
-        made.or_insert_with(|| HandlerSeries::new(handler, &self.registrar))
+        made.or_insert_with(|| HandlerSeries::new(handler, &self.factory))
             .downgrade()
     }
 
@@ -108,7 +105,7 @@ impl Series {
     ) {
         let registered = |word| {
             let labels = [label(handler.key()), ("event_type", word)];
-            self.registrar.histogram(names::HANDLER_DURATION, &labels)
+            self.factory.histogram(names::HANDLER_DURATION, &labels)
         };
         if let Some(series) = handler.took.get(event_type, registered) {
             series.record(took);
@@ -117,13 +114,13 @@ impl Series {
 }
 
 impl HandlerSeries {
-    fn new(handler: &HandlerName, registrar: &Registrar) -> Self {
+    fn new(handler: &HandlerName, factory: &MetricFactory) -> Self {
         let label = label(handler);
-        let one = |name| registrar.counter(name, std::slice::from_ref(&label));
+        let one = |name| factory.counter(name, std::slice::from_ref(&label));
         let with = |name, other: &'static str, word: &'static str| {
-            registrar.counter(name, &[label.clone(), (other, word.into())])
+            factory.counter(name, &[label.clone(), (other, word.into())])
         };
-        let time = |name| registrar.histogram(name, std::slice::from_ref(&label));
+        let time = |name| factory.histogram(name, std::slice::from_ref(&label));
         Self {
             started: one(names::RUNS_STARTED),
             finished: one(names::RUNS_FINISHED),

@@ -6,8 +6,8 @@ use foldhash::fast::RandomState;
 
 use crate::catalog::{CATALOG, EventType};
 
-/// The values of the label `event_type`: the names of the catalogue and two more, so that nobody who
-/// writes a flow can make up others.
+/// The values of the label `event_type`: the names of the catalogue and two more, so that nobody
+/// who writes a flow can make up others.
 pub(super) struct Types {
     words: Vec<&'static str>,
     places: HashMap<Discriminant<EventType>, usize, RandomState>,

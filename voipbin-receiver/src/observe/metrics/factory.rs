@@ -10,9 +10,9 @@ use super::table::{METRICS, MetricKind};
 const METADATA: Metadata<'static> =
     Metadata::new("voipbin_receiver", Level::INFO, Some(module_path!()));
 
-/// Where series are registered, and the label that all of them get.
+/// Registers series, and adds the label `receiver` to all of them.
 #[derive(Clone, Default)]
-pub(super) struct Registrar {
+pub(super) struct MetricFactory {
     /// `None` is the one that is installed for the process.
     pub(super) recorder: Option<Arc<dyn Recorder + Send + Sync>>,
     pub(super) receiver: Option<SharedString>,
@@ -20,7 +20,7 @@ pub(super) struct Registrar {
 
 type Labels<'l> = &'l [(&'static str, SharedString)];
 
-impl Registrar {
+impl MetricFactory {
     fn with<T>(&self, tell: impl FnOnce(&dyn Recorder) -> T) -> T {
         match &self.recorder {
             Some(recorder) => tell(recorder),

@@ -3,15 +3,15 @@ use std::time::SystemTime;
 
 use ::metrics::{Counter, Gauge, SharedString};
 
-use super::registrar::Registrar;
+use super::factory::MetricFactory;
 use super::table::names;
 use crate::gate::SecretUsage;
 use crate::inbox::InboxStats;
 use crate::observe::{Gauges, Problem, Stats};
 
-/// The series of how a receiver stands.
-pub(super) struct Standing {
-    registrar: Registrar,
+/// The gauges of a receiver.
+pub(super) struct GaugeSet {
+    factory: MetricFactory,
     gauges: Vec<(Gauge, Read)>,
     evicted: Counter,
     dead_dropped: Counter,
@@ -46,22 +46,22 @@ const GAUGES: &[(&str, Read)] = &[
     (names::HANDLER_SLOTS, |stats| stats.slots as f64),
 ];
 
-impl Standing {
-    pub(super) fn new(registrar: &Registrar) -> Self {
+impl GaugeSet {
+    pub(super) fn new(factory: &MetricFactory) -> Self {
         let gauges = GAUGES.iter();
         let problems = Problem::ALL.iter().map(|problem| {
             let labels = [("problem", problem.as_str().into())];
-            (*problem, registrar.gauge(names::PROBLEM, &labels))
+            (*problem, factory.gauge(names::PROBLEM, &labels))
         });
         Self {
             gauges: gauges
-                .map(|(name, read)| (registrar.gauge(name, &[]), *read))
+                .map(|(name, read)| (factory.gauge(name, &[]), *read))
                 .collect(),
-            evicted: registrar.counter(names::INBOX_EVICTED, &[]),
-            dead_dropped: registrar.counter(names::INBOX_DEAD_DROPPED, &[]),
-            ready: registrar.gauge(names::READY, &[]),
+            evicted: factory.counter(names::INBOX_EVICTED, &[]),
+            dead_dropped: factory.counter(names::INBOX_DEAD_DROPPED, &[]),
+            ready: factory.gauge(names::READY, &[]),
             problems: problems.collect(),
-            registrar: registrar.clone(),
+            factory: factory.clone(),
         }
     }
 
@@ -78,11 +78,11 @@ impl Standing {
             ..
         } = stats.inbox;
         if let Some(events) = max_events {
-            let gauge = self.registrar.gauge(names::INBOX_MAX_EVENTS, &[]);
+            let gauge = self.factory.gauge(names::INBOX_MAX_EVENTS, &[]);
             gauge.set(events as f64);
         }
         if let Some(bytes) = max_bytes {
-            let gauge = self.registrar.gauge(names::INBOX_MAX_BYTES, &[]);
+            let gauge = self.factory.gauge(names::INBOX_MAX_BYTES, &[]);
             gauge.set(bytes as f64);
         }
         self.evicted.absolute(evicted);
@@ -99,12 +99,12 @@ impl Standing {
     /// They come and go, so their series are looked up each time.
     fn record_secret(&self, secret: &SecretUsage) {
         let labels = [("secret", SharedString::from(Arc::clone(&secret.label)))];
-        let accepted = self.registrar.counter(names::SECRET_ACCEPTED, &labels);
+        let accepted = self.factory.counter(names::SECRET_ACCEPTED, &labels);
         accepted.absolute(secret.accepted);
         let last = secret.last_used;
         let last = last.and_then(|last| last.duration_since(SystemTime::UNIX_EPOCH).ok());
         if let Some(last) = last {
-            let gauge = self.registrar.gauge(names::SECRET_LAST_USED, &labels);
+            let gauge = self.factory.gauge(names::SECRET_LAST_USED, &labels);
             gauge.set(last.as_secs_f64());
         }
     }
