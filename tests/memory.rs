@@ -1,7 +1,7 @@
 //! What remembering and queueing cost, as counted by the allocator.
 //!
-//! `cargo test --release -p voipbin-receiver-tests --test memory -- --nocapture` prints the figures.
-//! They are bytes asked for; what an allocator adds for itself is not in them.
+//! `cargo test --release -p voipbin-receiver-tests --test memory -- --nocapture` prints the
+//! figures. They are bytes asked for; what an allocator adds for itself is not in them.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,

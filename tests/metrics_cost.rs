@@ -1,6 +1,7 @@
 //! What metrics cost a delivery: nothing of the allocator's, and how much time.
 //!
-//! `cargo test --release -p voipbin-receiver-tests --test metrics_cost -- --nocapture` prints the times.
+//! `cargo test --release -p voipbin-receiver-tests --test metrics_cost -- --nocapture` prints the
+//! times.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,

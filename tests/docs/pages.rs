@@ -37,8 +37,8 @@ fn pages() -> Vec<String> {
     pages
 }
 
-/// Those that the documentation has too. It has no files beside its modules, so a page with pictures is for
-/// the repository alone.
+/// Those that the documentation has too. It has no files beside its modules, so a page with
+/// pictures is for the repository alone.
 fn modules() -> Vec<String> {
     let mut modules = pages();
     modules.retain(|page| !read(page).contains("\n!["));
@@ -93,7 +93,8 @@ fn definitions(text: &str) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// `[text](target)`. Pictures are not among them: the benchmark that draws them has a test of its own.
+/// `[text](target)`. Pictures are not among them: the benchmark that draws them has a test of its
+/// own.
 fn inline_links(prose: &str) -> Vec<String> {
     let lines = prose.lines().filter(|line| !line.starts_with("!["));
     let links = lines.flat_map(|line| line.split("](").skip(1));

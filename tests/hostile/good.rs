@@ -12,8 +12,8 @@ const AT_MOST: Duration = Duration::from_secs(1);
 /// From one event to the next.
 const PACE: Duration = Duration::from_millis(20);
 
-/// Sends events one after the other: on a connection that it keeps, on a new one, on a new one to a server
-/// with room for few, and on a new one with TLS.
+/// Sends events one after the other: on a connection that it keeps, on a new one, on a new one to a
+/// server with room for few, and on a new one with TLS.
 pub(crate) struct GoodClient {
     stop: oneshot::Sender<()>,
     task: JoinHandle<Figures>,

@@ -28,8 +28,8 @@ const SLOW: u64 = 200;
 /// Clients that speak no TLS, of each kind.
 const GARBAGE: u64 = 100;
 
-/// What an idle connection may cost, in bytes: one that never had a request, and one that had; and what all
-/// of it may. The figures that are printed are far below: it is only to be bounded.
+/// What an idle connection may cost, in bytes: one that never had a request, and one that had; and
+/// what all of it may. The figures that are printed are far below: it is only to be bounded.
 const NEW_AT_MOST: u64 = 8 << 10;
 const USED_AT_MOST: u64 = 40 << 10;
 const PEAK_AT_MOST: u64 = 512 << 20;
@@ -135,8 +135,8 @@ async fn idle(stage: &Stage, connections: u64) {
     assert_eq!(client.end().await, json!({ "there": held }));
 }
 
-/// A head that comes slowly is left; a body that does is asked for again. Where there are too many of them,
-/// they make room for others.
+/// A head that comes slowly is left; a body that does is asked for again. Where there are too many
+/// of them, they make room for others.
 async fn slow(stage: &Stage) {
     let (heads, bodies) = tokio::join!(
         stage.attack("slow-heads", &stage.plain, Some(SLOW)),

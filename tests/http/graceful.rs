@@ -1,5 +1,5 @@
-//! The end of a server and its receiver while clients go on sending: nothing that was answered 200 is
-//! lost or handled twice, whichever of the two is shut down first.
+//! The end of a server and its receiver while clients go on sending: nothing that was answered 200
+//! is lost or handled twice, whichever of the two is shut down first.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -76,8 +76,8 @@ impl Server {
     }
 }
 
-/// Clients that send one event after the other, each until it is refused: by a 503, or because nothing
-/// listens any more.
+/// Clients that send one event after the other, each until it is refused: by a 503, or because
+/// nothing listens any more.
 struct Load {
     clients: JoinSet<Ledger>,
     kept: watch::Sender<usize>,

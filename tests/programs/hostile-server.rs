@@ -1,7 +1,9 @@
-//! The server that hostile clients are let loose on, in a process of its own so that its memory can be told.
+//! The server that hostile clients are let loose on, in a process of its own so that its memory can
+//! be told.
 //!
-//! `hostile-server CERTIFICATES KEY CONNECTIONS` prints where it listens as one JSON object, and how many
-//! connections it has room for. When standard input ends it shuts down, and prints what it was told and did.
+//! `hostile-server CERTIFICATES KEY CONNECTIONS` prints where it listens as one JSON object, and
+//! how many connections it has room for. When standard input ends it shuts down, and prints what it
+//! was told and did.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,

@@ -1,8 +1,8 @@
-//! A process that lives with an inbox on disk as a receiver does: keeps events, handles them well and badly, looks
-//! into it, and is killed. It says what it saw in marks; see `support::life`.
+//! A process that lives with an inbox on disk as a receiver does: keeps events, handles them well
+//! and badly, looks into it, and is killed. It says what it saw in marks; see `support::life`.
 //!
-//! `life DIRECTORY MARKS SEED EVENTS END`: the events are those of the seed; at the end the inbox is closed, or the
-//! process waits to be killed, by `close` or `kill`.
+//! `life DIRECTORY MARKS SEED EVENTS END`: the events are those of the seed; at the end the inbox
+//! is closed, or the process waits to be killed, by `close` or `kill`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,13 +1,13 @@
 //! Delivers many events over many connections, from a process of its own so that a load test has no
 //! part in the receiver's scheduling.
 //!
-//! `load-client ADDRESS EVENTS CONNECTIONS` delivers so many events and prints one JSON object: how many
-//! answers of each kind came.
+//! `load-client ADDRESS EVENTS CONNECTIONS` delivers so many events and prints one JSON object: how
+//! many answers of each kind came.
 //!
-//! `load-client rotate ADDRESS CONNECTIONS` reads secrets from standard input, a line each, and delivers
-//! without an end, signed with the last one. When all connections have taken up another secret, and when
-//! the input ends, it prints such an object for the one before it. With each secret each connection
-//! delivers something.
+//! `load-client rotate ADDRESS CONNECTIONS` reads secrets from standard input, a line each, and
+//! delivers without an end, signed with the last one. When all connections have taken up another
+//! secret, and when the input ends, it prints such an object for the one before it. With each
+//! secret each connection delivers something.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -117,7 +117,8 @@ async fn next_secret() -> Option<String> {
     line.await.unwrap().map(Result::unwrap)
 }
 
-/// Delivers one event after the other, signed with the current secret, and reports when that is another.
+/// Delivers one event after the other, signed with the current secret, and reports when that is
+/// another.
 async fn sign(
     address: SocketAddr,
     connection: usize,

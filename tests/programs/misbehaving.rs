@@ -1,7 +1,8 @@
-//! A receiver whose handler fails, hangs, panics and gives up: to see what becomes of its events when it is killed.
+//! A receiver whose handler fails, hangs, panics and gives up: to see what becomes of its events
+//! when it is killed.
 //!
-//! `misbehaving … DIRECTORY` says where it listens as the standalone server does, prints a line when an attempt begins,
-//! and shuts down at SIGTERM.
+//! `misbehaving … DIRECTORY` says where it listens as the standalone server does, prints a line
+//! when an attempt begins, and shuts down at SIGTERM.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

@@ -1,8 +1,8 @@
 //! A receiver with an event that kills it: to see what becomes of that event, and of those that are
 //! handled beside it.
 //!
-//! `poison-event DIRECTORY` prints its address, a line for each event that it handled, and shuts down
-//! when standard input ends.
+//! `poison-event DIRECTORY` prints its address, a line for each event that it handled, and shuts
+//! down when standard input ends.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,

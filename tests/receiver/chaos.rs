@@ -1,8 +1,8 @@
-//! Everything at once, by seeds: copies, disorder, handlers that fail in every way, a full inbox, and
-//! a shutdown in the middle.
+//! Everything at once, by seeds: copies, disorder, handlers that fail in every way, a full inbox,
+//! and a shutdown in the middle.
 //!
-//! `CHAOS_SEEDS=5000 cargo test -p voipbin-receiver-tests --test receiver chaos` tries more of them, from
-//! `CHAOS_FIRST` on.
+//! `CHAOS_SEEDS=5000 cargo test -p voipbin-receiver-tests --test receiver chaos` tries more of
+//! them, from `CHAOS_FIRST` on.
 
 use std::collections::{HashMap, HashSet};
 use std::future::pending;

@@ -103,8 +103,8 @@ async fn what_a_shutdown_left_is_handled_by_the_next_receiver() {
 #[tokio::test]
 async fn what_a_shutdown_left_of_a_lane_comes_to_the_next_receiver_in_its_order() {
     each(|inbox| async move {
-        // In memory more than a receiver takes at once, so that some were taken and some were not. On disk
-        // each run of a lane waits for a sync.
+        // In memory more than a receiver takes at once, so that some were taken and some were not.
+        // On disk each run of a lane waits for a sync.
         let events = match inbox.guarantees().durability {
             Durability::Process => 5_000,
             _ => 200,

@@ -221,7 +221,8 @@ async fn an_identity_is_forgotten_when_its_time_is_over() {
     recorder.next().await;
     clock.advance(MemoryInbox::DEFAULT_IDENTITY_TTL - Duration::from_secs(1));
     assert_eq!(deliver(&service, call_hangup(1)).await.word(), "duplicate");
-    // The run may still be settling its event, and an event that is not finished is never forgotten.
+    // The run may still be settling its event, and an event that is not finished is never
+    // forgotten.
     while receiver.stats().inbox.events > 0 {
         tokio::task::yield_now().await;
     }

@@ -22,8 +22,8 @@ fn here() -> ReceiverBuilder {
         .clock(Arc::new(TokioClock::new()))
 }
 
-/// Takes a second for each run. The first attempt at the first event fails, and asks for the next one
-/// after this time.
+/// Takes a second for each run. The first attempt at the first event fails, and asks for the next
+/// one after this time.
 fn fails_first(after: Duration) -> Recorder {
     Recorder::acting(move |run| {
         let first = run.attempt() == 1 && label(run.delivery()) == "a-0";

@@ -29,7 +29,8 @@ fn event(lane: &str, label: &str) -> String {
     format!(r#"{{"type":"call_hangup","data":{{"id":"{lane}","label":"{label}"}}}}"#)
 }
 
-/// Fails for labels that begin with `fails`, as often as the digit after it says; writes down each run.
+/// Fails for labels that begin with `fails`, as often as the digit after it says; writes down each
+/// run.
 #[derive(Clone)]
 struct Journal(Arc<Mutex<Vec<String>>>);
 

@@ -17,7 +17,8 @@ const PROGRAMS: [(&str, &[&str]); 3] = [
     ("mounting.md", &["axum", "actix", "server"]),
 ];
 
-/// What a test decides instead: where to listen when no socket is handed down, and how long to drain.
+/// What a test decides instead: where to listen when no socket is handed down, and how long to
+/// drain.
 const DECIDED: [(&str, &str); 2] = [
     (r#""127.0.0.1:5000""#, "page::address()"),
     ("Duration::from_secs(30)", "Duration::from_secs(1)"),

@@ -1,9 +1,9 @@
-//! Offers events as VoIPBIN does, from a process of its own: each in up to three tries, a second after one
-//! another, whatever becomes of the others.
+//! Offers events as VoIPBIN does, from a process of its own: each in up to three tries, a second
+//! after one another, whatever becomes of the others.
 //!
-//! `offering-client ADDRESS RATE` offers so many a second until its standard input ends, and prints a line for
-//! each when it is decided: `acked N` after a 200, `lost N` after the last try. Event `N` is that of the call
-//! `restart-N`.
+//! `offering-client ADDRESS RATE` offers so many a second until its standard input ends, and prints
+//! a line for each when it is decided: `acked N` after a 200, `lost N` after the last try. Event
+//! `N` is that of the call `restart-N`.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,

@@ -1,8 +1,8 @@
-//! Restarts while VoIPBIN sends, of the standalone server and of the programs that the pages show: each is
-//! stopped while its handlers hang, and another one takes its place, or takes it over.
+//! Restarts while VoIPBIN sends, of the standalone server and of the programs that the pages show:
+//! each is stopped while its handlers hang, and another one takes its place, or takes it over.
 //!
-//! Nothing is lost: each event is answered 200 within its three tries, and each that was is handled by one of
-//! the two processes.
+//! Nothing is lost: each event is answered 200 within its three tries, and each that was is handled
+//! by one of the two processes.
 //!
 //! | variable | what it is | default |
 //! | --- | --- | --- |

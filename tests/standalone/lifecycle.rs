@@ -116,7 +116,8 @@ async fn ctrl_c_and_sigterm_drain_what_was_received_and_end_well() {
     .await;
 }
 
-/// What the inbox on disk holds and no handler has begun is safe there, and stays for the next process.
+/// What the inbox on disk holds and no handler has begun is safe there, and stays for the next
+/// process.
 #[tokio::test]
 async fn what_ctrl_c_and_sigterm_leave_on_disk_comes_to_the_next_process() {
     within(async {
@@ -133,7 +134,8 @@ async fn what_ctrl_c_and_sigterm_leave_on_disk_comes_to_the_next_process() {
     .await;
 }
 
-/// Identities of the events that a server prints which is stopped as soon as it has answered a hundred.
+/// Identities of the events that a server prints which is stopped as soon as it has answered a
+/// hundred.
 async fn stopped_behind_a_hundred(place: &Path, inbox: &str, signal: &str) -> HashSet<String> {
     let server = Server::start_in(place, &["--secret", SECRET, "--inbox", inbox], &[]).await;
     let sender = server.sender(SECRET);

@@ -10,8 +10,8 @@ use tokio::net::{UnixDatagram, UnixStream};
 
 const ENVIRONMENT: [(&str, &str); 1] = [("VOIPBIN_SECRET", SECRET)];
 
-/// Asks the server of this directory as another one would, up to where it gives up the inbox. The socket that
-/// it hands over is not taken.
+/// Asks the server of this directory as another one would, up to where it gives up the inbox. The
+/// socket that it hands over is not taken.
 async fn ask(directory: &Path) -> UnixStream {
     let socket = directory.join("voipbin-inbox/take-over.sock");
     let mut line = UnixStream::connect(socket).await.unwrap();

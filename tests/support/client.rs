@@ -9,8 +9,8 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 /// A client over TCP.
 pub type HttpClient = Client<HttpConnector, Full<Bytes>>;
 
-/// An HTTP client that behaves as the platform's: headers spelled as Go spells them, at most five idle
-/// connections for at most 30 s, and no request repeated on another connection.
+/// An HTTP client that behaves as the platform's: headers spelled as Go spells them, at most five
+/// idle connections for at most 30 s, and no request repeated on another connection.
 ///
 /// It needs tokio's real clock: a paused one jumps ahead while bytes are on their way.
 pub fn http_client() -> HttpClient {

@@ -17,8 +17,9 @@ pub(crate) fn example_now(name: &str) -> PathBuf {
 fn build(name: &str) -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
-    // What cargo tells a test of its package. Build scripts that look at such a variable, as ring's does, would
-    // run again, and all that stands on them be built anew: here, and in the next build outside of a test.
+    // What cargo tells a test of its package. Build scripts that look at such a variable, as ring's
+    // does, would run again, and all that stands on them be built anew: here, and in the next build
+    // outside of a test.
     for (variable, _) in std::env::vars_os() {
         let told = ["CARGO_PKG_", "CARGO_MANIFEST_", "OUT_DIR"];
         if told

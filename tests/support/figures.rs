@@ -16,8 +16,8 @@ pub struct Round {
     pub p99: f64,
     /// The same for 99.9 %.
     pub p999: f64,
-    /// The same for 99 % of each second: the median of its seconds. What stops the whole machine for a
-    /// moment, and counts against whoever is measured then, is in few of them.
+    /// The same for 99 % of each second: the median of its seconds. What stops the whole machine
+    /// for a moment, and counts against whoever is measured then, is in few of them.
     pub p99_of_a_second: f64,
     /// Bytes written for each event, where the system tells.
     pub written: Option<f64>,

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 use voipbin_receiver::Delivery;
 use voipbin_receiver::testing::{Act, Recorder, Run};
 
-/// An event of a call, with a label by which the test knows it. What stands before its first dash says
-/// what must not overlap.
+/// An event of a call, with a label by which the test knows it. What stands before its first dash
+/// says what must not overlap.
 pub fn labelled_call(id: &str, label: &str) -> String {
     labelled("call_updated", id, label)
 }

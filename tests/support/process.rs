@@ -23,7 +23,8 @@ pub fn memory_of(processes: &[u32], name: &str) -> Option<u64> {
     Some(processes.iter().map(one).sum::<Option<u64>>()? << 10)
 }
 
-/// CPU time that these processes have taken together, in user and in kernel mode, where the system tells.
+/// CPU time that these processes have taken together, in user and in kernel mode, where the system
+/// tells.
 pub fn cpu_of(processes: &[u32]) -> Option<Duration> {
     let one = |process: &u32| scheduled(*process).or_else(|| ticked(*process));
     processes.iter().map(one).sum()
@@ -76,16 +77,16 @@ pub fn family(process: u32) -> Vec<u32> {
     members
 }
 
-/// The fields of `/proc/…/stat` that follow the program's name, which may have blanks: the state is the
-/// first of them.
+/// The fields of `/proc/…/stat` that follow the program's name, which may have blanks: the state is
+/// the first of them.
 fn fields(process: u32) -> Option<Vec<String>> {
     let text = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     let (_, fields) = text.rsplit_once(')')?;
     Some(fields.split_whitespace().map(str::to_owned).collect())
 }
 
-/// Lets this process have as many files and sockets as it may at most, where the system has two limits: how
-/// many, where there is a limit.
+/// Lets this process have as many files and sockets as it may at most, where the system has two
+/// limits: how many, where there is a limit.
 pub fn may_open_many() -> Option<u64> {
     #[cfg(target_os = "linux")]
     {
@@ -99,8 +100,8 @@ pub fn may_open_many() -> Option<u64> {
     None
 }
 
-/// As many of these connections as this process may have beside its other files. Says aloud when it is not
-/// all of them.
+/// As many of these connections as this process may have beside its other files. Says aloud when it
+/// is not all of them.
 #[expect(clippy::print_stderr, reason = "a test that does less says so")]
 pub fn room_for(connections: u64) -> u64 {
     const OTHERS: u64 = 200;
@@ -134,9 +135,9 @@ pub fn disk_use(directory: &Path) -> u64 {
         .sum()
 }
 
-/// Keeps this process to some of the cores that it may use, where the system can and there are several:
-/// sender and receiver do not push each other aside then. Beyond the last core there is the last one. For
-/// the first thread, before others start.
+/// Keeps this process to some of the cores that it may use, where the system can and there are
+/// several: sender and receiver do not push each other aside then. Beyond the last core there is
+/// the last one. For the first thread, before others start.
 pub fn keep_to_cores(numbers: Range<usize>) {
     #[cfg(target_os = "linux")]
     {

@@ -49,7 +49,8 @@ pub async fn serve_hyper(receiver: ReceiverService) -> SocketAddr {
     serve_with_hyper(TowerToHyperService::new(receiver)).await
 }
 
-/// Reads bodies with plain hyper and answers with [`RECEIVED`], and does nothing else, until the test ends.
+/// Reads bodies with plain hyper and answers with [`RECEIVED`], and does nothing else, until the
+/// test ends.
 pub async fn serve_bare() -> SocketAddr {
     serve_bare_with(|_, _| {}).await
 }

@@ -21,7 +21,8 @@ pub fn program() -> &'static Path {
     &PROGRAM
 }
 
-/// As [`within`](crate::within), for a test of the program: what it takes to build that does not count.
+/// As [`within`](crate::within), for a test of the program: what it takes to build that does not
+/// count.
 pub async fn within<F: Future>(test: F) -> F::Output {
     program();
     crate::within(test).await

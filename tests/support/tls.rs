@@ -89,7 +89,8 @@ fn generate(name: &str) -> CertifiedKey<rcgen::KeyPair> {
     generate_simple_self_signed([name.to_owned()]).unwrap()
 }
 
-/// A client that trusts these certificates alone and offers these protocols; VoIPBIN's sender offers none.
+/// A client that trusts these certificates alone and offers these protocols; VoIPBIN's sender
+/// offers none.
 pub fn offering<'a>(
     protocols: &[&str],
     trusted: impl IntoIterator<Item = &'a Certificate>,

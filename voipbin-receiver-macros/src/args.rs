@@ -315,8 +315,8 @@ fn event(word: Ident) -> Result<Events> {
     Events::from_word(&word).ok_or_else(|| unknown_word(&word, &text))
 }
 
-/// A name in quotes is exact. What no event can be called is refused here; what is near to a name of the
-/// catalogue, which this crate does not have, when the receiver is built.
+/// A name in quotes is exact. What no event can be called is refused here; what is near to a name
+/// of the catalogue, which this crate does not have, when the receiver is built.
 fn named(name: LitStr) -> Result<Events> {
     let text = name.value();
     let wrong = if text.trim().is_empty() {

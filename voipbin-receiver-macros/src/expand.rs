@@ -32,7 +32,8 @@ pub(crate) fn annotation(function: &Function, registration: &TokenStream) -> Tok
     let cfgs: Vec<_> = function.cfgs().collect();
     let ident = &sig.ident;
     let receiver = receiver();
-    // The name is what the compiler says of a function that is in no list. It is silent about code of a macro.
+    // The name is what the compiler says of a function that is in no list. It is silent about code
+    // of a macro.
     let unlisted = quote_spanned! {ident.span()=>
         #(#cfgs)*
         impl #ident {

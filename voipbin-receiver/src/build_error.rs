@@ -30,8 +30,8 @@ pub enum BuildErrorKind {
     EmptyName,
     /// A handler names an event twice.
     DuplicateEvent,
-    /// A handler names an event in quotes that is no name: a pattern, or a name that differs in a letter
-    /// from one that VoIPBIN sends.
+    /// A handler names an event in quotes that is no name: a pattern, or a name that differs in a
+    /// letter from one that VoIPBIN sends.
     BadEventName,
     /// A handler could never run.
     UnreachableHandler,

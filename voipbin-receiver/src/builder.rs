@@ -154,18 +154,18 @@ impl ReceiverBuilder {
         self
     }
 
-    /// Has something see everything that happens; see [`Observer`]. May be given several; there is none by
-    /// default.
+    /// Has something see everything that happens; see [`Observer`]. May be given several; there is
+    /// none by default.
     pub fn observe(mut self, observer: impl Observer) -> Self {
         self.hooks.add(observer);
         self
     }
 
-    /// Calls this when an event has become a dead letter for a handler, at once and once. One hook; a later
-    /// one replaces an earlier one.
+    /// Calls this when an event has become a dead letter for a handler, at once and once. One hook;
+    /// a later one replaces an earlier one.
     ///
-    /// It runs after the inbox was told, in the handler's slot, for at most 30 seconds; a panic is logged.
-    /// When the process dies just then it is not called again: what counts is in the
+    /// It runs after the inbox was told, in the handler's slot, for at most 30 seconds; a panic is
+    /// logged. When the process dies just then it is not called again: what counts is in the
     /// [records](Receiver::records).
     ///
     /// ```
@@ -177,7 +177,7 @@ impl ReceiverBuilder {
     ///     .secret("the-webhook-secret-of-a-customer")
     ///     .on(Any, || async {})
     ///     .on_dead_letter(|letter| async move {
-    ///         eprintln!("{} gave up after {}: {}", letter.handler, letter.attempts, letter.reason);
+    ///         eprintln!("{} gave up: {}", letter.handler, letter.reason);
     ///     })
     ///     .build()?;
     /// # Ok(()) }
@@ -195,9 +195,9 @@ impl ReceiverBuilder {
     ///
     /// By default that is the runtime in which `build` is called, if it has several threads: the
     /// app's connection pools and clients then stay on one runtime. Where it has one thread, as an
-    /// actix worker's, or no timer, or where there is none, the receiver makes one of its own. A handler that
-    /// blocks its thread without saying so ([`blocking`](crate::blocking)) takes it from whatever
-    /// else the runtime does, the answers included.
+    /// actix worker's, or no timer, or where there is none, the receiver makes one of its own. A
+    /// handler that blocks its thread without saying so ([`blocking`](crate::blocking)) takes it
+    /// from whatever else the runtime does, the answers included.
     pub fn runtime(mut self, runtime: Handle) -> Self {
         self.runtime = RuntimeChoice::Given(runtime);
         self
@@ -206,8 +206,8 @@ impl ReceiverBuilder {
     /// Runs handlers on a runtime of the receiver's own with this many threads.
     ///
     /// Handlers that block then cannot hold up the server. The price: clients and pools that are
-    /// bound to the runtime they were made on must be made inside a handler, and the threads come on
-    /// top of the app's.
+    /// bound to the runtime they were made on must be made inside a handler, and the threads come
+    /// on top of the app's.
     pub fn dedicated_runtime(mut self, threads: NonZeroUsize) -> Self {
         self.runtime = RuntimeChoice::Own(threads);
         self
@@ -243,7 +243,8 @@ impl ReceiverBuilder {
     ///
     /// # Errors
     ///
-    /// When settings are missing or contradict each other; [`BuildError`] says which and what to do.
+    /// When settings are missing or contradict each other; [`BuildError`] says which and what to
+    /// do.
     pub fn build(mut self) -> Result<Receiver, BuildError> {
         self.check_role()?;
         let mut settings = std::mem::take(&mut self.gate);

@@ -2,8 +2,8 @@
 #![doc = ""]
 #![doc = include_str!("../docs/README.md")]
 
-/// The pages are files, whose links lead to files. Of two definitions of a link Markdown takes the first: those of
-/// `links.md` lead to the modules of the documentation instead.
+/// The pages are files, whose links lead to files. Of two definitions of a link Markdown takes the
+/// first: those of `links.md` lead to the modules of the documentation instead.
 macro_rules! pages {
     ($($page:ident $file:literal,)+) => {
         $(

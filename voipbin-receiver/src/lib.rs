@@ -1,9 +1,10 @@
-//! Receive the webhooks of VoIPBIN: verified, kept once, answered at once, handled in the background.
+//! Receive the webhooks of VoIPBIN: verified, kept once, answered at once, handled in the
+//! background.
 //!
 //! VoIPBIN sends each event, `{"type": "call_hangup", "data": {…}}`, over HTTP to its customer's
-//! endpoint. It tries up to three times within seconds, only after a 5xx or a broken connection, and
-//! never again. [`Receiver::service`] is that endpoint as a tower service; what comes in is verified,
-//! answered 200 and handed to your async handlers.
+//! endpoint. It tries up to three times within seconds, only after a 5xx or a broken connection,
+//! and never again. [`Receiver::service`] is that endpoint as a tower service; what comes in is
+//! verified, answered 200 and handed to your async handlers.
 //!
 //! ```
 //! use voipbin_receiver::resource::Call;
@@ -49,59 +50,61 @@
 //!
 //! What comes otherwise than over HTTP enters behind the gate: [`Receiver::accept`].
 //!
-//! The sender takes every status below 500 for final, 429 included. So 4xx is for what must not come
-//! again, and 503 for everything that may: also for what this side's operator can mend, in the settings or in a
-//! proxy.
+//! The sender takes every status below 500 for final, 429 included. So 4xx is for what must not
+//! come again, and 503 for everything that may: also for what this side's operator can mend, in the
+//! settings or in a proxy.
 //!
 //! # What it promises
 //!
-//! 1. **200 means kept.** With an inbox on disk (feature `disk`) it is sent after the event survives
-//!    `kill -9` and a power cut. With the memory inbox it means queued in this process: a clean
-//!    [`shutdown`](Receiver::shutdown) drains it.
-//! 2. **Nothing is burned.** When anything between the signature and the inbox fails, no identity is
-//!    remembered, and the sender's next try is taken as new.
-//! 3. **At least once to each handler, once as far as the receiver can know.** A copy of a kept event
-//!    is answered 200 and dropped, and not before the first is kept. Deliveries that carry no identity
-//!    of their own are never dropped, only marked ([`Context::possible_repeat`]).
-//! 4. **Handlers never slow the answer.** Not by sleeping, panicking, failing or hanging; one that must
-//!    block its thread says [`blocking`].
-//! 5. **One resource, one lane.** For each handler, events of the same resource are started in the order
-//!    in which they were kept and never overlap; different resources and different handlers run side by
-//!    side. A further attempt may run after later events.
+//! 1. **200 means kept.** With an inbox on disk (feature `disk`) it is sent after the event
+//!    survives `kill -9` and a power cut. With the memory inbox it means queued in this process: a
+//!    clean [`shutdown`](Receiver::shutdown) drains it.
+//! 2. **Nothing is burned.** When anything between the signature and the inbox fails, no identity
+//!    is remembered, and the sender's next try is taken as new.
+//! 3. **At least once to each handler, once as far as the receiver can know.** A copy of a kept
+//!    event is answered 200 and dropped, and not before the first is kept. Deliveries that carry no
+//!    identity of their own are never dropped, only marked ([`Context::possible_repeat`]).
+//! 4. **Handlers never slow the answer.** Not by sleeping, panicking, failing or hanging; one that
+//!    must block its thread says [`blocking`].
+//! 5. **One resource, one lane.** For each handler, events of the same resource are started in the
+//!    order in which they were kept and never overlap; different resources and different handlers
+//!    run side by side. A further attempt may run after later events.
 //!    [`lane_key`](ReceiverBuilder::lane_key) and [`without_lanes`](ReceiverBuilder::without_lanes)
 //!    change that.
 //! 6. **Only signed bytes are trusted.** Identity, routing and payload come from the signed body.
 //!    Without a secret the builder refuses, unless
 //!    [`allow_unsigned`](ReceiverBuilder::allow_unsigned) says so.
-//! 7. **Statuses speak the sender's language.** Overload, storage trouble, shutdown: 503. Forged: 401.
-//!    Not JSON: 400. Unknown type with a valid signature: 200, and counted.
+//! 7. **Statuses speak the sender's language.** Overload, storage trouble, shutdown: 503. Forged:
+//!    401. Not JSON: 400. Unknown type with a valid signature: 200, and counted.
 //! 8. **A failure is not the end.** A handler that fails or panics is tried again, alone, as
 //!    [`RetryPolicy`] says, and after its last attempt the event is a dead letter for it: logged,
-//!    counted, told to [`on_dead_letter`](ReceiverBuilder::on_dead_letter), and kept to be looked at and
-//!    handled again. A shutdown waits for none of it.
+//!    counted, told to [`on_dead_letter`](ReceiverBuilder::on_dead_letter), and kept to be looked
+//!    at and handled again. A shutdown waits for none of it.
 //! 9. **Secrets, signatures and personal data stay out of errors, logs and `Debug`.**
 //!
 //! # Writing handlers
 //!
-//! `#[on(…)]` on an async function, [`ReceiverBuilder::on`] with a closure, or a type that implements
-//! [`EventHandler`]. Arguments are [`Event<T>`], [`State<S>`], [`Context`], [`Delivery`] and what implements
-//! [`Argument`](handler::Argument), in any order; that the payload fits the events is checked by the compiler. Which events there are is in
-//! [`events`].
+//! `#[on(…)]` on an async function, [`ReceiverBuilder::on`] with a closure, or a type that
+//! implements [`EventHandler`]. Arguments are [`Event<T>`], [`State<S>`], [`Context`], [`Delivery`]
+//! and what implements [`Argument`](handler::Argument), in any order; that the payload fits the
+//! events is checked by the compiler. Which events there are is in [`events`].
 //!
 //! A handler can run several times for one event: after a failure, and with a durable inbox after a
-//! crash. Make its work idempotent with [`Context::identity`]. [`HandlerError`] says whether and when
-//! another attempt makes sense.
+//! crash. Make its work idempotent with [`Context::identity`]. [`HandlerError`] says whether and
+//! when another attempt makes sense.
 //!
 //! # Guide
 //!
-//! [`guide`] has a page for each of: the way from an account to a handled event, mounting, handlers, inboxes, operations, security, testing, the way from
-//! Flask and Express, and what else there is.
+//! [`guide`] has a page for each of: the way from an account to a handled event, mounting,
+//! handlers, inboxes, operations, security, testing, the way from Flask and Express, and what else
+//! there is.
 //!
 //! # In the repository
 //!
-//! The folder `examples` has whole programs, and a README that tells what each shows: `standalone` is a server with an
-//! inbox on disk, metrics and tools; `axum-app` and `actix-app` mount a receiver in an app; `crm`, `auto-reply` and
-//! `recordings` are use cases. `voipbin-receiver/docs/performance.md` has figures, beside those of other servers.
+//! The folder `examples` has whole programs, and a README that tells what each shows: `standalone`
+//! is a server with an inbox on disk, metrics and tools; `axum-app` and `actix-app` mount a
+//! receiver in an app; `crm`, `auto-reply` and `recordings` are use cases.
+//! `voipbin-receiver/docs/performance.md` has figures, beside those of other servers.
 //!
 //! # Features
 //!
@@ -110,8 +113,9 @@
 //! # Rooms
 //!
 //! [`service`](ReceiverService) is the HTTP edge and [`gate`] who may come in. [`event`] is what a
-//! delivery is, [`catalog`] and [`resource`] which ones exist. An [`inbox`] keeps events between the
-//! answer and the end of their [handlers](handler). `pipeline.rs` shows the whole order on one screen.
+//! delivery is, [`catalog`] and [`resource`] which ones exist. An [`inbox`] keeps events between
+//! the answer and the end of their [handlers](handler). `pipeline.rs` shows the whole order on one
+//! screen.
 
 // docs.rs shows which feature an item takes.
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -213,9 +217,9 @@ pub mod __private {
 /// ```
 ///
 /// The function takes up to eight arguments in any order: [`Event<T>`](Event), [`State<S>`](State),
-/// [`Context`], [`Delivery`] and what implements [`Argument`](handler::Argument). It returns nothing, or a `Result` whose error converts into a
-/// [`HandlerError`]. It stays an ordinary function that tests can call. [`handlers!`] hands it to
-/// the builder.
+/// [`Context`], [`Delivery`] and what implements [`Argument`](handler::Argument). It returns
+/// nothing, or a `Result` whose error converts into a [`HandlerError`]. It stays an ordinary
+/// function that tests can call. [`handlers!`] hands it to the builder.
 ///
 /// # Events
 ///
@@ -269,8 +273,8 @@ pub mod __private {
 /// # Where it can stand
 ///
 /// On free functions, also inside of other functions, but not in an `impl`: the attribute adds a
-/// hidden type of the function's name, which `use` imports together with it. A module of the same name
-/// cannot stand beside it, nor where it is imported: list it by its path there,
+/// hidden type of the function's name, which `use` imports together with it. A module of the same
+/// name cannot stand beside it, nor where it is imported: list it by its path there,
 /// `handlers![update_crm::update_crm]`.
 #[cfg(feature = "macros")]
 pub use voipbin_receiver_macros::on;
@@ -300,8 +304,9 @@ pub use voipbin_receiver_macros::on;
 /// assert_eq!(registrations.len(), 2);
 /// ```
 ///
-/// A function that is in no list is for no event, also when it is given to [`ReceiverBuilder::on`], which knows
-/// nothing of its attribute: the compiler warns of it with the words `NOT_IN_ANY_HANDLERS_LIST`, unless it is
-/// public in a library. One that has the name of a crate is listed as `self::name`.
+/// A function that is in no list is for no event, also when it is given to [`ReceiverBuilder::on`],
+/// which knows nothing of its attribute: the compiler warns of it with the words
+/// `NOT_IN_ANY_HANDLERS_LIST`, unless it is public in a library. One that has the name of a crate
+/// is listed as `self::name`.
 #[cfg(feature = "macros")]
 pub use voipbin_receiver_macros::handlers;

@@ -32,8 +32,9 @@ use crate::service::{ReceiverService, ResponseBody, ResponseFuture};
 ///
 /// Cheap to clone; all clones and all services are the same receiver. When the last of them is
 /// dropped without a [`shutdown`](Self::shutdown), nothing new is taken and what was kept still
-/// runs (with an inbox that outlives the process only what has begun), further attempts included, for as long as the runtime lives. Dropping it never blocks and never panics, in async code
-/// or out of it.
+/// runs (with an inbox that outlives the process only what has begun), further attempts included,
+/// for as long as the runtime lives. Dropping it never blocks and never panics, in async code or
+/// out of it.
 ///
 /// ```
 /// use std::time::Duration;
@@ -114,24 +115,26 @@ impl Receiver {
         &self.drain.dispatch
     }
 
-    /// The receiver as a tower service, to be mounted. It is one itself too, for what takes a service by value.
+    /// The receiver as a tower service, to be mounted. It is one itself too, for what takes a
+    /// service by value.
     #[must_use]
     pub fn service(&self) -> ReceiverService {
         self.service.clone()
     }
 
-    /// Takes a delivery that did not come as a webhook: out of the platform's stream or history, or one
-    /// that was received before.
+    /// Takes a delivery that did not come as a webhook: out of the platform's stream or history, or
+    /// one that was received before.
     ///
-    /// It enters behind the gate, so whoever calls this answers for where the body is from. From there on
-    /// it goes the way of all others: its envelope is read, copies are told by its identity, the inbox
-    /// keeps it for the handlers of its type, in its resource's lane. Handlers are told its
-    /// [origin](crate::Delivery::origin), and that it is [unsigned](crate::event::Proof::Unsigned). Only its age is not
-    /// judged ([`max_event_age`](crate::ReceiverBuilder::max_event_age)): what was missed is old.
+    /// It enters behind the gate, so whoever calls this answers for where the body is from. From
+    /// there on it goes the way of all others: its envelope is read, copies are told by its
+    /// identity, the inbox keeps it for the handlers of its type, in its resource's lane. Handlers
+    /// are told its [origin](crate::Delivery::origin), and that it is
+    /// [unsigned](crate::event::Proof::Unsigned). Only its age is not judged
+    /// ([`max_event_age`](crate::ReceiverBuilder::max_event_age)): what was missed is old.
     ///
     /// The same bytes have the same identity however they come, so what was a webhook before is a
-    /// [duplicate](Accepted::Duplicate) here, and the other way round. With several secrets that holds for the
-    /// one that signed the latest webhook.
+    /// [duplicate](Accepted::Duplicate) here, and the other way round. With several secrets that
+    /// holds for the one that signed the latest webhook.
     ///
     /// ```
     /// use voipbin_receiver::catalog::Any;
@@ -159,8 +162,8 @@ impl Receiver {
     ///
     /// # Cancel safety
     ///
-    /// A future that is dropped before it ends has handed the delivery to the inbox or not: accept it
-    /// again, and it is kept once.
+    /// A future that is dropped before it ends has handed the delivery to the inbox or not: accept
+    /// it again, and it is kept once.
     pub async fn accept(
         &self,
         body: impl Into<Bytes>,
@@ -172,11 +175,12 @@ impl Receiver {
     }
 
     /// Counts and logs a request for another path that carries a signature, and so is most likely a
-    /// delivery to a `webhook_uri` that was mistyped: for what answers 404 beside the receiver. VoIPBIN takes
-    /// that for final and tells nobody. Whether the signature is right is not looked at.
+    /// delivery to a `webhook_uri` that was mistyped: for what answers 404 beside the receiver.
+    /// VoIPBIN takes that for final and tells nobody. Whether the signature is right is not looked
+    /// at.
     ///
-    /// It is counted as [`RefusalReason::Path`](crate::observe::RefusalReason::Path), and the log has a warning a
-    /// minute. False, and nothing happens, for a request without a signature.
+    /// It is counted as [`RefusalReason::Path`](crate::observe::RefusalReason::Path), and the log
+    /// has a warning a minute. False, and nothing happens, for a request without a signature.
     ///
     /// ```
     /// use axum::Router;
@@ -207,15 +211,15 @@ impl Receiver {
         signed
     }
 
-    /// The secrets that signatures are checked with: to be changed, read anew, and to see which are in
-    /// use.
+    /// The secrets that signatures are checked with: to be changed, read anew, and to see which are
+    /// in use.
     #[must_use]
     pub fn secrets(&self) -> Secrets {
         self.secrets.clone()
     }
 
-    /// The handlers and what each is for, in the order in which they were registered. The same is logged
-    /// when the receiver is built.
+    /// The handlers and what each is for, in the order in which they were registered. The same is
+    /// logged when the receiver is built.
     ///
     /// ```
     /// # fn main() -> Result<(), voipbin_receiver::BuildError> {
@@ -257,21 +261,22 @@ impl Receiver {
     /// Takes nothing new, lets what is kept run to its end for up to `deadline`, and tells what was
     /// left then.
     ///
-    /// An inbox that outlives the process goes on keeping until its services are dropped. What runs is let
-    /// run to its end; what has not begun, or waits for its next attempt, stays there for the next receiver
-    /// and is not in the report.
+    /// An inbox that outlives the process goes on keeping until its services are dropped. What runs
+    /// is let run to its end; what has not begun, or waits for its next attempt, stays there for
+    /// the next receiver and is not in the report.
     ///
-    /// With the memory inbox everything that is kept is run. Handlers that failed and wait for their next
-    /// attempt get it at once. What fails from here on is not tried again: it is in the report as
-    /// [`JobState::Failed`](crate::JobState::Failed). From the call on new events get a 503 with
-    /// `Connection: close` and copies of kept ones their 200.
+    /// With the memory inbox everything that is kept is run. Handlers that failed and wait for
+    /// their next attempt get it at once. What fails from here on is not tried again: it is in the
+    /// report as [`JobState::Failed`](crate::JobState::Failed). From the call on new events get a
+    /// 503 with `Connection: close` and copies of kept ones their 200.
     ///
-    /// Stop the server after this, and not before: while nobody listens, nothing is kept or answered 503, and
-    /// VoIPBIN tries for two seconds alone.
+    /// Stop the server after this, and not before: while nobody listens, nothing is kept or
+    /// answered 503, and VoIPBIN tries for two seconds alone.
     ///
-    /// Async handlers that run at the deadline are dropped at their next await; blocking ones cannot be
-    /// stopped, and a runtime that is dropped waits for them: end it with tokio's `shutdown_background`, or end
-    /// the process. It returns within about a second of the deadline whatever handlers do.
+    /// Async handlers that run at the deadline are dropped at their next await; blocking ones
+    /// cannot be stopped, and a runtime that is dropped waits for them: end it with tokio's
+    /// `shutdown_background`, or end the process. It returns within about a second of the deadline
+    /// whatever handlers do.
     ///
     /// Calling it again is fine, and a shorter deadline then wins: `Duration::ZERO` ends the drain
     /// at once. A handler that calls it waits for itself, until the deadline.
@@ -304,15 +309,15 @@ impl Receiver {
         ShutdownReport::new(dispatch.unfinished(), !dispatch.is_durable())
     }
 
-    /// The inbox as something to look into, where it is one: to list events, and to have them handled
-    /// again.
+    /// The inbox as something to look into, where it is one: to list events, and to have them
+    /// handled again.
     #[must_use]
     pub fn records(&self) -> Option<&dyn Records> {
         self.drain.dispatch.inbox.records()
     }
 
-    /// Whether new events are taken and handled, and why not. For a readiness probe; that it answers
-    /// at all is the liveness.
+    /// Whether new events are taken and handled, and why not. For a readiness probe; that it
+    /// answers at all is the liveness.
     ///
     /// ```
     /// # fn main() -> Result<(), voipbin_receiver::BuildError> {
@@ -353,8 +358,8 @@ impl Receiver {
             .read(dispatch.running(), dispatch.slots, dispatch.inbox.stats())
     }
 
-    /// Has the [observers](crate::observe::Observer) record how the receiver stands: how full the inbox
-    /// is, how many handlers run, when each secret was last used, whether it is ready.
+    /// Has the [observers](crate::observe::Observer) record how the receiver stands: how full the
+    /// inbox is, how many handlers run, when each secret was last used, whether it is ready.
     ///
     /// Call it before each scrape of metrics, or every few seconds: nothing else does.
     ///

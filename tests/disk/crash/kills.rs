@@ -18,8 +18,9 @@ use crate::crash::process::Process;
 
 const CONNECTIONS: usize = 128;
 
-/// Kills a server at random moments, from its first instruction on, and each time another one goes on with its
-/// directory; the last one stops when all that was acknowledged is handled. `CRASH_KILLS=300` for more than 50.
+/// Kills a server at random moments, from its first instruction on, and each time another one goes
+/// on with its directory; the last one stops when all that was acknowledged is handled.
+/// `CRASH_KILLS=300` for more than 50.
 async fn killed(program: &Path, directory: &Path) -> Arc<Field> {
     let number = |name: &str| {
         std::env::var(name)
@@ -88,7 +89,7 @@ async fn patiently<F: Future>(test: F) -> F::Output {
 /// handlers at once: the beginning of a run is on disk before the handler is called, and the slot
 /// that it takes was freed by a run whose end is written with or before that beginning. So the
 /// bound for each kill is [`ReceiverBuilder::DEFAULT_CONCURRENCY`], whatever
-/// [`DiskInboxBuilder::completion_delay`](voipbin_receiver::inbox::DiskInboxBuilder::completion_delay)
+/// `DiskInboxBuilder::completion_delay`
 /// is. And because a beginning is counted, each further run of an event has a higher number of the
 /// attempt than the one before.
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,7 @@
 //! Processes that die, again and again, while events come and are handled.
 //!
-//! `CRASH_SEED=…` repeats the moments of a run, as far as the machine's own timing lets it; `CRASH_KILLS=…` says how
-//! many there are.
+//! `CRASH_SEED=…` repeats the moments of a run, as far as the machine's own timing lets it;
+//! `CRASH_KILLS=…` says how many there are.
 
 mod field;
 mod full_disk;

@@ -21,7 +21,8 @@ struct ProgramLine {
 /// How many processes one event kills.
 const DEATHS: usize = 3;
 
-/// See `programs/poison-event.rs`: one event kills it, and on its first run that waits until 20 others hang.
+/// See `programs/poison-event.rs`: one event kills it, and on its first run that waits until 20
+/// others hang.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_kills_the_process_is_a_dead_letter_after_its_attempts_and_no_other_is() {
     within(poisoned()).await;
@@ -106,8 +107,8 @@ async fn poisoned() {
     for (event, by) in &handled {
         match states.get(&**event) {
             Some(RecordState::Done) => {}
-            // A process that dies has not stored the end of all that it handled, and the last one may be stopped
-            // before it has begun those anew. What it has begun, it has ended.
+            // A process that dies has not stored the end of all that it handled, and the last one
+            // may be stopped before it has begun those anew. What it has begun, it has ended.
             Some(RecordState::Pending) if *by < DEATHS => {}
             state => panic!("{event}, handled by process {by}, is {state:?}"),
         }

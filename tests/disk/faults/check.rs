@@ -16,7 +16,8 @@ use voipbin_receiver::{Delivery, Repeats};
 
 use crate::faults::expected::{Event, Expected};
 
-/// How many events that are done were removed from the inbox in this directory, or what does not hold of it.
+/// How many events that are done were removed from the inbox in this directory, or what does not
+/// hold of it.
 pub(crate) fn check(directory: &Path, expected: &Expected) -> Result<usize, String> {
     // What waits for its time is not waited for.
     let mut runtime = tokio::runtime::Builder::new_current_thread();

@@ -1,19 +1,20 @@
 //! A disk that loses power.
 //!
-//! It is given what a process did to its files and says what may be there afterwards. Its rules, which are harsher
-//! than those of most file systems:
+//! It is given what a process did to its files and says what may be there afterwards. Its rules,
+//! which are harsher than those of most file systems:
 //!
-//! * What was written to a file, and its length, is safe once a sync of that file that began later has ended well. An
-//!   entry of a directory (a new file or directory, a removed or renamed one) is safe once that directory was synced
-//!   so; a sync of the file itself does nothing for its name.
-//! * Of what is not safe, chance decides. A write is there, is not, or is there in some of its sectors of 512 bytes. A
-//!   change of length is there or not. Of the changes of one name those up to some point are there; changes of
-//!   different names do not depend on each other. So later writes may be there without earlier ones, in one file and
-//!   in several; but never is older data there in the place of newer.
+//! * What was written to a file, and its length, is safe once a sync of that file that began later
+//!   has ended well. An entry of a directory (a new file or directory, a removed or renamed one) is
+//!   safe once that directory was synced so; a sync of the file itself does nothing for its name.
+//! * Of what is not safe, chance decides. A write is there, is not, or is there in some of its
+//!   sectors of 512 bytes. A change of length is there or not. Of the changes of one name those up
+//!   to some point are there; changes of different names do not depend on each other. So later
+//!   writes may be there without earlier ones, in one file and in several; but never is older data
+//!   there in the place of newer.
 //! * A sector that is there beyond the end of the file moves its end; what was between is zeros.
-//! * After a sync that failed, chance decides for each of the writes that it was for whether it will ever reach the
-//!   disk, though the process can read all of them: a later sync that ends well does not bring them back. So does
-//!   Linux.
+//! * After a sync that failed, chance decides for each of the writes that it was for whether it
+//!   will ever reach the disk, though the process can read all of them: a later sync that ends well
+//!   does not bring them back. So does Linux.
 //! * The index of a WAL (`-shm`) is never there.
 
 use std::collections::{BTreeMap, HashMap};

@@ -28,7 +28,8 @@ impl Place {
         Record::read(&self.0.path().join("record"))
     }
 
-    /// A process opens the inbox, goes on with it, and closes it or is killed. What fails is as `shim.c` says.
+    /// A process opens the inbox, goes on with it, and closes it or is killed. What fails is as
+    /// `shim.c` says.
     pub(crate) fn live(
         &self,
         seed: u64,

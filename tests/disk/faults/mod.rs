@@ -1,7 +1,7 @@
 //! The inbox on disk on a disk that fails: power cuts, errors of the system, damaged pages.
 //!
-//! `SEED=…` repeats a run, as far as the machine's own timing lets it; each test says how to make it longer. `LIFE=…`
-//! runs another build of the program that lives with the inbox.
+//! `SEED=…` repeats a run, as far as the machine's own timing lets it; each test says how to make
+//! it longer. `LIFE=…` runs another build of the program that lives with the inbox.
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 
 mod check;

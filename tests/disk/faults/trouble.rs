@@ -40,8 +40,9 @@ const UNREADABLE: Trouble = Trouble {
 
 const EVENTS: usize = 40;
 
-/// A process meets it at the operation of this number and on until it has noticed, or only once. It goes on by
-/// itself, with all events kept in the end. How often it refused one, or what does not hold.
+/// A process meets it at the operation of this number and on until it has noticed, or only once. It
+/// goes on by itself, with all events kept in the end. How often it refused one, or what does not
+/// hold.
 fn meets(trouble: Trouble, first: usize, lasting: bool, seed: u64) -> Result<usize, String> {
     let Trouble { operations, error } = trouble;
     let count = if lasting { usize::MAX >> 1 } else { 1 };

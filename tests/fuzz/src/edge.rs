@@ -27,13 +27,14 @@ const HEADER_COUNT_LIMIT: usize = 12;
 const ALLOWED: &str = "203.0.113.0/24";
 const FRIEND: &str = "203.0.113.9";
 
-/// Any request is answered as documented, 200 only for what is kept or unmatched. What is refused is not
-/// remembered, and what is kept reaches its handler once, byte for byte, however its body was cut.
+/// Any request is answered as documented, 200 only for what is kept or unmatched. What is refused
+/// is not remembered, and what is kept reaches its handler once, byte for byte, however its body
+/// was cut.
 ///
-/// The first line has the method and words: `signed` adds the signature; `cut=3` ends a frame of the body
-/// after so many bytes; `breaks`, `hangs` and `trailers` are its end; `from=203.0.113.9` is the peer; `guarded` sets
-/// a list of sources; `unsigned` allows what is not signed; `unheard` has a handler for another event alone.
-/// Then come headers, an empty line and the body.
+/// The first line has the method and words: `signed` adds the signature; `cut=3` ends a frame of
+/// the body after so many bytes; `breaks`, `hangs` and `trailers` are its end; `from=203.0.113.9`
+/// is the peer; `guarded` sets a list of sources; `unsigned` allows what is not signed; `unheard`
+/// has a handler for another event alone. Then come headers, an empty line and the body.
 pub fn edge(bytes: &[u8]) {
     let Some(script) = Script::read(bytes) else {
         return;

@@ -54,8 +54,8 @@ fn without_mark(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
-/// Compares with a tree of the whole body, where there can be one: it holds neither halves of surrogate
-/// pairs nor numbers beyond `f64`, and is not deep.
+/// Compares with a tree of the whole body, where there can be one: it holds neither halves of
+/// surrogate pairs nor numbers beyond `f64`, and is not deep.
 fn is_as_parsed(delivery: &Delivery, body: &[u8]) {
     let json = without_mark(std::str::from_utf8(body).unwrap());
     if serde_json::from_str::<Value>(json).is_err() {

@@ -35,8 +35,8 @@ static ALL_OTHERS: LazyLock<Receiver> = LazyLock::new(|| {
 /// What a client writes into `Forwarded` or `X-Forwarded-For` never makes it somebody else once a
 /// trusted proxy has said who it is.
 ///
-/// The first line is what the client wrote, the second a host that it asked for, which proxies pass on
-/// in quotes. All further lines are networks.
+/// The first line is what the client wrote, the second a host that it asked for, which proxies pass
+/// on in quotes. All further lines are networks.
 pub fn forwarded(bytes: &[u8]) {
     let (mut lines, _) = head_and_body(bytes);
     let forged = lines.next().unwrap_or_default();

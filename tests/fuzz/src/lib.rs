@@ -1,7 +1,8 @@
 //! What must hold for any bytes: a property for each place where they come in from outside.
 //!
-//! Each is a function that panics when it does not hold. The tests give them samples, as they are and with
-//! changes; the programs in `targets` are built by cargo-fuzz, which looks for bytes that reach further.
+//! Each is a function that panics when it does not hold. The tests give them samples, as they are
+//! and with changes; the programs in `targets` are built by cargo-fuzz, which looks for bytes that
+//! reach further.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -41,8 +42,8 @@ pub use self::resource::resource;
 pub use self::signature::signature;
 pub use self::time::time;
 
-/// A program for one property: a target of cargo-fuzz, or without it one that tries the bytes on its
-/// standard input.
+/// A program for one property: a target of cargo-fuzz, or without it one that tries the bytes on
+/// its standard input.
 #[macro_export]
 macro_rules! target {
     ($property:ident) => {

@@ -1,5 +1,5 @@
-//! Samples with changes, as a coverage-guided fuzzer makes them. Fewer changes are simpler ones, so that
-//! a failure is told with as few as it takes.
+//! Samples with changes, as a coverage-guided fuzzer makes them. Fewer changes are simpler ones, so
+//! that a failure is told with as few as it takes.
 
 use proptest::prelude::*;
 use proptest::sample::Index;

@@ -3,8 +3,8 @@ use voipbin_receiver::catalog::{EventType, ResourceKind};
 use voipbin_receiver::resource::{self, Resource};
 use voipbin_receiver::testing::delivery;
 
-/// The payload of an event reads as its resource, whatever is in it; that of any other body reads as
-/// each of them. What is written again reads as the same.
+/// The payload of an event reads as its resource, whatever is in it; that of any other body reads
+/// as each of them. What is written again reads as the same.
 pub fn resource(body: &[u8]) {
     let Ok(delivery) = delivery(body.to_vec()) else {
         return;

@@ -1,5 +1,5 @@
-//! What mutations begin with: the bodies of `tests/fixtures`, in the form that each property takes, and
-//! what they do not show.
+//! What mutations begin with: the bodies of `tests/fixtures`, in the form that each property takes,
+//! and what they do not show.
 
 use std::fs;
 use std::path::Path;

@@ -14,10 +14,11 @@ use voipbin_receiver::{BuildError, BuildErrorKind, Receiver};
 use crate::envelope::refusal;
 use crate::{Answer, head_and_body, send};
 
-/// A body is taken for the platform's exactly when its one signature is the only spelling of its HMAC,
-/// the diagnosis agrees, and neither an error nor a diagnosis shows a secret.
+/// A body is taken for the platform's exactly when its one signature is the only spelling of its
+/// HMAC, the diagnosis agrees, and neither an error nor a diagnosis shows a secret.
 ///
-/// The head has lines `secret: …`, `signature: …` and `sign`, which adds the first secret's signature.
+/// The head has lines `secret: …`, `signature: …` and `sign`, which adds the first secret's
+/// signature.
 pub fn signature(bytes: &[u8]) {
     let (lines, body) = head_and_body(bytes);
     let mut secrets: Vec<&str> = Vec::new();

@@ -4,8 +4,8 @@ use serde_json::Value;
 use voipbin_receiver::event::Time;
 use voipbin_receiver::resource::{Transcript, last_change};
 
-/// A text is a time or none, in a payload as by itself, and a time comes back from each form that it
-/// has.
+/// A text is a time or none, in a payload as by itself, and a time comes back from each form that
+/// it has.
 pub fn time(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return;

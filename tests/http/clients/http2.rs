@@ -1,5 +1,5 @@
-//! HTTP/2 where a server speaks it. Over plain text that takes a client that knows so beforehand, such as a
-//! proxy; VoIPBIN's own sender speaks HTTP/1.1 alone.
+//! HTTP/2 where a server speaks it. Over plain text that takes a client that knows so beforehand,
+//! such as a proxy; VoIPBIN's own sender speaks HTTP/1.1 alone.
 
 use bytes::Bytes;
 use futures_util::future::join_all;

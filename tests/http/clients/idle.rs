@@ -1,5 +1,5 @@
-//! Connections on which nothing comes for a while. Time is the test's: the connections are real, and the
-//! servers' clocks move when they are told to.
+//! Connections on which nothing comes for a while. Time is the test's: the connections are real,
+//! and the servers' clocks move when they are told to.
 
 use std::future::Future;
 use std::pin::pin;
@@ -63,8 +63,8 @@ struct Time {
 /// How far to move a clock, and whom to tell that it has moved.
 type Tell = UnboundedSender<(Duration, oneshot::Sender<()>)>;
 
-/// Keeps the clock of a runtime from moving by itself: tokio's would whenever nothing is left to do, and
-/// what is on its way through a socket counts as nothing.
+/// Keeps the clock of a runtime from moving by itself: tokio's would whenever nothing is left to
+/// do, and what is on its way through a socket counts as nothing.
 struct Held {
     _release: mpsc::Sender<()>,
 }
@@ -123,8 +123,8 @@ impl Time {
     }
 }
 
-/// An app of actix-web with its default settings, or another time for idle connections. Its worker has a
-/// runtime, and so a clock, of its own.
+/// An app of actix-web with its default settings, or another time for idle connections. Its worker
+/// has a runtime, and so a clock, of its own.
 fn actix(keep_alive: Option<Duration>) -> (Mounted, Tell) {
     let (receiver, recorder) = recorded(builder());
     let mounted = receiver.clone();

@@ -1,5 +1,5 @@
-//! Clients of every kind through every mount: whatever the shape of a request, it is answered right, and
-//! its event is handled once.
+//! Clients of every kind through every mount: whatever the shape of a request, it is answered
+//! right, and its event is handled once.
 //!
 //! Needs `curl`.
 

@@ -14,8 +14,8 @@ use voipbin_receiver::{Receiver, ReceiverBuilder};
 /// The name in the tests' certificates.
 pub(crate) const HOST: &str = "hooks.example.com";
 
-/// What the receiver is mounted in. Whatever is different from mount to mount is told here, and to users
-/// in the documentation of `ReceiverService`.
+/// What the receiver is mounted in. Whatever is different from mount to mount is told here, and to
+/// users in the documentation of `ReceiverService`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mount {
     /// An app of actix-web.
@@ -65,7 +65,8 @@ impl Mount {
 
     /// Whether a client that has closed its side of the connection is answered.
     ///
-    /// hyper takes it for gone unless it is told otherwise (`half_close`), and axum does not tell it.
+    /// hyper takes it for gone unless it is told otherwise (`half_close`), and axum does not tell
+    /// it.
     pub(crate) fn answers_half_closed(self) -> bool {
         matches!(self, Self::Actix | Self::Alone | Self::Tls)
     }
@@ -77,7 +78,8 @@ impl Mount {
         self == Self::Actix
     }
 
-    /// Whether a connection ends with the answer to a client that offered to go on with another protocol.
+    /// Whether a connection ends with the answer to a client that offered to go on with another
+    /// protocol.
     pub(crate) fn closes_after_an_offer_to_upgrade(self) -> bool {
         self == Self::Actix
     }

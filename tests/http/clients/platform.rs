@@ -1,5 +1,5 @@
-//! The platform's own sender: Go's `net/http`, as it was captured and as the test kit stands in for it,
-//! byte for byte, with its idle connections and its three tries.
+//! The platform's own sender: Go's `net/http`, as it was captured and as the test kit stands in for
+//! it, byte for byte, with its idle connections and its three tries.
 
 use std::net::SocketAddr;
 use std::time::Duration;

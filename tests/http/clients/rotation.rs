@@ -48,8 +48,8 @@ impl Clients {
         self.secrets.write_all(line.as_bytes()).await.unwrap();
     }
 
-    /// Has each of them sign with another secret; how all that they signed with the one before it was
-    /// answered.
+    /// Has each of them sign with another secret; how all that they signed with the one before it
+    /// was answered.
     async fn sign_with(&mut self, secret: &str) -> Answers {
         self.tell(secret).await;
         answered(&mut self.answers).await

@@ -111,7 +111,8 @@ const FROM_A_PROXY: &str = "Via: 1.1 a, 1.1 b\r\n\
     X-City: Zürich\r\n\
     Cookie: a=b";
 
-/// Bodies in chunks: of this size, with this behind it, this spelling of `chunked` and this trailer.
+/// Bodies in chunks: of this size, with this behind it, this spelling of `chunked` and this
+/// trailer.
 const CHUNKED: &[(&str, usize, [&str; 3])] = &[
     ("one chunk", LIMIT, ["", "chunked", ""]),
     ("chunks of a byte", 1, ["", "chunked", ""]),
@@ -149,8 +150,8 @@ pub(crate) fn shapes(of: impl Display) -> Vec<Shape> {
     shapes
 }
 
-/// Those that are no event. What is refused before its body comes is sent without one, for a server that
-/// closes a connection with bytes that it has not read may break it.
+/// Those that are no event. What is refused before its body comes is sent without one, for a server
+/// that closes a connection with bytes that it has not read may break it.
 fn refused() -> Vec<Shape> {
     let event = call_hangup(1);
     let signed = String::from_utf8(on_the_wire("POST", &event)).unwrap();

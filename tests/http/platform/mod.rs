@@ -1,8 +1,9 @@
 //! The client of the platform, against a stand-in of it.
 //!
-//! With `VOIPBIN_TEST_CREDENTIAL=FILE`, a file with an access key of an account that nothing depends on, the tests in
-//! `account` run against that account at VoIPBIN instead; `cargo test -p voipbin-receiver-tests --test http
-//! platform::account`. They put back what they change. Nothing sets it by itself.
+//! With `VOIPBIN_TEST_CREDENTIAL=FILE`, a file with an access key of an account that nothing
+//! depends on, the tests in `account` run against that account at VoIPBIN instead;
+//! `cargo test -p voipbin-receiver-tests --test http platform::account`. They put back what they
+//! change. Nothing sets it by itself.
 
 mod account;
 mod failures;

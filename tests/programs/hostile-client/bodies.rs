@@ -15,8 +15,8 @@ const PIECE: &[u8] = &[b'x'; 64 << 10];
 /// How many send the same at the same time.
 const CLIENTS: usize = 8;
 
-/// Bodies of 100 MB: with their length, in chunks, with a length that is far too short, and a length of
-/// 100 MB with nothing behind it.
+/// Bodies of 100 MB: with their length, in chunks, with a length that is far too short, and a
+/// length of 100 MB with nothing behind it.
 pub(crate) async fn attack(address: SocketAddr) -> Value {
     json!({
         "honest": many(address, HUGE, &format!("Content-Length: {HUGE}\r\n"), b"").await,

@@ -9,12 +9,13 @@ use support::{Wire, call_hangup, on_the_wire};
 /// How many connect at the same time.
 const AT_ONCE: usize = 32;
 
-/// Every how many connections serve an event in the end; of the others it is seen that they are open.
+/// Every how many connections serve an event in the end; of the others it is seen that they are
+/// open.
 const SAMPLE: usize = 9;
 
-/// Opens connections and says how many there are. At a word on standard input it has every second one serve an
-/// event, so that it has been used, and says so. It holds them until standard input ends, and tells how many are
-/// still there.
+/// Opens connections and says how many there are. At a word on standard input it has every second
+/// one serve an event, so that it has been used, and says so. It holds them until standard input
+/// ends, and tells how many are still there.
 pub(crate) async fn attack(address: SocketAddr, wanted: u64) -> Value {
     let count = room_for(wanted);
     let connecting = stream::iter(0..count).map(|_| Wire::connect(address));

@@ -1,8 +1,8 @@
-//! Clients that mean no good, in a process of their own so that they cost the server nothing but what they
-//! send.
+//! Clients that mean no good, in a process of their own so that they cost the server nothing but
+//! what they send.
 //!
-//! `hostile-client ATTACK ADDRESS [COUNT]` prints one JSON object: what came of it. Every attack is bounded
-//! in what it sends and in time.
+//! `hostile-client ATTACK ADDRESS [COUNT]` prints one JSON object: what came of it. Every attack is
+//! bounded in what it sends and in time.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -26,8 +26,8 @@ use std::time::Duration;
 const AT_MOST: Duration = Duration::from_secs(60);
 
 fn main() {
-    // Strangers have machines of their own: on this one they take no time from the server. Before there are
-    // threads, as each has its own priority.
+    // Strangers have machines of their own: on this one they take no time from the server. Before
+    // there are threads, as each has its own priority.
     #[cfg(target_os = "linux")]
     rustix::process::nice(19).unwrap();
     attack();

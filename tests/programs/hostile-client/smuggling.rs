@@ -1,5 +1,6 @@
-//! Requests whose end is told in two ways, or in none that is right. Two readers of the same bytes, such as a
-//! proxy and the server behind it, may see one request or two in them, unless both see what is wrong.
+//! Requests whose end is told in two ways, or in none that is right. Two readers of the same bytes,
+//! such as a proxy and the server behind it, may see one request or two in them, unless both see
+//! what is wrong.
 
 use std::net::SocketAddr;
 
@@ -10,9 +11,9 @@ use tokio::net::tcp::OwnedWriteHalf;
 
 use crate::connection::connection;
 
-/// Request line, header lines and body. `{outer}` is a signed event, `{len}` and `{hex}` its length,
-/// `{smuggled}` a whole request that nobody is to take for one, and `{all}` the length of the body as it
-/// stands here.
+/// Request line, header lines and body. `{outer}` is a signed event, `{len}` and `{hex}` its
+/// length, `{smuggled}` a whole request that nobody is to take for one, and `{all}` the length of
+/// the body as it stands here.
 struct Shape(&'static str, &'static str, &'static str);
 
 const POST: &str = "POST {path} HTTP/1.1";

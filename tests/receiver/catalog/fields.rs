@@ -1,5 +1,5 @@
-//! What the sources say of the fields of payloads and of the words that they hold: lists in the macros
-//! `object!` and `words!`, a declaration a line.
+//! What the sources say of the fields of payloads and of the words that they hold: lists in the
+//! macros `object!` and `words!`, a declaration a line.
 
 use std::collections::BTreeMap;
 use std::fs;

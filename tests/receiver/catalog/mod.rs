@@ -105,7 +105,8 @@ fn the_reference_holds_every_name_and_every_field() {
     }
 }
 
-/// `EVENTS=overwrite cargo test -p voipbin-receiver-tests --test receiver catalog` writes the page anew.
+/// `EVENTS=overwrite cargo test -p voipbin-receiver-tests --test receiver catalog` writes the page
+/// anew.
 #[test]
 fn the_page_in_the_repository_is_what_the_catalogue_makes() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../voipbin-receiver/EVENTS.md");

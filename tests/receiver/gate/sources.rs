@@ -225,7 +225,8 @@ async fn an_axum_app_tells_the_peer_with_a_layer() {
     assert_eq!(statuses("203.0.113.0/24").await, 503);
 }
 
-/// Header values that a client makes up: whole and broken lists, with the platform's address in them.
+/// Header values that a client makes up: whole and broken lists, with the platform's address in
+/// them.
 fn forged() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         Just(PLATFORM.to_owned()),

@@ -1,5 +1,5 @@
-//! An inbox as a table, which several consumers share: no lane overlaps across them. What is done under
-//! one lock here is one transaction in SQL.
+//! An inbox as a table, which several consumers share: no lane overlaps across them. What is done
+//! under one lock here is one transaction in SQL.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
@@ -15,8 +15,8 @@ pub(crate) struct TableInbox(Arc<(Mutex<Table>, Notify)>);
 
 #[derive(Debug, Default)]
 struct Table {
-    /// Jobs that are neither done nor dead, in the order in which their events were kept: each with when
-    /// it is due, and the consumer that has it.
+    /// Jobs that are neither done nor dead, in the order in which their events were kept: each with
+    /// when it is due, and the consumer that has it.
     rows: Vec<(Job, Instant, Option<u64>)>,
     identities: HashSet<Identity>,
     /// The last number of an event, a job or a consumer.

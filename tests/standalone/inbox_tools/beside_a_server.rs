@@ -42,7 +42,8 @@ async fn nobody_else_can_reach_the_inbox() {
             assert_eq!(mode(&path), 0o600, "{}", path.display());
             files += 1;
         }
-        // inbox.db with its log, the lock, the requests of tools, that there is an inbox, a take-over's door.
+        // inbox.db with its log, the lock, the requests of tools, that there is an inbox, a
+        // take-over's door.
         assert_eq!(files, 7);
     })
     .await;

@@ -92,7 +92,8 @@ impl Place {
         assert_eq!(again.id(), DEAD);
         consumer.settle(&again, dead("no line to\nthe CRM"));
         consumer.flush().await.unwrap();
-        // As a process leaves it that is killed now: a consumer that ends gives back what it has begun.
+        // As a process leaves it that is killed now: a consumer that ends gives back what it has
+        // begun.
         DirBuilder::new().mode(0o700).create(place.inbox()).unwrap();
         for file in ["inbox.db", "inbox.db-wal", "inbox.tag"] {
             std::fs::copy(killed.join(file), place.inbox().join(file)).unwrap();

@@ -1,8 +1,8 @@
-//! The metrics: what is emitted, that it is what the table says, and that the dashboard and the alerts
-//! ask for nothing else.
+//! The metrics: what is emitted, that it is what the table says, and that the dashboard and the
+//! alerts ask for nothing else.
 //!
-//! Needs `sh` and `curl`. Prometheus's own `promtool` checks more where it is there: `.ci/test` installs it and tells where by
-//! `PROMTOOL`.
+//! Needs `sh` and `curl`. Prometheus's own `promtool` checks more where it is there: `.ci/test`
+//! installs it and tells where by `PROMTOOL`.
 
 mod dashboard;
 mod drive;

@@ -36,8 +36,8 @@ impl Emitted {
         emitted
     }
 
-    /// Checks a query, of which variables of Grafana's are part; what it asks for, and the labels that
-    /// its aggregations leave.
+    /// Checks a query, of which variables of Grafana's are part; what it asks for, and the labels
+    /// that its aggregations leave.
     pub(crate) fn check(&self, query: &str) -> Result<Asked, String> {
         let plain = query.replace("$__rate_interval", "5m");
         let parsed = parser::parse(&plain).map_err(|error| format!("{error}: {query}"))?;

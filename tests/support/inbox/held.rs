@@ -40,8 +40,8 @@ impl HeldInbox {
         self.0.seen.lock().await.recv().await.unwrap();
     }
 
-    /// Keeps or refuses what it holds, in the order in which it came, and whatever comes from now on
-    /// at once.
+    /// Keeps or refuses what it holds, in the order in which it came, and whatever comes from now
+    /// on at once.
     pub fn release(&self) {
         let held = self.0.holding.lock().unwrap().take().unwrap_or_default();
         for (incoming, sender) in held {

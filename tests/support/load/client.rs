@@ -94,8 +94,8 @@ impl Client {
         self.sent()
     }
 
-    /// Opens all connections. A server takes them in order, so that it has all when it answers on the
-    /// last of them.
+    /// Opens all connections. A server takes them in order, so that it has all when it answers on
+    /// the last of them.
     fn connect(&mut self) {
         for place in 0..self.load.connections {
             let registry = self.poll.registry();

@@ -1,9 +1,9 @@
-//! The sender of load: one thread, one loop over its sockets, and nothing in it that it could do before
-//! its clock runs.
+//! The sender of load: one thread, one loop over its sockets, and nothing in it that it could do
+//! before its clock runs.
 //!
-//! Every request is an event of its own with a signature of its own. All are signed beforehand; of each
-//! only what differs is held, and is written into the bytes of its connection as it leaves. Of an
-//! answer only the status, the length and whether the connection goes on is read.
+//! Every request is an event of its own with a signature of its own. All are signed beforehand; of
+//! each only what differs is held, and is written into the bytes of its connection as it leaves. Of
+//! an answer only the status, the length and whether the connection goes on is read.
 
 mod client;
 mod connection;
@@ -38,9 +38,9 @@ pub struct Load {
     pub server: Vec<u32>,
     /// To which of the cores this sender keeps, where the system can.
     pub core: Option<usize>,
-    /// Whether it never sleeps, as on a core that nobody else needs. Whoever sends to a sleeping process of the
-    /// same machine pays for its waking, which a server on another machine does not; and the slower a server, the
-    /// more often its sender sleeps.
+    /// Whether it never sleeps, as on a core that nobody else needs. Whoever sends to a sleeping
+    /// process of the same machine pays for its waking, which a server on another machine does not;
+    /// and the slower a server, the more often its sender sleeps.
     pub awake: bool,
 }
 

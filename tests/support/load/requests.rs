@@ -73,8 +73,8 @@ fn find(all: &[u8], part: &[u8]) -> Range<usize> {
     start..start + part.len()
 }
 
-/// The end of the call 0 with a body of this length: as the platform sends it, with fewer fields where
-/// that is too long, and with more calls that are chained to it where it is too short.
+/// The end of the call 0 with a body of this length: as the platform sends it, with fewer fields
+/// where that is too long, and with more calls that are chained to it where it is too short.
 fn body(length: usize) -> String {
     let id = String::from_utf8_lossy(&id(0)).into_owned();
     let mut body = include_str!("../../fixtures/today/call_hangup.json")

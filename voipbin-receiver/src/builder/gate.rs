@@ -49,9 +49,9 @@ impl ReceiverBuilder {
     /// Adds a secret that signatures are checked with. Several may be given, for a rotation: a
     /// delivery is accepted when any of them matches.
     ///
-    /// It is the customer's `webhook_secret` as it stands, never decoded. One that is empty, or has blanks
-    /// around it or control characters in it, is an error of `build`; one of less than 16 bytes is logged as a
-    /// warning.
+    /// It is the customer's `webhook_secret` as it stands, never decoded. One that is empty, or has
+    /// blanks around it or control characters in it, is an error of `build`; one of less than 16
+    /// bytes is logged as a warning.
     pub fn secret(mut self, secret: impl Into<Secret>) -> Self {
         self.gate.secrets.push(secret.into());
         self
@@ -60,8 +60,8 @@ impl ReceiverBuilder {
     /// Adds the secret in a file, as [`Secret::from_file`] reads it: once now, and again at each
     /// [`refresh`](crate::gate::Secrets::refresh). Its label is the path.
     ///
-    /// A file that cannot be read, or holds no secret, is an error of `build`. While one replaces the other,
-    /// give the old and the new secret in a file each.
+    /// A file that cannot be read, or holds no secret, is an error of `build`. While one replaces
+    /// the other, give the old and the new secret in a file each.
     ///
     /// ```
     /// use voipbin_receiver::Receiver;
@@ -90,8 +90,8 @@ impl ReceiverBuilder {
     /// [`refresh`](crate::gate::Secrets::refresh) and not by `build`: call that before the server
     /// starts.
     ///
-    /// As long as it has not answered, or when it failed the last time, a signature that no known secret
-    /// makes is answered 503, and the sender tries again.
+    /// As long as it has not answered, or when it failed the last time, a signature that no known
+    /// secret makes is answered 503, and the sender tries again.
     pub fn secret_source(mut self, source: impl SecretSource) -> Self {
         self.gate.origins.push(Origin::Source(Box::new(source)));
         self
@@ -99,8 +99,8 @@ impl ReceiverBuilder {
 
     /// Accepts deliveries without a signature header; off by default.
     ///
-    /// For local trials, and for customers whose secret is empty. Where secrets are given as well, a
-    /// signature that is there must still match.
+    /// For local trials, and for customers whose secret is empty. Where secrets are given as well,
+    /// a signature that is there must still match.
     pub fn allow_unsigned(mut self) -> Self {
         self.gate.allow_unsigned = true;
         self
@@ -115,15 +115,16 @@ impl ReceiverBuilder {
     /// Accepts requests from these addresses and networks alone; from everywhere by default. Called
     /// again, it adds to them.
     ///
-    /// Every other public address is answered 403 before the body is read. The sender takes that as final:
-    /// when the platform moves to another address, events are lost until it is here. The signature is what
-    /// tells the platform from others; this keeps strangers from having theirs checked.
+    /// Every other public address is answered 403 before the body is read. The sender takes that as
+    /// final: when the platform moves to another address, events are lost until it is here. The
+    /// signature is what tells the platform from others; this keeps strangers from having theirs
+    /// checked.
     ///
-    /// Who sends is told by [`PeerAddr`](crate::gate::PeerAddr), an extension of the request; without
-    /// it every request is refused, with a 503. Behind a proxy the peer is the proxy: see
-    /// [`trust_proxies`](Self::trust_proxies). So a private address that is not here gets a 503 as well: it
-    /// is no platform's, and likely a proxy that is not named there. An IPv4 address in IPv6 form, `::ffff:192.0.2.1`, is the
-    /// IPv4 one.
+    /// Who sends is told by [`PeerAddr`](crate::gate::PeerAddr), an extension of the request;
+    /// without it every request is refused, with a 503. Behind a proxy the peer is the proxy: see
+    /// [`trust_proxies`](Self::trust_proxies). So a private address that is not here gets a 503 as
+    /// well: it is no platform's, and likely a proxy that is not named there. An IPv4 address in
+    /// IPv6 form, `::ffff:192.0.2.1`, is the IPv4 one.
     ///
     /// A text that is no network is an error of `build`, and so is an empty list.
     ///
@@ -156,14 +157,14 @@ impl ReceiverBuilder {
         self
     }
 
-    /// Takes the word of these proxies for where a request comes from; of none by default. Called again,
-    /// it adds to them.
+    /// Takes the word of these proxies for where a request comes from; of none by default. Called
+    /// again, it adds to them.
     ///
-    /// When the peer is one of them, `Forwarded` (RFC 7239) and `X-Forwarded-For` are read from their
-    /// end, and the first address that is no trusted proxy's is the client: what comes before was
-    /// written by the client itself. An element that is missing, malformed, `unknown` or hidden
-    /// (`_name`) ends the search without one, and so do two headers that differ. An allow-list then refuses
-    /// the request with a 503, for the proxy can be mended.
+    /// When the peer is one of them, `Forwarded` (RFC 7239) and `X-Forwarded-For` are read from
+    /// their end, and the first address that is no trusted proxy's is the client: what comes before
+    /// was written by the client itself. An element that is missing, malformed, `unknown` or hidden
+    /// (`_name`) ends the search without one, and so do two headers that differ. An allow-list then
+    /// refuses the request with a 503, for the proxy can be mended.
     ///
     /// Each of these proxies must append the address of its caller to one of the two headers, and
     /// nobody else may be able to call from their addresses.
@@ -195,15 +196,15 @@ impl ReceiverBuilder {
     /// How old an event may be; any age by default. Older ones get a 403, which the sender takes as
     /// final: they would only get older.
     ///
-    /// The signature covers no time: whoever has seen a request, as a proxy with a log has, can send it
-    /// again for ever. Within the inbox's `identity_ttl` it is a copy and dropped; this refuses it after.
-    /// So it may be no longer than that, nor shorter than the 100 seconds in which the sender's tries come;
-    /// `build` checks both. Where the clocks of platform and receiver may differ, make it shorter by as
-    /// much.
+    /// The signature covers no time: whoever has seen a request, as a proxy with a log has, can
+    /// send it again for ever. Within the inbox's `identity_ttl` it is a copy and dropped; this
+    /// refuses it after. So it may be no longer than that, nor shorter than the 100 seconds in
+    /// which the sender's tries come; `build` checks both. Where the clocks of platform and
+    /// receiver may differ, make it shorter by as much.
     ///
-    /// The age is counted from [`Delivery::last_change`], which is signed. Events without one pass, and so
-    /// does everything that is no event of the catalogue. An event of a resource whose own time did not move
-    /// with it, as of a reaction to an old message, is refused as well: watch
+    /// The age is counted from [`Delivery::last_change`], which is signed. Events without one pass,
+    /// and so does everything that is no event of the catalogue. An event of a resource whose own
+    /// time did not move with it, as of a reaction to an old message, is refused as well: watch
     /// `stats().refused(RefusalReason::TooOld)` when you set it, and prefer hours to minutes.
     ///
     /// ```
@@ -229,7 +230,8 @@ impl ReceiverBuilder {
         self
     }
 
-    /// How much a request may be, and how many there may be; see [`Limits`] for each and its default.
+    /// How much a request may be, and how many there may be; see [`Limits`] for each and its
+    /// default.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.gate.limits = limits;
         self

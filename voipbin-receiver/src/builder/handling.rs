@@ -11,11 +11,11 @@ impl ReceiverBuilder {
     /// The default of [`concurrency`](Self::concurrency).
     pub const DEFAULT_CONCURRENCY: usize = 256;
 
-    /// How many handlers may run at once; 256 by default. One that failed and waits for its next attempt
-    /// does not count.
+    /// How many handlers may run at once; 256 by default. One that failed and waits for its next
+    /// attempt does not count.
     ///
-    /// A quarter of the slots is shared out and set aside: a handler that hangs in all that it can get
-    /// still leaves some for each of the others.
+    /// A quarter of the slots is shared out and set aside: a handler that hangs in all that it can
+    /// get still leaves some for each of the others.
     pub fn concurrency(mut self, handlers: usize) -> Self {
         self.concurrency = handlers;
         self
@@ -31,15 +31,16 @@ impl ReceiverBuilder {
     /// Chooses which deliveries a handler gets one after the other, in the order in which they were
     /// kept: those for which this gives the same key. `None` is for deliveries that need no order.
     ///
-    /// By default that is [`Delivery::lane_id`]: the events of one call, message or recording do not
-    /// overlap, and different ones run side by side. Each handler has lanes of its own. A further
-    /// attempt at an event may run after later events of its lane, unless the handler is
+    /// By default that is [`Delivery::lane_id`]: the events of one call, message or recording do
+    /// not overlap, and different ones run side by side. Each handler has lanes of its own. A
+    /// further attempt at an event may run after later events of its lane, unless the handler is
     /// [strict](HandlerOptions::strict).
     ///
-    /// It is called on the path of the answer, as the lane is kept with the event: it must be quick. An event
-    /// that is kept stays in the lane that it was kept with: when a release changes this function, two events
-    /// of what is now one lane can overlap while the older of them is unfinished. Where that matters, let the
-    /// inbox run empty first: stop what comes in, and wait until `stats().inbox.events` is zero.
+    /// It is called on the path of the answer, as the lane is kept with the event: it must be
+    /// quick. An event that is kept stays in the lane that it was kept with: when a release changes
+    /// this function, two events of what is now one lane can overlap while the older of them is
+    /// unfinished. Where that matters, let the inbox run empty first: stop what comes in, and wait
+    /// until `stats().inbox.events` is zero.
     ///
     /// ```
     /// use voipbin_receiver::{Delivery, Receiver};
@@ -68,8 +69,8 @@ impl ReceiverBuilder {
         self
     }
 
-    /// Lets all events run side by side, also those of one resource. By default those run one after the
-    /// other; see [`lane_key`](Self::lane_key).
+    /// Lets all events run side by side, also those of one resource. By default those run one after
+    /// the other; see [`lane_key`](Self::lane_key).
     pub fn without_lanes(mut self) -> Self {
         self.lanes = LaneChoice::Off;
         self

@@ -10,8 +10,8 @@ impl ReceiverBuilder {
     ///
     /// Deliveries for which it gives the same bytes are one: all but the first are answered 200 and
     /// dropped. What goes wrong when it is wrong: `type` and `data.id` alone drop every second
-    /// `call_updated`; `data.id` and `data.status` merge different events as well. Leave out nothing
-    /// that tells two events apart, or do not set it: the default is the content itself.
+    /// `call_updated`; `data.id` and `data.status` merge different events as well. Leave out
+    /// nothing that tells two events apart, or do not set it: the default is the content itself.
     ///
     /// It runs on the path of the answer and must be quick. When it panics the sender gets a 503.
     ///
@@ -44,12 +44,12 @@ impl ReceiverBuilder {
         self
     }
 
-    /// What happens to repeats of deliveries that carry no identity of their own: custom deliveries,
-    /// and events without a resource id.
+    /// What happens to repeats of deliveries that carry no identity of their own: custom
+    /// deliveries, and events without a resource id.
     ///
     /// By default they are handled each time, and marked by
-    /// [`Context::possible_repeat`](crate::Context::possible_repeat) when the same bytes came within
-    /// 100 seconds. [`Repeats::Drop`] treats them like all others.
+    /// [`Context::possible_repeat`](crate::Context::possible_repeat) when the same bytes came
+    /// within 100 seconds. [`Repeats::Drop`] treats them like all others.
     pub fn repeats(mut self, repeats: Repeats) -> Self {
         self.repeats = repeats;
         self

@@ -21,7 +21,8 @@ pub enum Role {
     /// It takes events in and runs no handler. It needs their names and events alone:
     /// [`Registration::elsewhere`].
     Ingress,
-    /// It runs handlers and takes nothing in: it needs no secret, and its service answers each request 503.
+    /// It runs handlers and takes nothing in: it needs no secret, and its service answers each
+    /// request 503.
     Worker,
 }
 
@@ -29,8 +30,8 @@ impl ReceiverBuilder {
     /// Whether the receiver takes in, works, or does both, which it does by default.
     ///
     /// An ingress and its workers have the same inbox: one that several processes
-    /// [share](Guarantees::shared), or, in one process, clones of the `Arc` around it. All of them name the
-    /// same handlers for the same events.
+    /// [share](Guarantees::shared), or, in one process, clones of the `Arc` around it. All of them
+    /// name the same handlers for the same events.
     ///
     /// ```
     /// use std::sync::Arc;

@@ -30,8 +30,8 @@ impl Receiver {
     /// The receiver at a path of an actix-web app or scope.
     ///
     /// It answers every request there whatever its method is, and reads the body itself: the app's
-    /// extractors and their limits have no part in it. Build the receiver once, outside of the closure
-    /// that `HttpServer::new` calls for each worker.
+    /// extractors and their limits have no part in it. Build the receiver once, outside of the
+    /// closure that `HttpServer::new` calls for each worker.
     ///
     /// ```
     /// use actix_web::{App, test, web};
@@ -78,23 +78,24 @@ impl Receiver {
     /// ```
     ///
     /// The peer's address is the server's, for
-    /// [`allow_sources`](crate::ReceiverBuilder::allow_sources) and the like; middleware that knows better
-    /// puts a [`PeerAddr`] into the request's extensions.
+    /// [`allow_sources`](crate::ReceiverBuilder::allow_sources) and the like; middleware that knows
+    /// better puts a [`PeerAddr`] into the request's extensions.
     ///
     /// # The server's settings
     ///
-    /// Two defaults of `HttpServer`, 5 seconds each, do not suit VoIPBIN's sender. It keeps idle connections
-    /// for 30 seconds, and one that the server closes first can cost it one of its three tries: set
-    /// `keep_alive(Duration::from_secs(75))`. A 408 is final for it: set
+    /// Two defaults of `HttpServer`, 5 seconds each, do not suit VoIPBIN's sender. It keeps idle
+    /// connections for 30 seconds, and one that the server closes first can cost it one of its
+    /// three tries: set `keep_alive(Duration::from_secs(75))`. A 408 is final for it: set
     /// `client_request_timeout(Duration::from_secs(60))`, by when it has given the request up.
     ///
-    /// And its own handling of signals closes the listener before a [`shutdown`](Self::shutdown) could have
-    /// ended: `disable_signals()`, and stop the server after it, as the example `actix-app` does.
+    /// And its own handling of signals closes the listener before a [`shutdown`](Self::shutdown)
+    /// could have ended: `disable_signals()`, and stop the server after it, as the example
+    /// `actix-app` does.
     ///
     /// # Panics
     ///
-    /// The app panics at its start when the path is a pattern that actix-web cannot read, as with any
-    /// other resource.
+    /// The app panics at its start when the path is a pattern that actix-web cannot read, as with
+    /// any other resource.
     #[must_use]
     pub fn actix(&self, path: impl Into<String>) -> ActixResource {
         ActixResource {
@@ -294,9 +295,9 @@ pub(crate) fn respond<B: Body<Data = Bytes>>(
 
 /// The body of the last answer on a connection.
 ///
-/// It holds what was not read of the request. Where a chunked request's payload is dropped, actix-web
-/// goes on to read it, for as long as it comes, before it closes the connection; while the payload is
-/// there it closes in the time that the server sets for that.
+/// It holds what was not read of the request. Where a chunked request's payload is dropped,
+/// actix-web goes on to read it, for as long as it comes, before it closes the connection; while
+/// the payload is there it closes in the time that the server sets for that.
 struct LastAnswer {
     body: Bytes,
     _unread: Option<Rc<RefCell<Payload>>>,

@@ -1,5 +1,5 @@
-//! A server for the receiver alone, and mounts in web frameworks that have no place for a tower service:
-//! each behind its feature.
+//! A server for the receiver alone, and mounts in web frameworks that have no place for a tower
+//! service: each behind its feature.
 //!
 //! axum, hyper and whatever else takes a tower service need none: they mount
 //! [`Receiver::service`](crate::Receiver::service) itself.

@@ -30,7 +30,8 @@ words! {
         InboxFull = "inbox_full",
         /// A shutdown has begun.
         ShuttingDown = "shutting_down",
-        /// The runtime of the handlers is gone: nothing will be handled until the receiver is built anew.
+        /// The runtime of the handlers is gone: nothing will be handled until the receiver is built
+        /// anew.
         HandlersGone = "handlers_gone",
     }
 }
@@ -38,8 +39,8 @@ words! {
 words! {
     /// Something that a receiver goes on with, and that somebody should see to.
     Warning {
-        /// Dead letters take four fifths of their room in the inbox, or more: when it is full, the oldest are
-        /// dropped.
+        /// Dead letters take four fifths of their room in the inbox, or more: when it is full, the
+        /// oldest are dropped.
         DeadLettersNearlyFull = "dead_letters_nearly_full",
     }
 }

@@ -44,8 +44,8 @@ const HOOK_TIME: Duration = Duration::from_secs(30);
 /// # Ok(()) }
 /// ```
 pub trait Observer: Send + Sync + 'static {
-    /// Called on the path of the answer and of the handlers: it must not block. A panic is caught and
-    /// changes nothing.
+    /// Called on the path of the answer and of the handlers: it must not block. A panic is caught
+    /// and changes nothing.
     fn observe(&self, transition: &Transition<'_>);
 
     /// Called by [`Receiver::record_gauges`](crate::Receiver::record_gauges) with how the receiver

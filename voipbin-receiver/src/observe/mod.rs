@@ -1,4 +1,5 @@
-//! What can be seen of a running receiver: its health, what it has counted, and what happens as it happens.
+//! What can be seen of a running receiver: its health, what it has counted, and what happens as it
+//! happens.
 
 mod health;
 mod hooks;

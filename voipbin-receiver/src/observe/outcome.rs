@@ -4,7 +4,8 @@ use super::refusal::RefusalReason;
 use super::words::words;
 use crate::inbox::Kept;
 
-/// What became of a delivery that was not refused; see [`Receiver::accept`](crate::Receiver::accept).
+/// What became of a delivery that was not refused; see
+/// [`Receiver::accept`](crate::Receiver::accept).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Accepted {
     /// It is new and kept.
@@ -66,10 +67,11 @@ words! {
     DeadLetterReason {
         /// As many were made as the [`RetryPolicy`](crate::RetryPolicy) allows.
         AttemptsExhausted = "attempts_exhausted",
-        /// The handler said that another one would fail as well, or the payload did not fit its type.
+        /// The handler said that another one would fail as well, or the payload did not fit its
+        /// type.
         Permanent = "permanent",
-        /// The next one would come when the event is older than the [`RetryPolicy`](crate::RetryPolicy)
-        /// allows.
+        /// The next one would come when the event is older than the
+        /// [`RetryPolicy`](crate::RetryPolicy) allows.
         TooOld = "too_old",
         /// The receiver is shutting down and the inbox does not outlive it.
         ShutDown = "shut_down",

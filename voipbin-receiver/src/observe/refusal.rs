@@ -108,9 +108,9 @@ macro_rules! refusals {
     };
 }
 
-// The sender tries again only after a 5xx. Every other status is final for it, and so only for what is
-// wrong with the request itself or is meant to be kept out. What this side's operator can mend, in the
-// settings or in a proxy, is a 503.
+// The sender tries again only after a 5xx. Every other status is final for it, and so only for what
+// is wrong with the request itself or is meant to be kept out. What this side's operator can mend,
+// in the settings or in a proxy, is a 503.
 refusals! {
     /// 405: not a method that the platform sends with.
     Method = "method": METHOD_NOT_ALLOWED Close "method_not_allowed"
@@ -156,8 +156,8 @@ refusals! {
     Source = "source": FORBIDDEN Close "source_not_allowed"
         "the receiver accepts requests from the addresses on its list alone",
         Log::Limited(WarnGroup::Strangers) => "its source is not in allow_sources";
-    /// 503: nobody says where it comes from, and not everybody is allowed: the server names no peer, a
-    /// trusted proxy no client, or a proxy is not in `trust_proxies`.
+    /// 503: nobody says where it comes from, and not everybody is allowed: the server names no
+    /// peer, a trusted proxy no client, or a proxy is not in `trust_proxies`.
     SourceUnknown = "source_unknown": SERVICE_UNAVAILABLE Close "source_unknown"
         "the receiver cannot tell where requests come from; see its log, and send the event again",
         Log::Limited(WarnGroup::Proxies) => "its source is not known";

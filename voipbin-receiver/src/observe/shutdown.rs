@@ -8,8 +8,8 @@ use crate::inbox::Job;
 pub struct ShutdownReport {
     /// The handlers that did not end well, those that ran first. Empty when everything was drained.
     pub unfinished: Vec<Unfinished>,
-    /// Whether the inbox has stored how far everything has come. When it has not, because its disk is full
-    /// or fails, handlers that ended well may run again in the next process.
+    /// Whether the inbox has stored how far everything has come. When it has not, because its disk
+    /// is full or fails, handlers that ended well may run again in the next process.
     pub stored: bool,
 }
 
@@ -19,9 +19,9 @@ impl ShutdownReport {
         Self { unfinished, stored }
     }
 
-    /// Whether nothing is lost and nothing need be done again: with the memory inbox, every kept event was
-    /// handled to its end; with one that outlives the process, no run was cut short and all that ended is
-    /// stored. What such an inbox still holds is for the next process.
+    /// Whether nothing is lost and nothing need be done again: with the memory inbox, every kept
+    /// event was handled to its end; with one that outlives the process, no run was cut short and
+    /// all that ended is stored. What such an inbox still holds is for the next process.
     #[must_use]
     pub fn is_drained(&self) -> bool {
         self.unfinished.is_empty() && self.stored

@@ -15,8 +15,8 @@ macro_rules! counters {
 
         /// What a receiver has counted since it was built.
         ///
-        /// A delivery is counted when it is answered: one whose sender left before is not among them.
-        /// Figures that are read together may be a moment apart.
+        /// A delivery is counted when it is answered: one whose sender left before is not among
+        /// them. Figures that are read together may be a moment apart.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[non_exhaustive]
         pub struct Stats {

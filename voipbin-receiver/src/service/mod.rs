@@ -20,9 +20,9 @@ use crate::pipeline::Pipeline;
 /// The receiver as a [`tower::Service`](tower_service::Service) over any HTTP body.
 ///
 /// It mounts wherever such a service does: `Router::route_service` of axum, a hyper connection
-/// through `hyper_util::service::TowerToHyperService`, [other frameworks](#other-frameworks) through
-/// their adapters. With the feature `actix` it is a service of actix-web too.
-/// Cloning it is one atomic increment.
+/// through `hyper_util::service::TowerToHyperService`, [other frameworks](#other-frameworks)
+/// through their adapters. With the feature `actix` it is a service of actix-web too. Cloning it is
+/// one atomic increment.
 ///
 /// It is always ready: overload is an answer (503, so that the sender tries again) and never a
 /// wait. Every failure is an answer too. Neither the body nor the future needs to be `Send`; the
@@ -30,8 +30,8 @@ use crate::pipeline::Pipeline;
 ///
 /// # Beside layers
 ///
-/// Mount it beside the layers of what people use, not under them. VoIPBIN tries again after a 5xx or a
-/// broken connection only, so an answer that is right for a browser loses it an event:
+/// Mount it beside the layers of what people use, not under them. VoIPBIN tries again after a 5xx
+/// or a broken connection only, so an answer that is right for a browser loses it an event:
 ///
 /// | layer | what it does to an event | instead |
 /// | --- | --- | --- |
@@ -79,8 +79,8 @@ use crate::pipeline::Pipeline;
 ///
 /// # Servers
 ///
-/// Every server gets the same answers from the receiver; what it does before and after is its own. So
-/// they do by default:
+/// Every server gets the same answers from the receiver; what it does before and after is its own.
+/// So they do by default:
 ///
 /// | | axum's `serve` | actix-web's `HttpServer` | `mount::Server` | a connection of hyper |
 /// | --- | --- | --- | --- | --- |
@@ -89,12 +89,12 @@ use crate::pipeline::Pipeline;
 /// | a client that closes its side and waits | is taken for gone | is answered | is answered | is taken for gone |
 /// | `Expect: 100-continue` | 100 when the receiver reads | 100 at once | 100 when the receiver reads | 100 when the receiver reads |
 ///
-/// VoIPBIN's sender keeps idle connections for 30 seconds, and one that the server closes first can cost it
-/// one of its three tries; a 408 is final for it. So give actix-web other times
-/// ([`Receiver::actix`](crate::Receiver) says which), and hyper, whose time for a head runs from the answer
-/// before it, a `header_read_timeout` of 75 seconds. A client that is taken for gone loses nothing: what was
-/// handed to the receiver by then is kept, and its next try is told so. VoIPBIN closes no side and waits for
-/// no 100; others that test a webhook may.
+/// VoIPBIN's sender keeps idle connections for 30 seconds, and one that the server closes first can
+/// cost it one of its three tries; a 408 is final for it. So give actix-web other times
+/// ([`Receiver::actix`](crate::Receiver) says which), and hyper, whose time for a head runs from
+/// the answer before it, a `header_read_timeout` of 75 seconds. A client that is taken for gone
+/// loses nothing: what was handed to the receiver by then is kept, and its next try is told so.
+/// VoIPBIN closes no side and waits for no 100; others that test a webhook may.
 ///
 /// # Other frameworks
 ///
@@ -125,9 +125,9 @@ use crate::pipeline::Pipeline;
 /// # Ok(()) }
 /// ```
 ///
-/// salvo, with a feature of the same name, has to be told which body it passes on: the goal of a route is
-/// `TowerServiceCompat::<ReqBody, _, _, _>::compat(receiver.service())`. warp takes none: serve the receiver
-/// on a port of its own, with `mount::Server`.
+/// salvo, with a feature of the same name, has to be told which body it passes on: the goal of a
+/// route is `TowerServiceCompat::<ReqBody, _, _, _>::compat(receiver.service())`. warp takes none:
+/// serve the receiver on a port of its own, with `mount::Server`.
 ///
 /// # Cancel safety
 ///
@@ -150,8 +150,8 @@ pub(crate) struct Edge {
     pub(crate) dispatch: Arc<Dispatch>,
 }
 
-/// With the last receiver and the last service: nothing new can come, so whoever takes events may end
-/// when none is left.
+/// With the last receiver and the last service: nothing new can come, so whoever takes events may
+/// end when none is left.
 impl Drop for Edge {
     fn drop(&mut self) {
         self.dispatch.close();

@@ -16,15 +16,15 @@ use tokio::sync::futures::Notified;
 /// How many schedules of each kind are tried, unless `MODEL_ITERATIONS` says otherwise.
 const ITERATIONS: usize = 2_000;
 
-/// Where their choice begins, unless `SHUTTLE_RANDOM_SEED` says otherwise. The same each time: whether a
-/// change is good does not depend on luck.
+/// Where their choice begins, unless `SHUTTLE_RANDOM_SEED` says otherwise. The same each time:
+/// whether a change is good does not depend on luck.
 const SEED: u64 = 0x766f_6970;
 
 /// More than any model takes, but for one that runs in circles.
 const MOST_STEPS: usize = 100_000;
 
-/// Runs a model under schedules that are chosen at random, half of them evenly, and half so that what
-/// takes up to three changes of thread at the worst places is likely to be found.
+/// Runs a model under schedules that are chosen at random, half of them evenly, and half so that
+/// what takes up to three changes of thread at the worst places is likely to be found.
 ///
 /// A failure prints its schedule: `MODEL_REPLAY=<schedule>` runs that one alone.
 pub(crate) fn check(model: impl Fn() + Send + Sync + 'static) {

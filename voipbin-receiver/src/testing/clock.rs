@@ -6,10 +6,10 @@ use crate::clock::Clock;
 
 /// The clock of tokio's timers, which a test can pause and move.
 ///
-/// The receiver measures ages and lifetimes with a [`Clock`], and its waits with tokio's timers. With
-/// this one the two agree on a paused clock: `tokio::time::advance` lets identities expire and events
-/// grow old. The date is the machine's when the clock is made, and goes on from there as tokio's clock
-/// does. A clone is the same clock.
+/// The receiver measures ages and lifetimes with a [`Clock`], and its waits with tokio's timers.
+/// With this one the two agree on a paused clock: `tokio::time::advance` lets identities expire and
+/// events grow old. The date is the machine's when the clock is made, and goes on from there as
+/// tokio's clock does. A clone is the same clock.
 ///
 /// [`TestReceiver`](super::TestReceiver) sets it by itself.
 ///

@@ -34,8 +34,8 @@ impl Message {
         request
     }
 
-    /// As a server sees it. The headers are put in in the order in which the platform's sender writes
-    /// them.
+    /// As a server sees it. The headers are put in in the order in which the platform's sender
+    /// writes them.
     pub(super) fn request(&self, body: Bytes) -> Request<Full<Bytes>> {
         let length = body.len();
         let mut request = Request::new(Full::new(body));

@@ -30,16 +30,16 @@ const KEPT_OF_ANSWER: usize = 64 * 1024;
 /// Up to 3 attempts in all, 1 s after one another, with the same bytes and the same signature. It
 /// tries again after a connection that broke, 15 s without an answer, or a status of 500 and above;
 /// every other status is final, 408 and 429 too, and so is `Retry-After` ignored. These are the
-/// platform's own numbers, so a test that keeps them sees what the platform would do; a paused tokio
-/// clock makes their waits free.
+/// platform's own numbers, so a test that keeps them sees what the platform would do; a paused
+/// tokio clock makes their waits free.
 ///
-/// The service is anything that answers HTTP: one in the same process, or a client that reaches a real
-/// server, such as hyper-util's. It is cloned for every delivery, so one sender can have many under way
-/// at once.
+/// The service is anything that answers HTTP: one in the same process, or a client that reaches a
+/// real server, such as hyper-util's. It is cloned for every delivery, so one sender can have many
+/// under way at once.
 ///
-/// Two things of the platform are left out. It follows up to two redirects, turning the request into
-/// a `GET` without a body after a 301, 302 or 303; here a redirect is the final answer. And it turns
-/// a user and password in the address into the header `Authorization`; here they are dropped.
+/// Two things of the platform are left out. It follows up to two redirects, turning the request
+/// into a `GET` without a body after a 301, 302 or 303; here a redirect is the final answer. And it
+/// turns a user and password in the address into the header `Authorization`; here they are dropped.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -133,8 +133,8 @@ impl<S> Sender<S> {
 
     /// The address to deliver to. Default: `/voipbin/webhook` on the host `localhost`.
     ///
-    /// It is the target of each request, without a user and password, and its host the header `Host`;
-    /// where the bytes go is the service's affair.
+    /// It is the target of each request, without a user and password, and its host the header
+    /// `Host`; where the bytes go is the service's affair.
     pub fn uri(mut self, uri: Uri) -> Self {
         self.message.uri = uri;
         self
@@ -157,8 +157,8 @@ impl<S> Sender<S> {
 
     /// The content type. Default: `application/json`, as every event of the platform has.
     ///
-    /// The flow action `webhook_send` can send any other, or none: with an empty string the header is
-    /// missing.
+    /// The flow action `webhook_send` can send any other, or none: with an empty string the header
+    /// is missing.
     ///
     /// # Errors
     ///
@@ -172,8 +172,8 @@ impl<S> Sender<S> {
     }
 
     /// Where the requests come from: what a server tells by a [`PeerAddr`], for receivers with
-    /// [`allow_sources`](crate::ReceiverBuilder::allow_sources) or a limit for each source. Default:
-    /// nobody tells. For services in the same process; over TCP the server knows better.
+    /// [`allow_sources`](crate::ReceiverBuilder::allow_sources) or a limit for each source.
+    /// Default: nobody tells. For services in the same process; over TCP the server knows better.
     ///
     /// ```
     /// use voipbin_receiver::Receiver;
@@ -242,8 +242,8 @@ where
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future drops the request that is under way, as a sender does that dies; there is
-    /// no further attempt.
+    /// Dropping the future drops the request that is under way, as a sender does that dies; there
+    /// is no further attempt.
     pub fn send<T: Into<Bytes>>(&self, body: T) -> impl Future<Output = Report> + use<S, B, T> {
         let body = body.into();
         let mut message = self.message.clone();

@@ -12,8 +12,8 @@ use crate::gate::Secret;
 /// The block of SHA-256, to which HMAC brings its key.
 const BLOCK: usize = 64;
 
-/// Signs bodies as the platform does: HMAC-SHA256 over the raw bytes, with the secret's own bytes as
-/// the key.
+/// Signs bodies as the platform does: HMAC-SHA256 over the raw bytes, with the secret's own bytes
+/// as the key.
 ///
 /// `Debug` does not show the secret.
 ///

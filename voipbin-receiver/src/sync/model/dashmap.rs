@@ -1,5 +1,5 @@
-//! What is used of dashmap's `DashMap`, as one map behind one lock of shuttle's: a model that waited for
-//! a real lock would hold up the thread that all of its threads run on.
+//! What is used of dashmap's `DashMap`, as one map behind one lock of shuttle's: a model that
+//! waited for a real lock would hold up the thread that all of its threads run on.
 
 use std::collections::HashMap;
 use std::hash::Hash;

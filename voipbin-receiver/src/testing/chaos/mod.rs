@@ -22,8 +22,8 @@ use super::Sender;
 
 /// Delivers a list of events as badly as the platform may, by a seed.
 ///
-/// The platform promises no order, sends copies, and loses what it cannot deliver. For each event and
-/// each request chance decides, as the shares below say, what befalls it:
+/// The platform promises no order, sends copies, and loses what it cannot deliver. For each event
+/// and each request chance decides, by the shares below, which fault it meets:
 ///
 /// | what | default | as on the platform |
 /// | --- | --- | --- |
@@ -33,9 +33,9 @@ use super::Sender;
 /// | a request whose answer is lost or comes too late | 10 % | the same, or a proxy in between |
 /// | the delay of each delivery | up to 2 s | there is no order |
 ///
-/// The [`Sender`] then does what the platform does: it tries again what was answered with a 5xx or not
-/// at all, 1 s after, three times in all. The same seed makes the same decisions, so on a paused clock a
-/// test that fails does so again: print the [report](ChaosReport).
+/// The [`Sender`] then does what the platform does: it tries again what was answered with a 5xx or
+/// not at all, 1 s after, three times in all. The same seed makes the same decisions, so on a
+/// paused clock a test that fails does so again: print the [report](ChaosReport).
 ///
 /// ```
 /// use voipbin_receiver::catalog::Any;
@@ -133,8 +133,8 @@ impl<S> Chaos<S> {
         self
     }
 
-    /// The longest delay of a delivery before its first attempt. What comes within this time of each
-    /// other may come in any order. Default: 2 s; no more than 100 years.
+    /// The longest delay of a delivery before its first attempt. What comes within this time of
+    /// each other may come in any order. Default: 2 s; no more than 100 years.
     pub fn delay(mut self, longest: Duration) -> Self {
         const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
         self.faults.delay = longest.min(CENTURY);
@@ -177,7 +177,7 @@ where
             let under_way = FuturesUnordered::new();
             let total = events.len();
             for (event, body) in events.into_iter().enumerate() {
-                // Of each event its own, so that what befalls one does not change the others.
+                // Of each event its own, so that the faults of one do not change the others.
                 let mut rng = rng.fork();
                 let (dropped, copied) = (rng.f64() < faults.drops, rng.f64() < faults.copies);
                 let copies = match (dropped, copied) {

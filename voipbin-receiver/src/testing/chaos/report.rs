@@ -8,7 +8,8 @@ use crate::testing::Report;
 
 /// What a [`Chaos`](super::Chaos) did. Events are told by their places in the list that was sent.
 ///
-/// It prints as a table without bodies, for the message of an assertion; the seed is in its first line.
+/// It prints as a table without bodies, for the message of an assertion; the seed is in its first
+/// line.
 #[derive(Debug)]
 #[must_use]
 pub struct ChaosReport {
@@ -51,7 +52,8 @@ impl ChaosReport {
         &self.arrivals
     }
 
-    /// The deliveries with all their attempts, by event and copy. An event that was dropped has none.
+    /// The deliveries with all their attempts, by event and copy. An event that was dropped has
+    /// none.
     #[must_use]
     pub fn deliveries(&self) -> &[ChaosDelivery] {
         &self.deliveries
@@ -111,8 +113,8 @@ impl Arrival {
         self.copy
     }
 
-    /// Which attempt of the delivery it is, from 1. Attempts that broke on their way are counted and
-    /// did not arrive.
+    /// Which attempt of the delivery it is, from 1. Attempts that broke on their way are counted
+    /// and did not arrive.
     #[must_use]
     pub fn attempt(&self) -> u32 {
         self.attempt
@@ -130,8 +132,8 @@ impl Arrival {
         self.status
     }
 
-    /// Whether the answer was let through to the sender. When it was not, the sender tries again what
-    /// the receiver may have handled.
+    /// Whether the answer was let through to the sender. When it was not, the sender tries again
+    /// what the receiver may have handled.
     #[must_use]
     pub fn answer_was_seen(&self) -> bool {
         self.answer_seen

@@ -48,7 +48,7 @@ impl Log {
 pub(super) struct Faulty<S> {
     pub(super) service: S,
     pub(super) faults: Faults,
-    /// Of this delivery alone: what befalls others changes nothing here.
+    /// Of this delivery alone: faults of others change nothing here.
     pub(super) rng: Rng,
     pub(super) event: usize,
     pub(super) copy: u32,
@@ -56,7 +56,7 @@ pub(super) struct Faulty<S> {
     pub(super) log: Log,
 }
 
-/// What befalls one request.
+/// What goes wrong with one request.
 enum Fault {
     None,
     NotArrived,

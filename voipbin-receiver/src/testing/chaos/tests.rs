@@ -57,7 +57,7 @@ async fn the_same_seed_does_the_same_and_another_one_does_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_befalls_one_event_does_not_hang_on_how_many_there_are() {
+async fn the_faults_of_one_event_do_not_depend_on_how_many_there_are() {
     let of_first = |count| async move {
         let sender = Sender::unsigned(answering(StatusCode::OK));
         let report = Chaos::new(sender, 3).send(events(count)).await;

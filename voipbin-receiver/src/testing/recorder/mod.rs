@@ -117,8 +117,8 @@ impl Recorder {
         Self::acting(|_| Act::succeed())
     }
 
-    /// A recorder that does what this says for each run, by the event, the handler's name or the number
-    /// of the attempt.
+    /// A recorder that does what this says for each run, by the event, the handler's name or the
+    /// number of the attempt.
     #[must_use]
     pub fn acting(script: impl Fn(&Context) -> Act + Send + Sync + 'static) -> Self {
         Self(Arc::new(Shared {

@@ -11,8 +11,8 @@ use crate::catalog::EventType;
 
 /// The body of an event as the platform sends it, for tests. Made by [`event`].
 ///
-/// It converts into [`Bytes`], so everything here that takes a body takes it. `Debug` shows the names
-/// of its fields and not what they hold.
+/// It converts into [`Bytes`], so everything here that takes a body takes it. `Debug` shows the
+/// names of its fields and not what they hold.
 #[derive(Clone, PartialEq)]
 pub struct SampleEvent {
     event_type: EventType,
@@ -22,9 +22,9 @@ pub struct SampleEvent {
 /// A small valid body of an event: of the catalogue, by its type, or of any other, by its name.
 ///
 /// What the platform always writes is there, with a fixed id and account, and the status fits the
-/// event; whatever else a test is about, it [sets](SampleEvent::set). An event that the catalogue does
-/// not know has nothing but an id. Two samples with the same content are copies of one event to a
-/// receiver: give them [ids](SampleEvent::id) of their own.
+/// event; whatever else a test is about, it [sets](SampleEvent::set). An event that the catalogue
+/// does not know has nothing but an id. Two samples with the same content are copies of one event
+/// to a receiver: give them [ids](SampleEvent::id) of their own.
 ///
 /// ```
 /// use http::Uri;
@@ -59,15 +59,16 @@ impl SampleEvent {
     /// The account of a sample, in `customer_id`.
     pub const CUSTOMER_ID: &'static str = "5e4a0680-804e-11ec-8477-2fea5968d85b";
 
-    /// The caller, or whoever wrote, of a [typical](Self::typical) sample; of a range that is nobody's.
+    /// The caller, or whoever wrote, of a [typical](Self::typical) sample; of a range that is
+    /// nobody's.
     pub const FROM: &'static str = "+15550111";
 
     /// Who was called or written to in a [typical](Self::typical) sample.
     pub const TO: &'static str = "+15550100";
 
-    /// Adds what handlers read most often and the small sample lacks, where the event's resource has it:
-    /// numbers, a text, what it is about and when it began and ended. Always the same; what a test is about
-    /// it sets after this.
+    /// Adds what handlers read most often and the small sample lacks, where the event's resource
+    /// has it: numbers, a text, what it is about and when it began and ended. Always the same; what
+    /// a test is about it sets after this.
     ///
     /// ```
     /// use voipbin_receiver::Event;
