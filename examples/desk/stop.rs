@@ -52,7 +52,7 @@ pub(crate) fn end(report: &ShutdownReport) -> ExitCode {
             "cut short: it is handled again when the app starts"
         );
     }
-    if report.is_drained() {
+    if report.is_clean() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

@@ -147,14 +147,13 @@ async fn serve(settings: &Settings, mut inherited: ListenFd) -> Result<ExitCode,
         Some(predecessor) => predecessor.watchdog,
         None => sd_notify::watchdog_enabled(),
     };
-    let limits = settings.limits.limits();
     let mut door = None;
     // Once more when a server that was to take over did not come to that.
     loop {
         let (open, receivers) = watch::channel(None);
         let start = || {
             let (tls, receivers) = (tls.clone(), receivers.clone());
-            RunningServer::start(&listener, &settings.server, &limits, tls, receivers)
+            RunningServer::start(&listener, settings, &access, tls, receivers)
         };
         let mut serving = None;
         if let Some(predecessor) = &mut predecessor {
@@ -189,6 +188,7 @@ async fn serve(settings: &Settings, mut inherited: ListenFd) -> Result<ExitCode,
         let successor = tokio::select! {
             () = stop.next() => None,
             successor = take_over::next(door.as_ref(), &listener) => Some(successor),
+            _ = receiver.drain(Duration::MAX), if settings.server.until_empty => None,
         };
         let report = if successor.is_some() {
             tracing::info!("another server takes over");
@@ -199,7 +199,7 @@ async fn serve(settings: &Settings, mut inherited: ListenFd) -> Result<ExitCode,
             serving.drain(deadline, &receiver, &mut stop).await
         };
         background.shutdown().await;
-        let ended = ended(settings.inbox.choice, &receiver, &report);
+        let ended = ended(settings, &receiver, &report);
         let Some(successor) = successor else {
             return Ok(ended);
         };
@@ -217,7 +217,8 @@ async fn serve(settings: &Settings, mut inherited: ListenFd) -> Result<ExitCode,
 }
 
 /// Logs what was done and what was left.
-fn ended(inbox: InboxChoice, receiver: &Receiver, report: &ShutdownReport) -> ExitCode {
+fn ended(settings: &Settings, receiver: &Receiver, report: &ShutdownReport) -> ExitCode {
+    let emptied = settings.server.until_empty;
     let stats = receiver.stats();
     let signatures = stats.refused(RefusalReason::Signature);
     tracing::info!(
@@ -229,9 +230,10 @@ fn ended(inbox: InboxChoice, receiver: &Receiver, report: &ShutdownReport) -> Ex
         refused_signature = signatures,
         refused_other = stats.refused_total() - signatures,
         unfinished = report.unfinished.len(),
+        remaining = report.remaining,
         "stopped"
     );
-    let what = match inbox {
+    let what = match settings.inbox.choice {
         #[cfg(feature = "disk")]
         InboxChoice::Disk => "cut short: it is handled again when the server starts",
         InboxChoice::Memory => "lost",
@@ -244,7 +246,7 @@ fn ended(inbox: InboxChoice, receiver: &Receiver, report: &ShutdownReport) -> Ex
             "the inbox could not store how far everything has come: what was handled last may be handled again"
         );
     }
-    if report.is_drained() {
+    if report.is_clean() && (!emptied || report.is_drained()) {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

@@ -2,6 +2,7 @@ use std::convert::Infallible;
 use std::future::pending;
 use std::io::{self, IsTerminal};
 use std::net::{self, SocketAddr};
+use std::sync::Once;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,11 +16,10 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tower::ServiceExt;
-use voipbin_receiver::gate::Limits;
 use voipbin_receiver::mount::Server;
 use voipbin_receiver::{Receiver, ResponseBody, ShutdownReport};
 
-use crate::settings::ServerSettings;
+use crate::settings::{Access, Settings};
 use crate::tls::Tls;
 
 /// Ctrl-C and SIGTERM, caught from when this is made, and SIGHUP where it says that a terminal was
@@ -105,17 +105,20 @@ impl RunningServer {
     /// Serves the receiver at one path, and its health, until it is told to stop.
     pub(crate) fn start(
         listener: &net::TcpListener,
-        settings: &ServerSettings,
-        limits: &Limits,
+        settings: &Settings,
+        access: &Access,
         tls: Option<Tls>,
         receiver: Opening,
     ) -> io::Result<Self> {
         let listener = TcpListener::from_std(listener.try_clone()?)?;
-        let path = settings.path.clone();
-        let route =
-            tower::service_fn(move |request| route(path.clone(), receiver.clone(), request));
+        let path = settings.server.path.clone();
+        let generated = matches!(access, Access::Generated(_));
+        let route = tower::service_fn(move |request| {
+            route(path.clone(), generated, receiver.clone(), request)
+        });
         let (close, closed) = oneshot::channel::<()>();
-        let server = settings.http(tls, limits);
+        let limits = settings.limits.limits();
+        let server = settings.server.http(tls, &limits);
         let served = tokio::spawn(async move {
             let closed = async { drop(closed.await) };
             server.serve(listener, route, closed).await;
@@ -162,6 +165,7 @@ pub(crate) type Body = Either<ResponseBody, Full<Bytes>>;
 /// drop the body and take the event for delivered.
 async fn route(
     path: String,
+    generated: bool,
     receiver: Opening,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
@@ -170,7 +174,16 @@ async fn route(
     };
     if request.uri().path() == path {
         let service = receiver.service();
-        Ok(service.oneshot(request).await?.map(Either::Left))
+        let answer = service.oneshot(request).await?;
+        if generated && answer.status() == StatusCode::UNAUTHORIZED {
+            static TOLD: Once = Once::new();
+            TOLD.call_once(|| {
+                tracing::warn!(
+                    "a signature does not fit the secret that was made for this run: what an earlier run printed does not, send what this one did"
+                );
+            });
+        }
+        Ok(answer.map(Either::Left))
     } else if let Some(health) = health(&receiver, &request) {
         Ok(health)
     } else {

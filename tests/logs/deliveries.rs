@@ -733,3 +733,29 @@ fn a_receiver_logs_who_handles_what_and_which_events_are_never_sent() {
             == "never: confbridge_joined; perhaps: call_ended; sent: call_hangup, order.paid"
     }));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_goes_on_for_more_than_five_minutes_is_warned_of_once() {
+    record_logs();
+    let valve = Valve::new();
+    let handlers = [Registration::new(CallHangup, valve.clone()).name("goes-on")];
+    let receiver = builder().runtime(Handle::current()).handlers(handlers);
+    let receiver = receiver.build().unwrap();
+    send(
+        &receiver.service(),
+        request(event("call_hangup", "a-long-run")),
+    )
+    .await;
+    valve.begun().next().await;
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    let told = logged().into_iter();
+    let told: Vec<Record> = told
+        .filter(|record| record.field("handler") == "goes-on" && record.level == "WARN")
+        .collect();
+    let [warned] = &told[..] else {
+        panic!("{told:?}")
+    };
+    assert!(warned.field("resource_id").starts_with("hash:"));
+    assert_private(&format!("{warned:?}"), &[]);
+    valve.open();
+}

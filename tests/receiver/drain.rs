@@ -1,4 +1,4 @@
-//! What a shutdown makes of handlers that failed and wait for their next attempt.
+//! What a shutdown makes of handlers that failed and wait for their next attempt, and what a drain leaves: nothing.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use voipbin_receiver::events::CallHangup;
 use voipbin_receiver::inbox::DiskInbox;
 use voipbin_receiver::testing::{Act, Recorder, Run, TestReceiver, event};
 use voipbin_receiver::{
-    HandlerOptions, JobState, Receiver, ReceiverBuilder, RetryPolicy, ShutdownReport,
+    HandlerOptions, JobState, Problem, Receiver, ReceiverBuilder, RetryPolicy, ShutdownReport,
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -173,4 +173,81 @@ async fn a_receiver_that_is_dropped_still_makes_its_attempts_in_their_time() {
     for waited in [began[2] - began[1], began[3] - began[2]] {
         assert!(waited >= HOUR && waited <= HOUR + Duration::from_millis(2));
     }
+}
+
+/// On the clock of the machine, as the disk is.
+#[tokio::test]
+async fn a_report_counts_what_an_inbox_on_disk_has_for_the_next_process() {
+    within(async {
+        let directory = tempfile::tempdir().unwrap();
+        let inbox = DiskInbox::open(directory.path()).await.unwrap();
+        let valve = Valve::new();
+        let receiver = here()
+            .concurrency(1)
+            .inbox(inbox)
+            .on(Any, valve.clone())
+            .build()
+            .unwrap();
+        for id in 0..10 {
+            accept(&receiver, id).await;
+        }
+        valve.begun().next().await;
+        let mut shutdown = Box::pin(receiver.shutdown(HOUR));
+        assert!((&mut shutdown).now_or_never().is_none());
+        valve.open();
+        let report = shutdown.await;
+        assert!(report.unfinished.is_empty());
+        assert_eq!(report.remaining, 9);
+        assert!(report.is_clean() && !report.is_drained());
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_refuses_what_is_new_and_makes_all_attempts_in_their_time() {
+    let handler = fails_once();
+    let receiver = here().on(Any, handler.clone()).build().unwrap();
+    for id in 0..3 {
+        accept(&receiver, id).await;
+    }
+    let begun = Instant::now();
+    let mut drain = Box::pin(receiver.drain(HOUR * 24));
+    assert!((&mut drain).now_or_never().is_none());
+    let refused = deliver(&receiver.service(), call_hangup("new")).await;
+    assert_eq!(
+        (refused.status().as_u16(), refused.code()),
+        (503, "shutting_down")
+    );
+    assert_eq!(receiver.health().problems, [Problem::ShuttingDown]);
+    let report = within_days(drain).await;
+    assert!(report.is_drained());
+    assert_eq!((report.remaining, receiver.stats().handled), (0, 3));
+    assert!(begun.elapsed() >= HOUR);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_ends_at_its_deadline_and_says_what_is_left() {
+    let valve = Valve::new();
+    let receiver = here().on(Any, valve.clone()).build().unwrap();
+    accept(&receiver, 1).await;
+    valve.begun().next().await;
+    let begun = Instant::now();
+    let report = receiver.drain(HOUR).await;
+    assert!(begun.elapsed() >= HOUR);
+    assert_eq!(states(&report), [JobState::Running]);
+    assert!(report.remaining == 1 && !report.is_drained());
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_is_idle_once_all_attempts_are_made() {
+    let handler = fails_once();
+    let receiver = here().on(Any, handler.clone()).build().unwrap();
+    receiver.idle().await;
+    accept(&receiver, 1).await;
+    within_days(receiver.idle()).await;
+    assert_eq!(handler.runs().len(), 2);
+    // It goes on to take events.
+    accept(&receiver, 2).await;
+    within_days(receiver.idle()).await;
+    assert_eq!(receiver.stats().handled, 2);
 }

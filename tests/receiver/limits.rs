@@ -142,6 +142,39 @@ async fn an_attribute_limits_its_handler() {
     }
 }
 
+/// What the attribute does not say is as the builder says, which it may say earlier or later.
+#[tokio::test(start_paused = true)]
+async fn an_attributes_attempts_and_backoff_count_before_the_builders() {
+    #[on(any, attempts = 3, backoff = "10s..10s")]
+    async fn fails() -> Result<(), HandlerError> {
+        Err(HandlerError::new("no"))
+    }
+
+    let retry = RetryPolicy::default()
+        .attempts(7)
+        .initial(DAY / 100)
+        .max(DAY / 100);
+    let options = HandlerOptions::new().retry(retry);
+    for first in [true, false] {
+        let builder = match first {
+            true => here()
+                .handler_options(options.clone())
+                .handlers(handlers![fails]),
+            false => here()
+                .handlers(handlers![fails])
+                .handler_options(options.clone()),
+        };
+        let receiver = builder.build().unwrap();
+        let start = Instant::now();
+        accept(&receiver, labelled_call("a", "a")).await;
+        until(|| receiver.stats().dead == 1).await;
+        assert_eq!(receiver.stats().failed, 3);
+        // Twice 10 s, less up to a half by chance.
+        let took = start.elapsed().as_secs();
+        assert!((10..=20).contains(&took), "{took} s");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_run_that_takes_too_long_is_a_failed_attempt_and_frees_its_lane() {
     let handler = slow(10 * SECOND);

@@ -27,6 +27,7 @@ mod lanes;
 mod layers;
 mod limits;
 mod own_inbox;
+mod pauses;
 mod properties;
 mod resources;
 mod resume;

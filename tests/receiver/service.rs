@@ -342,3 +342,12 @@ async fn frames_without_data_are_no_part_of_a_body_and_no_end_of_it() {
         .unwrap();
     assert_eq!(send(&service(), request).await.word(), "received");
 }
+
+#[tokio::test]
+async fn a_receiver_is_a_service_itself() {
+    let receiver = builder().on(Any, || async {}).build().unwrap();
+    let request = signed(call_hangup(1));
+    let response = receiver.clone().oneshot(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(receiver.stats().accepted, 1);
+}

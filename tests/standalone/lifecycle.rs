@@ -13,7 +13,10 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use support::standalone::{Server, command, paste, within};
 use support::{PATH, SECRET, call_hangup, http_client};
+use voipbin_receiver::catalog::Any;
+use voipbin_receiver::inbox::DiskInbox;
 use voipbin_receiver::testing::{Sender, Signer};
+use voipbin_receiver::{Origin, Receiver, Registration, Role};
 
 #[tokio::test]
 async fn the_printed_curl_command_shows_one_event_and_its_copy_is_a_duplicate() {
@@ -33,6 +36,7 @@ async fn the_printed_curl_command_shows_one_event_and_its_copy_is_a_duplicate() 
         assert_eq!(paste(&curl).await, r#"{"status":"duplicate"}"#);
         let forged = curl.replace("normal", "busied");
         assert!(paste(&forged).await.contains("signature_mismatch"));
+        server.logged("what an earlier run printed").await;
         let end = server.stop().await;
         assert_eq!(end.stdout, [""; 0]);
         assert!(end.status.success());
@@ -333,6 +337,33 @@ async fn what_could_not_be_printed_does_not_look_like_success() {
                 );
             }
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_given_up_runs_all_that_is_kept_and_ends() {
+    within(async {
+        let directory = tempfile::tempdir().unwrap();
+        let inbox = DiskInbox::open(directory.path().join("voipbin-inbox"));
+        let ingress = Receiver::builder()
+            .role(Role::Ingress)
+            .secret(SECRET)
+            .inbox(inbox.await.unwrap())
+            .handlers([Registration::elsewhere(Any, "event")])
+            .build()
+            .unwrap();
+        for id in 0..3 {
+            let kept = ingress.accept(call_hangup(id), Origin::History).await;
+            kept.unwrap();
+        }
+        drop(ingress);
+        let arguments = ["--secret", SECRET, "--until-empty"];
+        let server = Server::start_in(directory.path(), &arguments, &[]).await;
+        let end = server.end().await;
+        assert!(end.status.success());
+        assert_eq!(end.stdout.len(), 3);
+        assert!(end.stderr.iter().any(|line| line.contains("remaining=0")));
     })
     .await;
 }

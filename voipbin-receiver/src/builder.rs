@@ -11,13 +11,14 @@ use std::fmt;
 use std::future::Future;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
 use self::gate::{GateSettings, check_event_age};
+use self::role::Intake;
 pub use self::role::Role;
-use self::role::TakesNothingIn;
 use crate::build_error::{BuildError, BuildErrorKind};
 use crate::catalog::EventSet;
 use crate::clock::{Clock, SystemClock};
@@ -303,15 +304,16 @@ impl ReceiverBuilder {
                     report,
                 };
                 let pump = Arc::clone(&dispatch).pump(consumer, control);
-                start(self.runtime, pump).map_err(BuildError::runtime)?;
+                start(self.runtime, self.concurrency, pump).map_err(BuildError::runtime)?;
             }
             // There is nothing to wait for.
-            None => drop(report.send_replace(Some(ShutdownReport::new(Vec::new(), true)))),
+            None => drop(report.send_replace(Some(ShutdownReport::new(Vec::new(), true, 0)))),
         }
-        let inbox = match self.role {
-            Role::Worker => Arc::new(TakesNothingIn(inbox)),
-            Role::Both | Role::Ingress => inbox,
-        };
+        let closed = Arc::new(AtomicBool::new(self.role == Role::Worker));
+        let inbox = Arc::new(Intake {
+            inbox,
+            closed: Arc::clone(&closed),
+        });
 
         let pipeline = Pipeline {
             gate,
@@ -340,6 +342,8 @@ impl ReceiverBuilder {
                 dispatch,
                 deadlines,
                 report: reported,
+                closed,
+                begun: AtomicBool::new(false),
             },
         ))
     }

@@ -1,6 +1,7 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::future::pending;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll};
 use std::thread;
@@ -10,6 +11,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body::Body;
 use tokio::sync::{mpsc as tokio_mpsc, oneshot, watch};
+use tokio::time::sleep;
 use tower_service::Service;
 
 use crate::accept_error::AcceptError;
@@ -19,10 +21,10 @@ use crate::clock::Clock;
 use crate::dispatch::Dispatch;
 use crate::event::Origin;
 use crate::gate::Secrets;
-use crate::handler::RegisteredHandler;
+use crate::handler::{HandlerName, RegisteredHandler};
 use crate::inbox::Records;
 use crate::observe::{
-    Accepted, Gauges, Health, Problem, RefusalReason, ShutdownReport, Stats, Warning,
+    Accepted, Gauges, Health, Problem, RefusalReason, Runs, ShutdownReport, Stats, Warning,
 };
 #[cfg(feature = "inspector")]
 use crate::observe::{Observer, Transition};
@@ -73,6 +75,10 @@ pub(crate) struct Drain {
     pub(crate) dispatch: Arc<Dispatch>,
     pub(crate) deadlines: tokio_mpsc::UnboundedSender<Duration>,
     pub(crate) report: watch::Receiver<Option<ShutdownReport>>,
+    /// Whether nothing new is kept.
+    pub(crate) closed: Arc<AtomicBool>,
+    /// Whether that is because of a drain.
+    pub(crate) begun: AtomicBool,
 }
 
 impl Receiver {
@@ -258,12 +264,122 @@ impl Receiver {
             .collect()
     }
 
+    /// Lets nothing of a handler begin until it is [resumed](Self::resume): while what it calls is away, or it does
+    /// harm. False when there is no handler of this name.
+    ///
+    /// Its events are kept and wait in the inbox, as do further attempts; what runs goes on. Other handlers
+    /// go on too, as long as less than 32 MiB of bodies, or 65,536 jobs, of a durable inbox wait for this one. It
+    /// holds for this receiver alone, and not for the next process; a [`shutdown`](Self::shutdown) that would lose what
+    /// waits ends it. [`Stats::paused`] counts those that are, and [`health`](Self::health) warns of them.
+    ///
+    /// ```
+    /// use voipbin_receiver::catalog::Any;
+    /// use voipbin_receiver::{Receiver, Registration};
+    ///
+    /// # fn main() -> Result<(), voipbin_receiver::BuildError> {
+    /// let receiver = Receiver::builder()
+    ///     .secret("the-webhook-secret-of-a-customer")
+    ///     .handlers([Registration::new(Any, || async {}).name("crm")])
+    ///     .build()?;
+    /// assert!(receiver.pause("crm"));
+    /// assert_eq!(receiver.paused()[0].as_str(), "crm");
+    /// assert!(receiver.resume("crm"));
+    /// # Ok(()) }
+    /// ```
+    #[must_use = "false says that there is no handler of this name"]
+    pub fn pause(&self, handler: &str) -> bool {
+        self.drain.dispatch.pause(handler, true)
+    }
+
+    /// Lets a handler go on that was [paused](Self::pause). False when there is no handler of this name.
+    #[must_use = "false says that there is no handler of this name"]
+    pub fn resume(&self, handler: &str) -> bool {
+        self.drain.dispatch.pause(handler, false)
+    }
+
+    /// The handlers that are [paused](Self::pause).
+    #[must_use]
+    pub fn paused(&self) -> Vec<HandlerName> {
+        self.drain.dispatch.paused()
+    }
+
+    /// Waits until every event that was kept is finished: done, or a dead letter, by each of its handlers. For tests,
+    /// and before what needs the inbox to be empty.
+    ///
+    /// Further attempts are waited for too, and what is held or paused keeps it waiting: put it under a timeout.
+    /// It takes a tokio runtime with its timer enabled, and looks after 10 milliseconds, then less and less often, and at
+    /// least once a second.
+    ///
+    /// ```
+    /// use voipbin_receiver::catalog::Any;
+    /// use voipbin_receiver::{Origin, Receiver};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let receiver = Receiver::builder()
+    /// #     .secret("the-webhook-secret-of-a-customer")
+    /// #     .on(Any, || async {})
+    /// #     .build()?;
+    /// receiver.accept(r#"{"type":"call_hangup","data":{"id":"c7c1e226"}}"#, Origin::History).await?;
+    /// receiver.idle().await;
+    /// assert_eq!(receiver.stats().handled, 1);
+    /// # Ok(()) }
+    /// ```
+    pub async fn idle(&self) {
+        const LONGEST: Duration = Duration::from_secs(1);
+        let dispatch = &self.drain.dispatch;
+        let mut pause = Duration::from_millis(10);
+        while dispatch.inbox.stats().events > 0 || dispatch.running() > 0 {
+            sleep(pause).await;
+            pause = LONGEST.min(pause * 2);
+        }
+    }
+
+    /// Empties the inbox, for up to `deadline`, and shuts the receiver down: for a machine that is given up. After
+    /// a [`shutdown`](Self::shutdown) a durable inbox still holds what the next process is to handle; here there is
+    /// none.
+    ///
+    /// From the call on new events get a 503. Handlers run and are tried again as always, until every event is finished
+    /// as for [`idle`](Self::idle); at the deadline what runs is cut short. The report says what is
+    /// [left](ShutdownReport::remaining) then.
+    ///
+    /// So have VoIPBIN send elsewhere first. It takes a tokio runtime with its timer enabled.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let receiver = voipbin_receiver::Receiver::builder()
+    /// #     .secret("the-webhook-secret-of-a-customer")
+    /// #     .on(voipbin_receiver::catalog::Any, || async {})
+    /// #     .build()?;
+    /// let report = receiver.drain(Duration::from_secs(3600)).await;
+    /// assert!(report.is_drained(), "{} events are left", report.remaining);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// When the future is dropped new events are refused still, and handlers go on; call it again, or
+    /// [`shutdown`](Self::shutdown).
+    pub async fn drain(&self, deadline: Duration) -> ShutdownReport {
+        self.drain.begun.store(true, Ordering::Relaxed);
+        self.drain.closed.store(true, Ordering::Relaxed);
+        tokio::select! {
+            () = self.idle() => {}
+            () = sleep(deadline) => {}
+        }
+        self.shutdown(Duration::ZERO).await
+    }
+
     /// Takes nothing new, lets what is kept run to its end for up to `deadline`, and tells what was
     /// left then.
     ///
     /// An inbox that outlives the process goes on keeping until its services are dropped. What runs
     /// is let run to its end; what has not begun, or waits for its next attempt, stays there for
-    /// the next receiver and is not in the report.
+    /// the next receiver: the report [counts](ShutdownReport::remaining) it. To empty such an
+    /// inbox, [`drain`](Self::drain).
     ///
     /// With the memory inbox everything that is kept is run. Handlers that failed and wait for
     /// their next attempt get it at once. What fails from here on is not tried again: it is in the
@@ -289,6 +405,7 @@ impl Receiver {
             dispatch,
             deadlines,
             report,
+            ..
         } = &*self.drain;
         dispatch.drain();
         // Nobody listens when the drain is over.
@@ -306,7 +423,8 @@ impl Receiver {
             () = overdue(deadline) => {}
         }
         // The runtime of the handlers is gone, and the pump with it; or it is blocked.
-        ShutdownReport::new(dispatch.unfinished(), !dispatch.is_durable())
+        let remaining = dispatch.inbox.stats().events;
+        ShutdownReport::new(dispatch.unfinished(), !dispatch.is_durable(), remaining)
     }
 
     /// The inbox as something to look into, where it is one: to list events, and to have them
@@ -336,16 +454,22 @@ impl Receiver {
         let problems = [
             (inbox.failing, Problem::StorageFailing),
             (inbox.full, Problem::InboxFull),
-            (dispatch.is_draining(), Problem::ShuttingDown),
+            (
+                dispatch.is_draining() || self.drain.begun.load(Ordering::Relaxed),
+                Problem::ShuttingDown,
+            ),
             (dispatch.is_abandoned(), Problem::HandlersGone),
         ];
         let problems = problems.into_iter().filter(|(there, _)| *there);
-        let warnings = inbox
-            .dead_nearly_full
-            .then_some(Warning::DeadLettersNearlyFull);
+        let warnings = [
+            (inbox.dead_nearly_full, Warning::DeadLettersNearlyFull),
+            (dispatch.long_running() > 0, Warning::LongRun),
+            (!dispatch.paused().is_empty(), Warning::HandlerPaused),
+        ];
+        let warnings = warnings.into_iter().filter(|(there, _)| *there);
         Health {
             problems: problems.map(|(_, problem)| problem).collect(),
-            warnings: warnings.into_iter().collect(),
+            warnings: warnings.map(|(_, warning)| warning).collect(),
         }
     }
 
@@ -353,9 +477,13 @@ impl Receiver {
     #[must_use]
     pub fn stats(&self) -> Stats {
         let dispatch = &self.drain.dispatch;
-        dispatch
-            .counters
-            .read(dispatch.running(), dispatch.slots, dispatch.inbox.stats())
+        let runs = Runs {
+            running: dispatch.running(),
+            long_running: dispatch.long_running(),
+            paused: dispatch.paused().len(),
+            slots: dispatch.slots,
+        };
+        dispatch.counters.read(runs, dispatch.inbox.stats())
     }
 
     /// Has the [observers](crate::observe::Observer) record how the receiver stands: how full the

@@ -110,6 +110,23 @@ pub(crate) struct ServerSettings {
     )]
     pub(crate) take_over: bool,
 
+    /// Take nothing in, which gets a 503, and end once every event in the inbox is handled or a dead
+    /// letter: for a machine that is given up
+    ///
+    /// It ends with 0 when nothing is left. Have VoIPBIN send elsewhere first.
+    #[arg(
+        long,
+        env = "VOIPBIN_UNTIL_EMPTY",
+        value_name = "BOOL",
+        action = ArgAction::Set,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        default_value = "false",
+        value_parser = switch
+    )]
+    pub(crate) until_empty: bool,
+
     /// The address for metrics, on which /metrics answers Prometheus; port 0 takes a free one
     ///
     /// Without it there are none. It is never the address of the webhook, which others may reach:

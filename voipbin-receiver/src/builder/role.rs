@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::ReceiverBuilder;
 use crate::build_error::BuildError;
@@ -80,29 +81,36 @@ impl ReceiverBuilder {
     }
 }
 
-/// A worker's: what comes in by mistake is to be sent again, to an ingress.
-pub(super) struct TakesNothingIn(pub(super) Arc<dyn Inbox>);
+/// The inbox as deliveries come to it. While it is closed, as a worker's always is, what comes is to be sent
+/// again: to an ingress, or to another machine.
+pub(super) struct Intake {
+    pub(super) inbox: Arc<dyn Inbox>,
+    pub(super) closed: Arc<AtomicBool>,
+}
 
-impl Inbox for TakesNothingIn {
-    fn keep(&self, _: Incoming) -> Reply<Kept, KeepError> {
-        Reply::ready(Err(KeepError::new(KeepErrorKind::Draining)))
+impl Inbox for Intake {
+    fn keep(&self, incoming: Incoming) -> Reply<Kept, KeepError> {
+        if self.closed.load(Ordering::Relaxed) {
+            return Reply::ready(Err(KeepError::new(KeepErrorKind::Draining)));
+        }
+        self.inbox.keep(incoming)
     }
 
     fn consume(&self) -> Result<Box<dyn Consumer>, InboxError> {
-        self.0.consume()
+        self.inbox.consume()
     }
 
     fn guarantees(&self) -> Guarantees {
-        self.0.guarantees()
+        self.inbox.guarantees()
     }
 
     fn stats(&self) -> InboxStats {
-        self.0.stats()
+        self.inbox.stats()
     }
 }
 
-impl fmt::Debug for TakesNothingIn {
+impl fmt::Debug for Intake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
+        fmt::Debug::fmt(&self.inbox, f)
     }
 }

@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{OnceLock, Weak};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::sync::{Notify, watch};
@@ -15,6 +16,7 @@ use super::run::discard;
 use super::schedule::{Quarantine, RunSlot};
 use super::stale::Completed;
 use super::worker::Workers;
+use crate::catalog::EventType;
 use crate::clock::Clock;
 use crate::handler::HandlerName;
 use crate::inbox::{Consumer, Durability, Inbox, Job, Room, Settled};
@@ -25,6 +27,9 @@ use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Of how many resources, times handlers, it is remembered which state was completed last.
 const RESOURCES: usize = 32_768;
+
+/// From how long on a run is told of: by then it may hang, and what comes for its resource waits behind it.
+const LONG_RUN: Duration = Duration::from_secs(5 * 60);
 
 /// What jobs need to run, and which ones there are.
 pub(crate) struct Dispatch {
@@ -115,6 +120,46 @@ impl Dispatch {
     /// How many handlers run, those included whose thread goes on after their time was over.
     pub(crate) fn running(&self) -> usize {
         self.running.load(Ordering::Relaxed)
+    }
+
+    /// How many runs have been going on for more than five minutes; looked at once a minute.
+    pub(crate) fn long_running(&self) -> usize {
+        self.queue().long_running()
+    }
+
+    /// Warns of each once.
+    pub(super) fn tell_of_long_runs(&self) {
+        let found = self.queue().find_long(LONG_RUN);
+        for job in found {
+            let delivery = job.delivery();
+            log(|| {
+                tracing::warn!(
+                    parent: job.span(),
+                    handler = %job.handler(),
+                    event = delivery.received_as().map(EventType::loggable),
+                    resource_id = delivery.loggable_id().map(tracing::field::display),
+                    identity = %delivery.identity(),
+                    "the handler has been running for more than 5 minutes, and what comes for the same resource waits behind it; a timeout would end it"
+                );
+            });
+        }
+    }
+
+    /// Lets nothing of a handler begin, or again; false when there is none of this name.
+    pub(crate) fn pause(self: &Arc<Self>, handler: &str, paused: bool) -> bool {
+        let Some(index) = self.routes.index(&HandlerName::new(handler)) else {
+            return false;
+        };
+        let mut queue = self.queue();
+        queue.pause(index, paused);
+        self.wake(queue);
+        true
+    }
+
+    /// The handlers of which nothing begins.
+    pub(crate) fn paused(&self) -> Vec<HandlerName> {
+        let paused = self.queue().paused();
+        self.routes.names(&paused)
     }
 
     /// From here on a failure is the last word where nothing outlives the process.

@@ -1,10 +1,11 @@
 use std::future::{Future, pending};
+use std::pin::Pin;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
 use tokio::task::yield_now;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 
 use super::dispatcher::Dispatch;
 use crate::inbox::{Consumer, Job};
@@ -13,6 +14,9 @@ use crate::sync::Arc;
 
 /// How long what is cut short has to let go. One that blocks its thread does not.
 const GRACE: Duration = Duration::from_millis(100);
+
+/// How often long runs are looked for while anything runs.
+const LOOK: Duration = Duration::from_secs(60);
 
 /// The pump's end of the line to whoever shuts the receiver down.
 pub(crate) struct Control {
@@ -65,7 +69,8 @@ async fn pump(mut guard: PumpGuard, consumer: Arc<dyn Consumer>, control: Contro
     let stored = consumer.flush().await.is_ok();
     guard.consumer = None;
     drop(consumer);
-    report.send_replace(Some(ShutdownReport::new(unfinished, stored)));
+    let remaining = dispatch.inbox.stats().events;
+    report.send_replace(Some(ShutdownReport::new(unfinished, stored, remaining)));
 }
 
 /// Takes jobs as there is room for them. Dropping this future at any await loses nothing: a job is in the
@@ -76,6 +81,8 @@ async fn feed(dispatch: &Arc<Dispatch>, consumer: &dyn Consumer) {
     let mut draining = false;
     let mut taking: Option<BoxFuture<'_, Option<Vec<Job>>>> = None;
     let mut ended = false;
+    // Made when there is something to look at: a clock that is paused goes on to the next timer.
+    let mut look: Option<Pin<Box<Sleep>>> = None;
     loop {
         // What else is ready goes first: tokio would run the pump between any two answers, and a job that is
         // taken alone costs more than one of many.
@@ -88,6 +95,15 @@ async fn feed(dispatch: &Arc<Dispatch>, consumer: &dyn Consumer) {
         if let (Some(room), None) = (room, &taking) {
             taking = Some(consumer.take(room));
         }
+        if !plan.is_idle {
+            look.get_or_insert_with(|| Box::pin(sleep(LOOK)));
+        }
+        let looks = async {
+            match &mut look {
+                Some(timer) => timer.await,
+                None => pending().await,
+            }
+        };
         let take = async {
             match &mut taking {
                 Some(taking) if room.is_some() => taking.await,
@@ -108,6 +124,10 @@ async fn feed(dispatch: &Arc<Dispatch>, consumer: &dyn Consumer) {
             }
             () = dispatch.progress() => {}
             () = due => {}
+            () = looks => {
+                look = None;
+                dispatch.tell_of_long_runs();
+            }
             jobs = take => {
                 taking = None;
                 match jobs {

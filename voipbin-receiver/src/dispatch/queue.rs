@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::time::Duration;
 
 use slab::Slab;
 use tokio::time::Instant;
@@ -41,6 +42,8 @@ pub(super) struct Queue {
     stopping: bool,
     /// Whether the pump waits for a job to begin or to end.
     pub(super) pump_waits: bool,
+    /// How many runs were found to be long.
+    long_running: usize,
 }
 
 /// Where an open job lies.
@@ -51,6 +54,10 @@ struct OpenJob {
     /// In the order in which they were taken.
     number: u64,
     state: JobState,
+    /// When it began to run.
+    begun: Option<Instant>,
+    /// Whether its run was found to be long.
+    is_long: bool,
     /// When its next attempt may begin, if that is not at once, and its lane meanwhile.
     not_before: Option<Instant>,
     lane: Option<ParkedLane>,
@@ -84,6 +91,7 @@ impl Queue {
             workers: 0,
             stopping: false,
             pump_waits: false,
+            long_running: 0,
         }
     }
 
@@ -94,6 +102,8 @@ impl Queue {
             state: JobState::before_a_run(&job),
             not_before: job.delay().map(|delay| now + delay),
             number: self.taken,
+            begun: None,
+            is_long: false,
             lane: None,
             job,
         });
@@ -131,7 +141,38 @@ impl Queue {
     pub(super) fn begin(&mut self, key: JobKey) {
         if let Some(open) = self.jobs.get_mut(key) {
             open.state = JobState::Running;
+            open.begun = Some(Instant::now());
         }
+    }
+
+    /// Runs that have been going on for so long, each of them once.
+    pub(super) fn find_long(&mut self, long: Duration) -> Vec<Job> {
+        let running = self.jobs.iter_mut().map(|(_, open)| open);
+        let found: Vec<Job> = running
+            .filter(|open| open.state == JobState::Running && !open.is_long)
+            .filter(|open| open.begun.is_some_and(|begun| begun.elapsed() >= long))
+            .map(|open| {
+                open.is_long = true;
+                open.job.clone()
+            })
+            .collect();
+        self.long_running += found.len();
+        found
+    }
+
+    /// How many runs were found to be long, and go on.
+    pub(super) fn long_running(&self) -> usize {
+        self.long_running
+    }
+
+    /// Lets nothing of a handler begin, or again.
+    pub(super) fn pause(&mut self, handler: usize, paused: bool) {
+        self.schedule.pause(handler, paused);
+    }
+
+    /// The handlers of which nothing begins.
+    pub(super) fn paused(&self) -> Vec<usize> {
+        self.schedule.paused().collect()
     }
 
     /// Whether it was open: whoever closes a job settles it, and nobody else.
@@ -139,6 +180,9 @@ impl Queue {
         let open = self.jobs.try_remove(key);
         if self.jobs.is_empty() && self.jobs.capacity() > PREFETCH_JOBS {
             self.jobs = Slab::new();
+        }
+        if open.as_ref().is_some_and(|open| open.is_long) {
+            self.long_running -= 1;
         }
         open.map(|open| open.job)
     }
@@ -150,6 +194,9 @@ impl Queue {
         };
         open.job = next;
         open.state = JobState::Failed;
+        if std::mem::take(&mut open.is_long) {
+            self.long_running -= 1;
+        }
         true
     }
 
@@ -229,6 +276,9 @@ impl Queue {
             self.stopping = true;
             return;
         }
+        for handler in self.paused() {
+            self.pause(handler, false);
+        }
         let mut parked = std::mem::take(&mut self.parked).into_sorted_vec();
         while let Some(Reverse((_, _, key))) = parked.pop() {
             self.resume(key);
@@ -238,6 +288,7 @@ impl Queue {
     /// Nothing further begins, and nobody settles what is open.
     pub(super) fn close_all(&mut self) {
         self.stopping = true;
+        self.long_running = 0;
         self.jobs = Slab::new();
         self.parked = BinaryHeap::new();
     }

@@ -34,6 +34,20 @@ impl Routes {
         handlers.into_iter().map(|(_, limit)| limit).collect()
     }
 
+    /// The index of a handler.
+    pub(super) fn index(&self, handler: &HandlerName) -> Option<usize> {
+        self.handlers.get(handler).map(|(index, _)| *index)
+    }
+
+    /// The handlers at these places.
+    pub(super) fn names(&self, indices: &[usize]) -> Vec<HandlerName> {
+        let handlers = self.handlers.iter();
+        let named = handlers.filter(|(_, (index, _))| indices.contains(index));
+        let mut names: Vec<_> = named.map(|(name, _)| name.clone()).collect();
+        names.sort_unstable();
+        names
+    }
+
     /// Jobs of a handler that is not registered come after the last one.
     pub(super) fn of(&self, job: &Job) -> Route {
         let handler = self.handlers.get(job.handler());

@@ -21,8 +21,11 @@ pub(crate) enum RuntimeChoice {
     Own(NonZeroUsize),
 }
 
+/// Threads for what blocks beside handlers: names that are resolved, files.
+const OTHERS: usize = 64;
+
 /// Starts the pump there.
-pub(crate) fn start<F>(on: RuntimeChoice, pump: F) -> io::Result<()>
+pub(crate) fn start<F>(on: RuntimeChoice, concurrency: usize, pump: F) -> io::Result<()>
 where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -34,7 +37,7 @@ where
         RuntimeChoice::Given(_) => Err(io::Error::other(
             "its timer is disabled: build it with `enable_time` or `enable_all`",
         )),
-        RuntimeChoice::Own(threads) => own(Some(threads), pump),
+        RuntimeChoice::Own(threads) => own(Some(threads), concurrency, pump),
         RuntimeChoice::Auto => match Handle::try_current() {
             Ok(handle)
                 if handle.runtime_flavor() == RuntimeFlavor::MultiThread && has_timer(&handle) =>
@@ -42,7 +45,7 @@ where
                 handle.spawn(pump);
                 Ok(())
             }
-            _ => own(None, pump),
+            _ => own(None, concurrency, pump),
         },
     }
 }
@@ -55,7 +58,7 @@ fn has_timer(handle: &Handle) -> bool {
 
 /// A runtime on a thread of its own, which ends with the pump. It is made and dropped there, so
 /// that the receiver can be built and dropped in async code.
-fn own<F>(threads: Option<NonZeroUsize>, pump: F) -> io::Result<()>
+fn own<F>(threads: Option<NonZeroUsize>, concurrency: usize, pump: F) -> io::Result<()>
 where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -65,6 +68,8 @@ where
         .spawn(move || {
             let mut builder = Builder::new_multi_thread();
             builder.enable_all().thread_name("voipbin-handler");
+            // Tokio's limit would hold blocking handlers up in silence, and what else blocks behind them.
+            builder.max_blocking_threads(concurrency.saturating_add(OTHERS).max(512));
             if let Some(threads) = threads {
                 builder.worker_threads(threads.get());
             }

@@ -40,6 +40,8 @@ pub(super) type LaneOfHandler = (usize, Lane);
 struct HandlerQuota {
     limit: usize,
     running: usize,
+    /// Whether nothing of it begins.
+    paused: bool,
 }
 
 /// A handler, by its index, and a type of event, by any number that tells types apart.
@@ -102,6 +104,7 @@ impl<J> Schedule<J> {
             .map(|limit| HandlerQuota {
                 limit: limit.unwrap_or(slots).clamp(1, slots),
                 running: 0,
+                paused: false,
             })
             .collect();
         Self {
@@ -231,6 +234,21 @@ impl<J> Schedule<J> {
         }
     }
 
+    /// Lets nothing of a handler begin, or again. The slots that are reserved for it are others' meanwhile.
+    pub(super) fn pause(&mut self, handler: usize, paused: bool) {
+        if let Some(quota) = self.handlers.get_mut(handler) {
+            quota.paused = paused;
+        }
+        let free = |quota: &HandlerQuota| quota.reserved_free(self.reserved);
+        self.reserved_free = self.handlers.iter().map(free).sum();
+    }
+
+    /// The handlers of which nothing begins.
+    pub(super) fn paused(&self) -> impl Iterator<Item = usize> {
+        let handlers = self.handlers.iter().enumerate();
+        handlers.filter_map(|(index, quota)| quota.paused.then_some(index))
+    }
+
     /// Whether a job is next, or a suspect is in its way.
     pub(super) fn may_have_next(&self) -> bool {
         let mut suspects = self.suspects.iter().map(|waiting| waiting.route.flow);
@@ -264,7 +282,8 @@ impl<J> Schedule<J> {
             return true;
         };
         let aside = self.reserved_free.min(self.slots / 4);
-        quota.running < quota.limit
+        !quota.paused
+            && quota.running < quota.limit
             && (quota.reserved_free(self.reserved) > 0 || self.free() > aside)
     }
 
@@ -305,7 +324,10 @@ impl<J> Schedule<J> {
 impl HandlerQuota {
     /// How many of the slots that are reserved for it it does not use.
     fn reserved_free(&self, reserved: usize) -> usize {
-        reserved.min(self.limit).saturating_sub(self.running)
+        match self.paused {
+            true => 0,
+            false => reserved.min(self.limit).saturating_sub(self.running),
+        }
     }
 }
 

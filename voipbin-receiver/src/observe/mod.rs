@@ -25,5 +25,5 @@ pub(crate) use self::recorder::{Recorder, Trace};
 pub(crate) use self::refusal::{Connection, Refusal};
 pub use self::refusal::{RefusalReason, Refused};
 pub use self::shutdown::{JobState, ShutdownReport, Unfinished};
-pub(crate) use self::stats::Counters;
 pub use self::stats::Stats;
+pub(crate) use self::stats::{Counters, Runs};

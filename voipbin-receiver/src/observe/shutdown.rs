@@ -6,25 +6,38 @@ use crate::inbox::Job;
 #[non_exhaustive]
 #[must_use = "what is left is lost with the process unless the inbox is durable"]
 pub struct ShutdownReport {
-    /// The handlers that did not end well, those that ran first. Empty when everything was drained.
+    /// The handlers that did not end well, those that ran first.
     pub unfinished: Vec<Unfinished>,
     /// Whether the inbox has stored how far everything has come. When it has not, because its disk
     /// is full or fails, handlers that ended well may run again in the next process.
     pub stored: bool,
+    /// How many events are kept and not finished, those of `unfinished` included. An inbox that outlives the
+    /// process has them for the next one; of one that several processes share they are all that there are.
+    pub remaining: usize,
 }
 
 impl ShutdownReport {
-    pub(crate) fn new(mut unfinished: Vec<Unfinished>, stored: bool) -> Self {
+    pub(crate) fn new(mut unfinished: Vec<Unfinished>, stored: bool, remaining: usize) -> Self {
         unfinished.sort_by_key(|left| left.state == JobState::Queued);
-        Self { unfinished, stored }
+        Self {
+            unfinished,
+            stored,
+            remaining,
+        }
     }
 
     /// Whether nothing is lost and nothing need be done again: with the memory inbox, every kept
     /// event was handled to its end; with one that outlives the process, no run was cut short and
     /// all that ended is stored. What such an inbox still holds is for the next process.
     #[must_use]
-    pub fn is_drained(&self) -> bool {
+    pub fn is_clean(&self) -> bool {
         self.unfinished.is_empty() && self.stored
+    }
+
+    /// Whether nothing is left: every kept event was handled to its end, and that is stored.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.is_clean() && self.remaining == 0
     }
 }
 

@@ -24,6 +24,11 @@ macro_rules! counters {
             refused: Refused,
             /// Runs of handlers that have begun and not ended.
             pub running: usize,
+            /// Runs that have been going on for more than five minutes, and may hang: looked at once a minute, and
+            /// each is logged once. One whose timeout is over does not count, though its thread go on.
+            pub long_running: usize,
+            /// Handlers that are [paused](crate::Receiver::pause).
+            pub paused: usize,
             /// How many may run at once; see
             /// [`concurrency`](crate::ReceiverBuilder::concurrency).
             pub slots: usize,
@@ -32,9 +37,10 @@ macro_rules! counters {
         }
 
         impl Counters {
-            pub(crate) fn read(&self, running: usize, slots: usize, inbox: InboxStats) -> Stats {
+            pub(crate) fn read(&self, runs: Runs, inbox: InboxStats) -> Stats {
                 let refused = self.refused.read();
-                Stats { $($name: self.$name.get(),)+ refused, running, slots, inbox }
+                let Runs { running, long_running, paused, slots } = runs;
+                Stats { $($name: self.$name.get(),)+ refused, running, long_running, paused, slots, inbox }
             }
         }
     };
@@ -61,6 +67,14 @@ counters! {
     skipped,
     /// Jobs that became dead letters: no further attempt will be made.
     dead,
+}
+
+/// What runs at one moment.
+pub(crate) struct Runs {
+    pub(crate) running: usize,
+    pub(crate) long_running: usize,
+    pub(crate) paused: usize,
+    pub(crate) slots: usize,
 }
 
 #[derive(Debug, Default)]

@@ -10,7 +10,7 @@ use crate::inspector::journal::{MINUTES, Minute, quantile};
 use crate::inspector::request::Request;
 use crate::inspector::response::Reply;
 use crate::inspector::site::Site;
-use crate::observe::{Problem as Ailment, Warning};
+use crate::observe::{Problem as HealthProblem, Warning};
 
 pub(super) struct Now;
 
@@ -23,8 +23,8 @@ const RECENT: usize = 5;
 #[derive(Template)]
 #[template(path = "inspector/now.html")]
 struct NowPage {
-    problems: Vec<Told>,
-    warnings: Vec<Told>,
+    problems: Vec<Notice>,
+    warnings: Vec<Notice>,
     /// What, in all, and in the last minutes.
     counts: Vec<(&'static str, u64, u32)>,
     answers: Vec<(&'static str, String)>,
@@ -35,7 +35,7 @@ struct NowPage {
     plots: Vec<Plot>,
 }
 
-struct Told {
+struct Notice {
     word: &'static str,
     meaning: &'static str,
 }
@@ -123,8 +123,8 @@ impl Endpoint for Now {
             Plot::new("failed runs", &bars, |bar| bar.failed),
         ];
         let now_page = NowPage {
-            problems: health.problems.into_iter().map(Told::problem).collect(),
-            warnings: health.warnings.into_iter().map(Told::warning).collect(),
+            problems: health.problems.into_iter().map(Notice::problem).collect(),
+            warnings: health.warnings.into_iter().map(Notice::warning).collect(),
             counts,
             answers,
             inbox,
@@ -163,15 +163,17 @@ fn further(stats: &InboxStats) -> Vec<(&'static str, String)> {
     further
 }
 
-impl Told {
-    fn problem(problem: Ailment) -> Self {
+impl Notice {
+    fn problem(problem: HealthProblem) -> Self {
         let meaning = match problem {
-            Ailment::StorageFailing => "The inbox cannot write: new events get a 503 until it can.",
-            Ailment::InboxFull => {
+            HealthProblem::StorageFailing => {
+                "The inbox cannot write: new events get a 503 until it can."
+            }
+            HealthProblem::InboxFull => {
                 "The inbox is full: new events get a 503 until some are finished."
             }
-            Ailment::ShuttingDown => "A shutdown has begun.",
-            Ailment::HandlersGone => {
+            HealthProblem::ShuttingDown => "A shutdown has begun.",
+            HealthProblem::HandlersGone => {
                 "The runtime of the handlers is gone: nothing is handled any more."
             }
         };
@@ -186,6 +188,10 @@ impl Told {
             Warning::DeadLettersNearlyFull => {
                 "Dead letters take most of their room: when it is full, the oldest are dropped."
             }
+            Warning::LongRun => {
+                "A handler has been running for over five minutes; its lane waits behind it."
+            }
+            Warning::HandlerPaused => "A handler is paused: its events wait.",
         };
         Self {
             word: warning.as_str(),

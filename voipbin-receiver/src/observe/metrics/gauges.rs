@@ -43,6 +43,10 @@ const GAUGES: &[(&str, Read)] = &[
         stats.inbox.identities as f64
     }),
     (names::HANDLERS_RUNNING, |stats| stats.running as f64),
+    (names::HANDLERS_LONG_RUNNING, |stats| {
+        stats.long_running as f64
+    }),
+    (names::HANDLERS_PAUSED, |stats| stats.paused as f64),
     (names::HANDLER_SLOTS, |stats| stats.slots as f64),
 ];
 

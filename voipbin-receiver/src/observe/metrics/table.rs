@@ -136,6 +136,10 @@ table! {
         "Identities that were forgotten before their time because there were too many.";
     Gauge HANDLERS_RUNNING "voipbin_handlers_running" [] Count
         "Runs of handlers that have begun and not ended.";
+    Gauge HANDLERS_LONG_RUNNING "voipbin_handlers_long_running" [] Count
+        "Runs of handlers that have been going on for more than five minutes.";
+    Gauge HANDLERS_PAUSED "voipbin_handlers_paused" [] Count
+        "Handlers that are paused.";
     Gauge HANDLER_SLOTS "voipbin_handler_slots" [] Count
         "How many runs of handlers there may be at once.";
     Counter SECRET_ACCEPTED "voipbin_secret_accepted_total" ["secret"] Count
