@@ -84,7 +84,7 @@ fn run(configuration: Configuration) -> Result<ExitCode, Box<dyn Error>> {
             #[cfg(feature = "listen")]
             Some(Command::Listen(command)) => Ok(listen::run(command).await),
             #[cfg(feature = "platform")]
-            Some(Command::Webhook(command)) => Ok(webhook::run(command).await),
+            Some(Command::Webhook(command)) => Ok(webhook::run(*command).await),
             Some(Command::Completions(command)) => Ok(completions::run(&command)),
             None => serve(&configuration.options.settings, inherited).await,
         }

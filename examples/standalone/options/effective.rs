@@ -5,6 +5,7 @@ use std::fmt;
 
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command};
+use toml_edit::Value;
 
 use super::file::File;
 use crate::settings::Settings;
@@ -81,12 +82,12 @@ impl Setting {
     }
 }
 
-/// As TOML has it: what is a number or a truth stands bare.
+/// A value of TOML: a number or a boolean without quotes.
 pub(super) fn quoted(value: &str) -> String {
-    let number = value.parse().map(toml::Value::Integer).ok();
-    let truth = || value.parse().map(toml::Value::Boolean).ok();
+    let number = value.parse::<i64>().map(Value::from).ok();
+    let boolean = || value.parse::<bool>().map(Value::from).ok();
     number
-        .or_else(truth)
-        .unwrap_or_else(|| toml::Value::String(value.to_owned()))
+        .or_else(boolean)
+        .unwrap_or_else(|| Value::from(value))
         .to_string()
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{ArgAction, Args};
-use toml::de::{DeTable, DeValue};
+use toml_edit::{Document, Item, Key, Value};
 
 use crate::settings::Settings;
 
@@ -31,15 +31,16 @@ impl File {
             format!("the file of --config, {path}, cannot be read: {error}")
         })?;
         // Not the whole error: it shows the line that it is about, in which a secret may stand.
-        let table = DeTable::parse(&text).map_err(|error| {
-            let line = line(&text, error.span().unwrap_or(0..0));
-            at(line, error.message())
-        })?;
+        let document = Document::parse(&*text)
+            .map_err(|error| at(line(&text, error.span()), error.message()))?;
         let (mut entries, mut faults) = (Vec::new(), Vec::new());
-        for (key, value) in table.get_ref() {
-            match entry(key.get_ref(), value.get_ref()) {
+        for (key, item) in document.iter() {
+            match entry(key, item) {
                 Ok(entry) => entries.push(entry),
-                Err(what) => faults.push((line(&text, key.span()), what)),
+                Err(what) => {
+                    let key = document.as_table().key(key);
+                    faults.push((line(&text, key.and_then(Key::span)), what));
+                }
             }
         }
         if faults.is_empty() {
@@ -83,7 +84,7 @@ pub(crate) fn is_readable_by_all(path: &Path) -> bool {
 }
 
 /// One line of the file, as the flag that it stands for would have it.
-fn entry(key: &str, value: &DeValue<'_>) -> Result<Entry, String> {
+fn entry(key: &str, item: &Item) -> Result<Entry, String> {
     let flags = Settings::augment_args(clap::Command::new("settings"))
         .no_binary_name(true)
         .disable_help_flag(true)
@@ -91,13 +92,12 @@ fn entry(key: &str, value: &DeValue<'_>) -> Result<Entry, String> {
     let Some(flag) = flags.get_arguments().find(|arg| arg.get_id() == key) else {
         return Err(unknown(key, flags));
     };
-    let values = match value {
-        DeValue::Array(values) if matches!(flag.get_action(), ArgAction::Append) => {
-            let values = values.iter().map(|value| scalar(value.get_ref()));
-            values.collect::<Option<Vec<String>>>()
+    let values = match item.as_value() {
+        Some(Value::Array(values)) if matches!(flag.get_action(), ArgAction::Append) => {
+            values.iter().map(scalar).collect::<Option<Vec<String>>>()
         }
-        DeValue::Array(_) => return Err(format!("`{key}` takes one value")),
-        value => scalar(value).map(|value| vec![value]),
+        Some(Value::Array(_)) => return Err(format!("`{key}` takes one value")),
+        value => value.and_then(scalar).map(|value| vec![value]),
     };
     let Some(values) = values else {
         return Err(format!(
@@ -119,11 +119,14 @@ fn entry(key: &str, value: &DeValue<'_>) -> Result<Entry, String> {
     Ok(Entry { key, values })
 }
 
-fn scalar(value: &DeValue<'_>) -> Option<String> {
+fn scalar(value: &Value) -> Option<String> {
     match value {
-        DeValue::String(text) => Some(text.to_string()),
-        DeValue::Integer(number) if number.radix() == 10 => Some(number.as_str().to_owned()),
-        DeValue::Boolean(value) => Some(value.to_string()),
+        Value::String(text) => Some(text.value().clone()),
+        // A flag takes decimal numbers alone.
+        Value::Integer(number) if !number.display_repr().contains(['x', 'o', 'b']) => {
+            Some(number.value().to_string())
+        }
+        Value::Boolean(value) => Some(value.value().to_string()),
         _ => None,
     }
 }
@@ -168,7 +171,7 @@ fn why(error: &clap::Error) -> String {
 }
 
 /// The number of the line in which something begins.
-fn line(text: &str, span: Range<usize>) -> usize {
-    let before = text.bytes().take(span.start);
+fn line(text: &str, span: Option<Range<usize>>) -> usize {
+    let before = text.bytes().take(span.map_or(0, |span| span.start));
     before.filter(|byte| *byte == b'\n').count() + 1
 }

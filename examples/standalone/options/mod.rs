@@ -72,7 +72,7 @@ pub(crate) enum Command {
     #[cfg(feature = "listen")]
     Listen(ListenCommand),
     #[cfg(feature = "platform")]
-    Webhook(WebhookCommand),
+    Webhook(Box<WebhookCommand>),
     Completions(CompletionsCommand),
 }
 
