@@ -16,6 +16,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use voipbin_receiver::catalog::{Any, CATALOG, EventType, Status, named};
 use voipbin_receiver::events::CallHangup;
+use voipbin_receiver::inbox::{DiskInbox, Inbox, MemoryInbox};
 use voipbin_receiver::platform::PlatformErrorKind;
 use voipbin_receiver::source::{EventStream, Gap, GapReason};
 use voipbin_receiver::testing::event;
@@ -91,13 +92,13 @@ impl Handled {
         handled.get(&key).copied().unwrap_or_default()
     }
 
-    fn receiver(&self) -> Receiver {
+    fn receiver(&self, inbox: impl Inbox) -> Receiver {
         let handled = self.clone();
         let handler = move |context: Context| {
             handled.add(context.delivery());
             async {}
         };
-        builder().on(Any, handler).build().unwrap()
+        builder().inbox(inbox).on(Any, handler).build().unwrap()
     }
 }
 
@@ -107,9 +108,22 @@ fn is_in_a_gap(gaps: &[Gap], name: &str, at: SystemTime) -> bool {
     gaps.any(|gap| gap.from <= at && at <= gap.until)
 }
 
-/// `LISTEN_EVENTS` for more of them, `LISTEN_SEED` for other connections to drop.
 #[tokio::test]
 async fn what_is_flushed_and_ends_by_fin_is_handled_once_and_what_a_reset_discards_is_in_a_gap() {
+    drop_at_random(MemoryInbox::new()).await;
+}
+
+#[tokio::test]
+async fn it_is_the_same_with_an_inbox_on_disk() {
+    let directory = tempfile::tempdir().unwrap();
+    let inbox = DiskInbox::open(directory.path().join("inbox"))
+        .await
+        .unwrap();
+    drop_at_random(inbox).await;
+}
+
+/// `LISTEN_EVENTS` for more of them, `LISTEN_SEED` for other connections to drop.
+async fn drop_at_random(inbox: impl Inbox) {
     let number = |name: &str, default| match std::env::var(name) {
         Ok(value) => value.parse().unwrap(),
         Err(_) => default,
@@ -119,7 +133,7 @@ async fn what_is_flushed_and_ends_by_fin_is_handled_once_and_what_a_reset_discar
         let stand_in = Platform::start().await;
         let names = names(20);
         let handled = Handled::default();
-        let receiver = handled.receiver();
+        let receiver = handled.receiver(inbox);
         let gaps: Arc<Mutex<Vec<Gap>>> = Arc::default();
         let told = gaps.clone();
         let stream = EventStream::builder(&platform::client(&stand_in))
@@ -162,6 +176,12 @@ async fn what_is_flushed_and_ends_by_fin_is_handled_once_and_what_a_reset_discar
         println!("seed {seed}: {events} events, {delivered} delivered, {reset} in {gaps} gaps");
         assert!(gaps > 0 && delivered > 0);
         listening.abort();
+        assert!(
+            receiver
+                .shutdown(Duration::from_secs(10))
+                .await
+                .is_drained()
+        );
     };
     tokio::time::timeout(Duration::from_secs(120 + events / 50), test)
         .await

@@ -65,8 +65,9 @@ async fn connect(
 ) -> Result<EventStream, Failure> {
     let types = events.len();
     say(format_args!(
-        "connecting to the stream of account {}, once for each of {types} types of events …",
-        cell(&customer.id, 64)
+        "connecting to the stream of account {}, for {types} {} of events …",
+        cell(&customer.id, 64),
+        if types == 1 { "type" } else { "types" },
     ));
     let stream = EventStream::builder(platform).events(events).connect();
     let stream = stream

@@ -7,6 +7,7 @@
 
 mod account;
 mod failures;
+mod history;
 mod probe;
 mod unkind;
 

@@ -29,8 +29,6 @@ pub(crate) struct History {
     largest_page: usize,
     /// Whether data is rendered otherwise than the webhook's.
     rerendered: bool,
-    /// How many events it does not take from now on.
-    lose_next: usize,
 }
 
 impl Default for History {
@@ -39,7 +37,6 @@ impl Default for History {
             rows: Vec::new(),
             largest_page: LARGEST_PAGE,
             rerendered: false,
-            lose_next: 0,
         }
     }
 }
@@ -85,10 +82,7 @@ fn time(at: i128) -> String {
 
 impl History {
     pub(crate) fn add(&mut self, at: SystemTime, name: &str, data: &str) {
-        match self.lose_next.checked_sub(1) {
-            Some(left) => self.lose_next = left,
-            None => self.rows.push(Row::new(at, name, data, false)),
-        }
+        self.rows.push(Row::new(at, name, data, false));
     }
 
     pub(crate) fn route(
@@ -244,10 +238,5 @@ impl Platform {
     /// Renders what the history has otherwise than the webhook's, from now on.
     pub fn rerender_history(&self) {
         self.state().history.rerendered = true;
-    }
-
-    /// Has the history not take the next events.
-    pub fn lose_from_history(&self, events: usize) {
-        self.state().history.lose_next = events;
     }
 }
