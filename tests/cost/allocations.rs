@@ -22,19 +22,19 @@ use voipbin_receiver::testing::Signer;
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// From the request to the answer: the body, what is known of it, its place in the inbox, how deep its JSON
-/// is nested, and the two tables of the answer's headers.
+/// From the request to the answer: the body, what is known of it, its place in the inbox, how deep
+/// its JSON is nested, and the two tables of the answer's headers.
 const ANSWER: usize = 6;
 
-/// From the queue to the end of the handler: the entry, the permit, the future of the job, its task, and the
-/// handler's future.
+/// From the queue to the end of the handler: the entry, the permit, the future of the job, its
+/// task, and the handler's future.
 const HANDLE: usize = 5;
 
 /// The same for an event that comes alone: taking is a future and two lists of its own.
 const HANDLE_ONE: usize = 9;
 
-/// Of how many deliveries each figure is the mean. Queues and maps grow meanwhile, which is less than one
-/// allocation in ten deliveries.
+/// Of how many deliveries each figure is the mean. Queues and maps grow meanwhile, which is less
+/// than one allocation in ten deliveries.
 const DELIVERIES: usize = 1024;
 
 /// How many times memory was asked for, be it anew or for more.

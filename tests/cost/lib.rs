@@ -1,5 +1,5 @@
-//! A receiver on one thread, where what it does for a delivery can be told apart: up to the answer, and
-//! from there to the end of its handler.
+//! A receiver on one thread, where what it does for a delivery can be told apart: up to the answer,
+//! and from there to the end of its handler.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "this is test code")]
 
 use std::sync::Arc;
@@ -18,8 +18,8 @@ use voipbin_receiver::{Context, Receiver, ReceiverService};
 /// The secret of the receiver.
 pub const SECRET: &str = "AbCdEfGhIjKlMnOpQrStUvWxYz012-_9";
 
-/// The end of a call as the platform sends it, with all that it tells: 1.5 KB. Each number is another
-/// call.
+/// The end of a call as the platform sends it, with all that it tells: 1.5 KB. Each number is
+/// another call.
 #[must_use]
 pub fn hangup(call: u64) -> String {
     const SENT: &str = include_str!("../fixtures/today/call_hangup.json");
@@ -77,7 +77,8 @@ impl OneThread {
         (first..self.next)
             .map(|call| {
                 let body = Bytes::from(hangup(call));
-                // A server's is a part of a buffer that it shares, and not the only owner of its bytes.
+                // A server's is a part of a buffer that it shares, and not the only owner of its
+                // bytes.
                 drop(body.clone());
                 self.signer.request("/".parse().unwrap(), body)
             })

@@ -1,9 +1,9 @@
 //! How long each step of a delivery takes.
 //!
-//! `cargo bench -p voipbin-receiver-cost --bench steps` prints the times of each step for one event of
-//! 1.5 KB; a name after `--` picks steps. Beside them stand the same work done otherwise, and the
-//! signature alone, to compare with: the times themselves are the machine's. How much memory a delivery
-//! asks for, and how many instructions it takes, has budgets of its own in this package.
+//! `cargo bench -p voipbin-receiver-cost --bench steps` prints the times of each step for one event
+//! of 1.5 KB; a name after `--` picks steps. Beside them stand the same work done otherwise, and
+//! the signature alone, to compare with: the times themselves are the machine's. How much memory a
+//! delivery asks for, and how many instructions it takes, has budgets of its own in this package.
 #![allow(clippy::unwrap_used, reason = "this is test code")]
 
 use std::cell::RefCell;
@@ -67,8 +67,8 @@ mod request {
         });
     }
 
-    /// What follows the answer to a new event, to the end of a handler that does nothing. The first of a
-    /// sample handles what waits for all of them.
+    /// What follows the answer to a new event, to the end of a handler that does nothing. The first
+    /// of a sample handles what waits for all of them.
     #[divan::bench]
     fn handled(bencher: Bencher<'_, '_>) {
         let bench = RefCell::new(OneThread::new());
@@ -268,7 +268,8 @@ mod memory {
             .bench_local_values(|()| settle(&inbox, &take(&inbox, 1)));
     }
 
-    /// A map of the standard library with as many keys, to compare with: the same look-up, and nothing else.
+    /// A map of the standard library with as many keys, to compare with: the same look-up, and
+    /// nothing else.
     #[divan::bench]
     fn std_map_known(bencher: Bencher<'_, '_>) {
         let key = |call| delivery(hangup(call)).unwrap().identity();

@@ -47,8 +47,8 @@ pub(crate) fn count(step: &str, keep: bool) -> Counts {
     counts
 }
 
-/// Sums up callgrind's format: `fn=(number) name` begins a function, the name being there the first time
-/// only; a line of figures is what it took itself, unless `calls=` comes before.
+/// Sums up callgrind's format: `fn=(number) name` begins a function, the name being there the first
+/// time only; a line of figures is what it took itself, unless `calls=` comes before.
 fn read(text: &str) -> Counts {
     let mut names = HashMap::new();
     let mut counts = Counts { all: 0, sha256: 0 };

@@ -1,11 +1,12 @@
 //! How many instructions a delivery takes, and whether that is within its budget.
 //!
-//! `cargo run --release -p voipbin-receiver-cost --bin instructions` runs each step under valgrind's
-//! callgrind and prints what it counted for one delivery beside the budget in `budget.txt`. It fails
-//! where a count is over its budget. Counts repeat, on a busy machine too; times do not.
+//! `cargo run --release -p voipbin-receiver-cost --bin instructions` runs each step under
+//! valgrind's callgrind and prints what it counted for one delivery beside the budget in
+//! `budget.txt`. It fails where a count is over its budget. Counts repeat, on a busy machine too;
+//! times do not.
 //!
-//! SHA-256 is counted apart: valgrind knows no SHA instructions, so it counts the code for processors
-//! without them.
+//! SHA-256 is counted apart: valgrind knows no SHA instructions, so it counts the code for
+//! processors without them.
 //!
 //! Arguments: `--keep` leaves callgrind's files beside the program, for `callgrind_annotate`.
 #![allow(

@@ -118,7 +118,8 @@ impl ResourceKind {
     }
 
     /// The field that holds the id of the resource that this one is a part of, where order matters
-    /// across its parts. What [`Resource::container_id`](crate::resource::Resource::container_id) reads.
+    /// across its parts. What [`Resource::container_id`](crate::resource::Resource::container_id)
+    /// reads.
     #[must_use]
     pub const fn container_field(self) -> Option<&'static str> {
         match self {

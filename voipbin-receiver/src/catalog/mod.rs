@@ -1,8 +1,9 @@
 //! Which events exist, which resource each one carries, and how handlers name them.
 //!
-//! [`EventType`] is the name of a delivery; [`events`] holds one unit struct per name, which is what
-//! a registration is written with: `#[on(CallHangup)]` or `.on(CallHangup, …)`. A set of events is
-//! anything that implements [`EventSet`]: one event, a tuple of events, a custom name, everything.
+//! [`EventType`] is the name of a delivery; [`events`] holds one unit struct per name, which is
+//! what a registration is written with: `#[on(CallHangup)]` or `.on(CallHangup, …)`. A set of
+//! events is anything that implements [`EventSet`]: one event, a tuple of events, a custom name,
+//! everything.
 //!
 //! Many names that the platform's documents show are not what it sends. They are in the catalogue
 //! all the same, as aliases, conditions or patterns of what is sent, so that a handler for a
@@ -81,8 +82,8 @@ impl From<&str> for EventType {
 }
 
 impl EventType {
-    /// The name as logs may show it: one that the catalogue does not hold, which whoever writes a flow
-    /// can choose, only when it looks like a name.
+    /// The name as logs may show it: one that the catalogue does not hold, which whoever writes a
+    /// flow can choose, only when it looks like a name.
     #[must_use]
     pub fn loggable(&self) -> &str {
         const LONGEST: usize = 64;

@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::{EventType, ResourceKind};
 use crate::resource::Resource;
 
-/// One entry of an [`EventSet`] as the router sees it: what it is written as, and what else it stands
-/// for.
+/// One entry of an [`EventSet`] as the router sees it: what it is written as, and what else it
+/// stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selector {
     written: Select,

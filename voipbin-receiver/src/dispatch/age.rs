@@ -22,7 +22,8 @@ pub(super) struct Ages {
 }
 
 struct Settings {
-    /// What the machine's clock was at the zero of the monotonic one, as it was set one time after the other.
+    /// What the machine's clock was at the zero of the monotonic one, as it was set one time after
+    /// the other.
     zeros: VecDeque<SystemTime>,
     /// Since when it is set as it is, by the monotonic clock.
     since: Duration,

@@ -4,7 +4,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{OnceLock, Weak};
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
@@ -19,8 +18,8 @@ use super::worker::Workers;
 use crate::catalog::EventType;
 use crate::clock::Clock;
 use crate::handler::HandlerName;
-use crate::inbox::{Consumer, Durability, Inbox, Job, Room, Settled};
-use crate::observe::{Counters, Hooks, JobState, Unfinished};
+use crate::inbox::{Consumer, Durability, Inbox, Job, Settled};
+use crate::observe::{Counters, Hooks, Unfinished};
 use crate::router::Handlers;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,7 +27,8 @@ use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// Of how many resources, times handlers, it is remembered which state was completed last.
 const RESOURCES: usize = 32_768;
 
-/// From how long on a run is told of: by then it may hang, and what comes for its resource waits behind it.
+/// From how long on a run is told of: by then it may hang, and what comes for its resource waits
+/// behind it.
 const LONG_RUN: Duration = Duration::from_secs(5 * 60);
 
 /// What jobs need to run, and which ones there are.
@@ -193,8 +193,8 @@ impl Dispatch {
         self.consumer.as_ref()?.upgrade()
     }
 
-    /// The pump has ended with its runtime, or by a panic of the inbox: nobody handles what is kept from
-    /// here on.
+    /// The pump has ended with its runtime, or by a panic of the inbox: nobody handles what is kept
+    /// from here on.
     pub(super) fn abandon(&self, consumer: Arc<dyn Consumer>) {
         self.lifecycle.abandoned.store(true, Ordering::Relaxed);
         tracing::warn!(
@@ -315,7 +315,8 @@ impl Dispatch {
         self.queue().workers -= 1;
     }
 
-    /// Tells the pump of progress, if it waits for any, and starts a worker if there is something to run.
+    /// Tells the pump of progress, if it waits for any, and starts a worker if there is something
+    /// to run.
     fn wake(self: &Arc<Self>, mut queue: MutexGuard<'_, Queue>) {
         if std::mem::take(&mut queue.pump_waits) {
             self.progress.notify_one();
@@ -396,53 +397,9 @@ impl Dispatch {
         unroutable.insert(handler.clone())
     }
 
-    pub(super) fn leave_failed(&self, job: &Job) {
-        self.left().push(Unfinished::new(job, JobState::Failed));
-    }
-
-    fn left(&self) -> MutexGuard<'_, Vec<Unfinished>> {
+    pub(super) fn left(&self) -> MutexGuard<'_, Vec<Unfinished>> {
         let left = self.lifecycle.left.lock();
         left.unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What was not done, when the time is over and the pump does not come to its end. With an inbox that
-    /// loses nothing, only what runs: the rest stays there.
-    pub(crate) fn unfinished(&self) -> Vec<Unfinished> {
-        let mut unfinished = self.queue().unfinished(!self.keeps_rest());
-        if let Some(consumer) = self.consumer() {
-            unfinished.extend(self.take_rest(&*consumer));
-        }
-        unfinished.extend(self.left().iter().cloned());
-        unfinished
-    }
-
-    /// The same at the pump's end: nothing more is settled here, and all of it is in the inbox again when the
-    /// consumer is dropped.
-    pub(super) fn close_all(&self, consumer: &dyn Consumer) -> Vec<Unfinished> {
-        let mut queue = self.queue();
-        let mut unfinished = queue.unfinished(!self.keeps_rest());
-        queue.close_all();
-        drop(queue);
-        unfinished.extend(self.take_rest(consumer));
-        unfinished.append(&mut self.left());
-        unfinished
-    }
-
-    /// What is left in an inbox that loses it with the process.
-    fn take_rest(&self, consumer: &dyn Consumer) -> Vec<Unfinished> {
-        let mut rest = Vec::<Job>::new();
-        if self.keeps_rest() {
-            return Vec::new();
-        }
-        while let Some(Some(jobs)) = consumer.take(Room::for_jobs(64)).now_or_never() {
-            rest.extend(jobs);
-        }
-        // Back again: another receiver may be built on this inbox.
-        let back = rest.into_iter().map(|job| {
-            consumer.settle(&job, Settled::Released);
-            Unfinished::new(&job, JobState::before_a_run(&job))
-        });
-        back.collect()
     }
 }
 

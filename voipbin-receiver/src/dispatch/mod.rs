@@ -4,9 +4,9 @@
 //! inbox -> pump -> queue: lanes, limits, fair turns -> worker: one run -> outcome: done, again, or dead
 //! ```
 //!
-//! A job that was taken lies in the queue until it is settled. A running one holds one permit, its slot
-//! and its lane. A worker takes the next job that may run and polls its run once; one that has to wait
-//! goes on as a task of its own.
+//! A job that was taken lies in the queue until it is settled. A running one holds one permit, its
+//! slot and its lane. A worker takes the next job that may run and polls its run once; one that has
+//! to wait goes on as a task of its own.
 
 mod age;
 mod dispatcher;
@@ -21,6 +21,7 @@ mod schedule;
 mod stale;
 #[cfg(feature = "testing")]
 mod stepping;
+mod unfinished;
 mod worker;
 
 pub(crate) use self::dispatcher::{Dispatch, Parts};

@@ -33,8 +33,8 @@ impl Dispatch {
             .tell(|| Transition::Skipped { run: Run::of(job) });
     }
 
-    /// No handler of this name is registered. Logged once for each name: an inbox may hold many of its
-    /// events.
+    /// No handler of this name is registered. Logged once for each name: an inbox may hold many of
+    /// its events.
     pub(super) fn unroutable(&self, key: JobKey, job: &Job) {
         if self.is_new_unroutable(job.handler()) {
             log(|| {
@@ -174,8 +174,8 @@ impl Dispatch {
         }
     }
 
-    /// How old an event is, for the limit of its attempts. A replay is new: somebody asked for it just
-    /// now.
+    /// How old an event is, for the limit of its attempts. A replay is new: somebody asked for it
+    /// just now.
     fn age(&self, job: &Job) -> Duration {
         if job.replay_of().is_some() {
             return Duration::ZERO;

@@ -9,7 +9,8 @@ use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Mutex, PoisonError};
 
 /// What a running job holds, its slot and its lane: given back when the last clone of its `Arc` is
-/// dropped. A blocking handler holds one in its thread, which goes on after the time for the run is over.
+/// dropped. A blocking handler holds one in its thread, which goes on after the time for the run is
+/// over.
 pub(super) struct Permit {
     dispatch: Arc<Dispatch>,
     slot: Option<RunSlot>,

@@ -26,11 +26,11 @@ pub(crate) struct Control {
 }
 
 impl Dispatch {
-    /// Takes events out of the inbox and has their handlers run, until the inbox is drained and nothing is
-    /// left, or until the drain has taken too long.
+    /// Takes events out of the inbox and has their handlers run, until the inbox is drained and
+    /// nothing is left, or until the drain has taken too long.
     ///
-    /// Also a future that is dropped before its first poll, as by a runtime that ends at once, ends the
-    /// consumer.
+    /// Also a future that is dropped before its first poll, as by a runtime that ends at once, ends
+    /// the consumer.
     pub(crate) fn pump(
         self: Arc<Self>,
         consumer: Arc<dyn Consumer>,
@@ -73,8 +73,8 @@ async fn pump(mut guard: PumpGuard, consumer: Arc<dyn Consumer>, control: Contro
     report.send_replace(Some(ShutdownReport::new(unfinished, stored, remaining)));
 }
 
-/// Takes jobs as there is room for them. Dropping this future at any await loses nothing: a job is in the
-/// inbox, or open.
+/// Takes jobs as there is room for them. Dropping this future at any await loses nothing: a job is
+/// in the inbox, or open.
 async fn feed(dispatch: &Arc<Dispatch>, consumer: &dyn Consumer) {
     let drained = dispatch.drained();
     tokio::pin!(drained);
@@ -84,8 +84,8 @@ async fn feed(dispatch: &Arc<Dispatch>, consumer: &dyn Consumer) {
     // Made when there is something to look at: a clock that is paused goes on to the next timer.
     let mut look: Option<Pin<Box<Sleep>>> = None;
     loop {
-        // What else is ready goes first: tokio would run the pump between any two answers, and a job that is
-        // taken alone costs more than one of many.
+        // What else is ready goes first: tokio would run the pump between any two answers, and a
+        // job that is taken alone costs more than one of many.
         yield_now().await;
         let plan = dispatch.plan(|plan| ended || plan.room.is_none());
         if ended && plan.is_idle {

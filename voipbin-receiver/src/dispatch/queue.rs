@@ -14,18 +14,18 @@ use crate::observe::{JobState, Unfinished};
 /// How many jobs are asked of the inbox at once.
 pub(super) const BATCH: usize = 64;
 
-/// How many jobs are taken before there is a slot for them, and the bytes of their bodies: fair turns
-/// only work among jobs that were taken, not on what is still behind a flood in the inbox.
+/// How many jobs are taken before there is a slot for them, and the bytes of their bodies: fair
+/// turns only work among jobs that were taken, not on what is still behind a flood in the inbox.
 const PREFETCH_JOBS: usize = 4096;
 const PREFETCH_BYTES: usize = 16 << 20;
 
-/// How many are taken while there are free slots, as those that wait are all of busy lanes or of handlers
-/// at their limit. There is no limit with an inbox in memory, as they are there anyhow.
+/// How many are taken while there are free slots, as those that wait are all of busy lanes or of
+/// handlers at their limit. There is no limit with an inbox in memory, as they are there anyhow.
 const MOST_JOBS: usize = 65_536;
 const MOST_BYTES: usize = 32 << 20;
 
-/// Jobs that were taken and are not settled. It does not live in the pump, which can go away with its
-/// runtime.
+/// Jobs that were taken and are not settled. It does not live in the pump, which can go away with
+/// its runtime.
 pub(super) struct Queue {
     schedule: Schedule<JobKey>,
     jobs: Slab<OpenJob>,
@@ -247,8 +247,8 @@ impl Queue {
         }
     }
 
-    /// How much to take out of the inbox now: not much more than can begin at once, so that the rest stays
-    /// where it is safe.
+    /// How much to take out of the inbox now: not much more than can begin at once, so that the
+    /// rest stays where it is safe.
     fn room(&self) -> Option<Room> {
         // To be told that there is no more.
         if self.stopping {
@@ -269,8 +269,8 @@ impl Queue {
         (!room.is_full()).then_some(room)
     }
 
-    /// Nothing new will come. What waits stays for the next consumer where the inbox `keeps` it, and goes on
-    /// at once where it is lost otherwise.
+    /// Nothing new will come. What waits stays for the next consumer where the inbox `keeps` it,
+    /// and goes on at once where it is lost otherwise.
     pub(super) fn stop(&mut self, keeps: bool) {
         if keeps {
             self.stopping = true;
@@ -293,8 +293,8 @@ impl Queue {
         self.parked = BinaryHeap::new();
     }
 
-    /// First those that run, each in the order in which they were taken. `all` of them, or only those
-    /// that run.
+    /// First those that run, each in the order in which they were taken. `all` of them, or only
+    /// those that run.
     pub(super) fn unfinished(&self, all: bool) -> Vec<Unfinished> {
         let jobs = self.jobs.iter().map(|(_, open)| open);
         let mut jobs: Vec<&OpenJob> = jobs

@@ -25,11 +25,11 @@ use crate::sync::Arc;
 /// process, or cannot be told from one that is.
 const QUARANTINE: Duration = Duration::from_secs(1);
 
-/// Runs the handler to its end and settles the job. Whatever the handler, its error or its payload do, the
-/// job is settled; only one that is cut short is not.
+/// Runs the handler to its end and settles the job. Whatever the handler, its error or its payload
+/// do, the job is settled; only one that is cut short is not.
 ///
-/// There may be many of this future: what is seldom is boxed, so that it takes no room in the others. The
-/// permit is its first argument, as that is dropped last.
+/// There may be many of this future: what is seldom is boxed, so that it takes no room in the
+/// others. The permit is its first argument, as that is dropped last.
 pub(super) async fn run(permit: Arc<Permit>, dispatch: Arc<Dispatch>, key: JobKey, job: Job) {
     let Some(handler) = dispatch.handlers.get(job.handler()) else {
         return dispatch.unroutable(key, &job);
@@ -61,7 +61,7 @@ pub(super) async fn run(permit: Arc<Permit>, dispatch: Arc<Dispatch>, key: JobKe
         run: Run::of(&job),
         waited: dispatch.waited(&job),
     });
-    let begun = Began {
+    let start = RunStart {
         at: Moment::now(),
         wall: dispatch.clock.wall(),
     };
@@ -70,12 +70,12 @@ pub(super) async fn run(permit: Arc<Permit>, dispatch: Arc<Dispatch>, key: JobKe
         (None, None, None) => CallEnd::Returned((&mut call).await),
         _ => Box::pin(call.within_its_time(&dispatch, handler, &job, &permit)).await,
     };
-    match call.end(ended, begun) {
+    match call.end(ended, start) {
         Ok(true) => {
             if let Some(version) = version {
                 dispatch.completed.add(version);
             }
-            dispatch.done(key, &job, begun.at);
+            dispatch.done(key, &job, start.at);
         }
         Ok(false) => dispatch.lost(key, &job),
         Err(failure) => {
@@ -92,7 +92,7 @@ pub(super) struct Failure {
 
 /// When a run began.
 #[derive(Clone, Copy)]
-pub(super) struct Began {
+pub(super) struct RunStart {
     pub(super) at: Moment,
     pub(super) wall: SystemTime,
 }
@@ -138,8 +138,8 @@ impl Call {
         }
     }
 
-    /// For a handler with a time limit, a job that may be what killed the process, or one that can become
-    /// somebody else's.
+    /// For a handler with a time limit, a job that may be what killed the process, or one that can
+    /// become somebody else's.
     async fn within_its_time(
         &mut self,
         dispatch: &Arc<Dispatch>,
@@ -171,9 +171,9 @@ impl Call {
     }
 
     /// What it came to; `false` when the job is somebody else's by now.
-    pub(super) fn end(self, ended: CallEnd, begun: Began) -> Result<bool, Failure> {
+    pub(super) fn end(self, ended: CallEnd, start: RunStart) -> Result<bool, Failure> {
         let failed = |end, next| {
-            let attempt = Attempt::new(begun.wall, begun.at.elapsed(), end);
+            let attempt = Attempt::new(start.wall, start.at.elapsed(), end);
             Err(Failure { attempt, next })
         };
         // User code that may panic: the text of an error, and what is dropped.
@@ -181,7 +181,7 @@ impl Call {
             let call = self;
             call.span.in_scope(|| match ended {
                 CallEnd::Returned(Ok(Ok(()))) => {
-                    tracing::debug!(millis = millis(begun.at.elapsed()), "handled");
+                    tracing::debug!(millis = millis(start.at.elapsed()), "handled");
                     Ok(true)
                 }
                 CallEnd::Returned(Ok(Err(error))) => {

@@ -68,7 +68,8 @@ where
         .spawn(move || {
             let mut builder = Builder::new_multi_thread();
             builder.enable_all().thread_name("voipbin-handler");
-            // Tokio's limit would hold blocking handlers up in silence, and what else blocks behind them.
+            // Tokio's limit would hold blocking handlers up in silence, and what else blocks behind
+            // them.
             builder.max_blocking_threads(concurrency.saturating_add(OTHERS).max(512));
             if let Some(threads) = threads {
                 builder.worker_threads(threads.get());

@@ -9,8 +9,8 @@ use crate::event::Lane;
 /// Jobs that were taken and wait, and how many run.
 ///
 /// A *lane* is what must not overlap: the jobs of one resource for one handler. It takes room only
-/// while one of its jobs runs, waits or is parked. A *flow* is a handler, a type of event, and whether
-/// it is a first attempt; flows take turns. A handler may use all slots but those that are
+/// while one of its jobs runs, waits or is parked. A *flow* is a handler, a type of event, and
+/// whether it is a first attempt; flows take turns. A handler may use all slots but those that are
 /// reserved for others.
 pub(super) struct Schedule<J> {
     slots: usize,
@@ -234,7 +234,8 @@ impl<J> Schedule<J> {
         }
     }
 
-    /// Lets nothing of a handler begin, or again. The slots that are reserved for it are others' meanwhile.
+    /// Lets nothing of a handler begin, or again. The slots that are reserved for it are others'
+    /// meanwhile.
     pub(super) fn pause(&mut self, handler: usize, paused: bool) {
         if let Some(quota) = self.handlers.get_mut(handler) {
             quota.paused = paused;
@@ -275,8 +276,8 @@ impl<J> Schedule<J> {
         self.waiting
     }
 
-    /// Whether a handler may use another slot: always while it has fewer than are reserved for it, and
-    /// otherwise those that are not reserved for others.
+    /// Whether a handler may use another slot: always while it has fewer than are reserved for it,
+    /// and otherwise those that are not reserved for others.
     fn has_room(&self, handler: usize) -> bool {
         let Some(quota) = self.handlers.get(handler) else {
             return true;

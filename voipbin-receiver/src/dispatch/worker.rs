@@ -77,7 +77,7 @@ impl Worker {
                 };
                 // Boxed: most of them end here, and those that go on as a task are moved about.
                 let run = Box::pin(run(permit, Arc::clone(dispatch), key, job));
-                if let (Some(run), Some(workers)) = (begun(run), dispatch.workers()) {
+                if let (Some(run), Some(workers)) = (poll_once(run), dispatch.workers()) {
                     workers.go_on(run);
                 }
             }
@@ -86,14 +86,16 @@ impl Worker {
     }
 }
 
-/// Polls a run once, as most handlers do not wait. Gives it back when it does: whoever polls it next is woken.
-fn begun(mut run: BoxFuture<'static, ()>) -> Option<BoxFuture<'static, ()>> {
+/// Polls a run once, as most handlers do not wait. Gives it back when it does: whoever polls it
+/// next is woken.
+fn poll_once(mut run: BoxFuture<'static, ()>) -> Option<BoxFuture<'static, ()>> {
     let mut cx = Context::from_waker(Waker::noop());
     let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut run).poll(&mut cx)));
     match polled {
         Ok(Poll::Pending) => return Some(run),
         Ok(Poll::Ready(())) => {}
-        // Of an inbox or an observer: handlers' own are caught. Its permit is given back as by a task.
+        // Of an inbox or an observer: handlers' own are caught. Its permit is given back as by a
+        // task.
         Err(payload) => discard(payload),
     }
     None

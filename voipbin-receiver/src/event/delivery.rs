@@ -75,9 +75,9 @@ struct Details {
 pub(super) const JSON: &str = "application/json";
 
 impl Delivery {
-    /// A delivery of a verified body and what it was found to be. A body that lies in the connection's
-    /// buffer is copied out: a slice of it would hold the whole buffer in memory for as long as the
-    /// event waits.
+    /// A delivery of a verified body and what it was found to be. A body that lies in the
+    /// connection's buffer is copied out: a slice of it would hold the whole buffer in memory for
+    /// as long as the event waits.
     pub(crate) fn new(
         body: VerifiedBody,
         envelope: Envelope,
@@ -179,15 +179,17 @@ impl Delivery {
     }
 
     /// The id whose events belong in one order: that of the resource or, where it is a part of
-    /// another, of that one, such as the transcription of a transcript, the AI call of an AI message or
-    /// the chat of a chat message. `None` for a custom delivery and for an event without an id.
+    /// another, of that one, such as the transcription of a transcript, the AI call of an AI
+    /// message or the chat of a chat message. `None` for a custom delivery and for an event without
+    /// an id.
     #[must_use]
     pub fn lane_id(&self) -> Option<&str> {
         let container = self.part().and_then(|part| part.container_id.as_deref());
         container.or_else(|| self.resource_id())
     }
 
-    /// The resource's id in a form that may be logged: hashed unless it is a UUID and no credential.
+    /// The resource's id in a form that may be logged: hashed unless it is a UUID and no
+    /// credential.
     #[must_use]
     pub fn loggable_id(&self) -> Option<LoggableId<'_>> {
         let id = self.resource_id()?;
@@ -202,8 +204,8 @@ impl Delivery {
         self.0.last_change
     }
 
-    /// How long ago, as of its receipt, the event's resource last changed; `None` for what is no event of
-    /// the catalogue or does not tell.
+    /// How long ago, as of its receipt, the event's resource last changed; `None` for what is no
+    /// event of the catalogue or does not tell.
     pub(crate) fn age(&self) -> Option<Duration> {
         self.resource_kind()?;
         let received_at = Time::try_from(self.received_at()).ok()?;
@@ -250,8 +252,8 @@ impl Delivery {
 
     /// The `Content-Type` that the body came with; empty when it came with none.
     ///
-    /// Every event of the platform has `application/json`; the flow action `webhook_send` sends what
-    /// its author wrote. A header is not signed: do not decide anything by it.
+    /// Every event of the platform has `application/json`; the flow action `webhook_send` sends
+    /// what its author wrote. A header is not signed: do not decide anything by it.
     #[must_use]
     pub fn content_type(&self) -> &str {
         self.other_content_type().unwrap_or(JSON)
@@ -283,7 +285,8 @@ impl Delivery {
         text_at(&self.0.body, &self.0.data)
     }
 
-    /// The payload as a `T`, read once for all handlers that ask for the type that was asked for first.
+    /// The payload as a `T`, read once for all handlers that ask for the type that was asked for
+    /// first.
     ///
     /// # Errors
     ///
@@ -295,8 +298,8 @@ impl Delivery {
         self.0.payload.get(self.payload_json())
     }
 
-    /// The same delivery under the identity that a user's function chose. The function may have kept a
-    /// clone of the one it saw.
+    /// The same delivery under the identity that a user's function chose. The function may have
+    /// kept a clone of the one it saw.
     pub(crate) fn identified(self, identity: Identity) -> Self {
         let inner = Arc::unwrap_or_clone(self.0);
         Self(Arc::new(Inner { identity, ..inner }))

@@ -131,7 +131,8 @@ impl Envelope {
 /// Tells an envelope from a custom delivery, without building a tree: an envelope has exactly one
 /// `type`, a string, and exactly one `data`; other keys are allowed.
 ///
-/// A body that is valid JSON is never an error, however odd, because the answer to an error is final.
+/// A body that is valid JSON is never an error, however odd, because the answer to an error is
+/// final.
 pub(crate) fn classify(body: &[u8]) -> Result<Envelope, BodyError> {
     if body.is_empty() {
         return Err(BodyError {

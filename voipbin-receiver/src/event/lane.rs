@@ -38,8 +38,8 @@ impl LaneChoice {
 /// The lane of an event: a number that is the same for all events which must not overlap, in every
 /// process and for every release.
 ///
-/// It is kept with the event, so that any process knows it before it takes the event. It is the first
-/// eight bytes, big-endian, of the SHA-256 of `lane1:` and the lane's key, as by
+/// It is kept with the event, so that any process knows it before it takes the event. It is the
+/// first eight bytes, big-endian, of the SHA-256 of `lane1:` and the lane's key, as by
 /// `substr(sha256('lane1:' || key), 1, 8)` in SQL. That two keys share a number is rare, and costs
 /// nothing but the one waiting for the other.
 ///

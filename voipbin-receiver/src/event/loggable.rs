@@ -6,8 +6,8 @@ use super::delivery::Delivery;
 use super::identity::Identity;
 use crate::catalog::EventType;
 
-/// A resource's id as logs may show it: a UUID as it is, and anything else, which whoever writes a flow
-/// can choose, as a hash. So is a UUID that is itself a credential. See
+/// A resource's id as logs may show it: a UUID as it is, and anything else, which whoever writes a
+/// flow can choose, as a hash. So is a UUID that is itself a credential. See
 /// [`Delivery::loggable_id`](super::Delivery::loggable_id).
 #[derive(Clone, Copy)]
 pub struct LoggableId<'a> {
@@ -39,9 +39,9 @@ impl fmt::Debug for LoggableId<'_> {
 }
 
 impl Delivery {
-    /// The span that the delivery has from the inbox to the end of its handlers. It is at `debug`: what
-    /// it shows is formatted when it is made, for each delivery. What is logged at higher levels names
-    /// the delivery itself.
+    /// The span that the delivery has from the inbox to the end of its handlers. It is at `debug`:
+    /// what it shows is formatted when it is made, for each delivery. What is logged at higher
+    /// levels names the delivery itself.
     pub(crate) fn span(&self) -> Span {
         tracing::debug_span!(
             "voipbin.delivery",

@@ -4,8 +4,8 @@ use std::sync::{Arc, OnceLock};
 
 use serde::de::DeserializeOwned;
 
-/// A payload in the type in which it was first asked for. Handlers of one event nearly always agree on the type;
-/// one that does not pays for its own. Boxed, as an event that waits has none.
+/// A payload in the type in which it was first asked for. Handlers of one event nearly always agree
+/// on the type; one that does not pays for its own. Boxed, as an event that waits has none.
 #[derive(Default)]
 pub(super) struct Payload(OnceLock<Box<(TypeId, Result<Shared, PayloadError>)>>);
 

@@ -18,13 +18,14 @@ use super::signature::{DIGEST, SIGNATURE_HEADER, SignatureErrorKind, single};
 
 /// Finds out why the signature of a request does not fit, as far as that can be known.
 ///
-/// It tries what commonly goes wrong: a body that a proxy or framework wrote anew, a secret that was
-/// decoded, trimmed or quoted, a signature in another form. It works on as many copies of the body as there
-/// are mistakes to try, for each secret: use it in tests and tools, not for every request. Nothing in a
-/// [`Diagnosis`] is secret, but it tells a forger what is missing: do not send it as an answer.
+/// It tries what commonly goes wrong: a body that a proxy or framework wrote anew, a secret that
+/// was decoded, trimmed or quoted, a signature in another form. It works on as many copies of the
+/// body as there are mistakes to try, for each secret: use it in tests and tools, not for every
+/// request. Nothing in a [`Diagnosis`] is secret, but it tells a forger what is missing: do not
+/// send it as an answer.
 ///
-/// The signature is that in [`SIGNATURE_HEADER`]; a receiver diagnoses with its own secrets and header by
-/// [`Secrets::diagnose`](super::Secrets::diagnose).
+/// The signature is that in [`SIGNATURE_HEADER`]; a receiver diagnoses with its own secrets and
+/// header by [`Secrets::diagnose`](super::Secrets::diagnose).
 ///
 /// ```
 /// use http::{HeaderMap, HeaderValue};
@@ -72,8 +73,8 @@ pub struct Diagnosis {
     tried: Vec<Arc<str>>,
 }
 
-/// What is wrong with a signed request. Where there is a `secret`, it is the label of the one that makes
-/// the signature once the mistake is undone: then the cause is certain.
+/// What is wrong with a signed request. Where there is a `secret`, it is the label of the one that
+/// makes the signature once the mistake is undone: then the cause is certain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Cause {
     /// Nothing.
@@ -91,8 +92,8 @@ enum Cause {
     HeaderMalformed {
         /// In which way.
         kind: SignatureErrorKind,
-        /// The label of the secret that makes the signature when it is read leniently: without the prefix, in
-        /// upper case or in Base64.
+        /// The label of the secret that makes the signature when it is read leniently: without the
+        /// prefix, in upper case or in Base64.
         secret: Option<Arc<str>>,
     },
     /// There is a signature and no body: a redirect took it.
@@ -111,11 +112,11 @@ enum Cause {
         /// Its label.
         secret: Arc<str>,
     },
-    /// The body is not as the platform writes: most likely it was parsed and written anew. (What a flow sends
-    /// with `webhook_send` can have any form.)
+    /// The body is not as the platform writes: most likely it was parsed and written anew. (What a
+    /// flow sends with `webhook_send` can have any form.)
     BodyRewritten,
-    /// The body is as the platform writes, so most likely another secret signed it: another customer's, or
-    /// one that was replaced.
+    /// The body is as the platform writes, so most likely another secret signed it: another
+    /// customer's, or one that was replaced.
     OtherSecret,
 }
 

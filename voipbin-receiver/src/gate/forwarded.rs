@@ -1,7 +1,8 @@
 //! What proxies tell of a client: `Forwarded` (RFC 7239) and `X-Forwarded-For`.
 //!
-//! Each proxy appends the address that it was called from. So only the end of the list can be believed,
-//! as far back as those who wrote it are trusted: everything before is the client's own word.
+//! Each proxy appends the address that it was called from. So only the end of the list can be
+//! believed, as far back as those who wrote it are trusted: everything before is the client's own
+//! word.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv6Addr};
@@ -16,8 +17,9 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// The client of a request that a trusted proxy handed over: the last address that is not a trusted
 /// proxy's, or the first of all when all are.
 ///
-/// `None` when an element on the way there is missing, malformed or no address, or when both headers
-/// came and differ: a proxy that sets one of them may pass on the other as its client wrote it.
+/// `None` when an element on the way there is missing, malformed or no address, or when both
+/// headers came and differ: a proxy that sets one of them may pass on the other as its client wrote
+/// it.
 pub(super) fn client(headers: &HeaderMap, proxies: &Networks) -> Option<IpAddr> {
     let walked = |name: &HeaderName, elements: Elements| {
         let lines = headers.get_all(name).iter();
@@ -66,8 +68,8 @@ fn forwarded_elements(line: &str) -> Vec<Option<IpAddr>> {
     let mut elements = Vec::new();
     let mut rest = line;
     loop {
-        // A quote that is open where it should not be moves all borders to its right: then nothing on
-        // the line can be believed.
+        // A quote that is open where it should not be moves all borders to its right: then nothing
+        // on the line can be believed.
         let Some((element, after)) = forwarded_element(rest) else {
             return vec![None];
         };

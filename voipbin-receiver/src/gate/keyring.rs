@@ -34,8 +34,8 @@ pub(crate) enum Origin {
 #[derive(Default)]
 pub(crate) struct Ring {
     pub(crate) keys: Vec<Arc<Key>>,
-    /// Whether every origin has said at its last try which secrets there are. When not, a signature that
-    /// matches none may be a good one.
+    /// Whether every origin has said at its last try which secrets there are. When not, a signature
+    /// that matches none may be a good one.
     pub(crate) complete: bool,
 }
 

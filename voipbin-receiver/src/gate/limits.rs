@@ -68,8 +68,8 @@ impl Limits {
         }
     }
 
-    /// The largest body that is accepted, in bytes; 1 MiB by default, at least 1 and less than 4 GiB.
-    /// Larger ones get a 413, which the sender takes as final.
+    /// The largest body that is accepted, in bytes; 1 MiB by default, at least 1 and less than 4
+    /// GiB. Larger ones get a 413, which the sender takes as final.
     ///
     /// The sender has no limit of its own: `activeflow_*` events grow with every executed action.
     pub const fn body_limit(mut self, bytes: usize) -> Self {
@@ -77,12 +77,12 @@ impl Limits {
         self
     }
 
-    /// How long all names and values of the headers may be together, in bytes; 32 KiB by default. Longer
-    /// ones get a 503.
+    /// How long all names and values of the headers may be together, in bytes; 32 KiB by default.
+    /// Longer ones get a 503.
     ///
-    /// VoIPBIN sends six headers of some 300 bytes; proxies add theirs. Most servers have a limit of their
-    /// own, and answer 431, which the sender takes as final: hyper, and so axum, one of 100 headers.
-    /// `mount::Server` takes its own from these: `Server::limits`.
+    /// VoIPBIN sends six headers of some 300 bytes; proxies add theirs. Most servers have a limit
+    /// of their own, and answer 431, which the sender takes as final: hyper, and so axum, one of
+    /// 100 headers. `mount::Server` takes its own from these: `Server::limits`.
     pub const fn header_limit(mut self, bytes: usize) -> Self {
         self.head = bytes;
         self
@@ -95,14 +95,14 @@ impl Limits {
         self
     }
 
-    /// How many requests may be read or kept at the same time; 4096 by default. More get a 503, and the
-    /// sender tries again.
+    /// How many requests may be read or kept at the same time; 4096 by default. More get a 503, and
+    /// the sender tries again.
     ///
-    /// Each may hold a body of up to [`body_limit`](Self::body_limit): this times that bounds the memory
-    /// that strangers can take.
+    /// Each may hold a body of up to [`body_limit`](Self::body_limit): this times that bounds the
+    /// memory that strangers can take.
     ///
-    /// One whose body comes slowly has its place for up to [`read_timeout`](Self::read_timeout), so strangers
-    /// with many connections can take them all;
+    /// One whose body comes slowly has its place for up to [`read_timeout`](Self::read_timeout), so
+    /// strangers with many connections can take them all;
     /// [`allow_sources`](crate::ReceiverBuilder::allow_sources) leaves them none.
     pub const fn in_flight_limit(mut self, requests: usize) -> Self {
         self.in_flight = requests;

@@ -45,7 +45,8 @@ fn network(text: &str) -> Result<IpNet, NotANetwork> {
         fault,
     };
     let unreadable = || fault(Fault::Unreadable);
-    // ipnet reads 010.0.0.0/8 as 10.0.0.0/8, which others read as 8.0.0.0/8: the address must stand alone.
+    // ipnet reads 010.0.0.0/8 as 10.0.0.0/8, which others read as 8.0.0.0/8: the address must stand
+    // alone.
     let address = text.split('/').next().unwrap_or(text);
     let address: IpAddr = address.parse().map_err(|_| unreadable())?;
     let network = match text.contains('/') {

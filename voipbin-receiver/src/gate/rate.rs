@@ -16,8 +16,8 @@ use crate::clock::Clock;
 
 /// How many requests may come in how much time.
 ///
-/// So many at once as the burst, which is the whole count unless [`burst`](Self::burst) says otherwise;
-/// after that one each time the period's share for it has passed.
+/// So many at once as the burst, which is the whole count unless [`burst`](Self::burst) says
+/// otherwise; after that one each time the period's share for it has passed.
 ///
 /// ```
 /// use voipbin_receiver::gate::Rate;
@@ -119,8 +119,8 @@ pub(crate) struct Rates {
 }
 
 impl Rates {
-    /// Counts a request. That of its source is asked first: one that exceeds its own share takes nothing
-    /// of what all have together.
+    /// Counts a request. That of its source is asked first: one that exceeds its own share takes
+    /// nothing of what all have together.
     pub(crate) fn check(&self, source: Source) -> Result<(), Exceeded> {
         if let Some(each) = &self.each {
             each.check_key(&Group::of(source))
@@ -158,13 +158,14 @@ impl Group {
     }
 }
 
-/// As many as it takes for two sources out of a thousand to hardly ever meet in one; half a megabyte.
+/// As many as it takes for two sources out of a thousand to hardly ever meet in one; half a
+/// megabyte.
 const SLOTS: usize = 1 << 16;
 
-/// A word for each of a fixed number of slots, and a source in the slot of its hash. So it never grows,
-/// whoever calls from however many addresses, and needs no cleaning: a word that lies in the past is
-/// as good as none. Two sources in one slot share what one may have; which ones do cannot be known from
-/// outside, for the hash has a key of its own in each process.
+/// A word for each of a fixed number of slots, and a source in the slot of its hash. So it never
+/// grows, whoever calls from however many addresses, and needs no cleaning: a word that lies in the
+/// past is as good as none. Two sources in one slot share what one may have; which ones do cannot
+/// be known from outside, for the hash has a key of its own in each process.
 struct Slots {
     slots: Box<[InMemoryState]>,
     hash: RandomState,

@@ -12,8 +12,9 @@ use crate::small_file;
 /// A webhook secret. The string's own bytes are the key: it is never decoded, whatever it looks
 /// like.
 ///
-/// The customer's secret is the field `webhook_secret` of `GET /v1.0/customer`. `Debug` does not show
-/// it, and its memory is overwritten when it is dropped; copies that others made of it are theirs.
+/// The customer's secret is the field `webhook_secret` of `GET /v1.0/customer`. `Debug` does not
+/// show it, and its memory is overwritten when it is dropped; copies that others made of it are
+/// theirs.
 ///
 /// ```
 /// use voipbin_receiver::Receiver;
@@ -43,8 +44,8 @@ const LONGEST: usize = 4096;
 const SHORTEST: usize = 16;
 
 impl Secret {
-    /// Names the secret, for [`Secrets::usage`](super::Secrets::usage) and for logs: the label is no
-    /// secret. Without one it is `secret-1`, `secret-2` and so on, by its place.
+    /// Names the secret, for [`Secrets::usage`](super::Secrets::usage) and for logs: the label is
+    /// no secret. Without one it is `secret-1`, `secret-2` and so on, by its place.
     #[must_use]
     pub fn with_label(self, label: impl Into<Arc<str>>) -> Self {
         Self {
@@ -63,8 +64,8 @@ impl Secret {
     ///
     /// # Errors
     ///
-    /// When the variable is not set or not UTF-8, or its value is empty, has blanks around it or control
-    /// characters in it.
+    /// When the variable is not set or not UTF-8, or its value is empty, has blanks around it or
+    /// control characters in it.
     ///
     /// ```
     /// use voipbin_receiver::gate::{Secret, SecretErrorKind};
@@ -90,13 +91,13 @@ impl Secret {
     }
 
     /// The secret in a file, labelled with the file's path. One line end after it is left out, as
-    /// editors and `echo` write it; any other blank is an error. Reads the file once: one that changes is
-    /// for [`secret_file`](crate::ReceiverBuilder::secret_file).
+    /// editors and `echo` write it; any other blank is an error. Reads the file once: one that
+    /// changes is for [`secret_file`](crate::ReceiverBuilder::secret_file).
     ///
     /// # Errors
     ///
-    /// When the file cannot be read, is no regular file, is over 4096 bytes or not UTF-8, or its secret is
-    /// empty, has blanks around it or control characters in it.
+    /// When the file cannot be read, is no regular file, is over 4096 bytes or not UTF-8, or its
+    /// secret is empty, has blanks around it or control characters in it.
     ///
     /// ```
     /// use voipbin_receiver::gate::Secret;
@@ -154,9 +155,9 @@ impl Secret {
         &self.value
     }
 
-    /// No secret of the platform is empty, has blanks around it or control characters in it: such a one
-    /// was cut or copied badly, and would refuse every delivery. HMAC fills keys up with zeros, so one of NUL
-    /// characters would be the empty key, which anybody can sign with.
+    /// No secret of the platform is empty, has blanks around it or control characters in it: such a
+    /// one was cut or copied badly, and would refuse every delivery. HMAC fills keys up with zeros,
+    /// so one of NUL characters would be the empty key, which anybody can sign with.
     pub(crate) fn check(&self, subject: impl FnOnce() -> String) -> Result<(), SecretError> {
         const MARK: char = '\u{feff}';
         let value = self.as_str();

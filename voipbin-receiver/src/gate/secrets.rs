@@ -12,11 +12,11 @@ use super::secret::Secret;
 use super::secret_error::SecretError;
 use super::signature::Verifier;
 
-/// The secrets of a running receiver: to be changed without dropping a request, and to see which of them
-/// are in use. From [`Receiver::secrets`](crate::Receiver::secrets); cheap to clone.
+/// The secrets of a running receiver: to be changed without dropping a request, and to see which of
+/// them are in use. From [`Receiver::secrets`](crate::Receiver::secrets); cheap to clone.
 ///
-/// A rotation takes three steps: add the new secret beside the old one, change it at the platform, and
-/// take the old one away when [`last_used`](Self::last_used) of it has stood still for a while.
+/// A rotation takes three steps: add the new secret beside the old one, change it at the platform,
+/// and take the old one away when [`last_used`](Self::last_used) of it has stood still for a while.
 ///
 /// ```
 /// use voipbin_receiver::Receiver;
@@ -46,14 +46,14 @@ impl Secrets {
         Self(verifier)
     }
 
-    /// Replaces the secrets that were given by value, to the builder or here, all at once. Those of files
-    /// and sources stay. A request is checked with the ones before or with the new ones, never with a
-    /// part of both.
+    /// Replaces the secrets that were given by value, to the builder or here, all at once. Those of
+    /// files and sources stay. A request is checked with the ones before or with the new ones,
+    /// never with a part of both.
     ///
     /// # Errors
     ///
-    /// When one is empty, has blanks around it or control characters in it, two have the same label, or none
-    /// would be left and unsigned deliveries are not allowed. Then nothing changes.
+    /// When one is empty, has blanks around it or control characters in it, two have the same
+    /// label, or none would be left and unsigned deliveries are not allowed. Then nothing changes.
     pub fn set<I>(&self, secrets: I) -> Result<(), SecretError>
     where
         I: IntoIterator,
@@ -65,13 +65,14 @@ impl Secrets {
     }
 
     /// Reads all [files](crate::ReceiverBuilder::secret_file) again and asks all
-    /// [sources](crate::ReceiverBuilder::secret_source), one after the other. Call it at the start where
-    /// there are sources, and then on a signal or every so often.
+    /// [sources](crate::ReceiverBuilder::secret_source), one after the other. Call it at the start
+    /// where there are sources, and then on a signal or every so often.
     ///
     /// # Errors
     ///
-    /// The first failure. What a file or a source said before it failed stays in use. Until it succeeds, a
-    /// signature that matches no known secret is answered 503 and not 401: it may be a new secret's.
+    /// The first failure. What a file or a source said before it failed stays in use. Until it
+    /// succeeds, a signature that matches no known secret is answered 503 and not 401: it may be a
+    /// new secret's.
     ///
     /// # Cancel safety
     ///
@@ -97,9 +98,9 @@ impl Secrets {
         self.0.keyring.refresh().await
     }
 
-    /// When a delivery that the secret with this label signed was last accepted, to the millisecond.
-    /// `None` when there was none since the receiver was built or the secret was added, or there is no
-    /// such secret.
+    /// When a delivery that the secret with this label signed was last accepted, to the
+    /// millisecond. `None` when there was none since the receiver was built or the secret was
+    /// added, or there is no such secret.
     #[must_use]
     pub fn last_used(&self, label: &str) -> Option<SystemTime> {
         self.0.keyring.last_used(label)
@@ -111,8 +112,9 @@ impl Secrets {
         self.0.keyring.usage()
     }
 
-    /// Finds out why the signature of a request does not fit, with the secrets and the header of this
-    /// receiver; see [`diagnose`](super::diagnose), also for what it costs and whom not to tell.
+    /// Finds out why the signature of a request does not fit, with the secrets and the header of
+    /// this receiver; see [`diagnose`](super::diagnose), also for what it costs and whom not to
+    /// tell.
     ///
     /// A receiver does so itself where `debug` is logged, once a second at most.
     #[must_use]
@@ -173,8 +175,8 @@ pub trait SecretSource: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Whatever keeps it from knowing. The error is passed on as the cause of a [`SecretError`]: it should
-    /// hold no secret.
+    /// Whatever keeps it from knowing. The error is passed on as the cause of a [`SecretError`]: it
+    /// should hold no secret.
     async fn secrets(&self) -> Result<Vec<Secret>, Box<dyn Error + Send + Sync>>;
 }
 

@@ -18,8 +18,8 @@ pub const SIGNATURE_HEADER: HeaderName = HeaderName::from_static("x-voipbin-sign
 const PREFIX: &[u8] = b"sha256=";
 pub(super) const DIGEST: usize = 32;
 
-/// Why a delivery's signature was not accepted. Answered 401, which the sender takes as final; without a
-/// body 503, for a redirect took it.
+/// Why a delivery's signature was not accepted. Answered 401, which the sender takes as final;
+/// without a body 503, for a redirect took it.
 ///
 /// The text names likely causes; it never holds the signature, the expected value or a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,8 +161,8 @@ impl Verifier {
         self.explains.store(true, Ordering::Relaxed);
     }
 
-    /// Finds out why a signature was refused, and tells a log at `debug`: once a second at most, for
-    /// anybody can cause it and it takes many times the work of a check.
+    /// Finds out why a signature was refused, and tells a log at `debug`: once a second at most,
+    /// for anybody can cause it and it takes many times the work of a check.
     fn explain(&self, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Option<Box<Diagnosis>> {
         let wanted =
             self.explains.load(Ordering::Relaxed) || tracing::enabled!(tracing::Level::DEBUG);
@@ -238,8 +238,8 @@ impl Verifier {
 }
 
 impl Verifier {
-    /// The identity that a body has when it comes as a webhook, for one that comes otherwise: by the
-    /// secret that signed the latest webhook, or the first one while there was none.
+    /// The identity that a body has when it comes as a webhook, for one that comes otherwise: by
+    /// the secret that signed the latest webhook, or the first one while there was none.
     pub(crate) fn identity(&self, body: &[u8]) -> Identity {
         let ring = self.keyring.ring();
         let newest = ring.keys.iter().rev().max_by_key(|key| key.last_used());

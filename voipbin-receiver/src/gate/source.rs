@@ -6,12 +6,12 @@ use http::request::Parts;
 use super::forwarded;
 use super::network::Networks;
 
-/// The address at the other end of the connection, as an extension of the request: whoever mounts the
-/// receiver says with it who its peer is.
+/// The address at the other end of the connection, as an extension of the request: whoever mounts
+/// the receiver says with it who its peer is.
 ///
-/// [`allow_sources`](crate::ReceiverBuilder::allow_sources) and the limits for each source need it. Put
-/// in the address that the connection was accepted from, and nothing out of a header: that is for
-/// [`trust_proxies`](crate::ReceiverBuilder::trust_proxies).
+/// [`allow_sources`](crate::ReceiverBuilder::allow_sources) and the limits for each source need it.
+/// Put in the address that the connection was accepted from, and nothing out of a header: that is
+/// for [`trust_proxies`](crate::ReceiverBuilder::trust_proxies).
 ///
 /// axum tells the address to extractors, and passes it on so:
 ///

@@ -18,8 +18,8 @@ use crate::event::{Delivery, PayloadError};
 
 /// The event, with its payload as a `T`.
 ///
-/// It dereferences to the payload, which is read once per delivery for all handlers that ask for the
-/// type that was asked for first. It stays in memory until the last of them has ended: a
+/// It dereferences to the payload, which is read once per delivery for all handlers that ask for
+/// the type that was asked for first. It stays in memory until the last of them has ended: a
 /// [`serde_json::Value`] takes many times the bytes it was read from, a resource's struct few.
 ///
 /// ```
@@ -161,8 +161,8 @@ impl Needs {
 /// A type that a handler for the events `E` may ask for.
 ///
 /// [`Event<T>`] where `E` carries a `T`, [`State<S>`], [`Context`] and [`Delivery`]; in any order,
-/// up to eight of them. And types of your own, which are made of the same: for a tenant, a client with its
-/// credentials, a transaction.
+/// up to eight of them. And types of your own, which are made of the same: for a tenant, a client
+/// with its credentials, a transaction.
 ///
 /// ```
 /// use voipbin_receiver::catalog::Any;

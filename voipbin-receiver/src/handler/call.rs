@@ -52,8 +52,8 @@ pub trait EventHandler: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// An error, like a panic, ends the attempt as failed; it is logged and counted. Whether and when
-    /// there is another one is up to the error and the [`RetryPolicy`](crate::RetryPolicy).
+    /// An error, like a panic, ends the attempt as failed; it is logged and counted. Whether and
+    /// when there is another one is up to the error and the [`RetryPolicy`](crate::RetryPolicy).
     async fn handle(&self, context: Context) -> Result<(), HandlerError>;
 }
 
@@ -117,9 +117,10 @@ pub struct Blocking<F>(pub(super) F);
 /// Wraps a plain function or closure that blocks: it runs on the runtime's pool for blocking work,
 /// where it holds up neither the answer nor other handlers.
 ///
-/// That pool has 512 threads by default, for whatever blocks in the runtime: in one of yours, raise its
-/// `max_blocking_threads` where more of them may run at once
-/// ([`concurrency`](crate::ReceiverBuilder::concurrency)). A runtime of the receiver's own has enough.
+/// That pool has 512 threads by default, for whatever blocks in the runtime: in one of yours, raise
+/// its `max_blocking_threads` where more of them may run at once
+/// ([`concurrency`](crate::ReceiverBuilder::concurrency)). A runtime of the receiver's own has
+/// enough.
 ///
 /// ```
 /// use voipbin_receiver::events::CallHangup;

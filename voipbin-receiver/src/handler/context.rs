@@ -5,8 +5,8 @@ use std::time::SystemTime;
 use crate::catalog::EventType;
 use crate::event::{Delivery, HandlerName, Identity, Origin, RecordId};
 
-/// What a run holds for as long as it lives, and a blocking one's thread for as long as that does: a clone of
-/// the context does not.
+/// What a run holds for as long as it lives, and a blocking one's thread for as long as that does:
+/// a clone of the context does not.
 pub(crate) trait RunPermit: Send + Sync {
     /// Whether the job may be somebody else's by now.
     fn is_lost(&self) -> bool;
@@ -137,24 +137,24 @@ impl Context {
         self.possible_repeat
     }
 
-    /// Whether this handler has already completed a later state of this resource: the platform sends in
-    /// no order, and a `call_progressing` can come after its `call_hangup`.
+    /// Whether this handler has already completed a later state of this resource: the platform
+    /// sends in no order, and a `call_progressing` can come after its `call_hangup`.
     ///
-    /// States are ordered by the resource's last change and, for AI messages that are sent in parts, by
-    /// the number of the part. An event is not stale when nothing tells its place, when the times are
-    /// equal, and when it is a replay. What was completed is remembered for the last 32,768 resources
-    /// of this process; to be sure over restarts, store the
+    /// States are ordered by the resource's last change and, for AI messages that are sent in
+    /// parts, by the number of the part. An event is not stale when nothing tells its place, when
+    /// the times are equal, and when it is a replay. What was completed is remembered for the last
+    /// 32,768 resources of this process; to be sure over restarts, store the
     /// [`last_change`](crate::Delivery::last_change) with what you write.
     #[must_use]
     pub fn is_stale(&self) -> bool {
         self.stale
     }
 
-    /// Whether this run's job may be somebody else's by now, of an inbox that several processes share: what
-    /// this run does from here on may be done twice, and its outcome does not count.
+    /// Whether this run's job may be somebody else's by now, of an inbox that several processes
+    /// share: what this run does from here on may be done twice, and its outcome does not count.
     ///
-    /// An async handler is dropped at its next await then; one that blocks its thread can ask from time to
-    /// time. Always `false` for an inbox of this process alone.
+    /// An async handler is dropped at its next await then; one that blocks its thread can ask from
+    /// time to time. Always `false` for an inbox of this process alone.
     #[must_use]
     pub fn is_lost(&self) -> bool {
         self.permit().is_some_and(|permit| permit.is_lost())

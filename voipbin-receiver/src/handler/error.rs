@@ -6,13 +6,14 @@ use crate::event::PayloadError;
 
 /// Why a handler failed.
 ///
-/// Everything that converts into a boxed error converts into it, so `?` works in a handler: error types,
-/// boxed errors, anyhow's, `String`s and `&str`s. For that it cannot be an
-/// [`Error`](std::error::Error) itself; where one is needed, there is [`into_boxed`](Self::into_boxed).
+/// Everything that converts into a boxed error converts into it, so `?` works in a handler: error
+/// types, boxed errors, anyhow's, `String`s and `&str`s. For that it cannot be an
+/// [`Error`](std::error::Error) itself; where one is needed, there is
+/// [`into_boxed`](Self::into_boxed).
 ///
 /// The receiver logs the text of the error and of its causes: they must not hold a phone number, a
-/// body or a secret. Errors of others can: the ones of HTTP clients often show the URL with its query
-/// (for reqwest's there is `without_url()`), the ones of mail servers an address.
+/// body or a secret. Errors of others can: the ones of HTTP clients often show the URL with its
+/// query (for reqwest's there is `without_url()`), the ones of mail servers an address.
 ///
 /// ```
 /// use voipbin_receiver::HandlerError;
@@ -61,7 +62,8 @@ pub(crate) enum Next {
     GiveUp,
 }
 
-/// What is kept of the text of an error and its causes, in bytes: inboxes keep it with each attempt.
+/// What is kept of the text of an error and its causes, in bytes: inboxes keep it with each
+/// attempt.
 const LONGEST_TEXT: usize = 1000;
 
 /// A chain that is longer is more likely a circle.
@@ -73,9 +75,9 @@ impl HandlerError {
         Self::from_boxed(error.into())
     }
 
-    /// As a boxed error, for what takes nothing else, such as layers of tower's. What it says of further
-    /// attempts comes back when that is made a `HandlerError` again, also from under another error that
-    /// names it as its [source](StdError::source).
+    /// As a boxed error, for what takes nothing else, such as layers of tower's. What it says of
+    /// further attempts comes back when that is made a `HandlerError` again, also from under
+    /// another error that names it as its [source](StdError::source).
     ///
     /// ```
     /// use voipbin_receiver::HandlerError;
@@ -116,8 +118,8 @@ impl HandlerError {
 
     /// Asks for the next attempt after this time rather than after the policy's. It still counts
     /// towards the policy's number of attempts. Where the event would be older than the policy's
-    /// [`max_age`](crate::RetryPolicy::max_age) by then, it is a dead letter at once: raise that for a
-    /// handler that may ask for more than a day.
+    /// [`max_age`](crate::RetryPolicy::max_age) by then, it is a dead letter at once: raise that
+    /// for a handler that may ask for more than a day.
     #[must_use]
     pub fn retry_after(self, after: Duration) -> Self {
         Self {
@@ -126,8 +128,8 @@ impl HandlerError {
         }
     }
 
-    /// Whether another attempt would fail as well: it says so, or the payload did not fit the type that
-    /// the handler asks for.
+    /// Whether another attempt would fail as well: it says so, or the payload did not fit the type
+    /// that the handler asks for.
     #[must_use]
     pub fn is_permanent(&self) -> bool {
         self.next() == Next::GiveUp
@@ -168,7 +170,8 @@ impl HandlerError {
             line.truncate(end.unwrap_or_default());
             line.push('…');
         }
-        // It may hold what a sender wrote, which must neither end a line of a log nor steer a terminal.
+        // It may hold what a sender wrote, which must neither end a line of a log nor steer a
+        // terminal.
         if line.contains(char::is_control) {
             line = line.replace(char::is_control, " ");
         }

@@ -2,12 +2,13 @@ use std::time::Duration;
 
 use super::retry::RetryPolicy;
 
-/// What a handler is held to: given to one by [`Registration::options`](crate::Registration::options) or
-/// `#[on(…)]`, and to all that do not say otherwise by
-/// [`ReceiverBuilder::handler_options`](crate::ReceiverBuilder::handler_options).
+/// What a handler is held to: given to one by
+/// [`Registration::options`](crate::Registration::options) or `#[on(…)]`, and to all that do not
+/// say otherwise by [`ReceiverBuilder::handler_options`](crate::ReceiverBuilder::handler_options).
 ///
-/// What is said of one handler counts before what is said to all, whichever comes first. Of what is said of one
-/// handler the last word counts, so `Registration::options` counts before its `#[on(…)]`.
+/// What is said of one handler counts before what is said to all, whichever comes first. Of what is
+/// said of one handler the last word counts, so `Registration::options` counts before its
+/// `#[on(…)]`.
 ///
 /// ```
 /// use std::time::Duration;
@@ -44,9 +45,9 @@ impl HandlerOptions {
         Self::default()
     }
 
-    /// How often and when a handler is tried again after it failed; [`RetryPolicy::default`] by default,
-    /// which is eight attempts within 26 minutes. It replaces what [`attempts`](Self::attempts) and
-    /// [`backoff`](Self::backoff) said before.
+    /// How often and when a handler is tried again after it failed; [`RetryPolicy::default`] by
+    /// default, which is eight attempts within 26 minutes. It replaces what
+    /// [`attempts`](Self::attempts) and [`backoff`](Self::backoff) said before.
     ///
     /// ```
     /// use voipbin_receiver::catalog::Any;
@@ -67,15 +68,15 @@ impl HandlerOptions {
         self
     }
 
-    /// How many attempts there are in all, at least 1. Everything else is as [`retry`](Self::retry) says,
-    /// here or in the builder.
+    /// How many attempts there are in all, at least 1. Everything else is as [`retry`](Self::retry)
+    /// says, here or in the builder.
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = Some(attempts);
         self
     }
 
-    /// The wait before the second attempt, which then grows fourfold, and the longest one. Everything else is
-    /// as [`retry`](Self::retry) says, here or in the builder.
+    /// The wait before the second attempt, which then grows fourfold, and the longest one.
+    /// Everything else is as [`retry`](Self::retry) says, here or in the builder.
     ///
     /// ```
     /// use std::time::Duration;
@@ -91,29 +92,29 @@ impl HandlerOptions {
 
     /// How long one run of a handler may take; for ever by default.
     ///
-    /// A run that takes longer is dropped at its next await and counts as a failed attempt; a blocking
-    /// one cannot be stopped: it keeps its slot and its lane until it returns, and the next attempt waits
-    /// for that. Without a limit, one that hangs keeps its slot, and what comes for the same resource waits
-    /// behind it.
+    /// A run that takes longer is dropped at its next await and counts as a failed attempt; a
+    /// blocking one cannot be stopped: it keeps its slot and its lane until it returns, and the
+    /// next attempt waits for that. Without a limit, one that hangs keeps its slot, and what comes
+    /// for the same resource waits behind it.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
     }
 
     /// How many runs of a handler there may be at once; by default as many as the
-    /// [receiver](crate::ReceiverBuilder::concurrency) has slots. A quarter of those is set aside for
-    /// handlers that do not run at the time.
+    /// [receiver](crate::ReceiverBuilder::concurrency) has slots. A quarter of those is set aside
+    /// for handlers that do not run at the time.
     pub fn concurrency(mut self, runs: usize) -> Self {
         self.concurrency = Some(runs);
         self
     }
 
-    /// Holds later events of a lane back until the handler is done with the earlier one or has given it
-    /// up, further attempts included: for work that is wrong in any other order. A lane that waits holds
-    /// up no other.
+    /// Holds later events of a lane back until the handler is done with the earlier one or has
+    /// given it up, further attempts included: for work that is wrong in any other order. A lane
+    /// that waits holds up no other.
     ///
-    /// Without it a further attempt may run after later events of its lane. The platform promises no
-    /// order either: the order here is that in which events were kept.
+    /// Without it a further attempt may run after later events of its lane. The platform promises
+    /// no order either: the order here is that in which events were kept.
     pub fn strict(mut self) -> Self {
         self.strict = true;
         self
@@ -218,7 +219,8 @@ mod tests {
         assert_eq!(own.run_timeout(), Some(Duration::from_secs(30)));
         assert_eq!((own.most_runs(), own.is_strict()), (Some(2), true));
 
-        // A policy of its own has its own number of attempts and its own waits, and so has a later one.
+        // A policy of its own has its own number of attempts and its own waits, and so has a later
+        // one.
         let all = all.backoff(minute, minute);
         let own = HandlerOptions::new().retry(RetryPolicy::default()).or(&all);
         assert_eq!(own.policy(), RetryPolicy::default());

@@ -35,11 +35,13 @@ impl RunParts {
         &self.context
     }
 
-    /// A clone of a value that was given to the builder with [`state`](crate::ReceiverBuilder::state).
+    /// A clone of a value that was given to the builder with
+    /// [`state`](crate::ReceiverBuilder::state).
     ///
     /// # Errors
     ///
-    /// When there is none of this type, which [`Needs::state`](super::Needs::state) makes an error of `build`.
+    /// When there is none of this type, which [`Needs::state`](super::Needs::state) makes an error
+    /// of `build`.
     pub fn state<S: Clone + 'static>(&self) -> Result<S, HandlerError> {
         self.states.get().ok_or_else(|| {
             HandlerError::new(format!(
@@ -49,12 +51,13 @@ impl RunParts {
         })
     }
 
-    /// Has this done when the handler has returned, before the job is done or tried again: such as a
-    /// commit after an `Ok`. What it returns counts in place of what the handler did. Of several the last one
-    /// is called first.
+    /// Has this done when the handler has returned, before the job is done or tried again: such as
+    /// a commit after an `Ok`. What it returns counts in place of what the handler did. Of several
+    /// the last one is called first.
     ///
-    /// It is dropped without a call when a later argument cannot be made, and when the handler panics or
-    /// takes too long: a transaction that is rolled back when it is dropped is right in each case.
+    /// It is dropped without a call when a later argument cannot be made, and when the handler
+    /// panics or takes too long: a transaction that is rolled back when it is dropped is right in
+    /// each case.
     ///
     /// ```
     /// use std::sync::{Arc, Mutex};

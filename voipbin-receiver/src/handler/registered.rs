@@ -11,8 +11,8 @@ use crate::event::HandlerName;
 pub struct RegisteredHandler {
     /// Its name, unique in the receiver.
     pub name: HandlerName,
-    /// Its events as they are named: `call_hangup`, `call_*` for all of a resource, `*` for all there are,
-    /// `custom` and `fallback`.
+    /// Its events as they are named: `call_hangup`, `call_*` for all of a resource, `*` for all
+    /// there are, `custom` and `fallback`.
     pub events: Vec<String>,
     /// Where it is written or registered: `src/main.rs:7`.
     pub location: String,

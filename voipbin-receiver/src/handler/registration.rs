@@ -109,8 +109,8 @@ impl Registration {
         }
     }
 
-    /// A handler of this name for a set of events that runs in another process: all that a receiver has to
-    /// know of it that only [takes in](crate::Role::Ingress).
+    /// A handler of this name for a set of events that runs in another process: all that a receiver
+    /// has to know of it that only [takes in](crate::Role::Ingress).
     #[track_caller]
     pub fn elsewhere<E: EventSet>(events: E, name: impl Into<String>) -> Self {
         let never = |_: Context| pending::<()>();
@@ -136,10 +136,10 @@ impl Registration {
         self
     }
 
-    /// Wraps this handler in a layer of tower's, around those that it was given before and inside of the
-    /// ones that [`ReceiverBuilder::layer`](crate::ReceiverBuilder::layer) gives to all handlers. The
-    /// layer sees each attempt, within its [`timeout`](HandlerOptions::timeout). Errors come to it boxed, as tower's own
-    /// layers have them.
+    /// Wraps this handler in a layer of tower's, around those that it was given before and inside
+    /// of the ones that [`ReceiverBuilder::layer`](crate::ReceiverBuilder::layer) gives to all
+    /// handlers. The layer sees each attempt, within its [`timeout`](HandlerOptions::timeout).
+    /// Errors come to it boxed, as tower's own layers have them.
     ///
     /// ```
     /// use tower::BoxError;

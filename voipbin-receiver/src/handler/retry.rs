@@ -3,8 +3,8 @@ use std::time::Duration;
 /// How often and when a job that failed is tried again.
 ///
 /// The wait before each further attempt grows fourfold, from [`initial`](Self::initial) up to
-/// [`max`](Self::max), less up to a half of it by chance, so that what failed together does not come
-/// back together. With the defaults that is 1 s, 4 s, 16 s, 64 s, 256 s and twice 600 s: eight
+/// [`max`](Self::max), less up to a half of it by chance, so that what failed together does not
+/// come back together. With the defaults that is 1 s, 4 s, 16 s, 64 s, 256 s and twice 600 s: eight
 /// attempts within 26 minutes. Waiting takes no slot.
 ///
 /// After the last attempt the event is a dead letter for that handler.
@@ -47,8 +47,8 @@ impl RetryPolicy {
     /// The default of [`max_age`](Self::max_age): 24 hours.
     pub const DEFAULT_MAX_AGE: Duration = Duration::from_secs(24 * 3600);
 
-    /// One attempt and no other. With an inbox on disk, an attempt that had begun, or was about to, when the process was
-    /// killed was that one: its event is a dead letter.
+    /// One attempt and no other. With an inbox on disk, an attempt that had begun, or was about to,
+    /// when the process was killed was that one: its event is a dead letter.
     pub fn never() -> Self {
         Self::default().attempts(1)
     }
@@ -70,11 +70,11 @@ impl RetryPolicy {
     }
 
     /// How old an event may be for another attempt to begin, from when it was received; 24 hours by
-    /// default. The first attempt is made at any age. Where the next one would come later than that, the
-    /// event is a dead letter at once, and not after a wait for nothing.
+    /// default. The first attempt is made at any age. Where the next one would come later than
+    /// that, the event is a dead letter at once, and not after a wait for nothing.
     ///
-    /// A machine's clock that is set ages nothing: what was received before the start counts as no older
-    /// than the process for an hour, and no step of the clock by more than an hour counts.
+    /// A machine's clock that is set ages nothing: what was received before the start counts as no
+    /// older than the process for an hour, and no step of the clock by more than an hour counts.
     pub fn max_age(self, age: Duration) -> Self {
         Self {
             max_age: age,

@@ -22,8 +22,9 @@ use super::parts::RunParts;
 /// A handler, as a service of one run: what a layer that is given to
 /// [`Registration::layer`](crate::Registration::layer) wraps.
 ///
-/// Its errors are boxed, as those of tower's own layers are: a [`HandlerError`] that is made of one says the
-/// same of further attempts as the handler's did. It is always ready; how many runs there are at once is the receiver's concern. Cheap to clone.
+/// Its errors are boxed, as those of tower's own layers are: a [`HandlerError`] that is made of one
+/// says the same of further attempts as the handler's did. It is always ready; how many runs there
+/// are at once is the receiver's concern. Cheap to clone.
 #[derive(Clone)]
 pub struct HandlerService(Arc<dyn Fn(Context) -> BoxFuture<'static, Outcome> + Send + Sync>);
 
@@ -61,8 +62,9 @@ impl HandlerService {
     }
 }
 
-/// Runs a function that may block its thread on the runtime's pool for blocking work. The thread holds what
-/// the run holds, its slot and its lane, for as long as it goes on, also when the run is over.
+/// Runs a function that may block its thread on the runtime's pool for blocking work. The thread
+/// holds what the run holds, its slot and its lane, for as long as it goes on, also when the run is
+/// over.
 pub fn run_blocking<F>(parts: &RunParts, call: F) -> impl Future<Output = Outcome> + Send + use<F>
 where
     F: FnOnce() -> Outcome + Send + 'static,

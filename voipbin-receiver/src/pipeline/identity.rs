@@ -12,9 +12,9 @@ use crate::observe::{Refusal, RefusalReason};
 pub(crate) type IdentityFn = dyn Fn(&Delivery) -> Option<Vec<u8>> + Send + Sync;
 
 impl Pipeline {
-    /// A signature holds for ever, so whoever has seen a request can send it again when its identity is
-    /// forgotten. Only events of the catalogue are judged, as what a flow sends has times of its own,
-    /// and only webhooks: what was missed is old.
+    /// A signature holds for ever, so whoever has seen a request can send it again when its
+    /// identity is forgotten. Only events of the catalogue are judged, as what a flow sends has
+    /// times of its own, and only webhooks: what was missed is old.
     pub(super) fn check_age(&self, delivery: &Delivery) -> Result<(), Refusal> {
         let limit = self.max_event_age;
         let limit = limit.filter(|_| delivery.origin() == Origin::Webhook);

@@ -3,8 +3,8 @@ use super::object::{object, words};
 object! {
     /// One side of something: a phone number, an e-mail address, an agent, …
     ///
-    /// Every field may be missing, even when the address is there. Some older documents show an address as
-    /// a plain string; it is read as the target.
+    /// Every field may be missing, even when the address is there. Some older documents show an
+    /// address as a plain string; it is read as the target.
     pub struct Address from_text target {
         /// What kind it is.
         kind as "type": Option<AddressType> = Omit;

@@ -3,8 +3,8 @@ use super::object::{object, resource, words};
 use crate::event::Time;
 
 object! {
-    /// A server of tools that AIs may call, by the Model Context Protocol. What it is called with stays at
-    /// the platform: [`has_secret`](Self::has_secret) only tells that there is something.
+    /// A server of tools that AIs may call, by the Model Context Protocol. What it is called with
+    /// stays at the platform: [`has_secret`](Self::has_secret) only tells that there is something.
     pub struct McpServer {
         /// The resource's id.
         id: Option<Id> = Always;

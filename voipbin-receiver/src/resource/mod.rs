@@ -10,9 +10,10 @@
 //! - a field that came in another shape than expected reads as "none" and is kept in `odd`, as raw
 //!   JSON.
 //!
-//! They are read from the text of JSON, as serde_json has it: none can be `#[serde(flatten)]`ed into a struct of
-//! yours or be a variant of an untagged enum, which read from a copy without the text. A struct of yours that
-//! needs more than one of these has fields of `Box<RawValue>`, or its handler asks for [`Delivery`](crate::Delivery).
+//! They are read from the text of JSON, as serde_json has it: none can be `#[serde(flatten)]`ed
+//! into a struct of yours or be a variant of an untagged enum, which read from a copy without the
+//! text. A struct of yours that needs more than one of these has fields of `Box<RawValue>`, or its
+//! handler asks for [`Delivery`](crate::Delivery).
 //!
 //! Writing gives today's form, and what was written reads as an equal struct. The exact bytes of a
 //! delivery are [`Delivery::body`](crate::Delivery::body).

@@ -138,7 +138,8 @@ fn a_number_in_a_free_object_is_written_as_it_came() {
     assert!(written.contains("-3.2018538491034057e-28"), "{written}");
 }
 
-/// Such an object is read by serde_json, from its beginning, when some of its fields were read already.
+/// Such an object is read by serde_json, from its beginning, when some of its fields were read
+/// already.
 #[test]
 fn what_is_nested_deep_is_read_as_anything_else_and_once() {
     let deep = format!("{}1{}", "[".repeat(100), "]".repeat(100));

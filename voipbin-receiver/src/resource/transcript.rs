@@ -32,8 +32,8 @@ resource!(Transcript {
 });
 
 impl Transcript {
-    /// Where in the session this was said, in today's form or the older one. `None` where there is no
-    /// position, or a wall clock time in its place.
+    /// Where in the session this was said, in today's form or the older one. `None` where there is
+    /// no position, or a wall clock time in its place.
     #[must_use]
     pub fn offset(&self) -> Option<Duration> {
         match self.offset_ms {

@@ -70,13 +70,13 @@ where
 
 /// How a call ends that is polled once.
 fn end(mut call: Call) -> Option<AttemptEnd> {
-    let begun = Began {
+    let start = RunStart {
         at: Moment::now(),
         wall: SystemTime::UNIX_EPOCH,
     };
     let ended = (&mut call).now_or_never();
     let ended = ended.map_or(CallEnd::TimedOut, CallEnd::Returned);
-    let failed = call.end(ended, begun).err();
+    let failed = call.end(ended, start).err();
     failed.map(|failure| failure.attempt.ended)
 }
 

@@ -26,9 +26,9 @@ pub(super) fn originals(body: &[u8]) -> impl Iterator<Item = (BodyChange, Cow<'_
     cut.into_iter().flatten().chain(ended)
 }
 
-/// Whether the platform could have written this: an envelope with `type` first, without blanks, with the
-/// escapes of Go's `encoding/json`, and the keys of `data` not in the order of the alphabet, in which
-/// frameworks write them.
+/// Whether the platform could have written this: an envelope with `type` first, without blanks,
+/// with the escapes of Go's `encoding/json`, and the keys of `data` not in the order of the
+/// alphabet, in which frameworks write them.
 pub(super) fn is_as_sent(body: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(body) else {
         return false;
