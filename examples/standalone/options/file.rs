@@ -35,7 +35,7 @@ impl File {
             .map_err(|error| at(line(&text, error.span()), error.message()))?;
         let (mut entries, mut faults) = (Vec::new(), Vec::new());
         for (key, item) in document.iter() {
-            match entry(key, item) {
+            match entry(&text, key, item) {
                 Ok(entry) => entries.push(entry),
                 Err(what) => {
                     let key = document.as_table().key(key);
@@ -84,7 +84,7 @@ pub(crate) fn is_readable_by_all(path: &Path) -> bool {
 }
 
 /// One line of the file, as the flag that it stands for would have it.
-fn entry(key: &str, item: &Item) -> Result<Entry, String> {
+fn entry(text: &str, key: &str, item: &Item) -> Result<Entry, String> {
     let flags = Settings::augment_args(clap::Command::new("settings"))
         .no_binary_name(true)
         .disable_help_flag(true)
@@ -94,10 +94,13 @@ fn entry(key: &str, item: &Item) -> Result<Entry, String> {
     };
     let values = match item.as_value() {
         Some(Value::Array(values)) if matches!(flag.get_action(), ArgAction::Append) => {
-            values.iter().map(scalar).collect::<Option<Vec<String>>>()
+            let values = values.iter().map(|value| scalar(text, value));
+            values.collect::<Option<Vec<String>>>()
         }
         Some(Value::Array(_)) => return Err(format!("`{key}` takes one value")),
-        value => value.and_then(scalar).map(|value| vec![value]),
+        value => value
+            .and_then(|value| scalar(text, value))
+            .map(|value| vec![value]),
     };
     let Some(values) = values else {
         return Err(format!(
@@ -119,13 +122,11 @@ fn entry(key: &str, item: &Item) -> Result<Entry, String> {
     Ok(Entry { key, values })
 }
 
-fn scalar(value: &Value) -> Option<String> {
+fn scalar(text: &str, value: &Value) -> Option<String> {
     match value {
-        Value::String(text) => Some(text.value().clone()),
-        // A flag takes decimal numbers alone.
-        Value::Integer(number) if !number.display_repr().contains(['x', 'o', 'b']) => {
-            Some(number.value().to_string())
-        }
+        Value::String(string) => Some(string.value().clone()),
+        // As it stands there: a flag takes no 0x10.
+        Value::Integer(number) => Some(text.get(number.span()?)?.replace('_', "")),
         Value::Boolean(value) => Some(value.value().to_string()),
         _ => None,
     }
