@@ -1,16 +1,16 @@
 //! Whether handlers slow the answer, and what happens when more comes than can be kept.
 //!
-//! `cargo bench -p voipbin-receiver-tests --bench answers` offers 10,000 events a second for 30 seconds
-//! to a receiver whose handlers return at once, and to one whose handlers take 50 ms, in turns. A ratio
-//! is that of one turn. Then it offers 40,000 a second to one that may keep 2,000 events, and counts
-//! the answers and what was handled.
+//! `cargo bench -p voipbin-receiver-tests --bench answers` offers 10,000 events a second for 30
+//! seconds to a receiver whose handlers return at once, and to one whose handlers take 50 ms, in
+//! turns. A ratio is that of one turn. Then it offers 40,000 a second to one that may keep 2,000
+//! events, and counts the answers and what was handled.
 //!
-//! An event is offered when its time has come, whether or not the one before was answered, and the time
-//! of its answer counts from then. Beside the p99 of each turn stands that of its median second: what stops
-//! the machine for a moment hits whoever has the turn, and few seconds of it.
+//! An event is offered when its time has come, whether or not the one before was answered, and the
+//! time of its answer counts from then. Beside the p99 of each turn stands that of its median
+//! second: what stops the machine for a moment hits whoever has the turn, and few seconds of it.
 //!
-//! The sender is a process of its own, and so is each receiver; on Linux all receivers have one core and
-//! the sender another.
+//! The sender is a process of its own, and so is each receiver; on Linux all receivers have one
+//! core and the sender another.
 //!
 //! Arguments, after `--`: `--quick` for 5 seconds each.
 #![allow(

@@ -1,5 +1,5 @@
-//! What a handler that always fails costs: what is written for its attempts, and the memory that the
-//! inbox takes meanwhile.
+//! What a handler that always fails costs: what is written for its attempts, and the memory that
+//! the inbox takes meanwhile.
 
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};

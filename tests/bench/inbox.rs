@@ -1,11 +1,11 @@
 //! What keeping an event on disk costs, beside the least that it can cost.
 //!
-//! `cargo bench -p voipbin-receiver-tests --bench inbox` prints two tables. One sets the inbox on disk
-//! beside a plain file that events are appended to, with the same number of senders and as many
-//! events waiting for one sync. The other sets receivers beside a server that only reads the body.
-//! What is compared takes turns, round by round, so that what else the machine does hurts all of it
-//! alike; figures are medians of the rounds, with the least and the most, and a ratio is that of one
-//! round. Bytes written are those of an event with a body of 1,536.
+//! `cargo bench -p voipbin-receiver-tests --bench inbox` prints two tables. One sets the inbox on
+//! disk beside a plain file that events are appended to, with the same number of senders and as
+//! many events waiting for one sync. The other sets receivers beside a server that only reads the
+//! body. What is compared takes turns, round by round, so that what else the machine does hurts all
+//! of it alike; figures are medians of the rounds, with the least and the most, and a ratio is that
+//! of one round. Bytes written are those of an event with a body of 1,536.
 //!
 //! Arguments, after `--`:
 //!

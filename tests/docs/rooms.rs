@@ -1,4 +1,5 @@
-//! The library's rooms import each other one way, in the order that CONTRIBUTING.md shows.
+//! The library's rooms import each other one way, in the order that CONTRIBUTING.md shows; and
+//! comments have a width.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -96,4 +97,37 @@ fn rooms_import_each_other_one_way() {
     let missing = order.keys().filter(|room| !seen.contains(*room));
     wrong.extend(missing.map(|room| format!("{room} is in the order and not in the sources")));
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// rustfmt holds code to this width, and leaves comments alone. Rows of tables cannot be broken,
+/// and code of examples is read as code.
+#[test]
+fn comments_are_no_wider_than_a_hundred_columns() {
+    let folders = [
+        "examples",
+        "tests",
+        "voipbin-receiver",
+        "voipbin-receiver-macros",
+    ];
+    let mut found = Vec::new();
+    for folder in folders {
+        files(&root().join(folder), &mut found);
+    }
+    assert!(found.len() > 300, "the sources are not where they were");
+    let mut wide = Vec::new();
+    for path in found {
+        let mut in_example = false;
+        for (number, line) in (1..).zip(fs::read_to_string(&path).unwrap().lines()) {
+            let Some(text) = line.trim_start().strip_prefix("//") else {
+                in_example = false;
+                continue;
+            };
+            let text = text.trim_start_matches(['/', '!']).trim_start();
+            in_example ^= text.starts_with("```");
+            if line.chars().count() > 100 && !in_example && !text.starts_with('|') {
+                wide.push(format!("{}:{number}", path.display()));
+            }
+        }
+    }
+    assert!(wide.is_empty(), "{wide:#?}");
 }

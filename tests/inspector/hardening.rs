@@ -83,7 +83,8 @@ async fn what_a_sender_or_a_handler_writes_is_never_markup() {
     for text in CORPUS {
         let json = |text: &str| serde_json::to_string(text).unwrap();
         let (quoted, id) = (json(text), json(&format!("fails {text}")));
-        // Its handler fails with the body as its error. The type, the id and a number are the sender's.
+        // Its handler fails with the body as its error. The type, the id and a number are the
+        // sender's.
         let bodies = [
             format!(r#"{{"type":{quoted},"data":{{"id":{id},"source":{{"target":{quoted}}}}}}}"#),
             format!(r#"{{"type":"call_hangup","data":{{"id":{id}}}}}"#),

@@ -26,7 +26,8 @@ async fn stage() -> Stage {
     stage
 }
 
-/// Follows all links from a page, and looks at what forms lead to. Each must be there, and below the page.
+/// Follows all links from a page, and looks at what forms lead to. Each must be there, and below
+/// the page.
 async fn walk(address: SocketAddr, home: &str) {
     let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
     let (mut seen, mut open) = (BTreeSet::new(), vec![home.to_owned()]);

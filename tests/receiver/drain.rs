@@ -1,4 +1,5 @@
-//! What a shutdown makes of handlers that failed and wait for their next attempt, and what a drain leaves: nothing.
+//! What a shutdown makes of handlers that failed and wait for their next attempt, and what a drain
+//! leaves: nothing.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;

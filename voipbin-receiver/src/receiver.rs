@@ -241,8 +241,8 @@ impl Receiver {
         &self.handlers
     }
 
-    /// The events of the catalogue that VoIPBIN sends and a handler is registered for, perhaps for some of
-    /// them alone.
+    /// The events of the catalogue that VoIPBIN sends and a handler is registered for, perhaps for
+    /// some of them alone.
     ///
     /// ```
     /// # fn main() -> Result<(), voipbin_receiver::BuildError> {
@@ -264,13 +264,14 @@ impl Receiver {
             .collect()
     }
 
-    /// Lets nothing of a handler begin until it is [resumed](Self::resume): while what it calls is away, or it does
-    /// harm. False when there is no handler of this name.
+    /// Lets nothing of a handler begin until it is [resumed](Self::resume): while what it calls is
+    /// away, or it does harm. False when there is no handler of this name.
     ///
-    /// Its events are kept and wait in the inbox, as do further attempts; what runs goes on. Other handlers
-    /// go on too, as long as less than 32 MiB of bodies, or 65,536 jobs, of a durable inbox wait for this one. It
-    /// holds for this receiver alone, and not for the next process; a [`shutdown`](Self::shutdown) that would lose what
-    /// waits ends it. [`Stats::paused`] counts those that are, and [`health`](Self::health) warns of them.
+    /// Its events are kept and wait in the inbox, as do further attempts; what runs goes on. Other
+    /// handlers go on too, as long as less than 32 MiB of bodies, or 65,536 jobs, of a durable
+    /// inbox wait for this one. It holds for this receiver alone, and not for the next process; a
+    /// [`shutdown`](Self::shutdown) that would lose what waits ends it. [`Stats::paused`] counts
+    /// those that are, and [`health`](Self::health) warns of them.
     ///
     /// ```
     /// use voipbin_receiver::catalog::Any;
@@ -291,7 +292,8 @@ impl Receiver {
         self.drain.dispatch.pause(handler, true)
     }
 
-    /// Lets a handler go on that was [paused](Self::pause). False when there is no handler of this name.
+    /// Lets a handler go on that was [paused](Self::pause). False when there is no handler of this
+    /// name.
     #[must_use = "false says that there is no handler of this name"]
     pub fn resume(&self, handler: &str) -> bool {
         self.drain.dispatch.pause(handler, false)
@@ -303,12 +305,12 @@ impl Receiver {
         self.drain.dispatch.paused()
     }
 
-    /// Waits until every event that was kept is finished: done, or a dead letter, by each of its handlers. For tests,
-    /// and before what needs the inbox to be empty.
+    /// Waits until every event that was kept is finished: done, or a dead letter, by each of its
+    /// handlers. For tests, and before what needs the inbox to be empty.
     ///
-    /// Further attempts are waited for too, and what is held or paused keeps it waiting: put it under a timeout.
-    /// It takes a tokio runtime with its timer enabled, and looks after 10 milliseconds, then less and less often, and at
-    /// least once a second.
+    /// Further attempts are waited for too, and what is held or paused keeps it waiting: put it
+    /// under a timeout. It takes a tokio runtime with its timer enabled, and looks after 10
+    /// milliseconds, then less and less often, and at least once a second.
     ///
     /// ```
     /// use voipbin_receiver::catalog::Any;
@@ -335,13 +337,13 @@ impl Receiver {
         }
     }
 
-    /// Empties the inbox, for up to `deadline`, and shuts the receiver down: for a machine that is given up. After
-    /// a [`shutdown`](Self::shutdown) a durable inbox still holds what the next process is to handle; here there is
-    /// none.
+    /// Empties the inbox, for up to `deadline`, and shuts the receiver down: for a machine that is
+    /// given up. After a [`shutdown`](Self::shutdown) a durable inbox still holds what the next
+    /// process is to handle; here there is none.
     ///
-    /// From the call on new events get a 503. Handlers run and are tried again as always, until every event is finished
-    /// as for [`idle`](Self::idle); at the deadline what runs is cut short. The report says what is
-    /// [left](ShutdownReport::remaining) then.
+    /// From the call on new events get a 503. Handlers run and are tried again as always, until
+    /// every event is finished as for [`idle`](Self::idle); at the deadline what runs is cut short.
+    /// The report says what is [left](ShutdownReport::remaining) then.
     ///
     /// So have VoIPBIN send elsewhere first. It takes a tokio runtime with its timer enabled.
     ///
@@ -361,8 +363,8 @@ impl Receiver {
     ///
     /// # Cancel safety
     ///
-    /// When the future is dropped new events are refused still, and handlers go on; call it again, or
-    /// [`shutdown`](Self::shutdown).
+    /// When the future is dropped new events are refused still, and handlers go on; call it again,
+    /// or [`shutdown`](Self::shutdown).
     pub async fn drain(&self, deadline: Duration) -> ShutdownReport {
         self.drain.begun.store(true, Ordering::Relaxed);
         self.drain.closed.store(true, Ordering::Relaxed);

@@ -110,8 +110,8 @@ pub(crate) struct ServerSettings {
     )]
     pub(crate) take_over: bool,
 
-    /// Take nothing in, which gets a 503, and end once every event in the inbox is handled or a dead
-    /// letter: for a machine that is given up
+    /// Take nothing in, which gets a 503, and end once every event in the inbox is handled or a
+    /// dead letter: for a machine that is given up
     ///
     /// It ends with 0 when nothing is left. Have VoIPBIN send elsewhere first.
     #[arg(

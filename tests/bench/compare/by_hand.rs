@@ -1,5 +1,5 @@
-//! A webhook as a good developer writes it by hand: the signature over the bytes, JSON as a tree, a map of
-//! what was seen, and the work in a task of its own.
+//! A webhook as a good developer writes it by hand: the signature over the bytes, JSON as a tree, a
+//! map of what was seen, and the work in a task of its own.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;

@@ -17,7 +17,8 @@ use crate::serve::wide;
 /// Deliveries of each thread.
 const EACH: usize = 50_000;
 
-/// Prints how many deliveries a second threads hand to a receiver, each with its run of the handler.
+/// Prints how many deliveries a second threads hand to a receiver, each with its run of the
+/// handler.
 pub(crate) fn deliver(threads: &str) {
     let threads: usize = threads.parse().unwrap();
     keep_to_cores(0..threads);

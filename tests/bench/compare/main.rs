@@ -1,12 +1,13 @@
 //! The receiver beside other servers that do the same work, or less, or none.
 //!
-//! `cargo bench -p voipbin-receiver-tests --bench compare` starts all of them, each in a process of its
-//! own, and sends to one after the other, round by round, so that what else the machine does hurts all
-//! alike. On Linux the servers have one core and the sender another. A ratio is that of one round;
-//! figures are medians of the rounds, with the least and the most.
+//! `cargo bench -p voipbin-receiver-tests --bench compare` starts all of them, each in a process of
+//! its own, and sends to one after the other, round by round, so that what else the machine does
+//! hurts all alike. On Linux the servers have one core and the sender another. A ratio is that of
+//! one round; figures are medians of the rounds, with the least and the most.
 //!
 //! First each is sent as much as it takes over 64 connections. Then each is offered events at a few
-//! rates, those of them that it can take, and the time of an answer counts from when its event was due.
+//! rates, those of them that it can take, and the time of an answer counts from when its event was
+//! due.
 //!
 //! Arguments, after `--`:
 //!

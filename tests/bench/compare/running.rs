@@ -30,8 +30,8 @@ pub(crate) struct Shape {
 }
 
 impl Running {
-    /// Takes on a server that was started, and that is sent to from this core, which is the sender's alone or one
-    /// of the server's too.
+    /// Takes on a server that was started, and that is sent to from this core, which is the
+    /// sender's alone or one of the server's too.
     pub(crate) fn new(name: &str, mut process: Other, sender: usize, alone: bool) -> Self {
         let address = process.line().parse().unwrap();
         Self {

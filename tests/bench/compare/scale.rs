@@ -1,4 +1,5 @@
-//! How the receiver does with more cores, connections, bytes and identities, and what its memory goes to.
+//! How the receiver does with more cores, connections, bytes and identities, and what its memory
+//! goes to.
 
 use std::time::Duration;
 

@@ -81,8 +81,8 @@ impl ReceiverBuilder {
     }
 }
 
-/// The inbox as deliveries come to it. While it is closed, as a worker's always is, what comes is to be sent
-/// again: to an ingress, or to another machine.
+/// The inbox as deliveries come to it. While it is closed, as a worker's always is, what comes is
+/// to be sent again: to an ingress, or to another machine.
 pub(super) struct Intake {
     pub(super) inbox: Arc<dyn Inbox>,
     pub(super) closed: Arc<AtomicBool>,

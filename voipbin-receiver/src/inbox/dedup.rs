@@ -19,8 +19,8 @@ const EXPIRED_PER_CALL: usize = 4;
 
 /// A TTL cache of identities.
 ///
-/// An identity is *open* while its event is not finished, and *finished* after. An open one is never
-/// forgotten. A finished one is when its time to live is over or, while there are more than
+/// An identity is *open* while its event is not finished, and *finished* after. An open one is
+/// never forgotten. A finished one is when its time to live is over or, while there are more than
 /// `capacity`, when it is the one that finished first.
 ///
 /// At a million an identity takes 44 bytes in the map, which doubles when it is 7/8 full, and 21 in
@@ -145,8 +145,8 @@ impl DedupCache {
         self.is_alive(&self.entries.entry(identity), self.now())
     }
 
-    /// Remembers an identity that was kept this long ago, before anything else is remembered; in the
-    /// order in which they were kept.
+    /// Remembers an identity that was kept this long ago, before anything else is remembered; in
+    /// the order in which they were kept.
     #[cfg(feature = "disk-system")]
     pub(crate) fn restore(&self, identity: Identity, age: Duration, open: bool) {
         let now = self.now();

@@ -9,10 +9,11 @@ pub struct Guarantees {
     pub durability: Durability,
     /// Across whom the jobs of one lane and handler do not overlap.
     pub order: LaneOrder,
-    /// Whether there may be several [consumers](super::Consumer) at once, in this process or in several.
+    /// Whether there may be several [consumers](super::Consumer) at once, in this process or in
+    /// several.
     pub shared: bool,
-    /// How long the identity of a finished event is known at least, as long as there are not too many of
-    /// them. `None` when the inbox knows no copies: each delivery is kept anew, and
+    /// How long the identity of a finished event is known at least, as long as there are not too
+    /// many of them. `None` when the inbox knows no copies: each delivery is kept anew, and
     /// [`max_event_age`](crate::ReceiverBuilder::max_event_age) cannot be set.
     pub identity_ttl: Option<Duration>,
 }
@@ -65,9 +66,10 @@ pub enum Durability {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LaneOrder {
-    /// Within a consumer, which sees to it itself. Of a shared inbox, two consumers may run two events of
-    /// one lane at once.
+    /// Within a consumer, which sees to it itself. Of a shared inbox, two consumers may run two
+    /// events of one lane at once.
     Process,
-    /// Across all consumers: while one of them holds a job of a lane and handler, no other gets one.
+    /// Across all consumers: while one of them holds a job of a lane and handler, no other gets
+    /// one.
     Cluster,
 }

@@ -45,7 +45,8 @@ impl KeptEvent {
         Self { lane, ..self }
     }
 
-    /// Marks it as one whose bytes came shortly before; see [`Repeats::Mark`](super::Repeats::Mark).
+    /// Marks it as one whose bytes came shortly before; see
+    /// [`Repeats::Mark`](super::Repeats::Mark).
     #[must_use]
     pub fn marked(mut self, possible_repeat: bool) -> Self {
         if possible_repeat != self.possible_repeat() {
@@ -128,16 +129,17 @@ pub struct Job {
     lease: Option<Arc<dyn Lease>>,
 }
 
-/// For how long a job is its consumer's, where that can end before it is settled: as with an inbox that
-/// several processes share.
+/// For how long a job is its consumer's, where that can end before it is settled: as with an inbox
+/// that several processes share.
 ///
-/// The inbox renews a lease by itself, for all jobs that its consumer holds. A job whose lease is lost is
-/// not begun and not settled; a run is dropped at its next await, and one that blocks its thread can ask
-/// [`Context::is_lost`](crate::Context::is_lost).
+/// The inbox renews a lease by itself, for all jobs that its consumer holds. A job whose lease is
+/// lost is not begun and not settled; a run is dropped at its next await, and one that blocks its
+/// thread can ask [`Context::is_lost`](crate::Context::is_lost).
 #[async_trait]
 pub trait Lease: fmt::Debug + Send + Sync {
-    /// Whether somebody else may have the job by now. It is asked often and must not block: an inbox
-    /// whose lease counts by time looks at a clock, one that goes on while the machine is suspended.
+    /// Whether somebody else may have the job by now. It is asked often and must not block: an
+    /// inbox whose lease counts by time looks at a clock, one that goes on while the machine is
+    /// suspended.
     fn is_lost(&self) -> bool;
 
     /// Ends when it is lost.
@@ -168,7 +170,8 @@ impl JobHistory {
         self.add(attempt);
     }
 
-    /// Adds an attempt that has ended. Of more than 16 the earliest are forgotten; they still count.
+    /// Adds an attempt that has ended. Of more than 16 the earliest are forgotten; they still
+    /// count.
     pub fn add(&mut self, attempt: Attempt) {
         const MOST: usize = 16;
         if self.history.len() >= MOST {
@@ -228,8 +231,8 @@ impl fmt::Display for AttemptEnd {
 }
 
 impl Job {
-    /// A job of this event that never ran. The token is the inbox's own, to find the job by when it is
-    /// settled.
+    /// A job of this event that never ran. The token is the inbox's own, to find the job by when it
+    /// is settled.
     #[must_use]
     pub fn new(event: Arc<KeptEvent>, handler: HandlerName, token: u64) -> Self {
         Self {
@@ -378,9 +381,10 @@ pub enum Settled {
         failed: Attempt,
         /// How long to wait for the next one.
         after: Duration,
-        /// Whether the consumer keeps the job, with its lane, and makes the next attempt itself: it is
-        /// settled again after that. When the consumer ends before, the next one gets the job in its
-        /// place in the order, before later events, with the [time that is left](JobHistory::delay).
+        /// Whether the consumer keeps the job, with its lane, and makes the next attempt itself: it
+        /// is settled again after that. When the consumer ends before, the next one gets the job in
+        /// its place in the order, before later events, with the [time that is
+        /// left](JobHistory::delay).
         ///
         /// Otherwise the job is handed out again when its time has come.
         in_place: bool,
@@ -393,8 +397,8 @@ pub enum Settled {
     /// It did not run to its end, through no fault of its own, as at a shutdown. If an attempt had
     /// begun, it does not count.
     Released,
-    /// No handler of this name is registered. An inbox that outlives the process keeps the job for a
-    /// consumer that has one; it is handed out again to the next consumer. For any other it is a dead
-    /// letter.
+    /// No handler of this name is registered. An inbox that outlives the process keeps the job for
+    /// a consumer that has one; it is handed out again to the next consumer. For any other it is a
+    /// dead letter.
     Unroutable,
 }

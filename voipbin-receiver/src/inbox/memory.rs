@@ -257,8 +257,8 @@ impl Consumer for MemoryConsumer {
                 }
                 queue.retry(job, failed, after);
                 drop(queue);
-                // Everyone who takes learns of it, so that a `take` that is dropped takes along no time that
-                // another waits for.
+                // Everyone who takes learns of it, so that a `take` that is dropped takes along no
+                // time that another waits for.
                 return store.arrived.notify_waiters();
             }
             Settled::Released => {
@@ -309,8 +309,8 @@ impl MemoryInboxBuilder {
         self
     }
 
-    /// How many bytes the bodies of unfinished events may have together; 64 MiB by default. The last
-    /// one that comes in may go beyond it: new ones are refused from this number on.
+    /// How many bytes the bodies of unfinished events may have together; 64 MiB by default. The
+    /// last one that comes in may go beyond it: new ones are refused from this number on.
     pub fn max_bytes(mut self, bytes: usize) -> Self {
         self.max_bytes = bytes;
         self

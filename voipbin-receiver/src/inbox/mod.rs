@@ -96,24 +96,24 @@ impl<'a> IntoIterator for &'a Jobs {
 /// An inbox is the handle to a store, and its consumers share that store with it: so it is mostly a
 /// struct around an `Arc`. The contract:
 ///
-/// * The jobs of an event for which `keep` gave [`Kept::New`] are handed out, in this process or in one
-///   after it, as [`guarantees`](Self::guarantees) says, until each is done or dead.
+/// * The jobs of an event for which `keep` gave [`Kept::New`] are handed out, in this process or in
+///   one after it, as [`guarantees`](Self::guarantees) says, until each is done or dead.
 /// * An event is kept with all its jobs and its lane, or not at all.
 /// * While the identity of a kept event is known, a copy is [`Kept::Duplicate`]. A copy that comes
 ///   while the first is still being kept waits for that outcome and shares it.
 /// * When an event cannot be kept, its identity is not known: the sender's next try is new.
 /// * An identity whose event is not finished is never forgotten.
 ///
-/// `testing::inbox_contract::check`, behind the feature `testing`, tries
-/// an inbox against all of it, as far as it claims it. The test `own_inbox` of this crate's repository
-/// has a whole inbox that several consumers share, in less than 150 lines.
+/// `testing::inbox_contract::check`, behind the feature `testing`, tries an inbox against all of
+/// it, as far as it claims it. The test `own_inbox` of this crate's repository has a whole inbox
+/// that several consumers share, in less than 150 lines.
 pub trait Inbox: fmt::Debug + Send + Sync + 'static {
     /// Takes a delivery over.
     ///
-    /// The hand-over is this call and not the returned future: once it returns, the inbox brings the
-    /// matter to an end, kept or refused, whether or not anybody awaits the reply. It must not block the
-    /// thread, and it is called from any thread, in a runtime or not: a store that takes a runtime has a
-    /// task of its own, to which this sends.
+    /// The hand-over is this call and not the returned future: once it returns, the inbox brings
+    /// the matter to an end, kept or refused, whether or not anybody awaits the reply. It must not
+    /// block the thread, and it is called from any thread, in a runtime or not: a store that takes
+    /// a runtime has a task of its own, to which this sends.
     fn keep(&self, incoming: Incoming) -> Reply<Kept, KeepError>;
 
     /// Begins to take jobs. There is one consumer at a time, unless the inbox is
@@ -121,8 +121,8 @@ pub trait Inbox: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`InboxErrorKind::InUse`] while there is another consumer, [`InboxErrorKind::Storage`] when nothing
-    /// can be written any more.
+    /// [`InboxErrorKind::InUse`] while there is another consumer, [`InboxErrorKind::Storage`] when
+    /// nothing can be written any more.
     fn consume(&self) -> Result<Box<dyn Consumer>, InboxError>;
 
     /// What this inbox claims. It is asked when a receiver is built, and may not change later.
@@ -139,36 +139,39 @@ pub trait Inbox: fmt::Debug + Send + Sync + 'static {
 
 /// Takes jobs out of an inbox and settles them.
 ///
-/// Dropping it ends it: what it took and did not settle is handed out again to the next consumer, before
-/// later events, as if it had not been taken. Until there is a next one, an inbox that loses its content
-/// with the process refuses new events.
+/// Dropping it ends it: what it took and did not settle is handed out again to the next consumer,
+/// before later events, as if it had not been taken. Until there is a next one, an inbox that loses
+/// its content with the process refuses new events.
 #[async_trait]
 pub trait Consumer: Send + Sync + 'static {
     /// Waits for jobs that may run, and takes at least one of them and at most what there is
     /// [room](Room) for.
     ///
-    /// First attempts come in the order in which their events were kept, further ones when their time has
-    /// come. Jobs of one lane may be taken together: the consumer runs them one after the other.
+    /// First attempts come in the order in which their events were kept, further ones when their
+    /// time has come. Jobs of one lane may be taken together: the consumer runs them one after the
+    /// other.
     ///
     /// `None` means that there will be no more, after [`drain`](Self::drain).
     ///
     /// # Cancel safety
     ///
-    /// A job is either taken and returned, or still in the inbox. Needs a tokio runtime with its timer.
+    /// A job is either taken and returned, or still in the inbox. Needs a tokio runtime with its
+    /// timer.
     async fn take(&self, room: Room) -> Option<Vec<Job>>;
 
     /// An attempt is about to begin. A durable inbox writes that down first, so that an event which
     /// kills the process does not do so for ever.
     ///
-    /// The handler runs when the reply is `Ok`. Otherwise the job is [released](Settled::Released). The
-    /// default is to run at once.
+    /// The handler runs when the reply is `Ok`. Otherwise the job is [released](Settled::Released).
+    /// The default is to run at once.
     fn begin(&self, job: &Job) -> Reply<(), InboxError> {
         let _ = job;
         Reply::ready(Ok(()))
     }
 
     /// Says what became of a job that was taken: once, or after each attempt where these are made
-    /// [in place](Settled::Retry::in_place). An event is finished when each of its jobs is done or dead.
+    /// [in place](Settled::Retry::in_place). An event is finished when each of its jobs is done or
+    /// dead.
     ///
     /// It must not block. What is settled becomes safe in the inbox's own time; see
     /// [`flush`](Self::flush). Of a job whose [lease](Lease) is lost it changes nothing.
@@ -177,18 +180,18 @@ pub trait Consumer: Send + Sync + 'static {
     /// The receiver is shutting down.
     ///
     /// An inbox that loses its content with the process refuses new events from here on, goes on
-    /// answering for copies of those it has, lets what waits for its time now wait no longer, and ends
-    /// [`take`](Self::take) when each job is done or dead. A durable one goes on keeping and ends `take`
-    /// at once: what is left is for the next consumer, in this process or in one after it. So does a
-    /// shared one. It may be told so again, for what has come to wait since.
+    /// answering for copies of those it has, lets what waits for its time now wait no longer, and
+    /// ends [`take`](Self::take) when each job is done or dead. A durable one goes on keeping and
+    /// ends `take` at once: what is left is for the next consumer, in this process or in one after
+    /// it. So does a shared one. It may be told so again, for what has come to wait since.
     fn drain(&self);
 
     /// Waits until all that was settled is as safe as this inbox makes it. The default is at once.
     ///
     /// # Errors
     ///
-    /// [`InboxErrorKind::Storage`] when some of it is not: it may be handled again by the next process.
-    /// What the store could not write now it may still write later.
+    /// [`InboxErrorKind::Storage`] when some of it is not: it may be handled again by the next
+    /// process. What the store could not write now it may still write later.
     ///
     /// # Cancel safety
     ///

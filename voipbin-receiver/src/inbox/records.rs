@@ -17,7 +17,8 @@ use super::Attempt;
 use crate::event::HandlerName;
 use crate::event::{Delivery, RecordId};
 
-/// What an inbox that can be looked into gives and does; see [`Inbox::records`](super::Inbox::records).
+/// What an inbox that can be looked into gives and does; see
+/// [`Inbox::records`](super::Inbox::records).
 ///
 /// ```
 /// use voipbin_receiver::inbox::{Inbox, MemoryInbox, RecordFilter, RecordState, Records, RecordsError};
@@ -43,8 +44,8 @@ pub trait Records: Send + Sync {
         most: usize,
     ) -> Result<RecordPage, RecordsError>;
 
-    /// Up to `most` of the events that the filter takes, the latest first, from the one before `before`
-    /// on. Only events whose bytes are still there.
+    /// Up to `most` of the events that the filter takes, the latest first, from the one before
+    /// `before` on. Only events whose bytes are still there.
     ///
     /// The default reads all events that there are; an inbox of many has a way of its own.
     ///
@@ -85,18 +86,18 @@ pub trait Records: Send + Sync {
     /// When the store cannot be read.
     async fn get(&self, id: RecordId) -> Result<Option<Record>, RecordsError>;
 
-    /// Has an event handled again, from the bytes that were received: as a new event, linked to this
-    /// one, whose attempts begin anew. It runs by these handlers, each once; with `None`, by those for which it
-    /// is a dead letter or, if it never was one, by all that it was kept for.
+    /// Has an event handled again, from the bytes that were received: as a new event, linked to
+    /// this one, whose attempts begin anew. It runs by these handlers, each once; with `None`, by
+    /// those for which it is a dead letter or, if it never was one, by all that it was kept for.
     ///
-    /// For these handlers the event is no dead letter any more from then on: [`Stage::Replayed`], or
-    /// gone where an inbox keeps nothing but dead letters. If the replay fails too it is a dead letter
-    /// of its own.
+    /// For these handlers the event is no dead letter any more from then on: [`Stage::Replayed`],
+    /// or gone where an inbox keeps nothing but dead letters. If the replay fails too it is a dead
+    /// letter of its own.
     ///
     /// # Errors
     ///
-    /// When there is no such event, its dead letters were replayed before and no handlers are named, or
-    /// it cannot be stored.
+    /// When there is no such event, its dead letters were replayed before and no handlers are
+    /// named, or it cannot be stored.
     ///
     /// # Cancel safety
     ///
@@ -107,9 +108,9 @@ pub trait Records: Send + Sync {
         handlers: Option<&[HandlerName]>,
     ) -> Result<RecordId, RecordsError>;
 
-    /// Has these events handled again, in this order, as [`replay`](Self::replay) does each. What came
-    /// of each of them, in the same order. An inbox may store them together; the default is one after
-    /// the other.
+    /// Has these events handled again, in this order, as [`replay`](Self::replay) does each. What
+    /// came of each of them, in the same order. An inbox may store them together; the default is
+    /// one after the other.
     ///
     /// # Cancel safety
     ///
@@ -137,13 +138,13 @@ pub trait Records: Send + Sync {
     async fn discard(&self, ids: &[RecordId]) -> Result<usize, RecordsError>;
 
     /// Has all events handled again that the filter takes, in the order in which they were kept, as
-    /// [`replay`](Self::replay) does each. Returns how many of them there were. What is kept while this runs is left out, so that it ends
-    /// even if the replays fail at once.
+    /// [`replay`](Self::replay) does each. Returns how many of them there were. What is kept while
+    /// this runs is left out, so that it ends even if the replays fail at once.
     ///
     /// # Errors
     ///
-    /// When the store cannot be read or written. What was replayed before stays so: with a filter for
-    /// dead letters, a next call goes on with the others.
+    /// When the store cannot be read or written. What was replayed before stays so: with a filter
+    /// for dead letters, a next call goes on with the others.
     ///
     /// # Cancel safety
     ///
@@ -185,8 +186,9 @@ pub trait Records: Send + Sync {
         }
     }
 
-    /// Gives all events up that the filter takes, as [`discard`](Self::discard) does, and leaves nothing of them in the
-    /// store's files but their identities, which tell nothing of them. For what somebody wants removed. Returns how many there were.
+    /// Gives all events up that the filter takes, as [`discard`](Self::discard) does, and leaves
+    /// nothing of them in the store's files but their identities, which tell nothing of them. For
+    /// what somebody wants removed. Returns how many there were.
     ///
     /// ```
     /// use voipbin_receiver::inbox::{PhoneNumber, RecordFilter, Records, RecordsError};
@@ -200,8 +202,8 @@ pub trait Records: Send + Sync {
     ///
     /// # Errors
     ///
-    /// When the store cannot be read or written, or somebody else who reads it keeps what was removed
-    /// from being overwritten.
+    /// When the store cannot be read or written, or somebody else who reads it keeps what was
+    /// removed from being overwritten.
     ///
     /// # Cancel safety
     ///
@@ -210,8 +212,8 @@ pub trait Records: Send + Sync {
         self.discard_all(filter).await
     }
 
-    /// Gives all events up that the filter takes, as [`discard`](Self::discard) does. Returns how many
-    /// of them there were.
+    /// Gives all events up that the filter takes, as [`discard`](Self::discard) does. Returns how
+    /// many of them there were.
     ///
     /// ```
     /// use std::time::{Duration, SystemTime};
@@ -255,10 +257,10 @@ const AT_ONCE: usize = 64;
 
 /// An event in an inbox and how far it has come.
 ///
-/// As JSON it is one object, with the fields `id`, `state`, `event`, `resource_id` (hashed where it lets its
-/// holder act), `identity`, `received_at`, `signed`, `content_type`, `bytes`, `replay_of`,
-/// `failed_attempts`, `last_error`, `jobs` with the `history` of each, and `body`: the text that was
-/// received, which is personal data. An export as JSON lines:
+/// As JSON it is one object, with the fields `id`, `state`, `event`, `resource_id` (hashed where it
+/// lets its holder act), `identity`, `received_at`, `signed`, `content_type`, `bytes`, `replay_of`,
+/// `failed_attempts`, `last_error`, `jobs` with the `history` of each, and `body`: the text that
+/// was received, which is personal data. An export as JSON lines:
 ///
 /// ```
 /// use std::io::Write;
@@ -477,7 +479,8 @@ impl Stage {
 pub struct RecordPage {
     /// The events.
     pub records: Vec<Record>,
-    /// Where the next page begins: give it as `after`, or as `before` where the latest come first. `None` when this is the last one.
+    /// Where the next page begins: give it as `after`, or as `before` where the latest come first.
+    /// `None` when this is the last one.
     pub next: Option<RecordId>,
 }
 

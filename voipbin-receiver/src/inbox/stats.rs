@@ -20,13 +20,13 @@ pub struct InboxStats {
     pub dead_dropped: u64,
     /// How many events that are dead letters there may be; `None` where there is no limit.
     pub max_dead: Option<usize>,
-    /// Whether dead letters take four fifths of the room that there is for them, or more: when it is full, the
-    /// oldest are dropped.
+    /// Whether dead letters take four fifths of the room that there is for them, or more: when it
+    /// is full, the oldest are dropped.
     pub dead_nearly_full: bool,
     /// Events whose bytes turned out to be damaged when they were to be handled: dead letters too.
     pub damaged: usize,
-    /// Events that are to be handed out and cannot be read at present, as the disk does not give them:
-    /// that is tried again each second.
+    /// Events that are to be handed out and cannot be read at present, as the disk does not give
+    /// them: that is tried again each second.
     pub stuck: usize,
     /// Whether it holds as many events or bytes as it may: new events are refused.
     pub full: bool,
@@ -39,7 +39,7 @@ pub struct InboxStats {
     pub max_events: Option<usize>,
     /// How many `used_bytes` there may be; `None` where there is no limit.
     pub max_bytes: Option<u64>,
-    /// Bytes that count towards `max_bytes`: those of bodies of unfinished events, and of dead letters
-    /// where these take the same room.
+    /// Bytes that count towards `max_bytes`: those of bodies of unfinished events, and of dead
+    /// letters where these take the same room.
     pub used_bytes: u64,
 }

@@ -1,4 +1,5 @@
-//! Who may do what, as types: what needs a right takes a permit for it, and permits are made here alone.
+//! Who may do what, as types: what needs a right takes a permit for it, and permits are made here
+//! alone.
 
 use std::marker::PhantomData;
 

@@ -13,8 +13,8 @@ use super::service::InspectorService;
 use crate::mount::{convert, respond};
 
 impl InspectorService {
-    /// The inspector at a path of an actix-web app or scope, with everything below it. A request for the path
-    /// without a slash at its end is not for the inspector.
+    /// The inspector at a path of an actix-web app or scope, with everything below it. A request
+    /// for the path without a slash at its end is not for the inspector.
     ///
     /// ```
     /// use actix_web::{App, test};
@@ -45,8 +45,8 @@ impl InspectorService {
     }
 }
 
-/// The inspector at a path, to be given to `service` of an `App`, a `Scope` or a `ServiceConfig`. Made by
-/// [`InspectorService::actix`].
+/// The inspector at a path, to be given to `service` of an `App`, a `Scope` or a `ServiceConfig`.
+/// Made by [`InspectorService::actix`].
 #[derive(Clone, Debug)]
 pub struct ActixInspector {
     path: String,

@@ -52,8 +52,8 @@ impl Authority {
         token.is_some_and(|token| same(token, given.as_bytes(), token.as_bytes()))
     }
 
-    /// The cookie of a sign-in. Its path is the one that the browser takes by itself, that of the page: the
-    /// inspector does not know where it is mounted.
+    /// The cookie of a sign-in. Its path is the one that the browser takes by itself, that of the
+    /// page: the inspector does not know where it is mounted.
     pub(super) fn sign_in(&self, now: SystemTime) -> Option<String> {
         let token = self.token.as_ref()?;
         let ends = unix(now) + SESSION.as_secs();

@@ -36,8 +36,9 @@ impl Receiver {
 }
 
 impl InspectorBuilder {
-    /// A token that lets its holder do everything: they sign in with it for twelve hours, or send it as
-    /// `Authorization: Bearer`. Another token ends all sign-ins. At least 16 bytes; none by default.
+    /// A token that lets its holder do everything: they sign in with it for twelve hours, or send
+    /// it as `Authorization: Bearer`. Another token ends all sign-ins. At least 16 bytes; none by
+    /// default.
     ///
     /// Send it over TLS, or on this machine alone.
     pub fn token(mut self, token: impl Into<Secret>) -> Self {
@@ -45,8 +46,8 @@ impl InspectorBuilder {
         self
     }
 
-    /// Asks the app what a request may do, by its head: its own login's cookie, or what its middleware has put
-    /// into the extensions. One that panics has said [`Access::None`].
+    /// Asks the app what a request may do, by its head: its own login's cookie, or what its
+    /// middleware has put into the extensions. One that panics has said [`Access::None`].
     ///
     /// The inspector sees to it that a page of another site cannot send a browser to act.
     pub fn authorize(
@@ -57,17 +58,17 @@ impl InspectorBuilder {
         self
     }
 
-    /// Lets whoever is on this machine read, and refuses everybody else, with a token too: requests whose
-    /// [`PeerAddr`](crate::gate::PeerAddr) is not a loopback address or not there, that came by a proxy, or that
-    /// are for another host than a name or address of this machine.
+    /// Lets whoever is on this machine read, and refuses everybody else, with a token too: requests
+    /// whose [`PeerAddr`](crate::gate::PeerAddr) is not a loopback address or not there, that came
+    /// by a proxy, or that are for another host than a name or address of this machine.
     pub fn loopback_only(mut self) -> Self {
         self.authority.loopback_only = true;
         self.guard.loopback_only = true;
         self
     }
 
-    /// Where the inspector is, as browsers see it: `https://ops.example.com`. To be set where a proxy changes the
-    /// `Host`; with `https` the cookie of a sign-in is sent over TLS alone.
+    /// Where the inspector is, as browsers see it: `https://ops.example.com`. To be set where a
+    /// proxy changes the `Host`; with `https` the cookie of a sign-in is sent over TLS alone.
     pub fn public_origin(mut self, origin: impl Into<String>) -> Self {
         let origin = origin.into();
         self.authority.over_tls = origin.starts_with("https://");
@@ -94,8 +95,9 @@ impl InspectorBuilder {
     ///
     /// # Errors
     ///
-    /// [`BuildErrorKind::InspectorAccess`] when nobody could see it, or there is an inspector already;
-    /// [`BuildErrorKind::BadSecret`] and [`BuildErrorKind::BadSetting`] for a token or an origin that is none.
+    /// [`BuildErrorKind::InspectorAccess`] when nobody could see it, or there is an inspector
+    /// already; [`BuildErrorKind::BadSecret`] and [`BuildErrorKind::BadSetting`] for a token or an
+    /// origin that is none.
     pub fn build(self) -> Result<InspectorService, BuildError> {
         let Self {
             receiver,

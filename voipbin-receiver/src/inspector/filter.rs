@@ -1,4 +1,5 @@
-//! Which events a page shows: one filter, read from the address of the page and written back into it.
+//! Which events a page shows: one filter, read from the address of the page and written back into
+//! it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -163,7 +164,8 @@ impl Since {
     }
 }
 
-/// Terms are separated by blanks; a value with a blank stands in double quotes, in which `""` is one.
+/// Terms are separated by blanks; a value with a blank stands in double quotes, in which `""` is
+/// one.
 impl FromStr for Filter {
     type Err = FilterError;
 

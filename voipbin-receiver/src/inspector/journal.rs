@@ -1,4 +1,5 @@
-//! What the pages tell of the past, in bounded memory: an observer that is there when an inspector is.
+//! What the pages tell of the past, in bounded memory: an observer that is there when an inspector
+//! is.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;

@@ -1,8 +1,8 @@
 //! A page to look into a running receiver with: what came, why it was refused, what failed.
 //!
-//! [`Receiver::inspector`] makes it, behind the feature `inspector`: a tower service that is mounted under any path,
-//! and with the feature `actix` a part of an app of actix-web. It needs no JavaScript and loads nothing from
-//! elsewhere.
+//! [`Receiver::inspector`] makes it, behind the feature `inspector`: a tower service that is
+//! mounted under any path, and with the feature `actix` a part of an app of actix-web. It needs no
+//! JavaScript and loads nothing from elsewhere.
 //!
 //! ```
 //! use voipbin_receiver::{Receiver, catalog};
@@ -26,7 +26,8 @@
 //!
 //! # Access
 //!
-//! There is none unless the builder is told of one, and each of these says who has which [`Access`]:
+//! There is none unless the builder is told of one, and each of these says who has which
+//! [`Access`]:
 //!
 //! | setting | who | has |
 //! | --- | --- | --- |
@@ -34,15 +35,15 @@
 //! | [`authorize`](InspectorBuilder::authorize) | whom the app knows | what it says |
 //! | [`loopback_only`](InspectorBuilder::loopback_only) | whoever is on this machine | [`Read`](Access::Read) |
 //!
-//! Bodies, phone numbers and the texts of errors are hidden from those who may only read. Whoever may see more asks
-//! for it on each page, and the receiver's observers are told
+//! Bodies, phone numbers and the texts of errors are hidden from those who may only read. Whoever
+//! may see more asks for it on each page, and the receiver's observers are told
 //! ([`Transition::Inspected`](crate::observe::Transition::Inspected)).
 //!
 //! # What it costs
 //!
-//! Nothing until it is built. From then on each answer and each run is counted, and refused signatures are looked
-//! into, once a second at most. It remembers the figures of a day and the last thousand refusals, without bodies: up
-//! to a megabyte.
+//! Nothing until it is built. From then on each answer and each run is counted, and refused
+//! signatures are looked into, once a second at most. It remembers the figures of a day and the
+//! last thousand refusals, without bodies: up to a megabyte.
 
 mod access;
 #[cfg(feature = "actix")]

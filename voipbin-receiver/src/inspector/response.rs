@@ -1,4 +1,5 @@
-//! The one place that makes responses, so that none is without the headers that keep a browser safe.
+//! The one place that makes responses, so that none is without the headers that keep a browser
+//! safe.
 
 use std::convert::Infallible;
 use std::pin::Pin;

@@ -1,5 +1,5 @@
-//! Which page a path means. The inspector does not know where it is mounted, and whether the server has taken that
-//! part off: what counts is how the path ends.
+//! Which page a path means. The inspector does not know where it is mounted, and whether the server
+//! has taken that part off: what counts is how the path ends.
 
 use crate::event::RecordId;
 

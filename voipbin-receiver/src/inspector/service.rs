@@ -18,11 +18,12 @@ use super::route::Route;
 use super::screens::{self, problem, sign_in};
 use super::site::Site;
 
-/// The [inspector](crate::inspector) as a [`tower::Service`](tower_service::Service) over any HTTP body.
-/// Made by [`InspectorBuilder::build`](super::InspectorBuilder::build); cheap to clone.
+/// The [inspector](crate::inspector) as a [`tower::Service`](tower_service::Service) over any HTTP
+/// body. Made by [`InspectorBuilder::build`](super::InspectorBuilder::build); cheap to clone.
 ///
-/// It is mounted at a path that ends with a slash, with everything below it; whether the server takes that path
-/// off or not. All its links are relative. It is always ready, and every failure is an answer.
+/// It is mounted at a path that ends with a slash, with everything below it; whether the server
+/// takes that path off or not. All its links are relative. It is always ready, and every failure is
+/// an answer.
 ///
 /// # Cancel safety
 ///

@@ -42,8 +42,8 @@ words! {
         /// Dead letters take four fifths of their room in the inbox, or more: when it is full, the
         /// oldest are dropped.
         DeadLettersNearlyFull = "dead_letters_nearly_full",
-        /// A run has been going on for more than five minutes: it may hang, and what comes for the same resource
-        /// waits behind it.
+        /// A run has been going on for more than five minutes: it may hang, and what comes for the
+        /// same resource waits behind it.
         LongRun = "long_run",
         /// A handler is paused: its events wait.
         HandlerPaused = "handler_paused",

@@ -263,14 +263,15 @@ impl<'a> Refused<'a> {
         Self { refusal, client }
     }
 
-    /// Where it came from, as far as that is known; see [`PeerAddr`](crate::gate::PeerAddr). Personal data.
+    /// Where it came from, as far as that is known; see [`PeerAddr`](crate::gate::PeerAddr).
+    /// Personal data.
     #[must_use]
     pub fn client(&self) -> Option<IpAddr> {
         self.client
     }
 
-    /// Why its signature does not fit, where that was looked into: while there is an inspector or `debug` is
-    /// logged, once a second at most.
+    /// Why its signature does not fit, where that was looked into: while there is an inspector or
+    /// `debug` is logged, once a second at most.
     #[must_use]
     pub fn diagnosis(&self) -> Option<&'a Diagnosis> {
         match self.refusal {

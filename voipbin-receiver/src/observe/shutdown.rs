@@ -11,8 +11,9 @@ pub struct ShutdownReport {
     /// Whether the inbox has stored how far everything has come. When it has not, because its disk
     /// is full or fails, handlers that ended well may run again in the next process.
     pub stored: bool,
-    /// How many events are kept and not finished, those of `unfinished` included. An inbox that outlives the
-    /// process has them for the next one; of one that several processes share they are all that there are.
+    /// How many events are kept and not finished, those of `unfinished` included. An inbox that
+    /// outlives the process has them for the next one; of one that several processes share they are
+    /// all that there are.
     pub remaining: usize,
 }
 

@@ -24,8 +24,9 @@ macro_rules! counters {
             refused: Refused,
             /// Runs of handlers that have begun and not ended.
             pub running: usize,
-            /// Runs that have been going on for more than five minutes, and may hang: looked at once a minute, and
-            /// each is logged once. One whose timeout is over does not count, though its thread go on.
+            /// Runs that have been going on for more than five minutes, and may hang: looked at
+            /// once a minute, and each is logged once. One whose timeout is over does not count,
+            /// though its thread go on.
             pub long_running: usize,
             /// Handlers that are [paused](crate::Receiver::pause).
             pub paused: usize,

@@ -68,10 +68,11 @@ impl std::error::Error for Violation {}
 
 type Check = Result<(), Violation>;
 
-/// Runs every check, each on an empty inbox that `make` gives. Takes a tokio runtime with its timer.
+/// Runs every check, each on an empty inbox that `make` gives. Takes a tokio runtime with its
+/// timer.
 ///
-/// What an inbox does not claim is not checked: copies only where it says how long it knows them, several
-/// consumers only where it is shared.
+/// What an inbox does not claim is not checked: copies only where it says how long it knows them,
+/// several consumers only where it is shared.
 ///
 /// # Errors
 ///

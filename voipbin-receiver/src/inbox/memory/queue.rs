@@ -16,8 +16,8 @@ use crate::sync::time::Instant;
 pub(super) struct Queue {
     /// Events of which no job was taken, each with its handlers.
     fresh: VecDeque<(Arc<KeptEvent>, Jobs)>,
-    /// Jobs that may run at once and come before all fresh events, in the order of their events: those
-    /// that were released, replays, and what is left of an event that was taken in part.
+    /// Jobs that may run at once and come before all fresh events, in the order of their events:
+    /// those that were released, replays, and what is left of an event that was taken in part.
     ready: BTreeMap<(u64, HandlerName), Job>,
     /// Jobs that have failed and wait for their time.
     pub(super) delayed: DelayQueue<Job>,

@@ -69,17 +69,17 @@ impl RecordFilter {
         self
     }
 
-    /// Those that hold this phone number, however it is written: in a text, a number or a name anywhere
-    /// in the body, or in the error of an attempt. For what somebody asks about themselves; see
-    /// [`Records::discard_all`](super::Records::discard_all).
+    /// Those that hold this phone number, however it is written: in a text, a number or a name
+    /// anywhere in the body, or in the error of an attempt. For what somebody asks about
+    /// themselves; see [`Records::discard_all`](super::Records::discard_all).
     pub fn number(mut self, number: PhoneNumber) -> Self {
         self.number = Some(number);
         self
     }
 
-    /// Those of this resource, and those that speak of it: an id in a text anywhere in the body, such as
-    /// the recording of a call, or in the error of an attempt. An id of fewer than eight characters must
-    /// be the whole text.
+    /// Those of this resource, and those that speak of it: an id in a text anywhere in the body,
+    /// such as the recording of a call, or in the error of an attempt. An id of fewer than eight
+    /// characters must be the whole text.
     pub fn mentions(mut self, id: impl Into<String>) -> Self {
         self.mentioned = Some(id.into());
         self

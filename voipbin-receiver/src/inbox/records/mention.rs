@@ -37,8 +37,8 @@ impl FromStr for PhoneNumber {
 
     /// # Errors
     ///
-    /// When it does not begin with `+` or `00`, holds anything but digits and what separates them, or
-    /// has fewer than 7 or more than 15 digits.
+    /// When it does not begin with `+` or `00`, holds anything but digits and what separates them,
+    /// or has fewer than 7 or more than 15 digits.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let rest = text.trim().strip_prefix('+');
         let rest = rest.or_else(|| text.trim().strip_prefix("00"));
@@ -168,7 +168,8 @@ fn separates(c: char) -> bool {
     )
 }
 
-/// Whether a text is this id, or has it in it as a word of its own: short ones are too common for that.
+/// Whether a text is this id, or has it in it as a word of its own: short ones are too common for
+/// that.
 pub(super) fn is_in(id: &str, text: &str) -> bool {
     const UNMISTAKABLE: usize = 8;
     if text == id {

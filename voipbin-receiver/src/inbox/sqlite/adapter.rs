@@ -151,8 +151,8 @@ impl DiskInbox {
         }
     }
 
-    /// Reads what is to be handed out. The jobs stay where they are until they are read; what cannot be
-    /// read now is tried again.
+    /// Reads what is to be handed out. The jobs stay where they are until they are read; what
+    /// cannot be read now is tried again.
     async fn read_back(&self, what: ToRead) {
         let shared = self.shared();
         let mut read = self.try_read(what.clone(), false).await;
@@ -171,7 +171,8 @@ impl DiskInbox {
         }
     }
 
-    /// On a connection that is new after a failure. Where damage was met, all of the file is looked at first.
+    /// On a connection that is new after a failure. Where damage was met, all of the file is looked
+    /// at first.
     async fn try_read(&self, what: ToRead, again: bool) -> Result<(), StoreError> {
         let shared = Arc::clone(self.shared());
         let read = move |connection: &_| match again && !shared.is_readable() {

@@ -155,7 +155,8 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    /// Adds an event, and hands it out after the commit. Of one for nobody only the identity is kept.
+    /// Adds an event, and hands it out after the commit. Of one for nobody only the identity is
+    /// kept.
     pub(super) fn insert(
         &mut self,
         delivery: &Delivery,
@@ -310,8 +311,8 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    /// Removes all of an event but its identity. Its open jobs are not run any more; a run that has begun goes on.
-    /// False when there is nothing to remove.
+    /// Removes all of an event but its identity. Its open jobs are not run any more; a run that has
+    /// begun goes on. False when there is nothing to remove.
     pub(super) fn discard(&mut self, seq: i64) -> Result<bool, StoreError> {
         let Some(event) = self.event(seq)?.filter(|event| event.state != State::Gone) else {
             return Ok(false);
@@ -452,7 +453,8 @@ impl<'a> Batch<'a> {
         self.set(&event)
     }
 
-    /// A change of this event cannot be written, as a page that takes it is damaged: it is handed out no more.
+    /// A change of this event cannot be written, as a page that takes it is damaged: it is handed
+    /// out no more.
     pub(super) fn lose(&mut self, change: &Change) {
         let (seq, told) = match change {
             Change::Job(job) | Change::Failed(job, _) => (job.seq, false),

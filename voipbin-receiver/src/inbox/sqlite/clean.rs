@@ -44,8 +44,8 @@ impl Cleaner {
         self.more
     }
 
-    /// The last step met a damaged page, which is no reason to write nothing else. Tells whether the next one may go
-    /// around it.
+    /// The last step met a damaged page, which is no reason to write nothing else. Tells whether
+    /// the next one may go around it.
     pub(super) fn goes_around(&mut self) -> bool {
         const REST: Duration = Duration::from_secs(600);
         self.more = false;
@@ -117,7 +117,8 @@ impl Cleaner {
         Ok(left < most)
     }
 
-    /// Removes events in this state that ended by then, the first that ended first. Gives their number.
+    /// Removes events in this state that ended by then, the first that ended first. Gives their
+    /// number.
     fn remove(
         &mut self,
         batch: &mut Batch<'_>,
@@ -172,7 +173,8 @@ impl Cleaner {
         Ok(true)
     }
 
-    /// Does this with an event and with no other. False when a damaged page is in its way: it stays.
+    /// Does this with an event and with no other. False when a damaged page is in its way: it
+    /// stays.
     fn apart(
         &mut self,
         batch: &mut Batch<'_>,

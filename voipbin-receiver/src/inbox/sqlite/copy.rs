@@ -1,5 +1,5 @@
-//! Another file with the events of an inbox, each checked by its checksums: a backup, or what can be
-//! saved of a damaged one.
+//! Another file with the events of an inbox, each checked by its checksums: a backup, or what can
+//! be saved of a damaged one.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -29,8 +29,8 @@ pub struct CopyReport {
     pub lost: Vec<LostEvent>,
     /// Numbers of events that cannot be looked up, as the way to them is damaged.
     pub unread: Vec<RangeInclusive<RecordId>>,
-    /// Bytes of the file that the disk did not give, and those of its log that cannot be made sense of
-    /// behind one that is damaged.
+    /// Bytes of the file that the disk did not give, and those of its log that cannot be made sense
+    /// of behind one that is damaged.
     pub unreadable_bytes: u64,
 }
 
@@ -45,8 +45,8 @@ pub struct LostEvent {
 }
 
 impl CopyReport {
-    /// Whether all of it was read. Where not, more may be in the file than was found: the pages that lead to it are
-    /// damaged, and `sqlite3 inbox.db .recover` looks at each page by itself.
+    /// Whether all of it was read. Where not, more may be in the file than was found: the pages
+    /// that lead to it are damaged, and `sqlite3 inbox.db .recover` looks at each page by itself.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.lost.is_empty() && self.unread.is_empty() && self.unreadable_bytes == 0
@@ -252,7 +252,8 @@ impl Copy<'_> {
 
     /// Nothing is known of this number. Gives the one to go on with.
     fn unread(&mut self, seq: i64, last: i64) -> i64 {
-        /// So many in a row come from a page that leads to others: there is no more to find behind it in any time.
+        /// So many in a row come from a page that leads to others: there is no more to find behind
+        /// it in any time.
         const MOST: u64 = 10_000_000;
         let range = self.report.unread.last();
         let endless = range.is_some_and(|range| {

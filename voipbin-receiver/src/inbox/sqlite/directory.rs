@@ -1,5 +1,5 @@
-//! The directory of an inbox: how it is made, what lies in it before the file is opened, and who may
-//! use it.
+//! The directory of an inbox: how it is made, what lies in it before the file is opened, and who
+//! may use it.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
@@ -40,7 +40,8 @@ pub(super) fn create(directory: &Path) -> Result<(), DiskInboxError> {
     parents.try_for_each(sync).map_err(failed)
 }
 
-/// Makes sure that there can be a file: the one that is there or, where there never was one, a new one.
+/// Makes sure that there can be a file: the one that is there or, where there never was one, a new
+/// one.
 pub(super) fn prepare(directory: &Path) -> Result<(), StoreError> {
     look(directory)?;
     // SQLite makes its other files for whoever may use this one.
@@ -162,8 +163,8 @@ pub(super) fn set_aside(directory: &Path) -> io::Result<PathBuf> {
     Ok(aside)
 }
 
-/// Bodies are personal data. What somebody made may be for others too, so its mode is left as it is and
-/// told of, with what can be done and does not shut this process out.
+/// Bodies are personal data. What somebody made may be for others too, so its mode is left as it is
+/// and told of, with what can be done and does not shut this process out.
 #[cfg(unix)]
 pub(super) fn warn(directory: &Path) {
     for (path, mode, advice) in open_to_others(directory) {
@@ -182,8 +183,8 @@ pub(super) fn warn(_directory: &Path) {}
 #[cfg(unix)]
 fn open_to_others(directory: &Path) -> Vec<(PathBuf, u32, String)> {
     use std::os::unix::fs::MetadataExt;
-    /// Whatever is made in the directory belongs to its group: it is shared on purpose, as a volume is
-    /// that a pod gets by `fsGroup`.
+    /// Whatever is made in the directory belongs to its group: it is shared on purpose, as a volume
+    /// is that a pod gets by `fsGroup`.
     const SETGID: u32 = 0o2000;
     let Ok(whole) = fs::metadata(directory) else {
         return Vec::new();

@@ -43,8 +43,8 @@ pub enum DiskInboxErrorKind {
         /// Which one, where that is known.
         holder: Option<u32>,
     },
-    /// This process uses the directory: there is a handle to its inbox, a receiver has one, or it is
-    /// being closed.
+    /// This process uses the directory: there is a handle to its inbox, a receiver has one, or it
+    /// is being closed.
     AlreadyOpen,
 }
 

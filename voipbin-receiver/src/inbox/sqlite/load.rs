@@ -29,8 +29,8 @@ fn meta(connection: &Connection, name: &str) -> Result<Option<i64>, StoreError> 
         .optional()?)
 }
 
-/// Writes down that the process is up, and before which event none is pending: at most this one, from which on memory
-/// does not have all.
+/// Writes down that the process is up, and before which event none is pending: at most this one,
+/// from which on memory does not have all.
 pub(super) fn save(
     shared: &Shared,
     connection: &Connection,
@@ -94,8 +94,8 @@ fn write(
     Ok(())
 }
 
-/// After a commit of which it is not known whether it was written: takes what is there as kept, from this number on.
-/// Whoever sent it was refused, and is told of a copy when it sends it again.
+/// After a commit of which it is not known whether it was written: takes what is there as kept,
+/// from this number on. Whoever sent it was refused, and is told of a copy when it sends it again.
 pub(super) fn take_over(
     shared: &Shared,
     connection: &Connection,
@@ -154,7 +154,8 @@ fn remember(shared: &Shared, event: &EventHead, now: i64) {
     }
 }
 
-/// Identities of what was kept before the first event that may be pending: as many as are remembered.
+/// Identities of what was kept before the first event that may be pending: as many as are
+/// remembered.
 fn identities_before(
     shared: &Shared,
     connection: &Connection,
@@ -254,7 +255,8 @@ fn events(
     Ok(())
 }
 
-/// Jobs of pending events that ran before. Gives what is to be written of those whose attempt was cut short.
+/// Jobs of pending events that ran before. Gives what is to be written of those whose attempt was
+/// cut short.
 fn jobs(shared: &Shared, connection: &Connection) -> Result<Vec<Change>, StoreError> {
     let now = shared.time.now();
     let mut changes = Vec::new();

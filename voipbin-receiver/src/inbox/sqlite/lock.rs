@@ -20,8 +20,8 @@ fn here() -> MutexGuard<'static, BTreeMap<PathBuf, bool>> {
     HERE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The lock of a directory: SQLite's own on an empty database. It belongs to a process and not to a descriptor, so it
-/// goes with the process, whatever children it leaves.
+/// The lock of a directory: SQLite's own on an empty database. It belongs to a process and not to a
+/// descriptor, so it goes with the process, whatever children it leaves.
 #[derive(Debug)]
 pub(super) struct DirLock {
     held: Option<Connection>,
@@ -51,7 +51,8 @@ pub(super) enum LockError {
 }
 
 impl DirLock {
-    /// Locks a directory by this file in it. Waits for an inbox of this process that was just dropped.
+    /// Locks a directory by this file in it. Waits for an inbox of this process that was just
+    /// dropped.
     pub(super) fn acquire(directory: &Path, name: &str) -> Result<(Self, User), LockError> {
         const PATIENCE: Duration = Duration::from_secs(5);
         let directory = fs::canonicalize(directory).map_err(LockError::Io)?;
@@ -110,8 +111,8 @@ fn hold(path: &Path) -> rusqlite::Result<Connection> {
     Ok(held)
 }
 
-/// Who has the lock of a directory, and which process that is, where it is known. Nothing is locked for that, and so
-/// whoever looks is in nobody's way.
+/// Who has the lock of a directory, and which process that is, where it is known. Nothing is locked
+/// for that, and so whoever looks is in nobody's way.
 pub(super) fn holder_of(directory: &Path) -> Option<Option<u32>> {
     let here = here();
     if fs::canonicalize(directory).is_ok_and(|directory| here.contains_key(&directory)) {
@@ -120,8 +121,8 @@ pub(super) fn holder_of(directory: &Path) -> Option<Option<u32>> {
     holder(&directory.join(LOCK_FILE))
 }
 
-/// The process that has it locked, as the system tells. Not to be asked where it is this one: to close the file would
-/// drop its locks.
+/// The process that has it locked, as the system tells. Not to be asked where it is this one: to
+/// close the file would drop its locks.
 #[cfg(unix)]
 fn holder(path: &Path) -> Option<Option<u32>> {
     use rustix::process::{Flock, FlockType, Pid, fcntl_getlk};

@@ -1,5 +1,5 @@
-//! An inbox on disk: the file that it is kept in, the thread that writes it, and what is known of it in
-//! memory.
+//! An inbox on disk: the file that it is kept in, the thread that writes it, and what is known of
+//! it in memory.
 //!
 //! ```text
 //! keep  -> shared: is it a copy? -> writer: all that waits, one commit, answers -> ready
@@ -7,10 +7,11 @@
 //! begin, settle -> ready -> writer: rows of jobs
 //! ```
 //!
-//! The file is one of SQLite's, with a write-ahead log: one writer, any readers beside it, a format that
-//! is documented and that every tool can read. Identities are looked up in memory, bodies lie in a table
-//! of their own, and one commit serves all that wait. `cargo bench -p voipbin-receiver-tests --bench
-//! inbox` sets it beside a plain file with the same group commit.
+//! The file is one of SQLite's, with a write-ahead log: one writer, any readers beside it, a format
+//! that is documented and that every tool can read. Identities are looked up in memory, bodies lie
+//! in a table of their own, and one commit serves all that wait.
+//! `cargo bench -p voipbin-receiver-tests --bench inbox` sets it beside a plain file with the same
+//! group commit.
 
 mod adapter;
 mod batch;
@@ -77,14 +78,14 @@ const LOCK_FILE: &str = "inbox.lock";
 /// that opens the directory. One process at a time can.
 ///
 /// The beginning of a run is on disk before the handler is called, its end shortly after, together
-/// with others or with the next beginning. So when a process is killed, what is handled again are the
-/// runs that had begun and whose end was not written: never more than there are handlers at once,
-/// [`ReceiverBuilder::concurrency`](crate::ReceiverBuilder::concurrency). Each of them has a higher
-/// number of the attempt then, and they begin one after another: the next one when one has ended or gone on for
-/// a second, so that what kills the process takes no other along.
+/// with others or with the next beginning. So when a process is killed, what is handled again are
+/// the runs that had begun and whose end was not written: never more than there are handlers at
+/// once, [`ReceiverBuilder::concurrency`](crate::ReceiverBuilder::concurrency). Each of them has a
+/// higher number of the attempt then, and they begin one after another: the next one when one has
+/// ended or gone on for a second, so that what kills the process takes no other along.
 ///
-/// It is cheap to clone; keep a clone to look into it while a receiver uses it.
-/// Threads of its own write and read the file and answer tools, so that it goes on whatever blocks the runtime's.
+/// It is cheap to clone; keep a clone to look into it while a receiver uses it. Threads of its own
+/// write and read the file and answer tools, so that it goes on whatever blocks the runtime's.
 ///
 /// ```
 /// use voipbin_receiver::Receiver;
@@ -157,8 +158,8 @@ impl DiskInbox {
         DiskInboxBuilder::new(directory.into())
     }
 
-    /// Waits until the file is closed and the directory may be opened again: everything is written, and
-    /// this was the last handle. A receiver holds one until it and its services are dropped.
+    /// Waits until the file is closed and the directory may be opened again: everything is written,
+    /// and this was the last handle. A receiver holds one until it and its services are dropped.
     ///
     /// Not needed before a process ends.
     ///
@@ -185,8 +186,8 @@ impl DiskInbox {
         self.0.reader.read(read).map(told as fn(_) -> _)
     }
 
-    /// Writes within the next commit, which others wait for too: no more than some hundred rows. What fails is
-    /// undone alone.
+    /// Writes within the next commit, which others wait for too: no more than some hundred rows.
+    /// What fails is undone alone.
     fn write<T: Send + 'static>(
         &self,
         write: impl FnOnce(&mut Batch<'_>) -> Result<T, StoreError> + Send + 'static,
@@ -203,7 +204,8 @@ impl DiskInbox {
         written.map(told as fn(_) -> _)
     }
 
-    /// Brings the write-ahead log into the file and empties it. False when somebody reads what is in it.
+    /// Brings the write-ahead log into the file and empties it. False when somebody reads what is
+    /// in it.
     async fn truncate(&self) -> Result<bool, StoreError> {
         let (told, truncated) = oneshot::channel();
         self.shared().push(Work::Truncate(told));

@@ -154,8 +154,8 @@ fn unmasked(directory: &Path, error: StoreError) -> StoreError {
     }
 }
 
-/// An older SQLite can damage a file when one connection checkpoints while another commits. Here only
-/// one does either, but whoever opens the file with another program may.
+/// An older SQLite can damage a file when one connection checkpoints while another commits. Here
+/// only one does either, but whoever opens the file with another program may.
 fn warn_if_old(version: i32) {
     let good = version >= 3_051_003
         || (3_050_007..3_051_000).contains(&version)

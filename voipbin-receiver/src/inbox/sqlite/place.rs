@@ -40,8 +40,8 @@ impl Place {
     }
 }
 
-/// What tells a file from another one under the same path. Where there is nothing such, one that is open cannot be
-/// replaced.
+/// What tells a file from another one under the same path. Where there is nothing such, one that is
+/// open cannot be replaced.
 #[derive(PartialEq, Eq)]
 struct FileId {
     #[cfg(unix)]

@@ -30,8 +30,8 @@ pub(super) enum ToRead {
 ///
 /// # Errors
 ///
-/// Of the kind [`StoreErrorKind::Damaged`] where damage is met and the file was not
-/// [found readable](Readability) before: SQLite says the same of a page that the disk does not give.
+/// Of the kind [`StoreErrorKind::Damaged`] where damage is met and the file was not [found
+/// readable](Readability) before: SQLite says the same of a page that the disk does not give.
 pub(super) fn read(
     shared: &Shared,
     connection: &Connection,
@@ -160,7 +160,8 @@ impl Shared {
     }
 }
 
-/// Whether the disk gives all of the inbox's files. What cannot be read although it does is damaged.
+/// Whether the disk gives all of the inbox's files. What cannot be read although it does is
+/// damaged.
 #[derive(Debug)]
 pub(super) struct Readability {
     /// Kept open: closing it would drop all of SQLite's locks on it in this process.
@@ -168,7 +169,8 @@ pub(super) struct Readability {
 }
 
 impl Readability {
-    /// For so long, what was found holds: the next damaged page is not a reason to read all of it again.
+    /// For so long, what was found holds: the next damaged page is not a reason to read all of it
+    /// again.
     const HOLDS: Duration = Duration::from_secs(60);
 
     pub(super) fn of(file: File) -> Self {

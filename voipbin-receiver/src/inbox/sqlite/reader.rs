@@ -38,8 +38,8 @@ impl Reader {
         Ok((Self(work), thread))
     }
 
-    /// Reads in turn, the first asked for first, whether or not anybody waits for it. The other side is gone when
-    /// the read panicked. After a failure the file is opened anew.
+    /// Reads in turn, the first asked for first, whether or not anybody waits for it. The other
+    /// side is gone when the read panicked. After a failure the file is opened anew.
     pub(super) fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,

@@ -1,8 +1,9 @@
 //! What waits to be handed out, and what was: all that is known of pending events in memory.
 //!
-//! Events that were just kept stand in line with their bodies, up to a number of bytes. What comes after that is
-//! read back from the file when its turn comes; from then on everything is, until the line has caught up, so that the
-//! order is kept. Nothing is known here of an event that waits in the file and never ran.
+//! Events that were just kept stand in line with their bodies, up to a number of bytes. What comes
+//! after that is read back from the file when its turn comes; from then on everything is, until the
+//! line has caught up, so that the order is kept. Nothing is known here of an event that waits in
+//! the file and never ran.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -227,7 +228,8 @@ impl Ready {
         });
     }
 
-    /// Whether a job of this event comes in its place: not when all of them wait, run or have ended.
+    /// Whether a job of this event comes in its place: not when all of them wait, run or have
+    /// ended.
     pub(super) fn is_in_line(&self, seq: u64) -> bool {
         let open = self.open.get(&seq);
         !self.damaged.contains(&seq)
@@ -244,15 +246,17 @@ impl Ready {
         open.is_some_and(|open| open.jobs.iter().any(|job| job.attempts > 0))
     }
 
-    /// The file is about to be read in its turn from this number on, as of this moment: up to the number that is
-    /// given. `None` when that was done: who asked for it is gone, and somebody else asked too.
+    /// The file is about to be read in its turn from this number on, as of this moment: up to the
+    /// number that is given. `None` when that was done: who asked for it is gone, and somebody else
+    /// asked too.
     pub(super) fn begin_read(&mut self, from: u64) -> Option<u64> {
         let begins = self.in_file == Some(from);
         self.ended = begins.then(HashSet::new);
         begins.then_some(self.left_to)
     }
 
-    /// What the file has in its turn, read up to this number; what of it is damaged; whether there is more.
+    /// What the file has in its turn, read up to this number; what of it is damaged; whether there
+    /// is more.
     pub(super) fn push_found(
         &mut self,
         found: Vec<(ReadBack, Fact)>,
@@ -454,7 +458,8 @@ impl Ready {
         }
     }
 
-    /// An event is damaged: no job of it is handed out. It counts as pending until the file says otherwise.
+    /// An event is damaged: no job of it is handed out. It counts as pending until the file says
+    /// otherwise.
     pub(super) fn lose(&mut self, seq: u64) {
         self.open.remove(&seq);
         self.again.retain(|(job, _)| job.seq != seq);

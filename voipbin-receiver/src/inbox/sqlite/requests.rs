@@ -1,7 +1,7 @@
 //! What tools ask of the process that has the inbox, in a table of a file of its own.
 //!
-//! Nobody but that process writes `inbox.db`: a tool that were stopped within a transaction there would
-//! hold up whoever keeps an event. Here it holds up other tools.
+//! Nobody but that process writes `inbox.db`: a tool that were stopped within a transaction there
+//! would hold up whoever keeps an event. Here it holds up other tools.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -84,8 +84,8 @@ pub(super) enum Refused {
 #[derive(Debug)]
 pub(super) struct Served(#[expect(dead_code, reason = "its end is the sign")] Sender<()>);
 
-/// Starts the thread that carries requests out, one after the other. Whatever is there was asked of an earlier
-/// process.
+/// Starts the thread that carries requests out, one after the other. Whatever is there was asked of
+/// an earlier process.
 pub(super) fn serve(
     directory: &Path,
     carry_out: impl Fn(Ask) -> Answer + Send + 'static,

@@ -103,7 +103,8 @@ pub(super) struct EventRow {
     pub(super) body_len: Option<i64>,
 }
 
-/// The checksum of the columns of an event that never change. The others are added to it when they do.
+/// The checksum of the columns of an event that never change. The others are added to it when they
+/// do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Base(u32);
 
@@ -264,11 +265,11 @@ pub(super) fn origin(origin: Origin) -> Option<i64> {
     }
 }
 
-/// Gives the rows of a statement that selects them by their number: from one on, in order. Tells whether these were all,
-/// and not stopped at.
+/// Gives the rows of a statement that selects them by their number: from one on, in order. Tells
+/// whether these were all, and not stopped at.
 ///
-/// Where SQLite finds a page wrong it gives no number of what lies there: each below `end` is given as damaged, until
-/// one can be read again.
+/// Where SQLite finds a page wrong it gives no number of what lies there: each below `end` is given
+/// as damaged, until one can be read again.
 pub(super) fn walk(
     connection: &Connection,
     sql: &str,
@@ -442,8 +443,8 @@ impl JobRow {
     }
 }
 
-/// The jobs of an event for which there are rows. Where one is damaged it is left out: its handler runs
-/// again.
+/// The jobs of an event for which there are rows. Where one is damaged it is left out: its handler
+/// runs again.
 pub(super) fn jobs(connection: &Connection, seq: i64) -> Result<Vec<JobRow>, StoreError> {
     let sql = "SELECT seq, handler, stage, attempts, interrupted, at, wait, sum FROM job \
                WHERE seq = ?";
@@ -502,8 +503,8 @@ pub(super) fn put_attempt(
     Ok(())
 }
 
-/// The known attempts at the jobs of an event, with handler and number, the oldest first. What is damaged is left
-/// out.
+/// The known attempts at the jobs of an event, with handler and number, the oldest first. What is
+/// damaged is left out.
 pub(super) fn attempts(
     connection: &Connection,
     seq: i64,

@@ -16,10 +16,10 @@ use super::{DiskInbox, LOCK_FILE, directory, wal};
 impl DiskInbox {
     /// Brings back what can be read of a damaged inbox, into a new one in an empty directory.
     ///
-    /// It copies the file and its write-ahead log first, with zeros for what the disk does not give, and changes nothing
-    /// where they were; so it takes twice their space. Then each event is looked up by its number,
-    /// around the pages that are damaged. Events keep their numbers. One of which it cannot be told how
-    /// far it has come is handled again.
+    /// It copies the file and its write-ahead log first, with zeros for what the disk does not
+    /// give, and changes nothing where they were; so it takes twice their space. Then each event is
+    /// looked up by its number, around the pages that are damaged. Events keep their numbers. One
+    /// of which it cannot be told how far it has come is handled again.
     ///
     /// It blocks, and reads the whole file.
     ///
@@ -41,8 +41,8 @@ impl DiskInbox {
     ///
     /// # Errors
     ///
-    /// When a directory is in use, the old file cannot be read or is too damaged to be looked into, or
-    /// the new one is there already or cannot be written.
+    /// When a directory is in use, the old file cannot be read or is too damaged to be looked into,
+    /// or the new one is there already or cannot be written.
     pub fn salvage(
         damaged: impl AsRef<Path>,
         new: impl AsRef<Path>,
@@ -108,8 +108,8 @@ fn read(raw: &Path, new: &Path) -> Result<CopyReport, StoreError> {
     copy(&source, new)
 }
 
-/// The first page tells where each table begins. As all files of one version are made alike, that of a new one says the
-/// same.
+/// The first page tells where each table begins. As all files of one version are made alike, that
+/// of a new one says the same.
 fn replace_first_page(raw: &Path) -> Result<(), StoreError> {
     /// Places in the header: <https://www.sqlite.org/fileformat.html#the_database_header>.
     const PAGES: std::ops::Range<usize> = 28..32;

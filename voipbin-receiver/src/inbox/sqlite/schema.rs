@@ -1,7 +1,7 @@
 //! The tables of `inbox.db`, and the connections that use them.
 //!
-//! An event is a narrow row, so that an open reads little; its body lies in a table of its own under the
-//! same number. What few events have is NULL, which takes a byte of a row.
+//! An event is a narrow row, so that an open reads little; its body lies in a table of its own
+//! under the same number. What few events have is NULL, which takes a byte of a row.
 
 use std::path::Path;
 use std::time::Duration;
@@ -166,7 +166,8 @@ pub(super) fn open(path: &Path, role: Role) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// Opens a file that nobody can write and that has no WAL: SQLite makes no files beside it, and takes no locks.
+/// Opens a file that nobody can write and that has no WAL: SQLite makes no files beside it, and
+/// takes no locks.
 pub(super) fn open_immutable(path: &Path) -> Result<Connection, StoreError> {
     let mut uri = String::from("file:");
     for byte in path.as_os_str().as_encoded_bytes() {
@@ -192,7 +193,8 @@ fn journal_mode(connection: &Connection, mode: &str) -> Result<String, StoreErro
     let mut statement = connection.prepare(&format!("PRAGMA journal_mode = {mode}"))?;
     let mut rows = statement.query([])?;
     let mut set = String::new();
-    // To the end: it answers first and changes the file after that, and the error of that is told nowhere else.
+    // To the end: it answers first and changes the file after that, and the error of that is told
+    // nowhere else.
     while let Some(row) = rows.next()? {
         set = row.get(0)?;
     }

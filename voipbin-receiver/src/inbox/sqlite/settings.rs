@@ -65,17 +65,17 @@ impl DiskInboxBuilder {
         })
     }
 
-    /// Whether to begin anew where there was an inbox and its file is missing, empty, zeroed or cut off, or not an
-    /// inbox's; not by default, as events are lost by that. What is left of it is set aside in the directory, for
-    /// [`DiskInbox::salvage`].
+    /// Whether to begin anew where there was an inbox and its file is missing, empty, zeroed or cut
+    /// off, or not an inbox's; not by default, as events are lost by that. What is left of it is
+    /// set aside in the directory, for [`DiskInbox::salvage`].
     pub fn recreate(mut self, recreate: bool) -> Self {
         self.0.recreate = recreate;
         self
     }
 
-    /// How many events may be unfinished at once; 4,000,000 by default, at least 1. Of one that waits
-    /// for its first attempt only the identity is in memory; what a receiver holds of one that it has
-    /// taken, or that failed and waits, comes on top.
+    /// How many events may be unfinished at once; 4,000,000 by default, at least 1. Of one that
+    /// waits for its first attempt only the identity is in memory; what a receiver holds of one
+    /// that it has taken, or that failed and waits, comes on top.
     pub fn max_events(mut self, events: usize) -> Self {
         self.0.max_events = events;
         self
@@ -83,9 +83,10 @@ impl DiskInboxBuilder {
 
     /// How many bytes the file may take, with finished events that are retained; 8 GiB by default.
     ///
-    /// Finished events give way first, those that finished longest ago. When the bodies of unfinished
-    /// and dead ones alone have reached the limit, new events are refused with a 503; the last one that
-    /// came in may go beyond it, so one that is larger than the limit can come in too.
+    /// Finished events give way first, those that finished longest ago. When the bodies of
+    /// unfinished and dead ones alone have reached the limit, new events are refused with a 503;
+    /// the last one that came in may go beyond it, so one that is larger than the limit can come in
+    /// too.
     pub fn max_bytes(mut self, bytes: u64) -> Self {
         self.0.max_bytes = bytes;
         self
@@ -99,7 +100,8 @@ impl DiskInboxBuilder {
     }
 
     /// How many identities are remembered; 1,000,000 by default, for at most 66 bytes of memory
-    /// each. See [`MemoryInboxBuilder::max_identities`](crate::inbox::MemoryInboxBuilder::max_identities).
+    /// each. See
+    /// [`MemoryInboxBuilder::max_identities`](crate::inbox::MemoryInboxBuilder::max_identities).
     pub fn max_identities(mut self, identities: usize) -> Self {
         self.0.max_identities = identities;
         self
@@ -115,8 +117,8 @@ impl DiskInboxBuilder {
 
     /// How long a finished event stays, to be looked at and handled again; 24 hours by default.
     ///
-    /// Bodies are personal data. With [`Duration::ZERO`] they are removed within some seconds after all
-    /// handlers are done. What is removed is overwritten, in the file and in its log.
+    /// Bodies are personal data. With [`Duration::ZERO`] they are removed within some seconds after
+    /// all handlers are done. What is removed is overwritten, in the file and in its log.
     pub fn retain_done(mut self, retention: Duration) -> Self {
         self.0.retain_done = retention;
         self
@@ -128,11 +130,11 @@ impl DiskInboxBuilder {
         self
     }
 
-    /// How many events that are dead letters stay; 100,000 by default. Nor do their bodies take more
-    /// than a quarter of [`max_bytes`](Self::max_bytes).
+    /// How many events that are dead letters stay; 100,000 by default. Nor do their bodies take
+    /// more than a quarter of [`max_bytes`](Self::max_bytes).
     ///
-    /// Beyond that finished events give way first and then the oldest dead letters, each of which is
-    /// logged and [counted](crate::inbox::InboxStats::dead_dropped).
+    /// Beyond that finished events give way first and then the oldest dead letters, each of which
+    /// is logged and [counted](crate::inbox::InboxStats::dead_dropped).
     pub fn max_dead(mut self, events: usize) -> Self {
         self.0.max_dead = events;
         self
@@ -152,18 +154,18 @@ impl DiskInboxBuilder {
         self
     }
 
-    /// Opens the inbox, and creates its directory when there is none, for its owner alone. The mode of
-    /// one that is there stays as it is; where others may use it, that is logged as a warning.
+    /// Opens the inbox, and creates its directory when there is none, for its owner alone. The mode
+    /// of one that is there stays as it is; where others may use it, that is logged as a warning.
     ///
-    /// It takes a moment for an empty one, a second or two for a million unfinished events, and up to
-    /// five seconds more where this process is just closing the same inbox. All of it is done on a
-    /// thread of the inbox's own: it blocks no caller, and needs no runtime.
+    /// It takes a moment for an empty one, a second or two for a million unfinished events, and up
+    /// to five seconds more where this process is just closing the same inbox. All of it is done on
+    /// a thread of the inbox's own: it blocks no caller, and needs no runtime.
     ///
     /// # Errors
     ///
-    /// When the path is no directory, or one that cannot be used, is in use by another process or by
-    /// this one, or holds a file that cannot be read;
-    /// [`DiskInboxError`] says which and what to do. Nothing is changed then.
+    /// When the path is no directory, or one that cannot be used, is in use by another process or
+    /// by this one, or holds a file that cannot be read; [`DiskInboxError`] says which and what to
+    /// do. Nothing is changed then.
     ///
     /// # Cancel safety
     ///

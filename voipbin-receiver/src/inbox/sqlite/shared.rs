@@ -254,7 +254,8 @@ impl Shared {
         }
     }
 
-    /// Waits until then, while nothing can be written. At the end there is no next try: what is left is dropped.
+    /// Waits until then, while nothing can be written. At the end there is no next try: what is
+    /// left is dropped.
     pub(super) fn rest(&self, until: Instant) {
         let mut inbound = self.inbound();
         while !inbound.stop {
@@ -276,8 +277,8 @@ impl Shared {
         self.wake.notify_one();
     }
 
-    /// Waits for work, until then at the latest, and takes all there is, but of new events only so many bytes as one
-    /// commit should write. `None` when there is none and will be none.
+    /// Waits for work, until then at the latest, and takes all there is, but of new events only so
+    /// many bytes as one commit should write. `None` when there is none and will be none.
     ///
     /// Changes alone wait a moment, so that one write serves several of them.
     pub(super) fn next_work(&self, until: Instant) -> Option<Vec<Work>> {
@@ -318,8 +319,8 @@ impl Shared {
     }
 
     /// Tells the senders of new events, and of their copies, what came of them. None of them is on
-    /// its way any more: from here on those that were kept are remembered, and count in these totals. After
-    /// that they may be handed out.
+    /// its way any more: from here on those that were kept are remembered, and count in these
+    /// totals. After that they may be handed out.
     pub(super) fn landed(
         &self,
         landed: Vec<(New, bool)>,

@@ -47,7 +47,8 @@ impl StoreError {
         self.kind.clone()
     }
 
-    /// Whether SQLite itself finds a page wrong. It says the same of one that the disk does not give.
+    /// Whether SQLite itself finds a page wrong. It says the same of one that the disk does not
+    /// give.
     pub(super) fn is_of_page(&self) -> bool {
         let source = self.source.as_ref();
         let error = source.and_then(|source| source.downcast_ref::<rusqlite::Error>());

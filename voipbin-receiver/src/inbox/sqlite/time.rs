@@ -11,8 +11,9 @@ const STEP: i64 = 3_600_000;
 /// For so long after a step nothing is removed for its age.
 const REST: Duration = Duration::from_secs(3600);
 
-/// Milliseconds that go on with the monotonic clock while a process runs, and by the machine's clock from one process to
-/// the next. They are Unix time, but for steps of the machine's clock by over an hour.
+/// Milliseconds that go on with the monotonic clock while a process runs, and by the machine's
+/// clock from one process to the next. They are Unix time, but for steps of the machine's clock by
+/// over an hour.
 #[derive(Debug)]
 pub(super) struct InboxTime {
     clock: Arc<dyn Clock>,
@@ -36,7 +37,8 @@ struct Begun {
     mono: Duration,
 }
 
-/// What is stored, so that the next process goes on: the inbox's clock and the machine's at one moment.
+/// What is stored, so that the next process goes on: the inbox's clock and the machine's at one
+/// moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Saved {
     pub(super) time: i64,
@@ -44,8 +46,8 @@ pub(super) struct Saved {
 }
 
 impl Saved {
-    /// The time when the machine's clock says so. Where that was set in between, no more has passed than either of
-    /// its settings allows.
+    /// The time when the machine's clock says so. Where that was set in between, no more has passed
+    /// than either of its settings allows.
     fn at(self, wall: i64) -> i64 {
         let passed = wall.saturating_sub(self.wall.max(self.time)).max(0);
         let now = self.time.saturating_add(passed);

@@ -29,9 +29,10 @@ use crate::inbox::{Record, RecordFilter, RecordPage, Records, RecordsError};
 /// An inbox on disk for a tool of a process of its own: it can be looked into and changed while
 /// another process has it, and while none does.
 ///
-/// Reading never waits for that process, nor holds it up. What is to be changed that process is asked for,
-/// in a file of its directory; without one the inbox is opened for it, and no handler runs. Nothing is
-/// removed for its age: how long events stay is the affair of the process that has it.
+/// Reading never waits for that process, nor holds it up. What is to be changed that process is
+/// asked for, in a file of its directory; without one the inbox is opened for it, and no handler
+/// runs. Nothing is removed for its age: how long events stay is the affair of the process that has
+/// it.
 ///
 /// Only whoever may write to the directory can use it, but for reading on a volume that nobody can
 /// write to. Needs a runtime of tokio.
@@ -82,13 +83,13 @@ impl DiskRecords {
         })
     }
 
-    /// Looks whether the inbox in this directory could be opened, and changes nothing there: the process
-    /// that has it, where that is known, or `None` when none has it.
+    /// Looks whether the inbox in this directory could be opened, and changes nothing there: the
+    /// process that has it, where that is known, or `None` when none has it.
     ///
     /// # Errors
     ///
-    /// [`DiskInboxErrorKind::NotFound`] when there is none, [`DiskInboxErrorKind::Missing`] when there was
-    /// one, and what else its file tells by its header alone.
+    /// [`DiskInboxErrorKind::NotFound`] when there is none, [`DiskInboxErrorKind::Missing`] when
+    /// there was one, and what else its file tells by its header alone.
     pub fn check(directory: impl AsRef<Path>) -> Result<Option<Holder>, DiskInboxError> {
         let directory = directory.as_ref();
         look(directory)?;
@@ -102,9 +103,9 @@ impl DiskRecords {
         opened.is_ok_and(|opened| opened.is_none()) && holder_of(&self.directory).is_some()
     }
 
-    /// Copies the inbox into a new file, whether or not a process has it: all that was kept before, each event
-    /// checked and as far as it had come when it was copied. To go on with it, it becomes
-    /// `inbox.db` in an empty directory.
+    /// Copies the inbox into a new file, whether or not a process has it: all that was kept before,
+    /// each event checked and as far as it had come when it was copied. To go on with it, it
+    /// becomes `inbox.db` in an empty directory.
     ///
     /// # Errors
     ///

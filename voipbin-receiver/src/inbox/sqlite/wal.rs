@@ -1,10 +1,10 @@
 //! The write-ahead log, before SQLite reads it.
 //!
-//! SQLite takes a log up to the first frame that is not as it was written, and says nothing of what comes behind.
-//! After a power cut that is right: what is torn is the last commit, whose sync did not return. But each
-//! commit is synced before the next one is written. So where frames of a later commit are there too, what
-//! is damaged was synced and answered. What cannot be told from a torn write is damage to the last
-//! commit, and to the last frame of the one before it.
+//! SQLite takes a log up to the first frame that is not as it was written, and says nothing of what
+//! comes behind. After a power cut that is right: what is torn is the last commit, whose sync did
+//! not return. But each commit is synced before the next one is written. So where frames of a later
+//! commit are there too, what is damaged was synced and answered. What cannot be told from a torn
+//! write is damage to the last commit, and to the last frame of the one before it.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
@@ -42,8 +42,9 @@ pub(super) fn lost(log: &Path) -> io::Result<u64> {
 
 /// Brings a log to the disk for sure, without what SQLite does not take of it.
 ///
-/// After a sync that failed, in this process or one before it, what was written may be in the system's memory
-/// alone, and a next sync says nothing of it. What is committed after it would be lost with it.
+/// After a sync that failed, in this process or one before it, what was written may be in the
+/// system's memory alone, and a next sync says nothing of it. What is committed after it would be
+/// lost with it.
 ///
 /// # Errors
 ///

@@ -202,8 +202,9 @@ impl Writer {
         self.place.look().map_err(at(At::Commit))
     }
 
-    /// A damaged page is in the way of this work, twice: a change of one event holds up no other. SQLite commits no
-    /// transaction that has met damage, so it is left out of the next one. False where that cannot be.
+    /// A damaged page is in the way of this work, twice: a change of one event holds up no other.
+    /// SQLite commits no transaction that has met damage, so it is left out of the next one. False
+    /// where that cannot be.
     fn leave_out(
         &mut self,
         work: &mut Vec<Work>,
@@ -337,7 +338,8 @@ impl Writer {
         }
     }
 
-    /// Brings the log into the file, now and then. Nothing is lost where that fails: it is tried again.
+    /// Brings the log into the file, now and then. Nothing is lost where that fails: it is tried
+    /// again.
     fn checkpoint(&mut self, ticks: bool) {
         let quiet = ticks && self.removed && !self.cleaner.has_more();
         let kind = match (self.logged >= CHECKPOINT, quiet) {

@@ -22,8 +22,8 @@ use super::route::{Asset, Route};
 use super::site::Site;
 use crate::inbox::RecordsError;
 
-/// Something that answers requests. It cannot be written without saying which right it needs, nor be reached
-/// without a permit for that.
+/// Something that answers requests. It cannot be written without saying which right it needs, nor
+/// be reached without a permit for that.
 trait Endpoint: Send + Sync {
     type Needs: Right;
 

@@ -152,9 +152,9 @@ impl Server {
 
     /// Reads heads of twice the length and number of headers that the receiver is given, so that it
     /// is the receiver that refuses what goes beyond its [`header_limit`](Limits::header_limit) and
-    /// [`header_count_limit`](Limits::header_count_limit): with a 503, and counted. Needed where those
-    /// are more than their defaults. What goes beyond this too is answered 431 by the server, and
-    /// logged.
+    /// [`header_count_limit`](Limits::header_count_limit): with a 503, and counted. Needed where
+    /// those are more than their defaults. What goes beyond this too is answered 431 by the server,
+    /// and logged.
     ///
     /// ```
     /// use voipbin_receiver::gate::Limits;

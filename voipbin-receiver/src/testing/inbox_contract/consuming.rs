@@ -44,7 +44,8 @@ impl<I: Inbox> Case<I> {
         for number in 0..4 {
             self.keep_new(&self.event(number)?, 1).await?;
         }
-        // One is released before the drain, one after it, and one that has begun goes with its consumer.
+        // One is released before the drain, one after it, and one that has begun goes with its
+        // consumer.
         let taken = self.take_all(3).await?;
         for job in taken.iter().take(1) {
             self.consumer.settle(job, Settled::Released);

@@ -20,8 +20,8 @@ fn a_directory_is_one_inboxs_at_a_time_and_whose_is_told_while_it_is() {
     DirLock::acquire(path, LOCK_FILE).unwrap();
 }
 
-/// A lock of the kind that belongs to a process: a child that it forks does not inherit it, unlike those of `flock` and
-/// of open file descriptions.
+/// A lock of the kind that belongs to a process: a child that it forks does not inherit it, unlike
+/// those of `flock` and of open file descriptions.
 #[cfg(target_os = "linux")]
 #[test]
 fn the_child_of_a_dead_process_does_not_have_its_lock() {

@@ -124,7 +124,8 @@ async fn what_was_never_brought_into_the_file_comes_back_too() {
     drop(inbox);
 }
 
-/// Of 300 events the first 100 are done and the next 50 dead. Two of the others have the same bytes.
+/// Of 300 events the first 100 are done and the next 50 dead. Two of the others have the same
+/// bytes.
 async fn many(directory: &Path) {
     let inbox = DiskInbox::open(directory).await.unwrap();
     for number in 1..=300 {
@@ -151,8 +152,8 @@ async fn many(directory: &Path) {
     inbox.closed().await;
 }
 
-/// Each page of the file in turn is zeroed: no event of another page is lost, none is taken for done that is not, and
-/// what is lost is told of.
+/// Each page of the file in turn is zeroed: no event of another page is lost, none is taken for
+/// done that is not, and what is lost is told of.
 #[tokio::test]
 async fn around_a_page_that_is_damaged_all_else_comes_back_and_no_state_is_mistaken() {
     const PAGE: usize = 16_384;

@@ -15,7 +15,8 @@ fn root(directory: &Path, name: &str) -> u64 {
     root.cast_unsigned()
 }
 
-/// Writes noise over the last bytes of the first page of a table or an index: what was added to it first.
+/// Writes noise over the last bytes of the first page of a table or an index: what was added to it
+/// first.
 fn damage(directory: &Path, name: &str, bytes: u64) {
     let page = root(directory, name);
     let mut file = fs::File::options()
