@@ -20,6 +20,7 @@ pages! {
     mounting "mounting.md",
     handlers "handlers.md",
     inboxes "inboxes.md",
+    postgres "postgres.md",
     operations "operations.md",
     inspector "inspector.md",
     security "security.md",

@@ -96,7 +96,7 @@
 //! # Guide
 //!
 //! [`guide`] has a page for each of: the way from an account to a handled event, mounting,
-//! handlers, inboxes, operations, security, testing, the way from Flask and Express, and what else
+//! handlers, inboxes, PostgreSQL, operations, security, testing, the way from Flask and Express, and what else
 //! there is.
 //!
 //! # In the repository
@@ -139,6 +139,7 @@ pub mod gate;
         feature = "macros",
         feature = "metrics",
         feature = "platform",
+        feature = "postgres",
         feature = "rate-limit",
         feature = "stream",
         feature = "testing",

@@ -56,6 +56,10 @@ pub(super) async fn run(permit: Arc<Permit>, dispatch: Arc<Dispatch>, key: JobKe
         dispatch.settle(key, &job, Settled::Released);
         return;
     }
+    // The process may have been paused since.
+    if job.is_lost() {
+        return dispatch.lost(key, &job);
+    }
     permit.begin(key);
     dispatch.hooks.tell(|| Transition::Started {
         run: Run::of(&job),

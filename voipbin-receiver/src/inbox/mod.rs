@@ -10,6 +10,8 @@ mod job;
 mod memory;
 #[cfg(all(test, shuttle))]
 pub(crate) mod model;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod records;
 mod reply;
 #[cfg(feature = "disk-system")]
@@ -26,6 +28,10 @@ pub use self::error::{InboxError, InboxErrorKind};
 pub use self::guarantees::{Durability, Guarantees, LaneOrder};
 pub use self::job::{Attempt, AttemptEnd, Job, JobHistory, KeptEvent, Lease, Settled};
 pub use self::memory::{MemoryInbox, MemoryInboxBuilder};
+#[cfg(feature = "postgres")]
+pub use self::postgres::{
+    PostgresInbox, PostgresInboxBuilder, PostgresInboxError, PostgresInboxErrorKind,
+};
 pub use self::records::{
     JobRecord, PhoneNumber, PhoneNumberError, Record, RecordFilter, RecordPage, RecordState,
     Records, RecordsError, RecordsErrorKind, Stage,
