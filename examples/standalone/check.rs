@@ -10,7 +10,7 @@ use tokio::net::TcpSocket;
 use crate::disk;
 use crate::options::Configuration;
 use crate::receiver;
-#[cfg(feature = "disk")]
+#[cfg(any(feature = "disk", feature = "postgres"))]
 use crate::settings::InboxChoice;
 use crate::settings::Settings;
 use crate::terminal::{Output, complain, in_full, say};
@@ -57,6 +57,12 @@ fn problems(settings: &Settings) -> Vec<String> {
     #[cfg(feature = "disk")]
     if settings.inbox.choice == InboxChoice::Disk {
         problems.extend(disk::check(&settings.inbox.disk).err());
+    }
+    #[cfg(feature = "postgres")]
+    if settings.inbox.choice == InboxChoice::Postgres {
+        // It is not connected to: that could create the schema.
+        let inbox = settings.inbox.postgres();
+        problems.extend(inbox.err().map(|error| in_full(&*error)));
     }
     let listen = settings.server.listen;
     let metrics = settings.server.metrics_listen();

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use voipbin_receiver::testing::Signer;
 
+#[cfg(feature = "postgres")]
+use crate::settings::InboxChoice;
 use crate::settings::{Access, Settings};
 use crate::terminal::say;
 
@@ -27,6 +29,10 @@ pub(crate) fn greet(settings: &Settings, access: &Access, address: SocketAddr) {
             "events are kept in {}: they survive kill -9, a power cut and this run",
             in_full(directory).display()
         )),
+        #[cfg(feature = "postgres")]
+        None if settings.inbox.choice == InboxChoice::Postgres => {
+            say("events are kept in PostgreSQL: another server handles what this one leaves");
+        }
         None => {
             say("events are kept in memory: a clean shutdown drains them, kill -9 loses them");
         }

@@ -236,6 +236,10 @@ fn ended(settings: &Settings, receiver: &Receiver, report: &ShutdownReport) -> E
     let what = match settings.inbox.choice {
         #[cfg(feature = "disk")]
         InboxChoice::Disk => "cut short: it is handled again when the server starts",
+        #[cfg(feature = "postgres")]
+        InboxChoice::Postgres => {
+            "cut short: another server handles it again, or this one when it starts"
+        }
         InboxChoice::Memory => "lost",
     };
     for left in &report.unfinished {

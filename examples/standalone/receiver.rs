@@ -31,6 +31,8 @@ pub(crate) async fn build(
     let builder = match settings.inbox.choice {
         #[cfg(feature = "disk")]
         InboxChoice::Disk => builder.inbox(disk::open(&settings.inbox, patience).await?),
+        #[cfg(feature = "postgres")]
+        InboxChoice::Postgres => builder.inbox(settings.inbox.postgres()?.connect().await?),
         InboxChoice::Memory => builder.inbox(settings.inbox.memory()),
     };
     Ok(builder.build()?)

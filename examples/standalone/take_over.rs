@@ -56,7 +56,7 @@ pub(crate) async fn ask(settings: &Settings) -> Option<(Predecessor, TcpListener
         return None;
     }
     let Some(directory) = settings.inbox.directory() else {
-        tracing::warn!("an inbox in memory cannot be taken over");
+        tracing::warn!("only an inbox on disk has a server to take over from");
         return None;
     };
     let asked = timeout(ANSWER, receive(directory)).await;

@@ -291,3 +291,28 @@ async fn help_names_every_option_and_its_variable_and_never_a_secret() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn an_inbox_on_postgres_needs_a_url_and_takes_no_password_as_a_flag() {
+    within(async {
+        let inbox = ["--listen", "127.0.0.1:0", "--inbox", "postgres"];
+        let url = "postgresql://u:Pa55-word@127.0.0.1:1/db";
+        let flag = [&inbox[..], &["--database-url", url]].concat();
+        let said = refuses(&flag, &[]).await;
+        assert!(
+            said.contains("--database-url-file") && !said.contains("Pa55-word"),
+            "{said}"
+        );
+        let said = refuses(&inbox, &[]).await;
+        assert!(said.contains("VOIPBIN_DATABASE_URL"), "{said}");
+        let said = refuses(&inbox, &[("VOIPBIN_DATABASE_URL", url)]).await;
+        assert!(
+            said.contains("cannot be reached") && !said.contains("Pa55-word"),
+            "{said}"
+        );
+        let file = [&inbox[..], &["--database-url-file", "no-such-file"]].concat();
+        let said = refuses(&file, &[]).await;
+        assert!(said.contains("no-such-file"), "{said}");
+    })
+    .await;
+}

@@ -72,7 +72,9 @@ impl File {
 
     /// Its path, when there are secrets in it and every user of the machine can read it.
     pub(super) fn exposed(self) -> Option<PathBuf> {
-        let holds_secrets = self.values("secret").is_some();
+        let holds_secrets = ["secret", "database_url"]
+            .iter()
+            .any(|key| self.values(key).is_some());
         (holds_secrets && is_readable_by_all(&self.path)).then_some(self.path)
     }
 }

@@ -10,6 +10,8 @@ mod reference;
 
 use std::path::PathBuf;
 
+#[cfg(feature = "postgres")]
+use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub(crate) use self::effective::EffectiveSettings;
@@ -20,6 +22,8 @@ use crate::inbox::InboxCommand;
 #[cfg(feature = "listen")]
 use crate::listen::ListenCommand;
 use crate::settings::Settings;
+#[cfg(feature = "postgres")]
+use crate::settings::has_password;
 use crate::terminal::exit;
 #[cfg(feature = "trigger")]
 use crate::trigger::TriggerCommand;
@@ -119,6 +123,8 @@ impl Configuration {
         let settings = &self.options.settings;
         let files = settings.gate.secret_files.iter();
         let files = files.map(PathBuf::as_path).chain(settings.server.tls_key());
+        #[cfg(feature = "postgres")]
+        let files = files.chain(settings.inbox.postgres.database_url_file.as_deref());
         let files = files.filter(|file| is_readable_by_all(file));
         for file in self.exposed.as_deref().into_iter().chain(files) {
             tracing::warn!(
@@ -144,6 +150,10 @@ impl Options {
     }
 
     fn configuration(matches: &ArgMatches, file: Option<File>) -> Configuration {
+        #[cfg(feature = "postgres")]
+        if let Some(error) = password_in_arguments(matches) {
+            exit(&error);
+        }
         Configuration {
             options: Self::from_arg_matches(matches).unwrap_or_else(|error| exit(&error)),
             effective: EffectiveSettings::of(matches, file.as_ref()),
@@ -186,6 +196,20 @@ fn empty_variables(command: &mut clap::Command) -> Option<clap::Error> {
             empty.join(", ")
         );
         command.error(clap::error::ErrorKind::ValueValidation, message)
+    })
+}
+
+/// Every user of the machine can see the arguments of a process.
+#[cfg(feature = "postgres")]
+fn password_in_arguments(matches: &ArgMatches) -> Option<clap::Error> {
+    let url: &String = matches.try_get_one("database_url").ok().flatten()?;
+    let is_flag = matches.value_source("database_url") == Some(ValueSource::CommandLine);
+    (is_flag && has_password(url)).then(|| {
+        Options::command().error(
+            clap::error::ErrorKind::ValueValidation,
+            "--database-url has a password in it, which every user of this machine can see: give it by \
+             VOIPBIN_DATABASE_URL or --database-url-file",
+        )
     })
 }
 

@@ -13,7 +13,7 @@ use crate::settings::Settings;
 const TABLES: &str = "<!-- From here on made from the code. -->\n";
 
 /// What may stand where there is no default.
-const SAMPLES: [(&str, &str); 13] = [
+const SAMPLES: [(&str, &str); 15] = [
     ("metrics_listen", "127.0.0.1:9464"),
     ("secret", "AbCdEfGhIjKlMnOpQrStUvWxYz012-_9"),
     ("secret_file", "/etc/voipbin/secret"),
@@ -22,6 +22,8 @@ const SAMPLES: [(&str, &str); 13] = [
     ("trust_proxies", "10.1.0.0/16"),
     ("source_rate_limit", "500/s burst 2000"),
     ("rate_limit", "5000/s"),
+    ("database_url", "postgresql://receiver@db.example.com/app"),
+    ("database_url_file", "/etc/voipbin/database-url"),
     ("max_events", "100000"),
     ("max_bytes", "1 GiB"),
     ("handler_timeout", "30s"),

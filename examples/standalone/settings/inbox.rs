@@ -1,8 +1,12 @@
+#[cfg(feature = "postgres")]
+use std::error::Error;
 use std::path::Path;
 
 use bytesize::ByteSize;
 use clap::{Args, ValueEnum};
 use voipbin_receiver::inbox::MemoryInbox;
+#[cfg(feature = "postgres")]
+use voipbin_receiver::inbox::PostgresInboxBuilder;
 #[cfg(feature = "disk")]
 use voipbin_receiver::inbox::{DiskInbox, DiskInboxBuilder};
 
@@ -24,6 +28,10 @@ pub(crate) struct InboxSettings {
     #[cfg(feature = "disk")]
     #[command(flatten)]
     pub(crate) disk: super::DiskSettings,
+
+    #[cfg(feature = "postgres")]
+    #[command(flatten)]
+    pub(crate) postgres: super::PostgresSettings,
 
     #[arg(
         long,
@@ -83,6 +91,9 @@ pub(crate) enum InboxChoice {
     #[cfg(feature = "disk")]
     /// In a directory: what was answered 200 survives kill -9 and a power cut
     Disk,
+    #[cfg(feature = "postgres")]
+    /// In a database that several servers share: what was answered 200 is as safe as its commits
+    Postgres,
     /// In this process: drained by a clean shutdown, lost when the process is killed
     Memory,
 }
@@ -110,6 +121,8 @@ impl InboxSettings {
         match self.choice {
             #[cfg(feature = "disk")]
             InboxChoice::Disk => Some(&self.disk.directory),
+            #[cfg(feature = "postgres")]
+            InboxChoice::Postgres => None,
             InboxChoice::Memory => None,
         }
     }
@@ -127,6 +140,23 @@ impl InboxSettings {
             .identity_ttl(*self.identity_ttl)
             .retain_done(*self.disk.retain_done)
             .retain_dead(*self.disk.retain_dead)
+    }
+
+    /// The inbox on PostgreSQL, to be connected.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn postgres(&self) -> Result<PostgresInboxBuilder, Box<dyn Error>> {
+        let mut builder = self.postgres.inbox()?.identity_ttl(*self.identity_ttl);
+        if let Some(events) = self.max_events {
+            builder = builder.max_events(events);
+        }
+        if let Some(bytes) = self.max_bytes {
+            builder = builder.max_bytes(bytes.as_u64());
+        }
+        #[cfg(feature = "disk")]
+        let builder = builder
+            .retain_done(*self.disk.retain_done)
+            .retain_dead(*self.disk.retain_dead);
+        Ok(builder)
     }
 
     /// The inbox in memory.

@@ -21,6 +21,11 @@ impl LeftOut {
                     "inbox_memory",
                 ][..],
             ),
+            (
+                "postgres",
+                cfg!(feature = "postgres"),
+                &["database_url", "database_url_file"],
+            ),
             ("metrics", cfg!(feature = "metrics"), &["metrics_listen"]),
             (
                 "rate-limit",

@@ -12,6 +12,8 @@ mod inbox;
 mod left_out;
 mod limits;
 mod logs;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod server;
 #[cfg(feature = "tls")]
 mod tls;
@@ -27,6 +29,8 @@ pub(crate) use self::inbox::{InboxChoice, InboxSettings};
 use self::left_out::LeftOut;
 pub(crate) use self::limits::LimitSettings;
 pub(crate) use self::logs::{LogFormat, LogSettings};
+#[cfg(feature = "postgres")]
+pub(crate) use self::postgres::{PostgresSettings, has_password};
 pub(crate) use self::server::ServerSettings;
 #[cfg(feature = "tls")]
 use self::tls::TlsSettings;
