@@ -122,7 +122,8 @@ async fn what_only_the_lost_primary_had_was_answered_200_to_nobody() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     drop(local);
-    // After its recovery the primary has what its standby does not, and nothing waits for that any more.
+    // After its recovery the primary has what its standby does not, and nothing waits for that any
+    // more.
     servers.0.die();
     let servers = tokio::task::spawn_blocking(move || {
         servers.0.resume();
@@ -141,8 +142,14 @@ async fn what_only_the_lost_primary_had_was_answered_200_to_nobody() {
     }
     drop(local);
     servers.0.die();
-    servers.1.thaw();
-    servers.1.promote();
+    // What the primary had sent and it had not read goes with its sockets.
+    servers.1.kill();
+    let servers = tokio::task::spawn_blocking(move || {
+        servers.1.resume();
+        servers.1.promote();
+        servers
+    });
+    let servers = servers.await.unwrap();
     let new = client(&servers.1.url()).await;
     assert_eq!(count(&new, there).await, 0, "the standby never had it");
     // No standby is left: what requires one takes nothing, and what does not keeps it as new.

@@ -179,7 +179,8 @@ async fn what_processes_that_die_had_is_handled_by_others_and_no_lane_overlaps()
     let mut random = 7_usize;
     for _ in 0..kills {
         for _ in 0..40 {
-            let kind = match number % 40 {
+            // Of an odd period, so that each kind comes to each lane.
+            let kind = match number % 41 {
                 7 => "kill",
                 17 => "hang",
                 27 => "fail",
@@ -322,7 +323,8 @@ async fn a_process_that_was_paused_starts_nothing_before_it_owns_again() {
     for mut of_lane in lanes(&runs).into_values() {
         of_lane.sort_by_key(|run| run.began);
         for (at, run) in of_lane.iter().enumerate() {
-            // One that was dropped at its await has no end: it ran at most its 200 ms of its process's time.
+            // One that was dropped at its await has no end: it ran at most its 200 ms of its
+            // process's time.
             let Some(end) = run.ended else { continue };
             for later in &of_lane[at + 1..] {
                 if later.began >= end {

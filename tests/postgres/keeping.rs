@@ -97,7 +97,8 @@ async fn connections_that_break_lose_nothing_and_keep_nothing_twice() {
     );
     let mut broken = 0;
     for number in (0..EVENTS).step_by(10) {
-        // Those that have no identity of their own are kept each time, but not twice for one request.
+        // Those that have no identity of their own are kept each time, but not twice for one
+        // request.
         let marks = |number| incoming(format!(r#"{{"number":{number}}}"#), Repeats::Mark);
         let once = (number..number + 5).map(event);
         let each = once.chain((number..number + 5).map(marks));

@@ -1,8 +1,9 @@
 //! A process that keeps or handles events of an inbox: to be killed, paused and started again.
 //!
-//! `postgres-process ingress URL SCHEMA LEASE_MS` keeps an event for each line of standard input, which is its id, and
-//! prints the id once it is kept. `postgres-process worker URL SCHEMA LEASE_MS` handles events and writes each run into the
-//! table `SCHEMA_run`. Both end with standard input.
+//! `postgres-process ingress URL SCHEMA LEASE_MS` keeps an event for each line of standard input,
+//! which is its id, and prints the id once it is kept.
+//! `postgres-process worker URL SCHEMA LEASE_MS` handles events and writes each run into the table
+//! `SCHEMA_run`. Both end with standard input.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,

@@ -1,4 +1,5 @@
-//! PostgreSQL servers of the distribution's package, started as an ordinary user on sockets of their own, and its PgBouncer.
+//! PostgreSQL servers of the distribution's package, started as an ordinary user on sockets of
+//! their own, and its PgBouncer.
 
 use std::fs;
 use std::os::unix::fs::chown;
@@ -73,7 +74,8 @@ fn command(name: &str) -> Command {
     command
 }
 
-/// Starts it on a thread that does not end: the end of the one that started it would be its end too.
+/// Starts it on a thread that does not end: the end of the one that started it would be its end
+/// too.
 fn spawn(mut command: Command) -> Child {
     let (started, child) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
@@ -85,11 +87,13 @@ fn spawn(mut command: Command) -> Child {
     child.recv().unwrap()
 }
 
+/// Sends a signal. Some of them may have ended by themselves meanwhile.
 fn signal(signal: &str, processes: &[u32]) {
     let mut kill = Command::new("kill");
+    kill.stderr(Stdio::null());
     kill.arg(format!("-{signal}"))
         .args(processes.iter().map(u32::to_string));
-    assert!(kill.status().unwrap().success());
+    kill.status().unwrap();
 }
 
 fn run(command: &mut Command) {
@@ -234,13 +238,19 @@ impl Server {
         }
     }
 
-    /// Stops all of its processes, and has them go on.
+    /// Stops all of its processes.
     pub(crate) fn freeze(&self) {
         signal("STOP", &self.processes());
     }
 
-    pub(crate) fn thaw(&self) {
-        signal("CONT", &self.processes());
+    /// Ends all of its processes, those that are stopped too.
+    pub(crate) fn kill(&mut self) {
+        if self.process.is_some() {
+            signal("KILL", &self.processes());
+        }
+        if let Some(mut process) = self.process.take() {
+            let _ = process.wait();
+        }
     }
 
     fn processes(&self) -> Vec<u32> {
@@ -264,13 +274,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if self.process.is_some() {
-            // Those that are stopped too.
-            signal("KILL", &self.processes());
-        }
-        if let Some(mut process) = self.process.take() {
-            let _ = process.wait();
-        }
+        self.kill();
     }
 }
 

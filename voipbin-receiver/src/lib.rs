@@ -96,8 +96,8 @@
 //! # Guide
 //!
 //! [`guide`] has a page for each of: the way from an account to a handled event, mounting,
-//! handlers, inboxes, PostgreSQL, operations, security, testing, the way from Flask and Express, and what else
-//! there is.
+//! handlers, inboxes, PostgreSQL, operations, security, testing, the way from Flask and Express,
+//! and what else there is.
 //!
 //! # In the repository
 //!

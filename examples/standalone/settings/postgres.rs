@@ -10,8 +10,8 @@ use voipbin_receiver::inbox::{PostgresInbox, PostgresInboxBuilder};
 pub(crate) struct PostgresSettings {
     /// The database of an inbox that several servers share, such as postgresql://user@host/database
     ///
-    /// Other users of the machine can see the arguments of a process: as a flag, one with a password is
-    /// refused.
+    /// Other users of the machine can see the arguments of a process: as a flag, one with a
+    /// password is refused.
     #[arg(
         long,
         env = "VOIPBIN_DATABASE_URL",
@@ -54,7 +54,8 @@ impl PostgresSettings {
     }
 }
 
-/// Whether a URL, or a list of keys and values, has a password in it. Rather too often than too seldom.
+/// Whether a URL, or a list of keys and values, has a password in it. Rather too often than too
+/// seldom.
 pub(crate) fn has_password(url: &str) -> bool {
     let authority = url.split_once("://").map(|(_, rest)| rest);
     let user = authority.and_then(|rest| rest.rsplit_once('@'));

@@ -1,4 +1,5 @@
-//! Keeping: what waits shares a commit, a copy joins the first, and an outcome that is unknown is found out.
+//! Keeping: what waits shares a commit, a copy joins the first, and an outcome that is unknown is
+//! found out.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -21,7 +22,8 @@ use crate::inbox::{Incoming, KeepError, KeepErrorKind, Kept, Repeats, ReplySende
 const MOST_EVENTS: usize = 256;
 const MOST_BYTES: usize = 4 << 20;
 
-/// How long a commit of several waits for an identity that another process is keeping. Then each has its own.
+/// How long a commit of several waits for an identity that another process is keeping. Then each
+/// has its own.
 const TOGETHER: Duration = Duration::from_millis(50);
 
 /// Before the next try, after one whose outcome is unknown.
@@ -238,7 +240,8 @@ impl Keeper {
         }
     }
 
-    /// Who has waited too long is told so. The commit goes on: what it comes to is for the sender's next try to find.
+    /// Who has waited too long is told so. The commit goes on: what it comes to is for the sender's
+    /// next try to find.
     fn time_out(&mut self) {
         let now = Instant::now();
         for flight in self.flights.values_mut() {

@@ -7,37 +7,44 @@
 //! lease, share of the partitions <- member: one consumer of all that there are
 //! ```
 //!
-//! What is of one transaction is a function of the schema, in `schema.sql`, and each call of one is a statement of its
-//! own: unnamed, with the schema's name, one round trip. So there is no state in a session, and a pooler may give every
-//! statement another one. What is here is when to call, and what an answer, or the lack of one, means.
+//! What is of one transaction is a function of the schema, in `schema.sql`, and each call of one is
+//! a statement of its own: unnamed, with the schema's name, one round trip. So there is no state in
+//! a session, and a pooler may give every statement another one. What is here is when to call, and
+//! what an answer, or the lack of one, means.
 //!
-//! * **Keep.** One insert for all that waits, by four connections side by side. A unique index makes a copy wait for the
-//!   first one's commit and share its fate. A batch that waits over 50 ms for that is rolled back, and each of its events
-//!   has a commit of its own. Where the outcome is unknown, as with a broken connection or a warning (a commit that was
-//!   cancelled while it waited for its standby gives one), the insert is repeated on a fresh connection, and knows itself
-//!   again by a token. What is found to be known is answered after a commit of this call's own, whose log lies behind that
-//!   of the first: a standby that has it has both.
-//! * **Lanes.** A lane, by its number, is of one of 64 partitions, and a partition is one consumer's. Each has its share, the floor
-//!   or the ceiling of 64/n, and gives what is too much once nothing runs in it. Rows of one partition are read in their order, so
-//!   that it does not matter in which order they were committed.
-//! * **Leases.** A consumer's lease is counted by the server for the others, and by this process from before it asked,
-//!   less a tenth, on a clock that goes on in a machine that sleeps. `begin` and `settle` hold the consumer's row, which is
-//!   never updated, in their transaction: a take-over deletes it, and so waits for those that are being committed, and those
-//!   that come after it change nothing.
+//! * **Keep.** One insert for all that waits, by four connections side by side. A unique index
+//!   makes a copy wait for the first one's commit and share its fate. A batch that waits over 50 ms
+//!   for that is rolled back, and each of its events has a commit of its own. Where the outcome is
+//!   unknown, as with a broken connection or a warning (a commit that was cancelled while it waited
+//!   for its standby gives one), the insert is repeated on a fresh connection, and knows itself
+//!   again by a token. What is found to be known is answered after a commit of this call's own,
+//!   whose log lies behind that of the first: a standby that has it has both.
+//! * **Lanes.** A lane, by its number, is of one of 64 partitions, and a partition is one
+//!   consumer's. Each has its share, the floor or the ceiling of 64/n, and gives what is too much
+//!   once nothing runs in it. Rows of one partition are read in their order, so that it does not
+//!   matter in which order they were committed.
+//! * **Leases.** A consumer's lease is counted by the server for the others, and by this process
+//!   from before it asked, less a tenth, on a clock that goes on in a machine that sleeps. `begin`
+//!   and `settle` hold the consumer's row, which is never updated, in their transaction: a
+//!   take-over deletes it, and so waits for those that are being committed, and those that come
+//!   after it change nothing.
 //!
-//! All connections are on a thread of the inbox's own, so that handlers that block theirs hold up no commit and no lease.
+//! All connections are on a thread of the inbox's own, so that handlers that block theirs hold up
+//! no commit and no lease.
 
 mod consumer;
 mod error;
 mod keep;
 mod lease;
 mod member;
+mod reader;
 mod records;
 mod row;
 mod schema;
 mod server;
 mod settings;
 mod shared;
+mod writer;
 
 use std::fmt;
 use std::sync::atomic::Ordering;
@@ -65,17 +72,19 @@ use super::{
 /// How many partitions a schema is created with.
 const PARTITIONS: u16 = 64;
 
-/// An inbox in a PostgreSQL database: several processes, on several machines, keep and handle its events together.
+/// An inbox in a PostgreSQL database: several processes, on several machines, keep and handle its
+/// events together.
 ///
-/// A copy that reaches another process is known there. Each process handles its share of the lanes, and another one takes
-/// that over when it ends or dies. [`Role`](crate::Role) says whether a receiver keeps, handles, or both.
+/// A copy that reaches another process is known there. Each process handles its share of the lanes,
+/// and another one takes that over when it ends or dies. [`Role`](crate::Role) says whether a
+/// receiver keeps, handles, or both.
 ///
 /// A 200 means that the database has committed it: to its disk, or with
-/// [`require(Durability::Cluster)`](PostgresInboxBuilder::require) to that of a standby too. The guide's page
-/// about PostgreSQL says how to set it up and what it does not promise.
+/// [`require(Durability::Cluster)`](PostgresInboxBuilder::require) to that of a standby too. The
+/// guide's page about PostgreSQL says how to set it up and what it does not promise.
 ///
-/// Cheap to clone: all clones are the same inbox. It has a thread of its own, which ends after the last clone and the
-/// last receiver.
+/// Cheap to clone: all clones are the same inbox. It has a thread of its own, which ends after the
+/// last clone and the last receiver.
 ///
 /// ```no_run
 /// use voipbin_receiver::inbox::PostgresInbox;
@@ -134,11 +143,12 @@ impl PostgresInbox {
         Self::builder(url).connect().await
     }
 
-    /// Begins with a URL such as `postgresql://user:password@host:5432/database`, with several hosts where one of them is
-    /// the primary at a time: `postgresql://user@host1,host2/database`.
+    /// Begins with a URL such as `postgresql://user:password@host:5432/database`, with several
+    /// hosts where one of them is the primary at a time: `postgresql://user@host1,host2/database`.
     ///
-    /// Over a network the connection is encrypted and the server's certificate verified, against those that the system
-    /// trusts or that `SSL_CERT_FILE` names, unless the URL says `sslmode=disable`.
+    /// Over a network the connection is encrypted and the server's certificate verified, against
+    /// those that the system trusts or that `SSL_CERT_FILE` names, unless the URL says
+    /// `sslmode=disable`.
     pub fn builder(url: impl Into<String>) -> PostgresInboxBuilder {
         PostgresInboxBuilder::new(url.into())
     }

@@ -16,7 +16,8 @@ use crate::inbox::{
     JobRecord, Record, RecordFilter, RecordPage, RecordState, Records, RecordsError, Stage,
 };
 
-/// The handlers of an event: name, stage, its time, attempts, history. Where there is no row, it was done at once.
+/// The handlers of an event: name, stage, its time, attempts, history. Where there is no row, it
+/// was done at once.
 const JOBS: &str = "(SELECT jsonb_agg(jsonb_build_array(h.name, \
         CASE WHEN j.running THEN 1 WHEN coalesce(j.due, j.delayed_to) > now() THEN 2 \
              WHEN j.event IS NOT NULL THEN 0 ELSE 2 + coalesce(d.stage, 1) END, \

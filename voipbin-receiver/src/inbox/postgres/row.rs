@@ -11,7 +11,8 @@ use super::server::{Trouble, get};
 use crate::event::{Delivery, Identity, Origin, Proof, StoredDelivery};
 use crate::inbox::{Attempt, AttemptEnd};
 
-/// A text as PostgreSQL can store it: without the character that it cannot. Bodies are stored as bytes.
+/// A text as PostgreSQL can store it: without the character that it cannot. Bodies are stored as
+/// bytes.
 pub(super) fn clean(text: &str) -> Cow<'_, str> {
     match text.contains('\0') {
         true => Cow::Owned(text.replace('\0', "\u{fffd}")),
@@ -41,7 +42,8 @@ pub(super) fn of_unix_micros(micros: i64) -> SystemTime {
 pub(super) const DELIVERY: &str = "e.identity, e.signed, e.origin, e.possible_repeat, \
      (extract(epoch FROM e.received_at) * 1e6)::bigint, e.content_type, e.lane, e.replay_of, b.body";
 
-/// The delivery in the columns [`DELIVERY`], from this one on; `None` when it is not as it was kept.
+/// The delivery in the columns [`DELIVERY`], from this one on; `None` when it is not as it was
+/// kept.
 pub(super) fn delivery(row: &Row, first: usize) -> Result<Option<Delivery>, Trouble> {
     let identity: &[u8] = get(row, first)?;
     let proof = match get(row, first + 1)? {

@@ -36,7 +36,8 @@ impl Schema {
             .replace("EXISTS inbox;", &format!("EXISTS {};", self.0))
     }
 
-    /// Brings the schema to this release's version, or refuses it. Two processes do not do it at once.
+    /// Brings the schema to this release's version, or refuses it. Two processes do not do it at
+    /// once.
     pub(super) async fn prepare(
         &self,
         connection: &Connection,

@@ -122,7 +122,8 @@ fn tls() -> Result<MakeRustlsConnect, PostgresInboxError> {
 
 pub(super) struct Connection {
     client: Client,
-    /// The server gave a warning: a commit may have been cut short before it was as safe as it should be.
+    /// The server gave a warning: a commit may have been cut short before it was as safe as it
+    /// should be.
     warned: Arc<AtomicBool>,
 }
 
@@ -265,7 +266,8 @@ impl Session {
         }
     }
 
-    /// As [`Connection::call`]. After an outcome that is unknown, the next call has a fresh connection.
+    /// As [`Connection::call`]. After an outcome that is unknown, the next call has a fresh
+    /// connection.
     pub(super) async fn call(
         &mut self,
         sql: &str,

@@ -50,43 +50,46 @@ impl PostgresInboxBuilder {
         })
     }
 
-    /// The name of the schema, created when there is none; `voipbin_inbox` by default. Lower-case letters, digits and
-    /// underscores. Receivers with the same schema share their events.
+    /// The name of the schema, created when there is none; `voipbin_inbox` by default. Lower-case
+    /// letters, digits and underscores. Receivers with the same schema share their events.
     pub fn schema(mut self, name: impl Into<String>) -> Self {
         self.0.schema = name.into();
         self
     }
 
-    /// How many connections keep events; 4 by default, at least 1. Requests that wait share a commit. Besides, each
-    /// process has three connections of its own, and each receiver that handles events four.
+    /// How many connections keep events; 4 by default, at least 1. Requests that wait share a
+    /// commit. Besides, each process has three connections of its own, and each receiver that
+    /// handles events four.
     pub fn connections(mut self, connections: usize) -> Self {
         self.0.connections = connections.max(1);
         self
     }
 
-    /// Where to hear of new events, when the URL is that of a pooler in transaction mode, which cannot pass on what the
-    /// server tells: the server itself. By default the same URL.
+    /// Where to hear of new events, when the URL is that of a pooler in transaction mode, which
+    /// cannot pass on what the server tells: the server itself. By default the same URL.
     pub fn listen_at(mut self, url: impl Into<String>) -> Self {
         self.0.listen = Listen::At(url.into());
         self
     }
 
-    /// Looks for new events of other processes every 100 ms, instead of hearing of them: behind a pooler in transaction
-    /// mode, when the server itself cannot be reached.
+    /// Looks for new events of other processes every 100 ms, instead of hearing of them: behind a
+    /// pooler in transaction mode, when the server itself cannot be reached.
     pub fn polling(mut self) -> Self {
         self.0.listen = Listen::Never;
         self
     }
 
-    /// For how long a process owns its share of the lanes without a sign of life; 10 seconds by default, at least one.
-    /// So long the events of a process that died wait for another one. One that is paused for longer loses its share,
-    /// and runs of handlers that it had begun may be repeated elsewhere.
+    /// For how long a process owns its share of the lanes without a sign of life; 10 seconds by
+    /// default, at least one. So long the events of a process that died wait for another one. One
+    /// that is paused for longer loses its share, and runs of handlers that it had begun may be
+    /// repeated elsewhere.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.0.lease = lease.max(Duration::from_secs(1));
         self
     }
 
-    /// How long a request may wait for its commit before it is answered 503; 10 seconds by default. The sender waits 15.
+    /// How long a request may wait for its commit before it is answered 503; 10 seconds by default.
+    /// The sender waits 15.
     pub fn keep_timeout(mut self, timeout: Duration) -> Self {
         self.0.keep_timeout = timeout;
         self
@@ -104,8 +107,8 @@ impl PostgresInboxBuilder {
         self
     }
 
-    /// How long an identity is remembered at least, from the moment its event was kept; one hour by default. One whose
-    /// event is not finished is never forgotten.
+    /// How long an identity is remembered at least, from the moment its event was kept; one hour by
+    /// default. One whose event is not finished is never forgotten.
     pub fn identity_ttl(mut self, ttl: Duration) -> Self {
         self.0.identity_ttl = ttl;
         self
@@ -123,12 +126,12 @@ impl PostgresInboxBuilder {
         self
     }
 
-    /// What a 200 must mean at least. Without, an inbox on a server that syncs its commits to its disk claims
-    /// [`Durability::Machine`], and any other one [`Durability::Process`].
+    /// What a 200 must mean at least. Without, an inbox on a server that syncs its commits to its
+    /// disk claims [`Durability::Machine`], and any other one [`Durability::Process`].
     ///
-    /// With [`Durability::Cluster`] the server must wait for a standby (`synchronous_standby_names`, and
-    /// `synchronous_commit` is `on` or `remote_apply`). That is asked with each event: where it is not so any more,
-    /// new ones are refused with a 503.
+    /// With [`Durability::Cluster`] the server must wait for a standby
+    /// (`synchronous_standby_names`, and `synchronous_commit` is `on` or `remote_apply`). That is
+    /// asked with each event: where it is not so any more, new ones are refused with a 503.
     pub fn require(mut self, durability: Durability) -> Self {
         self.0.require = durability;
         self
@@ -138,8 +141,9 @@ impl PostgresInboxBuilder {
     ///
     /// # Errors
     ///
-    /// When a setting is not valid, the server cannot be reached, its schema is a later release's, or it promises less
-    /// than is [required](Self::require). [`PostgresInboxError`] says which and what to do.
+    /// When a setting is not valid, the server cannot be reached, its schema is a later release's,
+    /// or it promises less than is [required](Self::require). [`PostgresInboxError`] says which and
+    /// what to do.
     pub async fn connect(self) -> Result<PostgresInbox, PostgresInboxError> {
         PostgresInbox::with(self.0).await
     }

@@ -254,7 +254,8 @@ impl Shared {
             let members = self.tell_members.swap(false, Ordering::AcqRel);
             let members = if members { "m" } else { "" };
             let told = format!("{members}{partitions:x}");
-            // Of its own, as a transaction that tells something holds up the commits of others that do.
+            // Of its own, as a transaction that tells something holds up the commits of others that
+            // do.
             let params: Params<'_> = &[(&self.schema.name(), Type::TEXT), (&told, Type::TEXT)];
             if let Err(trouble) = session.call("SELECT pg_notify($1, $2)", params).await {
                 tracing::debug!(%trouble, "other processes are not told of new events");
