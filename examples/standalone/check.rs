@@ -8,6 +8,8 @@ use tokio::net::TcpSocket;
 
 #[cfg(feature = "disk")]
 use crate::disk;
+#[cfg(feature = "inspector")]
+use crate::inspector;
 use crate::options::Configuration;
 use crate::receiver;
 #[cfg(any(feature = "disk", feature = "postgres"))]
@@ -71,7 +73,12 @@ fn problems(settings: &Settings) -> Vec<String> {
             "the webhook and the metrics cannot both have {listen}: give one of them another port"
         ));
     }
-    for address in [Some(listen), metrics].into_iter().flatten() {
+    #[cfg(feature = "inspector")]
+    if let Err(error) = inspector::check(settings) {
+        problems.push(in_full(&*error));
+    }
+    let inspector = settings.inspector_listen();
+    for address in [Some(listen), metrics, inspector].into_iter().flatten() {
         problems.extend(bind(address).err());
     }
     problems

@@ -12,6 +12,8 @@ mod disk;
 mod greeting;
 #[cfg(feature = "disk")]
 mod inbox;
+#[cfg(feature = "inspector")]
+mod inspector;
 #[cfg(feature = "listen")]
 mod listen;
 #[cfg(feature = "metrics")]
@@ -45,6 +47,8 @@ use voipbin_receiver::mount;
 use voipbin_receiver::observe::RefusalReason;
 use voipbin_receiver::{Receiver, ShutdownReport};
 
+#[cfg(feature = "inspector")]
+use crate::inspector::Inspector;
 #[cfg(feature = "metrics")]
 use crate::metrics::Exporter;
 use crate::options::{Command, Configuration, Options};
@@ -86,7 +90,7 @@ fn run(configuration: Configuration) -> Result<ExitCode, Box<dyn Error>> {
             #[cfg(feature = "platform")]
             Some(Command::Webhook(command)) => Ok(webhook::run(*command).await),
             Some(Command::Completions(command)) => Ok(completions::run(&command)),
-            None => serve(&configuration.options.settings, inherited).await,
+            None => serve(&configuration, inherited).await,
         }
     });
     // Whatever still blocks a thread, such as a pipe that nobody reads, must not hold up the end.
@@ -116,7 +120,11 @@ fn log(options: &Options) {
 /// How long a tool that changes something may have the inbox.
 const TOOL: Duration = Duration::from_secs(2);
 
-async fn serve(settings: &Settings, mut inherited: ListenFd) -> Result<ExitCode, Box<dyn Error>> {
+async fn serve(
+    configuration: &Configuration,
+    mut inherited: ListenFd,
+) -> Result<ExitCode, Box<dyn Error>> {
+    let settings = &configuration.options.settings;
     let (mut predecessor, handed) = take_over::ask(settings).await.unzip();
     let inherited = match handed {
         Some(socket) => Some(socket),
@@ -141,6 +149,8 @@ async fn serve(settings: &Settings, mut inherited: ListenFd) -> Result<ExitCode,
     let metrics = settings.server.metrics_listen().map(Exporter::install);
     #[cfg(feature = "metrics")]
     let metrics = metrics.transpose()?;
+    #[cfg(feature = "inspector")]
+    let inspector = Inspector::new(settings, &configuration.effective, address)?;
     // Before the greeting: whoever reads it may stop the server at once.
     let mut stop = StopSignals::new()?;
     let watchdog = match &predecessor {
@@ -184,6 +194,10 @@ async fn serve(settings: &Settings, mut inherited: ListenFd) -> Result<ExitCode,
         #[cfg(feature = "metrics")]
         if let Some(metrics) = metrics.clone() {
             background.spawn(metrics.serve(receiver.clone(), tls.clone()));
+        }
+        #[cfg(feature = "inspector")]
+        if let Some(inspector) = inspector.clone() {
+            background.spawn(inspector.serve(receiver.clone()));
         }
         let successor = tokio::select! {
             () = stop.next() => None,

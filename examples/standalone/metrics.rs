@@ -10,13 +10,13 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
-use tokio::time::{Instant, MissedTickBehavior, sleep};
+use tokio::time::MissedTickBehavior;
 use voipbin_receiver::Receiver;
 use voipbin_receiver::mount::Server;
 use voipbin_receiver::observe::Metrics;
 use voipbin_receiver::observe::metrics::{METRICS, MetricKind};
 
-use crate::server::{Body, answer, health, not_found, reads};
+use crate::server::{Body, answer, bind_when_free, health, not_found, reads};
 use crate::terminal::say;
 use crate::tls::Tls;
 
@@ -25,9 +25,6 @@ const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// How often values are put into their buckets when nobody scrapes: until then each takes memory.
 const UPKEEP: Duration = Duration::from_secs(5);
-
-/// How long an address is tried again that is taken, as by the server before this one.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What is recorded, and where it is asked for.
 #[derive(Clone)]
@@ -88,27 +85,14 @@ impl Exporter {
     }
 }
 
-/// Listens, as soon as nobody else does, and says where.
+/// Listens, and says where.
 async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    const PAUSE: Duration = Duration::from_millis(200);
-    let since = Instant::now();
-    loop {
-        match TcpListener::bind(address).await {
-            Err(error)
-                if error.kind() == io::ErrorKind::AddrInUse && since.elapsed() < PATIENCE =>
-            {
-                sleep(PAUSE).await;
-            }
-            Err(error) => return Err(error),
-            Ok(listener) => {
-                say(format_args!(
-                    "metrics on http://{}/metrics",
-                    listener.local_addr()?
-                ));
-                return Ok(listener);
-            }
-        }
-    }
+    let listener = bind_when_free(address).await?;
+    say(format_args!(
+        "metrics on http://{}/metrics",
+        listener.local_addr()?
+    ));
+    Ok(listener)
 }
 
 async fn route(

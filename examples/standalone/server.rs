@@ -15,6 +15,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+#[cfg(any(feature = "inspector", feature = "metrics"))]
+use tokio::time::{Instant, sleep};
 use tower::ServiceExt;
 use voipbin_receiver::mount::Server;
 use voipbin_receiver::{Receiver, ResponseBody, ShutdownReport};
@@ -89,6 +91,25 @@ pub(crate) async fn listen(
             Ok(socket)
         }
         None => Server::bind(address).await?.into_std(),
+    }
+}
+
+/// Listens as soon as nobody else does, for up to 30 seconds: the server before this one may have
+/// the address.
+#[cfg(any(feature = "inspector", feature = "metrics"))]
+pub(crate) async fn bind_when_free(address: SocketAddr) -> io::Result<TcpListener> {
+    const PATIENCE: Duration = Duration::from_secs(30);
+    const PAUSE: Duration = Duration::from_millis(200);
+    let since = Instant::now();
+    loop {
+        match TcpListener::bind(address).await {
+            Err(error)
+                if error.kind() == io::ErrorKind::AddrInUse && since.elapsed() < PATIENCE =>
+            {
+                sleep(PAUSE).await;
+            }
+            bound => return bound,
+        }
     }
 }
 
@@ -277,7 +298,7 @@ mod tests {
     async fn a_request_waits_for_the_inbox_for_ten_seconds() {
         let (open, opening) = watch::channel(None);
         let waits = tokio::spawn(opened(opening.clone()));
-        let begun = tokio::time::Instant::now();
+        let begun = Instant::now();
         assert!(opened(opening).await.is_none());
         assert_eq!(begun.elapsed(), OPENING);
         assert!(waits.await.unwrap().is_none());

@@ -2,7 +2,7 @@ use http::StatusCode;
 use voipbin_receiver::inbox::RecordState;
 use voipbin_receiver::{BuildErrorKind, Receiver, catalog};
 
-use crate::stage::{ACCESS, Stage, TOKEN, ask, bearer, local, pages, revealing};
+use crate::stage::{ACCESS, Stage, TOKEN, acting, ask, bearer, local, pages, revealing};
 
 const METHODS: [&str; 8] = [
     "GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE",
@@ -23,6 +23,7 @@ async fn without_access_every_route_and_method_is_refused() {
     let (stage, id) = stage().await;
     let mut paths = pages(id);
     paths.extend(revealing(id));
+    paths.extend(acting(id));
     paths.extend(["/sign-out", "/none", "/events/x", "/assets/none"].map(str::to_owned));
     for path in paths {
         for method in METHODS {
@@ -120,6 +121,13 @@ async fn the_token_opens_everything_by_a_header_or_a_sign_in() {
         .await;
     assert_eq!(wrong.status, StatusCode::UNAUTHORIZED);
     assert_eq!(wrong.header("set-cookie"), "");
+    assert_eq!(wrong.header("www-authenticate"), "Bearer");
+    // Else browsers would send `Origin: null` with the form.
+    assert!(
+        wrong
+            .text
+            .contains("<meta name=\"referrer\" content=\"same-origin\">")
+    );
 
     let form = format!("token={TOKEN}");
     let signed_in = stage
@@ -213,4 +221,83 @@ fn receiver() -> Receiver {
         .on(catalog::Any, || async {})
         .build()
         .unwrap()
+}
+
+#[tokio::test]
+async fn only_who_may_act_has_an_event_handled_again_or_discards_it() {
+    let (stage, id) = stage().await;
+    let [retry, discard] = acting(id).try_into().unwrap();
+    for access in ["read", "reveal"] {
+        for path in [&retry, &discard] {
+            let page = stage.ask("POST", path, &[(ACCESS, access)], "").await;
+            assert_eq!(page.status, StatusCode::FORBIDDEN, "{access} {path}");
+        }
+        let page = stage.get(&format!("/events/{id}"), access).await;
+        assert!(!page.text.contains("/retry") && !page.text.contains("/discard"));
+    }
+    let act = [(ACCESS, "act")];
+    for path in [&retry, &discard] {
+        let page = stage.ask("GET", path, &act, "").await;
+        assert_eq!(page.status, StatusCode::METHOD_NOT_ALLOWED, "{path}");
+        // A page elsewhere that has a browser send it.
+        let elsewhere = [(ACCESS, "act"), ("sec-fetch-site", "cross-site")];
+        let page = stage.ask("POST", path, &elsewhere, "").await;
+        assert_eq!(page.status, StatusCode::FORBIDDEN, "{path}");
+    }
+    let records = stage.receiver.records().unwrap();
+    let record = records.get(id.to_string().parse().unwrap()).await.unwrap();
+    assert_eq!(record.unwrap().state, RecordState::Dead);
+    assert!(stage.audit.lock().unwrap().is_empty());
+
+    let page = stage.get(&format!("/events/{id}"), "act").await;
+    assert!(
+        page.text.contains(&format!("../events/{id}/retry")),
+        "{}",
+        page.text
+    );
+    let retried = stage.ask("POST", &retry, &act, "").await;
+    assert_eq!(retried.status, StatusCode::SEE_OTHER);
+    let place = retried.header("location").strip_prefix("../..").unwrap();
+    let replay = stage.get(place, "act").await;
+    assert!(
+        replay.text.contains("Replay of"),
+        "{place}: {}",
+        replay.text
+    );
+    // Its dead letters were replayed before.
+    let again = stage.ask("POST", &retry, &act, "").await;
+    assert_eq!(again.status, StatusCode::CONFLICT);
+
+    let discarded = stage.ask("POST", &discard, &act, "").await;
+    assert_eq!(discarded.status, StatusCode::SEE_OTHER);
+    assert_eq!(discarded.header("location"), "../../events");
+    let gone = stage.get(&format!("/events/{id}"), "act").await;
+    assert_eq!(gone.status, StatusCode::NOT_FOUND);
+    let again = stage.ask("POST", &discard, &act, "").await;
+    assert_eq!(again.status, StatusCode::NOT_FOUND);
+    assert_eq!(*stage.audit.lock().unwrap(), ["retry", "discard"]);
+}
+
+#[tokio::test]
+async fn a_dead_letter_in_memory_is_handled_again_too() {
+    let stage = Stage::in_memory();
+    stage.deliver(DEAD).await;
+    let id = stage.latest(RecordState::Dead).await;
+    let retried = stage
+        .ask(
+            "POST",
+            &format!("/events/{id}/retry"),
+            &[(ACCESS, "act")],
+            "",
+        )
+        .await;
+    assert_eq!(retried.status, StatusCode::SEE_OTHER);
+    // It fails again, and is a dead letter of its own.
+    support::within(async {
+        while stage.receiver.stats().dead < 2 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_ne!(stage.latest(RecordState::Dead).await, id);
 }

@@ -242,3 +242,11 @@ pub(crate) fn revealing(id: u64) -> Vec<String> {
         "/events?q=number%3A%2B15551234567".to_owned(),
     ]
 }
+
+/// Those that take the right to act.
+pub(crate) fn acting(id: u64) -> Vec<String> {
+    vec![
+        format!("/events/{id}/retry"),
+        format!("/events/{id}/discard"),
+    ]
+}

@@ -186,6 +186,7 @@ impl Program {
         command
             .current_dir(directory)
             .env_clear()
+            .env("VOIPBIN_NO_INSPECTOR", "true")
             .env("VOIPBIN_SECRET", SECRET)
             .env("LISTEN", door.address().to_string())
             .args(self.arguments)

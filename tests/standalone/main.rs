@@ -12,6 +12,7 @@
 
 mod configuration;
 mod inbox_tools;
+mod inspector;
 mod lifecycle;
 mod listen;
 mod metrics;

@@ -35,6 +35,8 @@ pub fn command(directory: &Path, arguments: &[&str], environment: &[(&str, &str)
         .args(arguments)
         .current_dir(directory)
         .env_clear()
+        // Its port by default is one of the machine's.
+        .env("VOIPBIN_NO_INSPECTOR", "true")
         .envs(environment.iter().copied())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

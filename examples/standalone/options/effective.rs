@@ -34,6 +34,18 @@ impl EffectiveSettings {
     }
 }
 
+#[cfg(feature = "inspector")]
+impl EffectiveSettings {
+    /// The name of each, its value, and where it comes from.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = (String, String, &'static str)> {
+        self.0.iter().map(|setting| {
+            let values = setting.values.as_ref().map(|values| values.join(", "));
+            let value = values.unwrap_or_else(|| "not set".to_owned());
+            (setting.key.clone(), value, setting.origin)
+        })
+    }
+}
+
 impl fmt::Display for EffectiveSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0

@@ -125,6 +125,8 @@ impl Configuration {
         let files = files.map(PathBuf::as_path).chain(settings.server.tls_key());
         #[cfg(feature = "postgres")]
         let files = files.chain(settings.inbox.postgres.database_url_file.as_deref());
+        #[cfg(feature = "inspector")]
+        let files = files.chain(settings.inspector.token_file());
         let files = files.filter(|file| is_readable_by_all(file));
         for file in self.exposed.as_deref().into_iter().chain(files) {
             tracing::warn!(

@@ -203,7 +203,7 @@ impl fmt::Display for AccessError {
 impl std::error::Error for AccessError {}
 
 /// A secret of the platform's own shape: 32 characters out of 64.
-fn generate() -> Result<String, AccessError> {
+pub(crate) fn generate() -> Result<String, AccessError> {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut random = [0; 32];
     getrandom::fill(&mut random).map_err(AccessError::NoRandomness)?;

@@ -22,6 +22,11 @@ impl LeftOut {
                 ][..],
             ),
             (
+                "inspector",
+                cfg!(feature = "inspector"),
+                &["inspector_listen", "inspector_token_file", "no_inspector"],
+            ),
+            (
                 "postgres",
                 cfg!(feature = "postgres"),
                 &["database_url", "database_url_file"],

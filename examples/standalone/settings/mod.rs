@@ -9,6 +9,8 @@ mod disk;
 mod gate;
 mod handlers;
 mod inbox;
+#[cfg(feature = "inspector")]
+mod inspector;
 mod left_out;
 mod limits;
 mod logs;
@@ -19,13 +21,19 @@ mod server;
 mod tls;
 mod values;
 
+use std::net::SocketAddr;
+
 use clap::Args;
 
 #[cfg(feature = "disk")]
 pub(crate) use self::disk::{DIRECTORY, DiskSettings};
+#[cfg(feature = "inspector")]
+pub(crate) use self::gate::generate;
 pub(crate) use self::gate::{Access, GateSettings};
 pub(crate) use self::handlers::HandlerSettings;
 pub(crate) use self::inbox::{InboxChoice, InboxSettings};
+#[cfg(feature = "inspector")]
+use self::inspector::InspectorSettings;
 use self::left_out::LeftOut;
 pub(crate) use self::limits::LimitSettings;
 pub(crate) use self::logs::{LogFormat, LogSettings};
@@ -53,9 +61,23 @@ pub(crate) struct Settings {
     #[command(flatten, next_help_heading = "Handlers")]
     pub(crate) handlers: HandlerSettings,
 
+    #[cfg(feature = "inspector")]
+    #[command(flatten, next_help_heading = "Inspector")]
+    pub(crate) inspector: InspectorSettings,
+
     #[command(flatten, next_help_heading = "Output")]
     pub(crate) logs: LogSettings,
 
     #[command(flatten)]
     _left_out: LeftOut,
+}
+
+impl Settings {
+    /// The address that somebody has given the inspector.
+    pub(crate) fn inspector_listen(&self) -> Option<SocketAddr> {
+        #[cfg(feature = "inspector")]
+        return self.inspector.given_address();
+        #[cfg(not(feature = "inspector"))]
+        None
+    }
 }

@@ -22,6 +22,7 @@ fn with_files(place: &Place, files: u32, arguments: &[&str]) -> Command {
         .args(arguments)
         .current_dir(place.path())
         .env_clear()
+        .env("VOIPBIN_NO_INSPECTOR", "true")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -32,6 +32,9 @@ pub(super) enum Reader {}
 /// [`Access::Reveal`] is needed.
 pub(super) enum Revealer {}
 
+/// [`Access::Act`] is needed.
+pub(super) enum Actor {}
+
 impl Right for Anyone {
     const NEEDS: Access = Access::None;
 }
@@ -42,6 +45,10 @@ impl Right for Reader {
 
 impl Right for Revealer {
     const NEEDS: Access = Access::Reveal;
+}
+
+impl Right for Actor {
+    const NEEDS: Access = Access::Act;
 }
 
 /// Shows that somebody has a right. [`Access::permit`] alone makes one.

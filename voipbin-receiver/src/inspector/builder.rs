@@ -10,6 +10,7 @@ use super::service::InspectorService;
 use super::site::{Setting, Site};
 use crate::build_error::{BuildError, BuildErrorKind};
 use crate::gate::Secret;
+use crate::observe::WarnLimiter;
 use crate::receiver::Receiver;
 
 /// The settings of an [inspector](crate::inspector). Made by [`Receiver::inspector`].
@@ -144,6 +145,7 @@ impl InspectorBuilder {
             authority,
             guard,
             settings,
+            sign_ins: WarnLimiter::default(),
         }))
     }
 }

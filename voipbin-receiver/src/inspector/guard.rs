@@ -54,7 +54,8 @@ impl Guard {
     }
 
     /// Browsers that know the first header set it on every request to an origin that is trusted, as
-    /// one by TLS or of this machine. All set the second one on what may change something.
+    /// one by TLS or of this machine. All set the second one on what may change something: to
+    /// `null` where the page forbids referrers, so pages with forms allow them within their origin.
     fn is_same_origin(&self, head: &Parts) -> bool {
         let mut sites = head.headers.get_all(SEC_FETCH_SITE).iter().peekable();
         if sites.peek().is_some() {

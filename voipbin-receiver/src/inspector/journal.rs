@@ -95,6 +95,11 @@ impl Journal {
         }
     }
 
+    /// Never going back.
+    pub(super) fn monotonic(&self) -> Duration {
+        self.clock.monotonic()
+    }
+
     pub(super) fn now(&self) -> SystemTime {
         self.clock.wall()
     }

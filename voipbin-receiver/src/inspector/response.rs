@@ -9,7 +9,7 @@ use askama::Template;
 use bytes::Bytes;
 use http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION,
-    REFERRER_POLICY, SET_COOKIE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    REFERRER_POLICY, SET_COOKIE, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
@@ -102,6 +102,10 @@ impl Reply {
 
     pub(super) fn allow(self, methods: &str) -> Self {
         self.header(ALLOW, methods.to_owned())
+    }
+
+    pub(super) fn authenticate(self, scheme: &str) -> Self {
+        self.header(WWW_AUTHENTICATE, scheme.to_owned())
     }
 
     pub(super) fn cookie(self, cookie: Option<String>) -> Self {

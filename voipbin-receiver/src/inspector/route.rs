@@ -10,6 +10,8 @@ pub(super) enum Route {
     Event(RecordId),
     /// The event with what is hidden of it.
     EventRevealed(RecordId),
+    Retry(RecordId),
+    Discard(RecordId),
     Dead,
     /// Those with the texts of their errors.
     DeadRevealed,
@@ -47,10 +49,18 @@ impl Route {
     pub(super) fn find(path: &str) -> Option<(Self, &'static str)> {
         let mut last = path.rsplit('/');
         let (name, folder, above) = (last.next()?, last.next(), last.next());
-        if let (Some("events"), "revealed") = (above, name)
+        if above == Some("events")
             && let Some(Ok(id)) = folder.map(str::parse)
         {
-            return Some((Self::EventRevealed(id), "../../"));
+            let of_event = match name {
+                "revealed" => Some(Self::EventRevealed(id)),
+                "retry" => Some(Self::Retry(id)),
+                "discard" => Some(Self::Discard(id)),
+                _ => None,
+            };
+            if let Some(route) = of_event {
+                return Some((route, "../../"));
+            }
         }
         let below = match (folder, name) {
             (Some("events"), id) => id.parse().ok().map(Self::Event),
@@ -91,6 +101,8 @@ mod tests {
             ("/events", Route::Events, "./"),
             ("/events/12", Route::Event(id), "../"),
             ("/events/12/revealed", Route::EventRevealed(id), "../../"),
+            ("/events/12/retry", Route::Retry(id), "../../"),
+            ("/events/12/discard", Route::Discard(id), "../../"),
             ("/dead/revealed", Route::DeadRevealed, "../"),
             ("/assets/icon.svg", Route::Asset(&ASSETS[1]), "../"),
             ("/sign-in", Route::SignIn, "./"),

@@ -1,14 +1,14 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::access::{Permit, Reader, Revealer};
+use super::access::{Actor, Permit, Reader, Revealer};
 use super::authority::Authority;
 use super::guard::Guard;
 use super::journal::Journal;
 use super::mask::Mask;
 use crate::event::RecordId;
 use crate::inbox::Records;
-use crate::observe::{Inspection, Transition};
+use crate::observe::{Inspection, Transition, WarnLimiter};
 use crate::receiver::Receiver;
 
 /// What all requests share.
@@ -18,6 +18,8 @@ pub(super) struct Site {
     pub(super) authority: Authority,
     pub(super) guard: Guard,
     pub(super) settings: Vec<Setting>,
+    /// Of those that failed.
+    pub(super) sign_ins: WarnLimiter,
 }
 
 /// A setting of the program.
@@ -35,6 +37,17 @@ impl Site {
     /// What the inbox holds, for somebody who may read.
     pub(super) fn records(&self, _: &Permit<Reader>) -> Option<&dyn Records> {
         self.receiver.records()
+    }
+
+    /// What the inbox holds, for somebody who may change it.
+    pub(super) fn records_to_change(&self, _: &Permit<Actor>) -> Option<&dyn Records> {
+        self.receiver.records()
+    }
+
+    /// Tells the observers of a change.
+    pub(super) fn acted(&self, _: &Permit<Actor>, action: &str, record: RecordId) {
+        let inspection = Inspection::new(action, Some(record));
+        self.receiver.tell(Transition::Inspected(inspection));
     }
 
     /// Lifts the mask, and tells the observers.

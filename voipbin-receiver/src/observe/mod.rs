@@ -19,7 +19,7 @@ pub use self::hooks::{DeadLetter, Gauges, Inspection, Observer, Run, Transition}
 #[doc(inline)]
 pub use self::metrics::Metrics;
 pub use self::outcome::{Accepted, DeadLetterReason, Outcome};
-#[cfg(feature = "server")]
+#[cfg(any(feature = "inspector", feature = "server"))]
 pub(crate) use self::recorder::WarnLimiter;
 pub(crate) use self::recorder::{Recorder, Trace};
 pub(crate) use self::refusal::{Connection, Refusal};

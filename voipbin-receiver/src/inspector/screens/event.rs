@@ -10,7 +10,7 @@ use super::text::{When, span};
 use super::{Endpoint, Problem, page};
 use crate::event::{Proof, RecordId};
 use crate::inbox::{JobRecord, Record, Stage};
-use crate::inspector::access::{Permit, Reader, Revealer};
+use crate::inspector::access::{Actor, Permit, Reader, Revealer};
 use crate::inspector::filter::Filter;
 use crate::inspector::mask::{Mask, Shown};
 use crate::inspector::request::Request;
@@ -46,6 +46,7 @@ struct EventPage {
     /// All of the resource.
     more: Option<String>,
     may_reveal: bool,
+    may_act: bool,
 }
 
 struct JobRow {
@@ -140,6 +141,7 @@ async fn show(
             .map(|found| found.iter().rev().map(row).collect()),
         more: resource.map(|id| Filter::of_resource(id).query(None)),
         may_reveal: asked.access.permit::<Revealer>().is_some(),
+        may_act: asked.access.permit::<Actor>().is_some(),
         row: row(&record),
     };
     page(site, asked, &format!("Event {id}"), &shown)

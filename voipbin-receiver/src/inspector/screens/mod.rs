@@ -1,5 +1,6 @@
 //! The pages. Each is a struct, its template, and an endpoint that says which right it needs.
 
+mod act;
 mod dead;
 mod event;
 mod events;
@@ -20,7 +21,7 @@ use super::request::Request;
 use super::response::Reply;
 use super::route::{Asset, Route};
 use super::site::Site;
-use crate::inbox::RecordsError;
+use crate::inbox::{RecordsError, RecordsErrorKind};
 
 /// Something that answers requests. It cannot be written without saying which right it needs, nor
 /// be reached without a permit for that.
@@ -67,11 +68,13 @@ pub(super) async fn answer(site: &Site, route: Route, method: &Method, asked: Re
         Route::Asset(asset) if reads => call(File(asset), site, &asked).await,
         Route::SignIn if reads => call(sign_in::SignInPage, site, &asked).await,
         Route::SignIn if changes => call(sign_in::SignIn, site, &asked).await,
+        Route::Retry(id) if changes => call(act::Retry(id), site, &asked).await,
+        Route::Discard(id) if changes => call(act::Discard(id), site, &asked).await,
         Route::SignOut if changes => call(sign_in::SignOut, site, &asked).await,
         _ => {
             let allowed = match route {
                 Route::SignIn => "GET, HEAD, POST",
-                Route::SignOut => "POST",
+                Route::SignOut | Route::Retry(_) | Route::Discard(_) => "POST",
                 _ => "GET, HEAD",
             };
             let told = "The page does not take this method.";
@@ -101,6 +104,12 @@ impl Problem {
                     .to_owned(),
             ),
             Self::Bad(told) => (StatusCode::BAD_REQUEST, told),
+            Self::Records(error) if error.kind() == RecordsErrorKind::Replayed => {
+                (StatusCode::CONFLICT, error.to_string())
+            }
+            Self::Records(error) if error.kind() == RecordsErrorKind::NotFound => {
+                return Self::NotFound.reply(root);
+            }
             Self::Records(error) => {
                 let cause = std::error::Error::source(&error);
                 tracing::warn!(%error, cause, "the inspector cannot read the inbox");

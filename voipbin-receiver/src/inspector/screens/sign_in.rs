@@ -23,9 +23,14 @@ struct Form<'a> {
 /// What somebody without access is answered, whatever they ask for.
 pub(in crate::inspector) fn refuse(site: &Site, root: &str) -> Reply {
     match site.authority.has_token() {
-        true => form(root, "").status(StatusCode::UNAUTHORIZED),
+        true => unauthorized(root, ""),
         false => problem(StatusCode::FORBIDDEN, root, "You may not see this page."),
     }
+}
+
+fn unauthorized(root: &str, told: &str) -> Reply {
+    let form = form(root, told).status(StatusCode::UNAUTHORIZED);
+    form.authenticate("Bearer")
 }
 
 fn form(root: &str, told: &str) -> Reply {
@@ -62,9 +67,13 @@ impl Endpoint for SignIn {
             let home = Reply::see_other(asked.root.to_owned());
             return Ok(home.cookie(site.authority.sign_in(site.now())));
         }
-        tracing::warn!("somebody tried to sign in to the inspector with a wrong token");
+        if site.sign_ins.allow(site.journal.monotonic()) {
+            tracing::warn!(
+                "somebody tried to sign in to the inspector with a wrong token; of more tries, one a minute is told here"
+            );
+        }
         Ok(match site.authority.has_token() {
-            true => form(asked.root, "This is not the token.").status(StatusCode::UNAUTHORIZED),
+            true => unauthorized(asked.root, "This is not the token."),
             false => problem(
                 StatusCode::FORBIDDEN,
                 asked.root,

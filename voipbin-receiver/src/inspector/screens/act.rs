@@ -1,0 +1,51 @@
+//! What changes an event: to have it handled again, or to give it up.
+
+use super::{Endpoint, Problem};
+use crate::event::RecordId;
+use crate::inspector::access::{Actor, Permit};
+use crate::inspector::request::Request;
+use crate::inspector::response::Reply;
+use crate::inspector::site::Site;
+
+pub(super) struct Retry(pub(super) RecordId);
+pub(super) struct Discard(pub(super) RecordId);
+
+/// By those for which it is a dead letter or, if it never was one, by all of its handlers.
+impl Endpoint for Retry {
+    type Needs = Actor;
+
+    async fn answer(
+        self,
+        site: &Site,
+        asked: &Request,
+        permit: Permit<Actor>,
+    ) -> Result<Reply, Problem> {
+        let records = site.records_to_change(&permit).ok_or(Problem::NotFound)?;
+        let replay = records.replay(self.0, None).await?;
+        site.acted(&permit, "retry", self.0);
+        // An inbox in memory lists dead letters alone.
+        let place = match records.get(replay).await? {
+            Some(_) => format!("events/{replay}"),
+            None => "dead".to_owned(),
+        };
+        Ok(Reply::see_other(format!("{}{place}", asked.root)))
+    }
+}
+
+impl Endpoint for Discard {
+    type Needs = Actor;
+
+    async fn answer(
+        self,
+        site: &Site,
+        asked: &Request,
+        permit: Permit<Actor>,
+    ) -> Result<Reply, Problem> {
+        let records = site.records_to_change(&permit).ok_or(Problem::NotFound)?;
+        if records.discard(&[self.0]).await? == 0 {
+            return Err(Problem::NotFound);
+        }
+        site.acted(&permit, "discard", self.0);
+        Ok(Reply::see_other(format!("{}events", asked.root)))
+    }
+}
