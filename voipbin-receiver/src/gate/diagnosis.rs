@@ -204,10 +204,10 @@ pub(super) fn diagnose_with(
 
 fn cause(secrets: &[Tried<'_>], header: &HeaderName, headers: &HeaderMap, body: &[u8]) -> Cause {
     let maker = |signature: &[u8; DIGEST], body: &[u8]| {
-        let makes = |tried: &&Tried<'_>| makes(tried.secret.as_bytes(), signature, body);
+        let verifies = |tried: &&Tried<'_>| verifies(tried.secret.as_bytes(), signature, body);
         secrets
             .iter()
-            .find(makes)
+            .find(verifies)
             .map(|tried| Arc::clone(&tried.label))
     };
     let signature = match single(header, headers) {
@@ -232,7 +232,8 @@ fn cause(secrets: &[Tried<'_>], header: &HeaderName, headers: &HeaderMap, body: 
         return Cause::NoSecret;
     }
     for tried in secrets {
-        let original = |(_, key): &(SecretChange, Zeroizing<Vec<u8>>)| makes(key, &signature, body);
+        let original =
+            |(_, key): &(SecretChange, Zeroizing<Vec<u8>>)| verifies(key, &signature, body);
         if let Some((change, _)) = secret_changes(tried.secret.as_str())
             .into_iter()
             .find(original)
@@ -255,7 +256,7 @@ fn cause(secrets: &[Tried<'_>], header: &HeaderName, headers: &HeaderMap, body: 
 }
 
 /// Compares in constant time.
-fn makes(key: &[u8], signature: &[u8; DIGEST], body: &[u8]) -> bool {
+fn verifies(key: &[u8], signature: &[u8; DIGEST], body: &[u8]) -> bool {
     Hmac::<Sha256>::new_from_slice(key)
         .is_ok_and(|mac| mac.chain_update(body).verify_slice(signature).is_ok())
 }

@@ -242,7 +242,7 @@ impl Keyring {
 
 impl Key {
     /// Whether the key makes this signature of the body. Compares in constant time.
-    pub(super) fn makes(&self, signature: &[u8], body: &[u8]) -> bool {
+    pub(super) fn verifies(&self, signature: &[u8], body: &[u8]) -> bool {
         let mac = self.mac.clone().chain_update(body);
         mac.verify_slice(signature).is_ok()
     }
@@ -282,7 +282,7 @@ impl Key {
     }
 
     fn is_of(&self, mac: &Hmac<Sha256>) -> bool {
-        self.makes(&mac.clone().finalize().into_bytes(), b"")
+        self.verifies(&mac.clone().finalize().into_bytes(), b"")
     }
 }
 

@@ -216,7 +216,11 @@ impl Verifier {
             })?,
         };
 
-        if let Some(key) = ring.keys.iter().find(|key| key.makes(&signature, &bytes)) {
+        if let Some(key) = ring
+            .keys
+            .iter()
+            .find(|key| key.verifies(&signature, &bytes))
+        {
             key.note_use(now);
             return Ok(VerifiedBody {
                 bytes,
