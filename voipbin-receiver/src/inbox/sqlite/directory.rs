@@ -25,8 +25,12 @@ pub(super) fn create(directory: &Path) -> Result<(), DiskInboxError> {
         return Err(none());
     }
     let absolute = std::path::absolute(directory).map_err(failed)?;
-    let new = absolute.ancestors().take_while(|path| !path.exists());
-    let new: Vec<&Path> = new.collect();
+    // Until there was an inbox whoever made the directories may have ended before their names were synced.
+    let unsynced = !absolute.join(TAG).exists();
+    let new: Vec<&Path> = absolute
+        .ancestors()
+        .take_while(|path| !path.exists())
+        .collect();
     let mut builder = DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
@@ -36,8 +40,18 @@ pub(super) fn create(directory: &Path) -> Result<(), DiskInboxError> {
         true => none(),
         false => failed(error),
     })?;
-    let mut parents = new.iter().filter_map(|path| path.parent());
-    parents.try_for_each(sync).map_err(failed)
+    let parents = absolute.ancestors().skip(1).take(match unsynced {
+        true => usize::MAX,
+        false => new.len(),
+    });
+    for (parent, is_new) in parents.zip((0..).map(|place| place < new.len())) {
+        match sync(parent) {
+            // Not one that this process could have made, or that can be synced.
+            Err(error) if !is_new && !is_of_disk(&error) => {}
+            synced => synced.map_err(failed)?,
+        }
+    }
+    Ok(())
 }
 
 /// Makes sure that there can be a file: the one that is there or, where there never was one, a new
@@ -56,6 +70,13 @@ pub(super) fn sync(directory: &Path) -> io::Result<()> {
     #[cfg(not(unix))]
     let _ = directory;
     Ok(())
+}
+
+fn is_of_disk(error: &io::Error) -> bool {
+    !matches!(
+        error.kind(),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported
+    )
 }
 
 /// Looks whether the file can be opened, without SQLite, which would write to the directory.

@@ -69,9 +69,12 @@ pub(super) fn prepare(log: &Path) -> Result<(), StoreError> {
 
 fn extent(bytes: &[u8]) -> Extent {
     let Some(log) = Log::of(bytes) else {
-        // It is synced before the first frame is written, and too short to be torn.
-        let loses = bytes.iter().skip(HEADER).any(|byte| *byte != 0);
-        return Extent { taken: 0, loses };
+        // A header is synced before the first frame is written.
+        let has_frames = bytes.iter().skip(HEADER).any(|byte| *byte != 0);
+        return Extent {
+            taken: 0,
+            loses: has_frames && !begins_again(bytes),
+        };
     };
     let size = FRAME_HEADER + log.page;
     let frames = bytes.get(HEADER..).unwrap_or_default();
@@ -96,6 +99,26 @@ fn extent(bytes: &[u8]) -> Extent {
     }
 }
 
+/// Whether a header was written in part, as on a full disk, over that of a log whose frames are all in the
+/// file: it has the next number, and the frames follow from the one before.
+fn begins_again(bytes: &[u8]) -> bool {
+    let before = || {
+        let mut header = bytes.first_chunk::<HEADER>()?.to_owned();
+        let (frame, salt) = (bytes.get(HEADER..)?, 8..16);
+        let number = word(bytes, 12).checked_sub(1)?;
+        header
+            .get_mut(12..16)?
+            .copy_from_slice(&number.to_be_bytes());
+        header.get_mut(16..24)?.copy_from_slice(frame.get(salt)?);
+        let log = Log::unchecked(&header)?;
+        let (head, page) = frame.split_at_checked(FRAME_HEADER)?;
+        let sum = log.checksum(log.sum, head.get(..8)?);
+        let sum = log.checksum(sum, page.get(..log.page)?);
+        Some(sum == (word(head, 16), word(head, 20)))
+    };
+    before().unwrap_or_default()
+}
+
 struct Log<'a> {
     page: usize,
     salt: &'a [u8],
@@ -107,6 +130,12 @@ struct Log<'a> {
 impl<'a> Log<'a> {
     /// `None` when the header is not as it was written.
     fn of(bytes: &'a [u8]) -> Option<Self> {
+        let log = Self::unchecked(bytes)?;
+        (log.sum == (word(bytes, 24), word(bytes, 28))).then_some(log)
+    }
+
+    /// Whatever its checksum says.
+    fn unchecked(bytes: &'a [u8]) -> Option<Self> {
         let header = bytes.get(..HEADER)?;
         let magic = word(header, 0);
         let mut log = Self {
@@ -116,10 +145,7 @@ impl<'a> Log<'a> {
             sum: (0, 0),
         };
         log.sum = log.checksum((0, 0), header.get(..24)?);
-        let is_whole = magic & !1 == MAGIC
-            && log.page.is_power_of_two()
-            && log.sum == (word(header, 24), word(header, 28));
-        is_whole.then_some(log)
+        (magic & !1 == MAGIC && log.page.is_power_of_two()).then_some(log)
     }
 
     fn checksum(&self, (mut first, mut second): (u32, u32), bytes: &[u8]) -> (u32, u32) {

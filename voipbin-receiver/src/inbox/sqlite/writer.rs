@@ -318,7 +318,7 @@ impl Writer {
             *self.shared.names() = Names::load(&connection)?;
             let next_seq = load::take_over(&self.shared, &connection, self.next_seq)?;
             // On a disk that is full the log has room again once it is in the file.
-            let _ = checkpoint(&connection, "PRAGMA wal_checkpoint(PASSIVE)");
+            let _ = checkpoint(&connection, "PRAGMA wal_checkpoint(TRUNCATE)");
             Ok::<_, StoreError>((connection, next_seq))
         })();
         match opened {

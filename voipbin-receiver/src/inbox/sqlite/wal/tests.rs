@@ -87,6 +87,7 @@ fn what_was_written_before_the_log_began_again_is_nobodys_loss() {
         file.execute("INSERT INTO a VALUES (randomblob(5000))", [])
             .unwrap();
     }
+    let first = fs::read(directory.path().join("file-wal")).unwrap();
     file.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(()))
         .unwrap();
     file.execute("INSERT INTO a VALUES (1)", []).unwrap();
@@ -94,6 +95,12 @@ fn what_was_written_before_the_log_began_again_is_nobodys_loss() {
     let before = fs::read(&log).unwrap();
     let found = extent(&before);
     assert!(!found.loses && found.taken < before.len());
+    // The disk was full in the midst of the new header.
+    for written in 0..=HEADER {
+        let mut torn = first.clone();
+        torn[..written].copy_from_slice(&before[..written]);
+        assert!(!extent(&torn).loses, "{written} bytes");
+    }
     prepare(&log).unwrap();
     assert_eq!(fs::read(&log).unwrap(), before[..found.taken]);
 }
