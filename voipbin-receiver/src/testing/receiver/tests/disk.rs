@@ -40,7 +40,9 @@ async fn the_next_process_takes_up_what_is_left() {
     assert_eq!(told(&first), ["fails * 1", "1 * 1"]);
     let stats = receiver.stats();
     assert_eq!((stats.handled, stats.failed), (1, 1));
-    assert!(receiver.receiver().shutdown(HOUR).await.is_drained());
+    let report = receiver.receiver().shutdown(HOUR).await;
+    assert!(report.is_clean());
+    assert_eq!(report.remaining, 2);
     drop(receiver);
     inbox.closed().await;
 
