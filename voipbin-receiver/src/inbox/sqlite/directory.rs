@@ -25,7 +25,8 @@ pub(super) fn create(directory: &Path) -> Result<(), DiskInboxError> {
         return Err(none());
     }
     let absolute = std::path::absolute(directory).map_err(failed)?;
-    // Until there was an inbox whoever made the directories may have ended before their names were synced.
+    // Until there was an inbox whoever made the directories may have ended before their names were
+    // synced.
     let unsynced = !absolute.join(TAG).exists();
     let new: Vec<&Path> = absolute
         .ancestors()

@@ -99,8 +99,8 @@ fn extent(bytes: &[u8]) -> Extent {
     }
 }
 
-/// Whether a header was written in part, as on a full disk, over that of a log whose frames are all in the
-/// file: it has the next number, and the frames follow from the one before.
+/// Whether a header was written in part, as on a full disk, over that of a log whose frames are all
+/// in the file: it has the next number, and the frames follow from the one before.
 fn begins_again(bytes: &[u8]) -> bool {
     let before = || {
         let mut header = bytes.first_chunk::<HEADER>()?.to_owned();
