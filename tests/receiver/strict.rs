@@ -207,7 +207,9 @@ async fn the_order_of_a_lane_holds_across_a_restart() {
     let first = start(&journal).await;
     send(&first, &[("a", "fails2"), ("a", "second"), ("b", "other")]).await;
     until(|| first.stats().failed == 1 && first.stats().handled == 1).await;
-    assert!(first.shutdown(HOUR).await.is_drained());
+    let report = first.shutdown(HOUR).await;
+    assert!(report.is_clean());
+    assert_eq!(report.remaining, 2);
     drop(first);
     let second = start(&journal).await;
     until(|| second.stats().handled == 2).await;
