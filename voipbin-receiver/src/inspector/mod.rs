@@ -1,8 +1,8 @@
 //! A page to look into a running receiver with: what came, why it was refused, what failed.
 //!
-//! [`Receiver::inspector`] makes it, behind the feature `inspector`: a tower service that is
-//! mounted under any path, and with the feature `actix` a part of an app of actix-web. It needs no
-//! JavaScript and loads nothing from elsewhere.
+//! [`Receiver::inspector`](crate::Receiver::inspector) makes it, behind the feature `inspector`: a
+//! tower service that is mounted under any path, and with the feature `actix` a part of an app of
+//! actix-web. It needs no JavaScript and loads nothing from elsewhere.
 //!
 //! ```
 //! use voipbin_receiver::{Receiver, catalog};
