@@ -165,6 +165,8 @@ pub mod testing;
 mod accept_error;
 mod build_error;
 mod builder;
+#[cfg(any(feature = "platform", feature = "postgres"))]
+mod client_tls;
 mod dispatch;
 mod json;
 mod pipeline;

@@ -1,5 +1,4 @@
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,9 +9,9 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio_rustls::rustls;
-use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::CertificateDer;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+use crate::client_tls::client_config;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -22,25 +21,14 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) struct Https(pub(super) Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
 
 impl Https {
-    /// Trusts what this machine trusts, and these.
+    /// Trusts these, beside what this machine trusts.
     pub(super) fn new(trusted: &[CertificateDer<'static>]) -> Result<Self, rustls::Error> {
-        let mut roots = RootCertStore::empty();
-        // rustls-native-certs: the certificates that the machine trusts. Where there are none,
-        // https fails at its first handshake and says so.
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        for certificate in trusted {
-            roots.add(certificate.clone())?;
-        }
-        let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
         let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
+            .with_tls_config(client_config(trusted)?)
             .https_or_http()
             .enable_http1()
             .wrap_connector(tcp);

@@ -15,9 +15,9 @@ use tokio_postgres::error::{Severity, SqlState};
 use tokio_postgres::types::{FromSql, ToSql, Type};
 use tokio_postgres::{AsyncMessage, Client, Config, Row};
 use tokio_postgres_rustls::MakeRustlsConnect;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 
 use super::error::{PostgresInboxError, PostgresInboxErrorKind};
+use crate::client_tls::client_config;
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(3);
@@ -61,7 +61,9 @@ impl Address {
         config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         Ok(Self {
             config,
-            tls: tls()?,
+            tls: MakeRustlsConnect::new(client_config(&[]).map_err(|error| {
+                PostgresInboxError::new(PostgresInboxErrorKind::Address).because(error)
+            })?),
         })
     }
 
@@ -104,20 +106,6 @@ fn is_remote(host: &Host) -> bool {
         #[cfg(unix)]
         Host::Unix(_) => false,
     }
-}
-
-/// Certificates are those that the system trusts, or the ones that `SSL_CERT_FILE` names.
-fn tls() -> Result<MakeRustlsConnect, PostgresInboxError> {
-    let mut roots = RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs();
-    roots.add_parsable_certificates(found.certs);
-    let provider = Arc::new(crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| PostgresInboxError::new(PostgresInboxErrorKind::Address).because(error))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(MakeRustlsConnect::new(config))
 }
 
 pub(super) struct Connection {
