@@ -2,7 +2,8 @@ use std::fmt;
 use std::num::ParseIntError;
 use std::str::FromStr;
 
-/// The number of an event in its inbox, rising in the order in which events were kept.
+/// The number of an event in its inbox, rising in the order in which events were kept. No two
+/// events ever have the same one, and some are left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RecordId(u64);
 

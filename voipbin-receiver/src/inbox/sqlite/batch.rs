@@ -164,6 +164,9 @@ impl<'a> Batch<'a> {
         with: With,
     ) -> Result<RecordId, StoreError> {
         let seq = self.next_seq;
+        if seq == self.first_seq {
+            self.reserve()?;
+        }
         let list = self.shared.names().list(self.connection, jobs)?;
         let pending = !jobs.is_empty();
         let kind = delivery.event_type();
@@ -217,6 +220,18 @@ impl<'a> Batch<'a> {
             self.effects.push(Effect::Kept(entry, fact));
         }
         Ok(id)
+    }
+
+    /// Numbers are reserved ahead: else each commit writes the page of AUTOINCREMENT's mark too. After
+    /// a restart those that were not used are left out.
+    fn reserve(&self) -> Result<(), StoreError> {
+        const AHEAD: i64 = 4096;
+        let mut reserve = cached(
+            self.connection,
+            "UPDATE sqlite_sequence SET seq = ?1 + ?2 WHERE name = 'event' AND seq <= ?1",
+        )?;
+        reserve.execute([self.next_seq, AHEAD])?;
+        Ok(())
     }
 
     pub(super) fn apply(&mut self, change: &Change) -> Result<(), StoreError> {
