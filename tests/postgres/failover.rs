@@ -1,15 +1,12 @@
 //! A primary that is lost and a standby that takes its place: what was acked is there, once.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use futures_util::future::join_all;
 use voipbin_receiver::inbox::{Durability, Inbox, KeepErrorKind, Kept, PostgresInbox};
 
+use crate::load::{Load, assert_kept_once};
 use crate::server::{Server, client, count};
 use crate::{PATIENCE, event, patiently};
 
@@ -38,27 +35,8 @@ async fn what_was_acked_before_a_failover_is_there_once_after_it() {
         let connect = || PostgresInbox::builder(&url).connect();
         let inboxes = [connect().await.unwrap(), connect().await.unwrap()];
         assert_eq!(inboxes[0].guarantees().durability, Durability::Machine);
-        let ends = Arc::new(AtomicBool::new(false));
-        let senders = (0..8).map(|sender| {
-            let (inbox, ends) = (inboxes[sender % 2].clone(), Arc::clone(&ends));
-            tokio::spawn(async move {
-                // Each number until it is acked, as the platform tries again.
-                let (mut acked, mut refused) = (Vec::new(), 0);
-                for number in (sender..).step_by(8) {
-                    let ended = ends.load(Ordering::Relaxed);
-                    while inbox.keep(event(number)).await.is_err() {
-                        refused += 1;
-                    }
-                    acked.push(number);
-                    if ended {
-                        break;
-                    }
-                }
-                (acked, refused)
-            })
-        });
-        let senders: Vec<_> = senders.collect();
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        let load = Load::start(&inboxes);
+        load.more(500).await;
         let gap = Instant::now();
         servers.0.die();
         servers.1.promote();
@@ -75,23 +53,9 @@ async fn what_was_acked_before_a_failover_is_there_once_after_it() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let gap = gap.elapsed();
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        ends.store(true, Ordering::Relaxed);
-        let (mut acked, mut refused) = (BTreeSet::new(), 0);
-        for sender in patiently(join_all(senders)).await {
-            let (numbers, refusals) = sender.unwrap();
-            acked.extend(numbers);
-            refused += refusals;
-        }
-        let mut found: BTreeMap<String, u32> = BTreeMap::new();
-        let sql = "SELECT resource_id FROM voipbin_inbox.event";
-        for row in new.query(sql, &[]).await.unwrap() {
-            *found.entry(row.get(0)).or_default() += 1;
-        }
-        for number in &acked {
-            assert_eq!(found.get(&format!("call-{number}")), Some(&1), "{number}");
-        }
-        assert!(found.values().all(|times| *times == 1), "kept twice");
+        load.more(500).await;
+        let (acked, refused) = load.end().await;
+        assert_kept_once(&new, "voipbin_inbox", &acked).await;
         println!(
             "failover {round}: {} acked, none lost, {refused} refused in a gap of {gap:?}",
             acked.len()

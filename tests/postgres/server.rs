@@ -2,7 +2,7 @@
 //! their own, and its PgBouncer.
 
 use std::fs;
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
@@ -116,13 +116,47 @@ fn remove_stale() {
 pub(crate) struct Server {
     directory: TempDir,
     process: Option<Child>,
+    port: u16,
 }
+
+/// The port of those that have nothing but a socket.
+const PORT: u16 = 5432;
 
 impl Server {
     /// A new one, with these settings beside those of the package.
     pub(crate) fn start(settings: &[&str]) -> Self {
-        let mut server = Self::unborn();
-        let data = server.data();
+        let mut server = Self::initialised();
+        server.configure(settings);
+        server.resume();
+        server
+    }
+
+    /// One on a port of this machine, with this certificate and its key.
+    pub(crate) fn start_on_tcp(tls: Option<(&Path, &Path)>) -> Self {
+        let mut server = Self::initialised();
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        server.port = free.local_addr().unwrap().port();
+        drop(free);
+        let port = format!("port = {}", server.port);
+        let mut settings = vec!["listen_addresses = '127.0.0.1'", &port];
+        if let Some((certificate, key)) = tls {
+            for (file, name) in [(certificate, "server.crt"), (key, "server.key")] {
+                let to = server.data().join(name);
+                fs::copy(file, &to).unwrap();
+                fs::set_permissions(&to, fs::Permissions::from_mode(0o600)).unwrap();
+                if let Some(user) = user() {
+                    chown(&to, Some(user.uid), Some(user.gid)).unwrap();
+                }
+            }
+            settings.push("ssl = on");
+        }
+        server.configure(&settings);
+        server.resume();
+        server
+    }
+
+    fn initialised() -> Self {
+        let server = Self::unborn();
         run(command("initdb")
             .args([
                 "--auth=trust",
@@ -131,9 +165,7 @@ impl Server {
                 "--locale=C",
                 "-D",
             ])
-            .arg(&data));
-        server.configure(settings);
-        server.resume();
+            .arg(server.data()));
         server
     }
 
@@ -151,6 +183,7 @@ impl Server {
         Self {
             directory,
             process: None,
+            port: PORT,
         }
     }
 
@@ -185,10 +218,7 @@ impl Server {
             .stdout(log.try_clone().unwrap())
             .stderr(log);
         self.process = Some(spawn(start));
-        self.wait_for(&format!(
-            "host={} user=postgres",
-            self.directory.path().display()
-        ));
+        self.wait_for(&self.url());
     }
 
     fn wait_for(&self, address: &str) {
@@ -264,11 +294,13 @@ impl Server {
         self.directory.path().display().to_string()
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     pub(crate) fn url(&self) -> String {
-        format!(
-            "host={} user=postgres dbname=postgres",
-            self.directory.path().display()
-        )
+        let (host, port) = (self.host(), self.port);
+        format!("host={host} port={port} user=postgres dbname=postgres")
     }
 }
 
@@ -311,6 +343,11 @@ fn pooler(server: &Server) -> Server {
 
 pub(crate) fn url() -> String {
     SHARED.0.url()
+}
+
+/// The directory of its socket.
+pub(crate) fn host() -> String {
+    SHARED.0.host()
 }
 
 pub(crate) fn pooled_url() -> String {

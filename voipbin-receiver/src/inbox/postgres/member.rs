@@ -55,7 +55,7 @@ impl Core {
         let mut session = Session::new(Arc::clone(&self.shared.address));
         let name = format!("process {}", std::process::id());
         let join = self.shared.sql("SELECT inbox.join($1, $2)");
-        while !self.local().left {
+        while !self.state().left {
             // Somebody before in this process may still have what this one is to get.
             let _ = leaving.wait_for(|count| *count == 0).await;
             let sent = now();
@@ -76,9 +76,9 @@ impl Core {
             };
             let membership = Arc::new(Membership::new(id, self.valid_from(sent)));
             let left = {
-                let mut local = self.local();
-                local.membership = (!local.left).then(|| Arc::clone(&membership));
-                local.left
+                let mut state = self.state();
+                state.membership = (!state.left).then(|| Arc::clone(&membership));
+                state.left
             };
             if left {
                 drop(remove(&self.shared, id, false).await);
@@ -92,7 +92,7 @@ impl Core {
                 () = self.stopped.cancelled() => return,
             }
             membership.end();
-            if self.local().left {
+            if self.state().left {
                 return;
             }
             tracing::warn!(
@@ -146,7 +146,7 @@ impl Core {
                     PAUSE
                 }
             };
-            let gives = !self.local().giving.is_empty();
+            let gives = !self.state().giving.is_empty();
             tokio::select! {
                 () = sleep(next) => {}
                 _ = members.changed() => {}
@@ -177,14 +177,14 @@ impl Core {
             let sql = self.shared.sql("SELECT inbox.give($1, $2)::text");
             let params = &[(id, Type::INT8), (&given as _, Type::INT2_ARRAY)];
             session.call(&sql, params).await?;
-            let mut local = self.local();
+            let mut state = self.state();
             for partition in &given {
-                local.owned.remove(partition);
-                local.giving.remove(partition);
+                state.owned.remove(partition);
+                state.giving.remove(partition);
             }
-            local.generation += 1;
-            local.waiting.clear();
-            drop(local);
+            state.generation += 1;
+            state.waiting.clear();
+            drop(state);
             self.shared.announce_members();
         }
         Ok(next)
@@ -192,39 +192,39 @@ impl Core {
 
     /// These are owned, and so many too many. Gives those that can be given now.
     fn share(&self, owned: Vec<i16>, surplus: usize) -> Vec<i16> {
-        let mut local = self.local();
+        let mut state = self.state();
         let owned = owned.into_iter().collect();
-        let lost: Vec<i16> = local.owned.difference(&owned).copied().collect();
-        if local.owned != owned {
-            local.generation += 1;
-            local.ask_due = true;
+        let lost: Vec<i16> = state.owned.difference(&owned).copied().collect();
+        if state.owned != owned {
+            state.generation += 1;
+            state.ask_due = true;
             self.wake.wake(u64::MAX);
         }
-        local.owned = owned;
+        state.owned = owned;
         if !lost.is_empty() {
-            local.waiting.clear();
+            state.waiting.clear();
         }
         for partition in lost {
-            local.giving.remove(&partition);
-            local.revoke(partition);
+            state.giving.remove(&partition);
+            state.revoke(partition);
         }
-        while local.giving.len() > surplus {
-            local.giving.pop_first();
+        while state.giving.len() > surplus {
+            state.giving.pop_first();
             self.wake.wake(u64::MAX);
         }
-        if local.giving.len() < surplus {
+        if state.giving.len() < surplus {
             // Rather those in which nothing runs.
-            let busy = local.busy();
-            let mut may_go = local.readable();
+            let busy = state.busy();
+            let mut may_go = state.readable();
             may_go.sort_by_key(|partition| (busy.contains(partition), -partition));
-            let more = surplus - local.giving.len();
+            let more = surplus - state.giving.len();
             for partition in may_go.into_iter().take(more) {
-                local.giving.insert(partition);
-                local.revoke(partition);
+                state.giving.insert(partition);
+                state.revoke(partition);
             }
         }
-        let busy = local.busy();
-        let idle = local
+        let busy = state.busy();
+        let idle = state
             .giving
             .iter()
             .filter(|partition| !busy.contains(partition));

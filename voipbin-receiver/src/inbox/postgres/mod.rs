@@ -44,6 +44,7 @@ mod schema;
 mod server;
 mod settings;
 mod shared;
+mod state;
 mod writer;
 
 use std::fmt;

@@ -33,9 +33,9 @@ impl Core {
             };
             let partitions = self.wake.partitions.swap(0, Ordering::AcqRel);
             let concerned = {
-                let mut local = self.local();
-                local.ask_due |= looks;
-                local
+                let mut state = self.state();
+                state.ask_due |= looks;
+                state
                     .owned
                     .iter()
                     .any(|id| partitions >> (id & 63) & 1 == 1)
@@ -67,18 +67,18 @@ impl Core {
         );
         loop {
             let (membership, partitions, events, places, generation) = {
-                let local = self.local();
-                let Some(membership) = local.membership.clone().filter(|_| local.wants_jobs())
+                let state = self.state();
+                let Some(membership) = state.membership.clone().filter(|_| state.wants_jobs())
                 else {
                     return Ok(None);
                 };
-                let (events, places): (Vec<i64>, Vec<i16>) = local.known().unzip();
+                let (events, places): (Vec<i64>, Vec<i16>) = state.known().unzip();
                 (
                     membership,
-                    local.readable(),
+                    state.readable(),
                     events,
                     places,
-                    local.generation,
+                    state.generation,
                 )
             };
             let unrouted: Vec<String> = self.shared.unrouted().iter().cloned().collect();
@@ -99,19 +99,19 @@ impl Core {
             let jobs = jobs(&rows, &membership)?;
             let mut added = false;
             let asks = {
-                let mut local = self.local();
-                if local.generation != generation {
+                let mut state = self.state();
+                if state.generation != generation {
                     continue;
                 }
                 for (job, partition, lease) in jobs {
-                    if local.owned.contains(&partition) && !local.giving.contains(&partition) {
-                        added |= local.add(job, partition, lease);
+                    if state.owned.contains(&partition) && !state.giving.contains(&partition) {
+                        added |= state.add(job, partition, lease);
                     }
                 }
-                let waiting = local.waiting.len();
+                let waiting = state.waiting.len();
                 self.wake.waiting.store(waiting, Ordering::Release);
-                let asks = !added && local.ask_due;
-                local.ask_due &= !asks;
+                let asks = !added && state.ask_due;
+                state.ask_due &= !asks;
                 asks
             };
             self.tell();
@@ -126,7 +126,7 @@ impl Core {
                 .call(&sql, &[(&partitions, Type::INT2_ARRAY)])
                 .await?;
             let due: Option<i64> = single(&due)?;
-            self.local().ask_due |= due.is_some();
+            self.state().ask_due |= due.is_some();
             return Ok(due.map(|due| Duration::from_millis(u64::try_from(due).unwrap_or_default())));
         }
     }

@@ -39,12 +39,16 @@ impl Records for PostgresInbox {
         after: Option<RecordId>,
         most: usize,
     ) -> Result<RecordPage, RecordsError> {
-        let (shared, filter) = (self.shared.clone(), filter.clone());
-        self.on_its_thread(async move {
-            shared.stored().await;
-            list(&shared, &filter, after, most).await
-        })
-        .await
+        self.page(filter, First::Earliest, after, most).await
+    }
+
+    async fn latest(
+        &self,
+        filter: &RecordFilter,
+        before: Option<RecordId>,
+        most: usize,
+    ) -> Result<RecordPage, RecordsError> {
+        self.page(filter, First::Latest, before, most).await
     }
 
     async fn get(&self, id: RecordId) -> Result<Option<Record>, RecordsError> {
@@ -109,21 +113,53 @@ impl Records for PostgresInbox {
     }
 }
 
-async fn list(
+/// Which of the events come first.
+#[derive(Clone, Copy)]
+enum First {
+    Earliest,
+    Latest,
+}
+
+impl PostgresInbox {
+    /// Events that the filter takes, those beyond this one.
+    async fn page(
+        &self,
+        filter: &RecordFilter,
+        first: First,
+        beyond: Option<RecordId>,
+        most: usize,
+    ) -> Result<RecordPage, RecordsError> {
+        let (shared, filter) = (self.shared.clone(), filter.clone());
+        let beyond = beyond.map(|id| id.get().cast_signed());
+        self.on_its_thread(async move {
+            shared.stored().await;
+            page(&shared, &filter, first, beyond, most).await
+        })
+        .await
+    }
+}
+
+async fn page(
     shared: &Shared,
     filter: &RecordFilter,
-    after: Option<RecordId>,
+    first: First,
+    mut beyond: Option<i64>,
     most: usize,
 ) -> Result<RecordPage, Trouble> {
+    let (is_beyond, order) = match first {
+        First::Earliest => (">", "ASC"),
+        First::Latest => ("<", "DESC"),
+    };
     // What the database can tell; the filter itself has the last word.
     let sql = shared.sql(&format!(
         "SELECT e.id, {DELIVERY}, {JOBS} FROM inbox.event e JOIN inbox.body b ON b.event = e.id \
-         WHERE e.id > $1 AND ($2::smallint IS NULL OR e.state = $2) \
+         WHERE ($1::bigint IS NULL OR e.id {is_beyond} $1) AND ($2::smallint IS NULL OR e.state = $2) \
            AND ($3::text IS NULL OR $3 = ANY (e.handlers)) AND ($4::text IS NULL OR e.resource_id = $4) \
            AND ($5::bigint IS NULL OR e.received_at < to_timestamp($5 / 1e6)) \
            AND ($6::bigint IS NULL OR e.received_at >= to_timestamp($6 / 1e6)) \
            AND ($7::bigint IS NULL OR e.ended_at < to_timestamp($7 / 1e6)) \
-         ORDER BY e.id LIMIT $8"
+           AND ($8::text IS NULL OR e.type = $8) \
+         ORDER BY e.id {order} LIMIT $9"
     ));
     let state: Option<i16> = match (filter.state, &filter.handler) {
         (Some(RecordState::Pending), None) => Some(0),
@@ -133,6 +169,7 @@ async fn list(
     };
     let handler = filter.handler.as_ref().map(HandlerName::as_str);
     let resource = filter.resource_id.as_deref().map(clean);
+    let event_type = filter.event_type.as_ref().map(|of| clean(of.as_str()));
     let micros =
         |time: Option<SystemTime>, more| time.map(|time| unix_micros(time).saturating_add(more));
     let before = micros(filter.received_before, 1);
@@ -140,29 +177,22 @@ async fn list(
         micros(filter.received_after, -1),
         micros(filter.ended_before, 1),
     );
-    let mut last = after.map_or(0, |id| id.get().cast_signed());
     let mut records: Vec<Record> = Vec::new();
     while records.len() <= most {
-        let rows = shared
-            .session
-            .lock()
-            .await
-            .call(
-                &sql,
-                &[
-                    (&last, Type::INT8),
-                    (&state, Type::INT2),
-                    (&handler, Type::TEXT),
-                    (&resource, Type::TEXT),
-                    (&before, Type::INT8),
-                    (&from, Type::INT8),
-                    (&ended, Type::INT8),
-                    (&CHUNK, Type::INT8),
-                ],
-            )
-            .await?;
+        let params: Params<'_> = &[
+            (&beyond, Type::INT8),
+            (&state, Type::INT2),
+            (&handler, Type::TEXT),
+            (&resource, Type::TEXT),
+            (&before, Type::INT8),
+            (&from, Type::INT8),
+            (&ended, Type::INT8),
+            (&event_type, Type::TEXT),
+            (&CHUNK, Type::INT8),
+        ];
+        let rows = shared.session.lock().await.call(&sql, params).await?;
         let Some(row) = rows.last() else { break };
-        last = get(row, 0)?;
+        beyond = Some(get(row, 0)?);
         for row in &rows {
             records.extend(record(shared, row)?.filter(|record| filter.takes(record)));
         }

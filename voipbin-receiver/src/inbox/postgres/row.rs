@@ -65,7 +65,7 @@ pub(super) fn delivery(row: &Row, first: usize) -> Result<Option<Delivery>, Trou
 }
 
 /// An attempt as it is stored within a history.
-pub(super) fn attempt_json(attempt: &Attempt) -> String {
+pub(super) fn attempt_json(attempt: &Attempt) -> Value {
     const MOST_TEXT: usize = 1024;
     let (end, error) = match &attempt.ended {
         AttemptEnd::Failed(error) => {
@@ -82,7 +82,6 @@ pub(super) fn attempt_json(attempt: &Attempt) -> String {
     };
     let took = u64::try_from(attempt.took.as_millis()).unwrap_or(u64::MAX);
     json!({ "at": unix_micros(attempt.began_at), "took": took, "end": end, "error": error })
-        .to_string()
 }
 
 /// The attempts of a history. What this release does not know is left out.

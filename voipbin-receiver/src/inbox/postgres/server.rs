@@ -44,7 +44,9 @@ impl Address {
             return Err(PostgresInboxError::new(PostgresInboxErrorKind::Address));
         }
         // With `prefer` whoever is in between could do without. `disable` is somebody's word.
-        if config.get_ssl_mode() == SslMode::Prefer && config.get_hosts().iter().any(is_remote) {
+        let by_address = config.get_hostaddrs().iter().any(|ip| !ip.is_loopback());
+        let is_remote = by_address || config.get_hosts().iter().any(is_remote);
+        if config.get_ssl_mode() == SslMode::Prefer && is_remote {
             config.ssl_mode(SslMode::Require);
         }
         if config.get_connect_timeout().is_none() {
@@ -56,7 +58,10 @@ impl Address {
         if config.get_application_name().is_none() {
             config.application_name("voipbin-receiver");
         }
+        // One that waits for an answer notices a peer that is gone within twice that.
         config.keepalives_idle(NETWORK);
+        config.keepalives_interval(NETWORK / 5);
+        config.keepalives_retries(5);
         // Of several hosts the one that is the primary.
         config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         Ok(Self {

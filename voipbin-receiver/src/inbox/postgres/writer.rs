@@ -6,18 +6,19 @@ use std::sync::Arc;
 use tokio::time::sleep;
 use tokio_postgres::types::Type;
 
-use super::consumer::{Core, Key, What, Write};
+use super::consumer::Core;
 use super::lease::Membership;
 use super::member::PAUSE;
 use super::server::{Session, Trouble, single};
 use super::shared::Shared;
+use super::state::{Key, Step, Write};
 
 impl Core {
     /// Writes down what became of jobs, as long as there is a consumer.
     pub(super) async fn write_down(self: Arc<Self>) {
         let mut session = Session::new(Arc::clone(&self.shared.address));
         loop {
-            let next = self.local().next_writes();
+            let next = self.state().next_writes();
             let Some((membership, mut writes)) = next else {
                 self.written.notify_waiters();
                 self.write.notified().await;
@@ -38,17 +39,17 @@ impl Core {
             };
             let Some(begun) = begun else {
                 // Who takes over does so from what is written down.
-                self.local().wrote(&writes);
+                self.state().wrote(&writes);
                 membership.end();
                 continue;
             };
-            self.local().wrote(&writes);
+            self.state().wrote(&writes);
             for write in &mut writes {
                 if let Some(starter) = write.begins.take().filter(|_| begun.contains(&write.key)) {
                     starter.send(Ok(()));
                 }
             }
-            let comes_again = |write: &Write| matches!(write.what, What::Again | What::Released);
+            let comes_again = |write: &Write| matches!(write.step, Step::Again | Step::Released);
             if writes.iter().any(comes_again) {
                 self.wake.wake(u64::MAX);
             }
@@ -66,7 +67,7 @@ async fn settle(
 ) -> Result<Option<HashSet<Key>>, Trouble> {
     let sql = shared.sql("SELECT inbox.settle($1, $2, $3, $4, $5, $6, $7)");
     let (events, places): (Vec<i64>, Vec<i16>) = writes.iter().map(|write| write.key).unzip();
-    let what: Vec<i16> = writes.iter().map(|write| write.what as i16).collect();
+    let steps: Vec<i16> = writes.iter().map(|write| write.step as i16).collect();
     let attempts: Vec<i32> = writes.iter().map(|write| write.attempts).collect();
     // Beyond a century it makes no difference.
     const CENTURY: u128 = 100 * 365 * 24 * 3600 * 1000;
@@ -83,7 +84,7 @@ async fn settle(
                 (&membership.id, Type::INT8),
                 (&events, Type::INT8_ARRAY),
                 (&places, Type::INT2_ARRAY),
-                (&what, Type::INT2_ARRAY),
+                (&steps, Type::INT2_ARRAY),
                 (&attempts, Type::INT4_ARRAY),
                 (&after, Type::INT8_ARRAY),
                 (&failed, Type::TEXT_ARRAY),

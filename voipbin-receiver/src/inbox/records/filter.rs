@@ -12,7 +12,7 @@ use crate::inbox::AttemptEnd;
 pub struct RecordFilter {
     pub(in crate::inbox) state: Option<RecordState>,
     pub(in crate::inbox) handler: Option<HandlerName>,
-    event_type: Option<EventType>,
+    pub(in crate::inbox) event_type: Option<EventType>,
     pub(in crate::inbox) resource_id: Option<String>,
     pub(in crate::inbox) received_before: Option<SystemTime>,
     pub(in crate::inbox) received_after: Option<SystemTime>,
