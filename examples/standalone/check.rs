@@ -38,7 +38,7 @@ pub(crate) fn check(configuration: &Configuration) -> ExitCode {
 
 fn problems(settings: &Settings) -> Vec<String> {
     let mut problems = Vec::new();
-    match settings.gate.access(settings.server.listen) {
+    match settings.access(settings.server.listen) {
         // In memory, for as long as this takes: the one on disk may be a server's that runs.
         Ok(access) => match receiver::builder(settings, &access)
             .inbox(settings.inbox.memory())

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use voipbin_receiver::testing::Signer;
 
-#[cfg(feature = "postgres")]
-use crate::settings::InboxChoice;
 use crate::settings::{Access, Settings};
+#[cfg(feature = "postgres")]
+use crate::settings::{InboxChoice, RoleChoice};
 use crate::terminal::say;
 
 /// The end of a call, as the platform writes it, and small enough to read in a terminal.
@@ -31,7 +31,15 @@ pub(crate) fn greet(settings: &Settings, access: &Access, address: SocketAddr) {
         )),
         #[cfg(feature = "postgres")]
         None if settings.inbox.choice == InboxChoice::Postgres => {
-            say("events are kept in PostgreSQL: another server handles what this one leaves");
+            say(match settings.inbox.postgres.role {
+                RoleChoice::Both => {
+                    "events are kept in PostgreSQL: another server handles what this one leaves"
+                }
+                RoleChoice::Ingress => {
+                    "events are kept in PostgreSQL, and handled by workers alone"
+                }
+                RoleChoice::Worker => "events that others keep in PostgreSQL are handled",
+            })
         }
         None => {
             say("events are kept in memory: a clean shutdown drains them, kill -9 loses them");
@@ -56,6 +64,7 @@ pub(crate) fn greet(settings: &Settings, access: &Access, address: SocketAddr) {
             let signature = Signer::new(secret.as_str()).sign(SAMPLE.as_bytes());
             say(curl(&url, Some(&signature)));
         }
+        Access::Closed => say("each event that comes here is answered 503"),
         Access::Unsigned => {
             say("anybody may send events: --allow-unsigned without a secret");
             say("send an event:\n");

@@ -134,7 +134,7 @@ async fn serve(
         Some(socket) => socket.local_addr()?,
         None => settings.server.listen,
     };
-    let access = settings.gate.access(address)?;
+    let access = settings.access(address)?;
     let tls = settings.server.tls()?;
     if let Some(expiry) = tls.as_ref().and_then(tls::expiry) {
         expiry.log();

@@ -41,6 +41,7 @@ pub(crate) async fn build(
 /// All of it that is not the inbox.
 pub(crate) fn builder(settings: &Settings, access: &Access) -> ReceiverBuilder {
     let builder = Receiver::builder()
+        .role(settings.role())
         .state(Printer::new(settings.logs.quiet))
         .handlers(handlers![print::event, print::custom]);
     let builder = settings.gate.apply(builder, access);

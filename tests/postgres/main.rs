@@ -7,10 +7,12 @@
 )]
 
 mod contract;
+mod deployment;
 mod failover;
 mod faults;
 mod keeping;
 mod load;
+mod moving;
 mod network;
 mod proxy;
 mod server;

@@ -313,6 +313,8 @@ async fn an_inbox_on_postgres_needs_a_url_and_takes_no_password_as_a_flag() {
         let file = [&inbox[..], &["--database-url-file", "no-such-file"]].concat();
         let said = refuses(&file, &[]).await;
         assert!(said.contains("no-such-file"), "{said}");
+        let said = refuses(&["--role", "worker", "--inbox", "memory"], &[]).await;
+        assert!(said.contains("--inbox postgres"), "{said}");
     })
     .await;
 }

@@ -8,6 +8,8 @@ use voipbin_receiver::handler::HandlerName;
 use voipbin_receiver::inbox::{PhoneNumber, RecordFilter, RecordId, RecordState};
 
 use crate::settings::DIRECTORY;
+#[cfg(feature = "postgres")]
+use crate::settings::DatabaseSettings;
 
 /// Look into the inbox on disk, and have its events handled again
 ///
@@ -82,6 +84,30 @@ pub(crate) enum Tool {
     Erase(Erase),
     /// Bring back what can be read of a damaged inbox, into a new directory; no server may run
     Salvage(Salvage),
+    /// Move all that the inbox holds into another kind of inbox; no server may run
+    ///
+    /// What is not finished is handled there, and no more here: the file is set aside, in a
+    /// directory of its own. When it was ended or failed, do it again: it goes on.
+    #[cfg(feature = "postgres")]
+    Move(Move),
+}
+
+#[cfg(feature = "postgres")]
+#[derive(Args)]
+pub(crate) struct Move {
+    /// Where to
+    #[arg(long, value_name = "INBOX")]
+    to: Target,
+
+    #[command(flatten)]
+    pub(crate) database: DatabaseSettings,
+}
+
+#[cfg(feature = "postgres")]
+#[derive(Clone, Copy, ValueEnum)]
+enum Target {
+    /// An inbox on PostgreSQL
+    Postgres,
 }
 
 #[derive(Args)]

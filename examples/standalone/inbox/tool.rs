@@ -12,6 +12,8 @@ use voipbin_receiver::inbox::{
     Records, RecordsError, RecordsErrorKind,
 };
 
+#[cfg(feature = "postgres")]
+use super::cli::Move;
 use super::cli::{InboxCommand, Purge, Replay, Tool, Which, ago};
 use super::event::{Detail, Event};
 use super::format::Table;
@@ -75,6 +77,8 @@ async fn carry_out(directory: &Path, tool: Tool) -> Result<bool, Failed> {
                 directory,
             ));
         }
+        #[cfg(feature = "postgres")]
+        Tool::Move(to) => return move_all(directory, &to).await,
         Tool::Replay(Replay {
             events,
             by,
@@ -166,8 +170,20 @@ async fn on(records: &DiskRecords, directory: &Path, tool: Checked) -> Result<bo
         }
         // They were taken care of.
         Checked::Other(Tool::Replay(_) | Tool::Discard(_) | Tool::Salvage(_)) => {}
+        #[cfg(feature = "postgres")]
+        Checked::Other(Tool::Move(_)) => {}
     }
     Ok(true)
+}
+
+#[cfg(feature = "postgres")]
+async fn move_all(directory: &Path, to: &Move) -> Result<bool, Failed> {
+    let failed = |error: &dyn std::error::Error| Failed::Why(terminal::in_full(error));
+    let inbox = to.database.inbox().map_err(|error| failed(&*error))?;
+    let inbox = inbox.connect().await.map_err(|error| failed(&error))?;
+    let report = inbox.move_from(directory).await;
+    let report = report.map_err(|error| failed(&error))?;
+    Ok(told(&report, "moved", directory))
 }
 
 fn open(directory: &Path) -> Result<DiskRecords, Failed> {

@@ -61,7 +61,7 @@ impl File {
         };
         command
             .mut_args(from_file)
-            .mut_subcommands(|tools| tools.mut_args(from_file))
+            .mut_subcommands(|tools| self.defaults(tools))
     }
 
     /// What the file says about a setting.

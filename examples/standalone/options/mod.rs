@@ -23,7 +23,7 @@ use crate::inbox::InboxCommand;
 use crate::listen::ListenCommand;
 use crate::settings::Settings;
 #[cfg(feature = "postgres")]
-use crate::settings::has_password;
+use crate::settings::{InboxChoice, RoleChoice, has_password};
 use crate::terminal::exit;
 #[cfg(feature = "trigger")]
 use crate::trigger::TriggerCommand;
@@ -124,7 +124,14 @@ impl Configuration {
         let files = settings.gate.secret_files.iter();
         let files = files.map(PathBuf::as_path).chain(settings.server.tls_key());
         #[cfg(feature = "postgres")]
-        let files = files.chain(settings.inbox.postgres.database_url_file.as_deref());
+        let files = files.chain(
+            settings
+                .inbox
+                .postgres
+                .database
+                .database_url_file
+                .as_deref(),
+        );
         #[cfg(feature = "inspector")]
         let files = files.chain(settings.inspector.token_file());
         let files = files.filter(|file| is_readable_by_all(file));
@@ -152,15 +159,26 @@ impl Options {
     }
 
     fn configuration(matches: &ArgMatches, file: Option<File>) -> Configuration {
+        let options = Self::from_arg_matches(matches).unwrap_or_else(|error| exit(&error));
         #[cfg(feature = "postgres")]
-        if let Some(error) = password_in_arguments(matches) {
-            exit(&error);
+        if let Some(why) = password_in_arguments(matches).or_else(|| options.role_without_others())
+        {
+            exit(&Self::command().error(clap::error::ErrorKind::ValueValidation, why));
         }
         Configuration {
-            options: Self::from_arg_matches(matches).unwrap_or_else(|error| exit(&error)),
+            options,
             effective: EffectiveSettings::of(matches, file.as_ref()),
             exposed: file.and_then(File::exposed),
         }
+    }
+
+    /// A server that does half of the work is of use beside others alone.
+    #[cfg(feature = "postgres")]
+    fn role_without_others(&self) -> Option<&'static str> {
+        let inbox = &self.settings.inbox;
+        let shared = inbox.choice == InboxChoice::Postgres;
+        (!shared && inbox.postgres.role != RoleChoice::Both)
+            .then_some("--role is for servers that share an inbox: it takes --inbox postgres")
     }
 }
 
@@ -203,16 +221,16 @@ fn empty_variables(command: &mut clap::Command) -> Option<clap::Error> {
 
 /// Every user of the machine can see the arguments of a process.
 #[cfg(feature = "postgres")]
-fn password_in_arguments(matches: &ArgMatches) -> Option<clap::Error> {
+fn password_in_arguments(matches: &ArgMatches) -> Option<&'static str> {
+    if let Some((_, of_tool)) = matches.subcommand() {
+        return password_in_arguments(of_tool);
+    }
     let url: &String = matches.try_get_one("database_url").ok().flatten()?;
     let is_flag = matches.value_source("database_url") == Some(ValueSource::CommandLine);
-    (is_flag && has_password(url)).then(|| {
-        Options::command().error(
-            clap::error::ErrorKind::ValueValidation,
-            "--database-url has a password in it, which every user of this machine can see: give it by \
-             VOIPBIN_DATABASE_URL or --database-url-file",
-        )
-    })
+    (is_flag && has_password(url)).then_some(
+        "--database-url has a password in it, which every user of this machine can see: give it by \
+         VOIPBIN_DATABASE_URL or --database-url-file",
+    )
 }
 
 /// The file that is named, for the server or for its tools.

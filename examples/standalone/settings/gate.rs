@@ -128,12 +128,14 @@ pub(crate) enum Access {
     Generated(String),
     /// Anybody.
     Unsigned,
+    /// Nobody: the server only handles.
+    Closed,
 }
 
 impl GateSettings {
     /// Who may deliver to a server that listens here. Makes a secret where there is none and nobody
     /// but this machine's users can connect.
-    pub(crate) fn access(&self, listen: SocketAddr) -> Result<Access, AccessError> {
+    pub(super) fn access(&self, listen: SocketAddr) -> Result<Access, AccessError> {
         let secrets = self.secrets.len() + self.secret_files.len();
         if secrets > 0 {
             Ok(Access::Signed(secrets))

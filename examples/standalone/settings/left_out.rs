@@ -29,7 +29,14 @@ impl LeftOut {
             (
                 "postgres",
                 cfg!(feature = "postgres"),
-                &["database_url", "database_url_file"],
+                &[
+                    "database_url",
+                    "database_url_file",
+                    "database_schema",
+                    "require_standby",
+                    "lease",
+                    "role",
+                ],
             ),
             ("metrics", cfg!(feature = "metrics"), &["metrics_listen"]),
             (

@@ -24,12 +24,13 @@ mod values;
 use std::net::SocketAddr;
 
 use clap::Args;
+use voipbin_receiver::Role;
 
 #[cfg(feature = "disk")]
 pub(crate) use self::disk::{DIRECTORY, DiskSettings};
 #[cfg(feature = "inspector")]
 pub(crate) use self::gate::generate;
-pub(crate) use self::gate::{Access, GateSettings};
+pub(crate) use self::gate::{Access, AccessError, GateSettings};
 pub(crate) use self::handlers::HandlerSettings;
 pub(crate) use self::inbox::{InboxChoice, InboxSettings};
 #[cfg(feature = "inspector")]
@@ -38,7 +39,7 @@ use self::left_out::LeftOut;
 pub(crate) use self::limits::LimitSettings;
 pub(crate) use self::logs::{LogFormat, LogSettings};
 #[cfg(feature = "postgres")]
-pub(crate) use self::postgres::{PostgresSettings, has_password};
+pub(crate) use self::postgres::{DatabaseSettings, PostgresSettings, RoleChoice, has_password};
 pub(crate) use self::server::ServerSettings;
 #[cfg(feature = "tls")]
 use self::tls::TlsSettings;
@@ -73,6 +74,22 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    /// What the server does of taking in and handling.
+    pub(crate) fn role(&self) -> Role {
+        #[cfg(feature = "postgres")]
+        return self.inbox.postgres.role.into();
+        #[cfg(not(feature = "postgres"))]
+        Role::Both
+    }
+
+    /// Who may deliver to a server that listens here.
+    pub(crate) fn access(&self, listen: SocketAddr) -> Result<Access, AccessError> {
+        match self.role() {
+            Role::Worker => Ok(Access::Closed),
+            _ => self.gate.access(listen),
+        }
+    }
+
     /// The address that somebody has given the inspector.
     pub(crate) fn inspector_listen(&self) -> Option<SocketAddr> {
         #[cfg(feature = "inspector")]

@@ -2,12 +2,15 @@ use std::error::Error;
 use std::fs;
 use std::path::PathBuf;
 
-use clap::Args;
-use voipbin_receiver::inbox::{PostgresInbox, PostgresInboxBuilder};
+use clap::{ArgAction, Args, ValueEnum};
+use voipbin_receiver::Role;
+use voipbin_receiver::inbox::{Durability, PostgresInbox, PostgresInboxBuilder};
 
-/// The inbox on PostgreSQL.
+use super::values::{default, switch, wait};
+
+/// Where an inbox on PostgreSQL is.
 #[derive(Args)]
-pub(crate) struct PostgresSettings {
+pub(crate) struct DatabaseSettings {
     /// The database of an inbox that several servers share, such as postgresql://user@host/database
     ///
     /// Other users of the machine can see the arguments of a process: as a flag, one with a
@@ -23,10 +26,91 @@ pub(crate) struct PostgresSettings {
     /// A file that holds the URL of the database and nothing else
     #[arg(long, env = "VOIPBIN_DATABASE_URL_FILE", value_name = "FILE")]
     pub(crate) database_url_file: Option<PathBuf>,
+
+    /// The schema of the inbox in the database; made when it is not there
+    #[arg(
+        long,
+        env = "VOIPBIN_DATABASE_SCHEMA",
+        value_name = "NAME",
+        default_value = PostgresInbox::DEFAULT_SCHEMA
+    )]
+    database_schema: String,
+}
+
+/// The inbox on PostgreSQL.
+#[derive(Args)]
+pub(crate) struct PostgresSettings {
+    #[command(flatten)]
+    pub(crate) database: DatabaseSettings,
+
+    /// Refuse to start, and events, unless each commit waits for a standby: then a 200 survives the
+    /// loss of a machine
+    #[arg(
+        long,
+        env = "VOIPBIN_REQUIRE_STANDBY",
+        value_name = "BOOL",
+        action = ArgAction::Set,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        default_value = "false",
+        value_parser = switch
+    )]
+    require_standby: bool,
+
+    /// How long the events of a server that died wait for another one
+    #[arg(
+        long,
+        env = "VOIPBIN_LEASE",
+        value_name = "TIME",
+        default_value = default(PostgresInbox::DEFAULT_LEASE),
+        value_parser = wait
+    )]
+    lease: humantime::Duration,
+
+    /// What this server does of what several do together that share an inbox on PostgreSQL
+    #[arg(
+        long,
+        env = "VOIPBIN_ROLE",
+        value_name = "ROLE",
+        default_value = "both"
+    )]
+    pub(crate) role: RoleChoice,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RoleChoice {
+    /// It takes events in and handles them
+    Both,
+    /// It only takes in
+    Ingress,
+    /// It only handles, and answers each event 503
+    Worker,
+}
+
+impl From<RoleChoice> for Role {
+    fn from(choice: RoleChoice) -> Self {
+        match choice {
+            RoleChoice::Both => Self::Both,
+            RoleChoice::Ingress => Self::Ingress,
+            RoleChoice::Worker => Self::Worker,
+        }
+    }
 }
 
 impl PostgresSettings {
     /// The inbox, to be connected.
+    pub(crate) fn inbox(&self) -> Result<PostgresInboxBuilder, Box<dyn Error>> {
+        let builder = self.database.inbox()?.lease(*self.lease);
+        Ok(match self.require_standby {
+            true => builder.require(Durability::Cluster),
+            false => builder,
+        })
+    }
+}
+
+impl DatabaseSettings {
+    /// The inbox in this database, to be connected.
     pub(crate) fn inbox(&self) -> Result<PostgresInboxBuilder, Box<dyn Error>> {
         let url = match (&self.database_url, &self.database_url_file) {
             (Some(url), None) => url.clone(),
@@ -50,7 +134,7 @@ impl PostgresSettings {
                 return Err("the URL of the database is given twice: leave out --database-url-file or the URL".into());
             }
         };
-        Ok(PostgresInbox::builder(url))
+        Ok(PostgresInbox::builder(url).schema(&self.database_schema))
     }
 }
 

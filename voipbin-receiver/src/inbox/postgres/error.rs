@@ -23,6 +23,9 @@ pub enum PostgresInboxErrorKind {
     NewerFormat,
     /// The server promises less than [`require`](super::PostgresInboxBuilder::require) asks for.
     Durability,
+    /// An inbox on disk cannot be [moved](super::PostgresInbox::move_from).
+    #[cfg(feature = "disk-system")]
+    Move,
 }
 
 impl PostgresInboxError {
@@ -75,6 +78,10 @@ impl fmt::Display for PostgresInboxError {
             PostgresInboxErrorKind::Durability => {
                 "the database promises less than is required: check its settings fsync, synchronous_commit and \
                  synchronous_standby_names"
+            }
+            #[cfg(feature = "disk-system")]
+            PostgresInboxErrorKind::Move => {
+                "the inbox on disk is not moved, or in part: remove the cause and do it again, which goes on"
             }
         })
     }

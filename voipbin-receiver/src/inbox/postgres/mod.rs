@@ -37,6 +37,8 @@ mod error;
 mod keep;
 mod lease;
 mod member;
+#[cfg(feature = "disk-system")]
+mod moving;
 mod reader;
 mod records;
 mod row;

@@ -96,6 +96,15 @@ CREATE TABLE inbox.partition (
     owner bigint
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200);
 
+-- Inboxes that are moved here from disk: by how much the numbers of their events grow, how many there are, and the last
+-- one that is here.
+CREATE TABLE inbox.moved (
+    source bigint PRIMARY KEY,
+    shift  bigint NOT NULL,
+    count  bigint NOT NULL,
+    last   bigint NOT NULL
+);
+
 -- Sums, spread over rows so that no two transactions wait for each other: one for each of the server's processes.
 CREATE TABLE inbox.tally (
     pid        integer PRIMARY KEY,
@@ -485,4 +494,67 @@ BEGIN
             FROM gone g HAVING count(*) > 0 INTO v_pids;
     END IF;
     RETURN coalesce(cardinality(v_events), 0) >= p_most OR v_idents >= p_most;
+END $$;
+
+-- Begins to move an inbox of so many events, or goes on.
+CREATE FUNCTION inbox.begin_move(p_source bigint, p_count bigint) RETURNS SETOF inbox.moved LANGUAGE plpgsql AS $$
+DECLARE
+    v_shift bigint;
+BEGIN
+    PERFORM inbox.durably();
+    IF NOT EXISTS (SELECT FROM inbox.moved m WHERE m.source = p_source) THEN
+        -- So that nobody takes a number meanwhile.
+        LOCK inbox.event IN SHARE ROW EXCLUSIVE MODE;
+        v_shift := nextval('inbox.event_id_seq');
+        PERFORM setval('inbox.event_id_seq', v_shift + p_count);
+        INSERT INTO inbox.moved VALUES (p_source, v_shift, p_count, 0);
+    END IF;
+    RETURN QUERY SELECT * FROM inbox.moved m WHERE m.source = p_source;
+END $$;
+
+-- Takes the next events of an inbox that is moved, up to a number of its own, as rows in JSON. To do it once more changes
+-- nothing. What is to be handled and came here as a copy meanwhile is handled as that; of some (p_marked) there are no
+-- copies. Gives how many events there are, and how many of them are not finished.
+CREATE FUNCTION inbox.adopt(
+    p_source bigint, p_last bigint, p_seen jsonb, p_events jsonb, p_jobs jsonb, p_ended jsonb, p_marked bigint[],
+    p_event bigint[], p_body bytea[], OUT events bigint, OUT unfinished bigint
+) LANGUAGE plpgsql AS $$
+DECLARE
+    v_moved  inbox.moved;
+    v_known  bigint[];
+    v_idents bigint;
+    v_bytes  bigint;
+    v_dead   bigint;
+BEGIN
+    PERFORM inbox.durably();
+    UPDATE inbox.moved m SET last = p_last WHERE m.source = p_source AND m.last < p_last RETURNING m.* INTO v_moved;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    WITH put AS (
+        INSERT INTO inbox.seen AS s
+        SELECT DISTINCT ON (n.identity) n.* FROM jsonb_populate_recordset(NULL::inbox.seen, p_seen) n
+        ORDER BY n.identity, n.event DESC
+        ON CONFLICT (identity) DO UPDATE SET event = excluded.event, kept_at = excluded.kept_at
+            WHERE s.event > v_moved.shift AND s.event <= v_moved.shift + v_moved.count
+        RETURNING s.xmax = 0 AS is_new
+    ) SELECT count(*) FILTER (WHERE p.is_new) INTO v_idents FROM put p;
+    SELECT coalesce(array_agg(e.id), '{}') INTO v_known
+        FROM jsonb_populate_recordset(NULL::inbox.event, p_events) e JOIN inbox.seen s ON s.identity = e.identity
+        WHERE e.state = 0 AND e.id <> ALL (p_marked)
+            AND NOT (s.event > v_moved.shift AND s.event <= v_moved.shift + v_moved.count);
+    WITH put AS (
+        INSERT INTO inbox.event SELECT e.* FROM jsonb_populate_recordset(NULL::inbox.event, p_events) e
+        WHERE e.id <> ALL (v_known) RETURNING state, bytes
+    ) SELECT count(*), count(*) FILTER (WHERE p.state = 0), coalesce(sum(p.bytes) FILTER (WHERE p.state = 0), 0)
+        INTO events, unfinished, v_bytes FROM put p;
+    INSERT INTO inbox.body SELECT * FROM unnest(p_event, p_body) b(event, body) WHERE b.event <> ALL (v_known);
+    INSERT INTO inbox.job
+        SELECT j.* FROM jsonb_populate_recordset(NULL::inbox.job, p_jobs) j WHERE j.event <> ALL (v_known);
+    WITH put AS (
+        INSERT INTO inbox.ended
+        SELECT d.* FROM jsonb_populate_recordset(NULL::inbox.ended, p_ended) d
+        WHERE d.event <> ALL (v_known) RETURNING stage
+    ) SELECT count(*) FILTER (WHERE p.stage = 2) INTO v_dead FROM put p;
+    PERFORM inbox.count(unfinished, v_bytes, v_idents, v_dead);
 END $$;

@@ -173,16 +173,21 @@ pub(super) fn set_aside(directory: &Path) -> io::Result<PathBuf> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let aside = directory.join(format!("lost-{}", now.unwrap_or_default().as_millis()));
     DirBuilder::new().create(&aside)?;
+    rename_into(directory, &aside)?;
+    Ok(aside)
+}
+
+/// Moves an inbox into another directory.
+pub(super) fn rename_into(from: &Path, to: &Path) -> io::Result<()> {
     // The tag last: without all of this there is an inbox that is missing.
     for file in FILES.into_iter().chain([TAG]) {
-        match fs::rename(directory.join(file), aside.join(file)) {
+        match fs::rename(from.join(file), to.join(file)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
     }
-    sync(&aside)?;
-    sync(directory)?;
-    Ok(aside)
+    sync(to)?;
+    sync(from)
 }
 
 /// Bodies are personal data. What somebody made may be for others too, so its mode is left as it is

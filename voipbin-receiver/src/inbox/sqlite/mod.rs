@@ -19,6 +19,8 @@ mod clean;
 mod copy;
 mod directory;
 mod error;
+#[cfg(feature = "postgres")]
+mod leaving;
 mod load;
 mod lock;
 mod names;
@@ -60,6 +62,8 @@ use tokio::sync::oneshot::{self, error::RecvError};
 use self::batch::Batch;
 pub use self::copy::{CopyReport, LostEvent};
 pub use self::error::{DiskInboxError, DiskInboxErrorKind};
+#[cfg(feature = "postgres")]
+pub(super) use self::leaving::{Leaving, LeavingEvent};
 use self::lock::User;
 use self::reader::Reader;
 use self::requests::Served;
