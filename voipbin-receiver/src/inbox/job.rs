@@ -1,122 +1,13 @@
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tracing::Span;
 
-use crate::event::HandlerName;
-use crate::event::{Delivery, Lane, RecordId};
-
-/// A kept event as an inbox hands it out: what the jobs of all its handlers share.
-#[derive(Debug)]
-pub struct KeptEvent {
-    id: u64,
-    delivery: Delivery,
-    lane: Option<Lane>,
-    details: Option<Box<Details>>,
-}
-
-/// What few events have.
-#[derive(Debug)]
-struct Details {
-    possible_repeat: bool,
-    replay_of: Option<RecordId>,
-    span: Span,
-}
-
-static NO_SPAN: Span = Span::none();
-
-impl KeptEvent {
-    /// An event under a number of the inbox's own, in no lane and no span.
-    #[must_use]
-    pub fn new(id: u64, delivery: Delivery) -> Self {
-        Self {
-            id,
-            delivery,
-            lane: None,
-            details: None,
-        }
-    }
-
-    /// Sets the lane that it was kept with.
-    #[must_use]
-    pub fn in_lane(self, lane: Option<Lane>) -> Self {
-        Self { lane, ..self }
-    }
-
-    /// Marks it as one whose bytes came shortly before; see
-    /// [`Repeats::Mark`](super::Repeats::Mark).
-    #[must_use]
-    pub fn marked(mut self, possible_repeat: bool) -> Self {
-        if possible_repeat != self.possible_repeat() {
-            self.details_mut().possible_repeat = possible_repeat;
-        }
-        self
-    }
-
-    /// Says that it is a replay of another event.
-    #[must_use]
-    pub fn replaying(mut self, original: Option<RecordId>) -> Self {
-        if original != self.replay_of() {
-            self.details_mut().replay_of = original;
-        }
-        self
-    }
-
-    /// Sets the span that follows the delivery, where it is still there.
-    #[must_use]
-    pub fn within(mut self, span: Span) -> Self {
-        if !(span.is_disabled() && self.span().is_disabled()) {
-            self.details_mut().span = span;
-        }
-        self
-    }
-
-    /// The number that the inbox gave it.
-    #[must_use]
-    pub fn id(&self) -> u64 {
-        self.id
-    }
-
-    /// The delivery, with the bytes that were verified.
-    #[must_use]
-    pub fn delivery(&self) -> &Delivery {
-        &self.delivery
-    }
-
-    /// The lane that it was kept with. Events of one lane do not overlap, for each handler.
-    #[must_use]
-    pub fn lane(&self) -> Option<Lane> {
-        self.lane
-    }
-
-    /// The record that it is a replay of.
-    #[must_use]
-    pub fn replay_of(&self) -> Option<RecordId> {
-        self.details.as_ref()?.replay_of
-    }
-
-    fn possible_repeat(&self) -> bool {
-        let details = self.details.as_ref();
-        details.is_some_and(|details| details.possible_repeat)
-    }
-
-    fn span(&self) -> &Span {
-        let details = self.details.as_ref();
-        details.map_or(&NO_SPAN, |details| &details.span)
-    }
-
-    fn details_mut(&mut self) -> &mut Details {
-        self.details.get_or_insert_with(|| {
-            Box::new(Details {
-                possible_repeat: false,
-                replay_of: None,
-                span: Span::none(),
-            })
-        })
-    }
-}
+use super::attempt::{Attempt, JobHistory};
+use super::kept_event::KeptEvent;
+use crate::event::{Delivery, HandlerName, RecordId};
 
 /// A handler that is to run for an event, as a consumer takes it. Cheap to clone.
 #[derive(Clone)]
@@ -144,90 +35,6 @@ pub trait Lease: fmt::Debug + Send + Sync {
 
     /// Ends when it is lost.
     async fn lost(&self);
-}
-
-/// What came of a job so far.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct JobHistory {
-    /// How many attempts have begun.
-    pub attempts: u32,
-    /// Whether the process died during the last one.
-    pub interrupted: bool,
-    /// The attempts whose end is known, the latest last. An inbox may keep only so many of them.
-    pub history: Vec<Attempt>,
-    /// How long the next attempt is still to wait, of a job whose attempts are made
-    /// [in place](Settled::Retry::in_place).
-    pub delay: Option<Duration>,
-}
-
-impl JobHistory {
-    /// An attempt has failed.
-    pub fn fail(&mut self, attempt: Attempt) {
-        self.attempts = self.attempts.saturating_add(1);
-        self.interrupted = false;
-        self.delay = None;
-        self.add(attempt);
-    }
-
-    /// Adds an attempt that has ended. Of more than 16 the earliest are forgotten; they still
-    /// count.
-    pub fn add(&mut self, attempt: Attempt) {
-        const MOST: usize = 16;
-        if self.history.len() >= MOST {
-            self.history.drain(..=self.history.len() - MOST);
-        }
-        self.history.push(attempt);
-    }
-}
-
-/// One run of a handler for an event.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Attempt {
-    /// When it began, by the machine's clock.
-    pub began_at: SystemTime,
-    /// How long it took. Zero where that is not known.
-    pub took: Duration,
-    /// How it ended.
-    pub ended: AttemptEnd,
-}
-
-impl Attempt {
-    /// An attempt that did not end well.
-    #[must_use]
-    pub fn new(began_at: SystemTime, took: Duration, ended: AttemptEnd) -> Self {
-        Self {
-            began_at,
-            took,
-            ended,
-        }
-    }
-}
-
-/// How an attempt ended that did not end well.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum AttemptEnd {
-    /// The handler returned this error, with its causes.
-    Failed(String),
-    /// It panicked.
-    Panicked,
-    /// It took too long.
-    TimedOut,
-    /// The process died while it ran, or when it was about to: its beginning was stored.
-    Interrupted,
-}
-
-impl fmt::Display for AttemptEnd {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Failed(error) => f.write_str(error),
-            Self::Panicked => f.write_str("it panicked"),
-            Self::TimedOut => f.write_str("it took too long"),
-            Self::Interrupted => f.write_str("the process died while it ran or was about to"),
-        }
-    }
 }
 
 impl Job {
@@ -277,7 +84,7 @@ impl Job {
     /// The number that the inbox gave the event.
     #[must_use]
     pub fn id(&self) -> u64 {
-        self.event.id
+        self.event.id()
     }
 
     /// What the inbox finds it by.
@@ -295,7 +102,7 @@ impl Job {
     /// The delivery, with the bytes that were verified.
     #[must_use]
     pub fn delivery(&self) -> &Delivery {
-        &self.event.delivery
+        self.event.delivery()
     }
 
     /// The handler that is to run.
@@ -361,8 +168,8 @@ impl Job {
 impl fmt::Debug for Job {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Job")
-            .field("id", &self.event.id)
-            .field("delivery", &self.event.delivery)
+            .field("id", &self.id())
+            .field("delivery", self.delivery())
             .field("handler", &self.handler)
             .field("attempts", &self.attempts())
             .finish_non_exhaustive()

@@ -2,11 +2,13 @@
 //!
 //! The promise of every inbox: a delivery is kept once, and it is not called kept before it is.
 
+mod attempt;
 mod dedup;
 mod delays;
 mod error;
 mod guarantees;
 mod job;
+mod kept_event;
 mod memory;
 #[cfg(all(test, shuttle))]
 pub(crate) mod model;
@@ -24,9 +26,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tracing::Span;
 
+pub use self::attempt::{Attempt, AttemptEnd, JobHistory};
 pub use self::error::{InboxError, InboxErrorKind};
 pub use self::guarantees::{Durability, Guarantees, LaneOrder};
-pub use self::job::{Attempt, AttemptEnd, Job, JobHistory, KeptEvent, Lease, Settled};
+pub use self::job::{Job, Lease, Settled};
+pub use self::kept_event::KeptEvent;
 pub use self::memory::{MemoryInbox, MemoryInboxBuilder};
 #[cfg(feature = "postgres")]
 pub use self::postgres::{
@@ -43,8 +47,7 @@ pub use self::sqlite::{
     Holder, LostEvent,
 };
 pub use self::stats::InboxStats;
-use crate::event::Delivery;
-use crate::event::HandlerName;
+use crate::event::{Delivery, HandlerName};
 pub use crate::event::{Lane, RecordId, StoredDelivery};
 
 /// The handlers that an event is kept for, each of them once. Cheap to clone.
