@@ -145,14 +145,16 @@ impl DedupCache {
         self.is_alive(&self.entries.entry(identity), self.now())
     }
 
-    /// Remembers an identity that was kept this long ago, before anything else is remembered; in
-    /// the order in which they were kept.
+    /// Remembers an identity that was kept this long ago; in the order in which they were kept.
     #[cfg(feature = "disk-system")]
-    pub(crate) fn restore(&self, identity: Identity, age: Duration, open: bool) {
+    pub(crate) fn insert(&self, identity: Identity, age: Duration, open: bool) {
         let now = self.now();
         let kept_at = now.saturating_sub(seconds(age));
         if open {
             self.write(self.entries.entry(identity), State::open(kept_at));
+            if self.len() > self.capacity {
+                self.expire(now);
+            }
         } else if !self.has_expired(kept_at, now) {
             self.write_finished(self.entries.entry(identity), kept_at, now);
         }

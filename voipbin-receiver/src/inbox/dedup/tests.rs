@@ -312,13 +312,13 @@ fn threads_that_keep_and_finish_at_once_leave_the_count_and_the_queue_right() {
 
 #[cfg(feature = "disk-system")]
 #[test]
-fn what_is_restored_has_the_rest_of_its_time_and_an_open_one_stays() {
+fn what_was_kept_before_has_the_rest_of_its_time_and_an_open_one_stays() {
     let (cache, clock) = cache(10);
     let minute = Duration::from_secs(60);
-    cache.restore(identity(1), TTL + minute, false);
-    cache.restore(identity(2), TTL + minute, true);
-    cache.restore(identity(3), TTL - minute, false);
-    cache.restore(identity(4), minute, false);
+    cache.insert(identity(1), TTL + minute, false);
+    cache.insert(identity(2), TTL + minute, true);
+    cache.insert(identity(3), TTL - minute, false);
+    cache.insert(identity(4), minute, false);
     let known = |cache: &DedupCache| [1, 2, 3, 4].map(|number| cache.contains(identity(number)));
     assert_eq!(known(&cache), [false, true, true, true]);
     clock.advance(2 * minute);

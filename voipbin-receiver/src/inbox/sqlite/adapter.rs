@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
+use rusqlite::Connection;
 use tokio::time::sleep;
 
-use super::DiskInbox;
-use super::read::{self, ToRead};
-use super::ready::Next;
-use super::store_error::{StoreError, StoreErrorKind};
+use super::queue::Next;
+use super::read::{read_again, read_from};
+use super::shared::Shared;
+use super::{DiskInbox, DiskInboxError};
 use crate::inbox::{
     Consumer, Durability, Guarantees, Inbox, InboxError, InboxStats, Incoming, Job, KeepError,
     Kept, Records, Reply, Room, Settled,
@@ -18,7 +19,7 @@ use crate::sync::time::sleep_until;
 
 impl Inbox for DiskInbox {
     fn keep(&self, incoming: Incoming) -> Reply<Kept, KeepError> {
-        self.shared().admit(incoming)
+        self.shared().keep(incoming)
     }
 
     fn consume(&self) -> Result<Box<dyn Consumer>, InboxError> {
@@ -39,14 +40,14 @@ impl Inbox for DiskInbox {
         let shared = self.shared();
         let totals = shared.totals();
         let (waiting, held) = {
-            let ready = shared.ready();
-            (ready.waiting(), ready.held())
+            let queue = shared.queue();
+            (queue.delayed(), queue.held())
         };
         InboxStats {
             events: totals.events,
             bytes: usize::try_from(totals.bytes).unwrap_or(usize::MAX),
-            identities: shared.seen.len() + shared.noted.len(),
-            evicted: shared.seen.evicted() + shared.noted.evicted(),
+            identities: shared.identities.len() + shared.repeats.len(),
+            evicted: shared.identities.evicted() + shared.repeats.evicted(),
             waiting,
             held,
             dead: totals.dead,
@@ -104,9 +105,9 @@ impl DiskInbox {
             // Before the look, so that nothing that comes between is missed.
             let arrived = shared.arrived.notified();
             let next = {
-                let mut ready = shared.ready();
-                let next = ready.next(room);
-                if matches!(next, Next::Jobs(_)) && ready.has_more() {
+                let mut queue = shared.queue();
+                let next = queue.next(room, shared.time.now());
+                if matches!(next, Next::Jobs(_)) && queue.has_more() {
                     shared.arrived.notify_one();
                 }
                 next
@@ -122,26 +123,30 @@ impl DiskInbox {
                 Next::Read(seqs) => {
                     // What came of the last attempt is to be in the file.
                     self.stored().await;
-                    self.read_back(ToRead::Again(seqs)).await;
+                    let again = move |shared: &_, file: &_| read_again(shared, file, &seqs);
+                    self.read_back(again).await;
                 }
-                Next::ReadFrom(seq) => self.read_back(ToRead::From(seq)).await,
+                Next::ReadFrom(seq) => {
+                    let from = move |shared: &_, file: &_| read_from(shared, file, seq);
+                    self.read_back(from).await;
+                }
             }
         }
     }
 
     pub(super) fn begin(&self, job: &Job) -> Reply<(), InboxError> {
-        self.shared().begin(job.id(), job.handler())
+        self.shared().begin(job.id().cast_signed(), job.handler())
     }
 
     pub(super) fn settle(&self, job: &Job, outcome: Settled) {
-        self.shared().settle(job.id(), job.handler(), outcome);
+        self.shared()
+            .settle(job.id().cast_signed(), job.handler(), outcome);
     }
 
     pub(super) async fn flush(&self) -> Result<(), InboxError> {
-        let read = self.read(|_| Ok(()));
         let stored = self.stored().await;
         // One thread reads in turn. A failure of it says nothing about what was stored.
-        let _ = read.await;
+        let _ = self.read(|_| Ok(())).await;
         match stored {
             true => Ok(()),
             false if self.shared().is_over() => {
@@ -153,32 +158,32 @@ impl DiskInbox {
 
     /// Reads what is to be handed out. The jobs stay where they are until they are read; what
     /// cannot be read now is tried again.
-    async fn read_back(&self, what: ToRead) {
+    async fn read_back<F>(&self, read: F)
+    where
+        F: Fn(&Shared, &Connection) -> Result<(), DiskInboxError> + Clone + Send + 'static,
+    {
         let shared = self.shared();
-        let mut read = self.try_read(what.clone(), false).await;
-        if matches!(&read, Err(error) if error.kind() == StoreErrorKind::Damaged) {
-            read = self.try_read(what.clone(), true).await;
+        // On a connection that is new after a failure. Where damage was met, all of the file is
+        // looked at first.
+        let attempt = |again: bool| {
+            let (shared, read) = (Arc::clone(shared), read.clone());
+            self.read(move |file| match again && !shared.is_readable() {
+                true => Err(DiskInboxError::unanswered()),
+                false => read(&shared, file),
+            })
+        };
+        let mut done = attempt(false).await;
+        if done.as_ref().is_err_and(DiskInboxError::is_damaged) {
+            done = attempt(true).await;
         }
-        let unread = match (&read, &what) {
-            (Ok(()), _) => 0,
-            (Err(_), ToRead::Again(seqs)) => seqs.len(),
-            (Err(_), ToRead::From(_)) => shared.totals().events.max(1),
+        let unread = match done.is_ok() {
+            true => 0,
+            false => shared.totals().events.max(1),
         };
         shared.unread.store(unread, Ordering::Relaxed);
-        if let Err(error) = read {
+        if let Err(error) = done {
             tracing::warn!(%error, "the inbox cannot read its file: it is tried again");
             sleep(shared.settings.tick).await;
         }
-    }
-
-    /// On a connection that is new after a failure. Where damage was met, all of the file is looked
-    /// at first.
-    async fn try_read(&self, what: ToRead, again: bool) -> Result<(), StoreError> {
-        let shared = Arc::clone(self.shared());
-        let read = move |connection: &_| match again && !shared.is_readable() {
-            true => Err(StoreError::new(StoreErrorKind::Io)),
-            false => read::read(&shared, connection, &what),
-        };
-        self.read(read).await
     }
 }

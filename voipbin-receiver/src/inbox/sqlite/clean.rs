@@ -5,10 +5,9 @@ use std::mem;
 use std::time::{Duration, Instant};
 
 use super::batch::Batch;
+use super::error::{DiskInboxError, Result, unless_damaged};
 use super::load;
-use super::row::{EVENT, EventRow, cached};
-use super::shared::Shared;
-use super::store_error::{StoreError, StoreErrorKind};
+use super::row::{EVENT, EventRow, State, cached};
 use super::time::millis;
 
 /// How often it is written down that the process is up.
@@ -29,7 +28,7 @@ pub(super) struct Cleaner {
     /// Whether the file is being made smaller.
     vacuums: bool,
     saved: Option<Instant>,
-    told: bool,
+    warned: bool,
     /// Events that are on a damaged page, and stay for now.
     damaged: HashSet<i64>,
     /// Whether the last step ended at one of them.
@@ -58,13 +57,8 @@ impl Cleaner {
     }
 
     /// A few events. Tells whether something was removed.
-    pub(super) fn step(
-        &mut self,
-        batch: &mut Batch<'_>,
-        shared: &Shared,
-        ticks: bool,
-        alone: bool,
-    ) -> Result<bool, StoreError> {
+    pub(super) fn step(&mut self, batch: &mut Batch<'_>, ticks: bool, alone: bool) -> Result<bool> {
+        let shared = batch.shared;
         let settings = &shared.settings;
         if self.rests_until.is_some_and(|until| Instant::now() < until) {
             return Ok(false);
@@ -77,39 +71,30 @@ impl Cleaner {
             if self.saved.is_none_or(|at| at.elapsed() >= SAVED) {
                 self.saved = Some(Instant::now());
                 // What this commit adds is not known as pending before its end.
-                load::save(shared, batch.connection(), batch.first_seq())?;
+                load::save(shared, batch.connection, batch.first_seq)?;
             }
         }
         let most = if alone { ALONE } else { BESIDE };
         let mut left = most;
-        let now = batch.now();
-        let ages = self.ages;
-        let due = |retention: Duration| match (retention.is_zero(), ages) {
-            (true, _) => Some(now),
-            (false, true) => Some(now.saturating_sub(millis(retention))),
-            (false, false) => None,
-        };
         for (state, retention) in [
-            (1, settings.retain_done),
-            (2, settings.retain_dead),
-            (3, settings.identity_ttl),
+            (State::Done, settings.retain_done),
+            (State::Dead, settings.retain_dead),
+            (State::Tombstone, settings.identity_ttl),
         ] {
-            if let Some(due) = due(retention) {
-                left -= self.remove(batch, shared, (state, due), left)?;
+            if self.ages || retention.is_zero() {
+                let due = batch.now.saturating_sub(millis(retention));
+                left -= self.remove(batch, state, due, left)?;
             }
         }
-        while left > 0 && is_full(batch, shared)? {
+        while left > 0 && is_full(batch)? {
             // Done events go first, and no more of them than must.
-            let removed = self.remove(batch, shared, (1, i64::MAX), 1)?;
-            left -= removed;
-            if removed == 0 && !self.drop_dead(batch, shared)? {
+            if self.remove(batch, State::Done, i64::MAX, 1)? == 0 && !self.drop_dead(batch)? {
                 break;
-            } else if removed == 0 {
-                left -= 1;
             }
+            left -= 1;
         }
         self.more = left == 0;
-        self.warn(batch, shared);
+        self.warn(batch);
         if alone && !self.more && (ticks || self.vacuums) {
             self.vacuums = vacuum(batch)?;
             self.more = self.vacuums;
@@ -122,75 +107,73 @@ impl Cleaner {
     fn remove(
         &mut self,
         batch: &mut Batch<'_>,
-        shared: &Shared,
-        (state, ended): (i64, i64),
+        state: State,
+        ended: i64,
         most: usize,
-    ) -> Result<usize, StoreError> {
+    ) -> Result<usize> {
         let sql = format!(
             "SELECT {EVENT} FROM event INDEXED BY event_over \
              WHERE state > 0 AND state = ? AND ended_at <= ? ORDER BY ended_at LIMIT ?"
         );
-        let known = batch
-            .now()
-            .saturating_sub(millis(shared.settings.identity_ttl));
+        let known = millis(batch.shared.settings.identity_ttl);
+        let known = batch.now.saturating_sub(known);
         let mut removed = 0;
-        for event in self.select(batch, &sql, (state, ended), most)? {
-            removed += usize::from(self.apart(batch, event, |batch, event| {
-                match event.kept_at > known && state != 3 {
-                    true => batch.empty(event),
-                    false => batch.remove(&event),
-                }
-            })?);
+        for (seq, event) in self.select(batch, &sql, state, ended, most)? {
+            let remove = |batch: &mut Batch<'_>, event: &EventRow| match state {
+                State::Tombstone => batch.remove(event),
+                _ if event.kept_at <= known => batch.remove(event),
+                _ => batch.bury(event),
+            };
+            removed += usize::from(self.apart(batch, seq, event.as_ref(), remove)?);
         }
         Ok(removed)
     }
 
     /// Drops the oldest dead letter if there are too many. False when there are not.
-    fn drop_dead(&mut self, batch: &mut Batch<'_>, shared: &Shared) -> Result<bool, StoreError> {
-        let (most, bytes) = (shared.settings.max_dead, shared.settings.max_dead_bytes());
-        if batch.totals.dead_events <= most && batch.totals.dead_bytes <= bytes {
+    fn drop_dead(&mut self, batch: &mut Batch<'_>) -> Result<bool> {
+        if !batch.shared.settings.has_too_many_dead(&batch.totals) {
             return Ok(false);
         }
         let sql = format!(
             "SELECT {EVENT} FROM event INDEXED BY event_dead \
              WHERE state = ? AND state = 2 AND seq <= ? ORDER BY seq LIMIT ?"
         );
-        let Some(event) = self.select(batch, &sql, (2, i64::MAX), 1)?.pop() else {
+        let oldest = self.select(batch, &sql, State::Dead, i64::MAX, 1)?.pop();
+        let Some((id, event)) = oldest else {
             return Ok(false);
         };
-        let of = event.as_ref().ok().map(|event| (event.seq, event.kind));
-        let dropped = self.apart(batch, event, |batch, event| {
+        let dropped = self.apart(batch, id, event.as_ref(), |batch, event| {
             batch.totals.dropped += 1;
-            batch.empty(event)
+            batch.bury(event)
         })?;
-        if let Some((id, kind)) = of.filter(|_| dropped) {
+        if let Some(event) = event.filter(|_| dropped) {
+            let names = batch.shared.names();
             tracing::error!(
                 id,
-                event_type = kind.and_then(|kind| batch.text(kind)).as_deref(),
+                event_type = event
+                    .kind
+                    .and_then(|kind| names.text(kind))
+                    .map(|kind| &**kind),
                 "a dead letter is dropped: there are more than the inbox has room for"
             );
         }
         Ok(true)
     }
 
-    /// Does this with an event and with no other. False when a damaged page is in its way: it
-    /// stays.
+    /// Does this with an event and with no other. False when it is damaged: it stays.
     fn apart(
         &mut self,
         batch: &mut Batch<'_>,
-        event: Result<EventRow, i64>,
-        run: impl FnOnce(&mut Batch<'_>, EventRow) -> Result<(), StoreError>,
-    ) -> Result<bool, StoreError> {
-        let (seq, is_whole) = match &event {
-            Ok(event) => (event.seq, true),
-            Err(seq) => (*seq, false),
-        };
+        seq: i64,
+        event: Option<&EventRow>,
+        run: impl FnOnce(&mut Batch<'_>, &EventRow) -> Result<()>,
+    ) -> Result<bool> {
         let done = match event {
-            Ok(event) => run(batch, event),
-            Err(seq) => batch.damaged(seq),
+            Some(event) => run(batch, event),
+            None => batch.damaged(seq),
         };
-        let met_damage = matches!(&done, Err(error) if error.kind() == StoreErrorKind::Damaged);
-        if met_damage || !is_whole {
+        let met_damage = done.as_ref().is_err_and(DiskInboxError::is_damaged);
+        if met_damage || event.is_none() {
             self.damaged.insert(seq);
         }
         if met_damage {
@@ -200,68 +183,59 @@ impl Cleaner {
                 "an event that is over cannot be removed, as the page that it is on is damaged: salvage the inbox"
             );
         }
-        done.map(|()| is_whole)
+        done.map(|()| event.is_some())
     }
 
-    /// Those that can be read, and the numbers of the others. Without those that stay.
+    /// Events with their numbers, `None` of one that is damaged. Without those that stay.
     fn select(
         &self,
         batch: &Batch<'_>,
         sql: &str,
-        (state, limit): (i64, i64),
+        state: State,
+        limit: i64,
         most: usize,
-    ) -> Result<Vec<Result<EventRow, i64>>, StoreError> {
-        let mut select = cached(batch.connection(), sql)?;
+    ) -> Result<Vec<(i64, Option<EventRow>)>> {
+        let mut select = cached(batch.connection, sql)?;
         let mut rows = select.query((state, limit, (most + self.damaged.len()) as i64))?;
         let mut events = Vec::new();
         while events.len() < most
             && let Some(row) = rows.next()?
         {
             let seq = row.get(0)?;
-            if self.damaged.contains(&seq) {
-                continue;
+            if !self.damaged.contains(&seq) {
+                events.push((seq, unless_damaged(EventRow::read(row))?));
             }
-            events.push(match EventRow::read(row) {
-                Ok(event) => Ok(event),
-                Err(error) if error.kind() == StoreErrorKind::Damaged => Err(seq),
-                Err(error) => return Err(error),
-            });
         }
         Ok(events)
     }
 
-    fn warn(&mut self, batch: &Batch<'_>, shared: &Shared) {
-        let totals = batch.totals;
-        let near = shared.settings.dead_nearly_full(&totals);
-        if near && !self.told {
+    fn warn(&mut self, batch: &Batch<'_>) {
+        let near = batch.shared.settings.dead_nearly_full(&batch.totals);
+        if near && !self.warned {
             tracing::warn!(
-                dead_letters = totals.dead_events,
+                dead_letters = batch.totals.dead_events,
                 "the inbox has room for few more dead letters: at its limit the oldest are dropped"
             );
         }
-        self.told = near;
+        self.warned = near;
     }
 }
 
 /// Whether the file takes more than it should, or there are too many dead letters.
-fn is_full(batch: &Batch<'_>, shared: &Shared) -> Result<bool, StoreError> {
-    let settings = &shared.settings;
-    let totals = batch.totals;
-    if totals.dead_events > settings.max_dead || totals.dead_bytes > settings.max_dead_bytes() {
-        return Ok(true);
-    }
-    let used = pragma(batch, "page_count")? - pragma(batch, "freelist_count")?;
-    let used = used.unsigned_abs() * pragma(batch, "page_size")?.unsigned_abs();
-    Ok(used > settings.max_bytes)
+fn is_full(batch: &Batch<'_>) -> Result<bool> {
+    let settings = &batch.shared.settings;
+    let pages = pragma(batch, "page_count")? - pragma(batch, "freelist_count")?;
+    let used = pages * pragma(batch, "page_size")?;
+    Ok(settings.has_too_many_dead(&batch.totals) || used.unsigned_abs() > settings.max_bytes)
 }
 
-fn pragma(batch: &Batch<'_>, name: &str) -> Result<i64, StoreError> {
-    let mut pragma = cached(batch.connection(), &format!("PRAGMA {name}"))?;
+fn pragma(batch: &Batch<'_>, name: &str) -> Result<i64> {
+    let mut pragma = cached(batch.connection, &format!("PRAGMA {name}"))?;
     Ok(pragma.query_row([], |row| row.get(0))?)
 }
 
 /// Gives pages back that nothing uses. Tells whether there are more.
-fn vacuum(batch: &Batch<'_>) -> Result<bool, StoreError> {
+fn vacuum(batch: &Batch<'_>) -> Result<bool> {
     let (pages, free) = (
         pragma(batch, "page_count")?,
         pragma(batch, "freelist_count")?,
@@ -270,7 +244,7 @@ fn vacuum(batch: &Batch<'_>) -> Result<bool, StoreError> {
         return Ok(false);
     }
     let sql = format!("PRAGMA incremental_vacuum({VACUUMED})");
-    let mut vacuum = batch.connection().prepare(&sql)?;
+    let mut vacuum = batch.connection.prepare(&sql)?;
     let mut rows = vacuum.query([])?;
     while rows.next()?.is_some() {}
     Ok(true)

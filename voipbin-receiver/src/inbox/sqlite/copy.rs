@@ -3,16 +3,19 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::ops::RangeInclusive;
+use std::ops::{ControlFlow, RangeInclusive};
 use std::path::{Path, PathBuf};
 
 use rusqlite::types::ToSqlOutput;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params_from_iter};
 
 use super::directory::sync;
-use super::row::{self, EVENT, EventRow, JOB, JobRow, JobStage, State, cached};
-use super::schema::{self, Role};
-use super::store_error::{StoreError, StoreErrorKind};
+use super::error::{DiskInboxError, Result, unless_damaged};
+use super::lock::private;
+use super::row::{
+    self, ATTEMPT, EVENT, EventRow, JOB, JobRow, JobStage, State, cached, record_id, walk,
+};
+use super::schema::{self, Access};
 use crate::event::{Identity, RecordId};
 
 /// What came of a backup or of [`DiskInbox::salvage`](crate::inbox::DiskInbox::salvage).
@@ -57,12 +60,12 @@ impl CopyReport {
 const TOGETHER: usize = 500;
 
 /// Copies what the source holds into a new file. Under its name there is all of it, or nothing.
-pub(super) fn copy(source: &Connection, to: &Path) -> Result<CopyReport, StoreError> {
+pub(super) fn copy(source: &Connection, to: &Path) -> Result<CopyReport> {
     let unnamed = with_suffix(to, ".new");
     let _scratch = Scratch::new(&unnamed)?;
     let report = {
-        super::lock::private(&unnamed)?;
-        let target = schema::open(&unnamed, Role::Writer)?;
+        private(&unnamed)?;
+        let target = schema::open(&unnamed, Access::Write)?;
         target.execute_batch("PRAGMA synchronous = OFF")?;
         let report = Copy {
             source,
@@ -87,7 +90,7 @@ pub(super) struct Scratch(PathBuf);
 
 impl Scratch {
     /// Whatever is left of an earlier one goes first.
-    pub(super) fn new(path: &Path) -> Result<Self, StoreError> {
+    pub(super) fn new(path: &Path) -> Result<Self> {
         let scratch = Self(path.to_owned());
         scratch.remove()?;
         Ok(scratch)
@@ -124,59 +127,34 @@ struct Copy<'a> {
     report: CopyReport,
 }
 
-/// What a look-up that may meet a damaged page gives.
-fn found<T>(looked_up: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
-    match looked_up {
-        Ok(found) => Ok(Some(found)),
-        Err(error) if error.kind() == StoreErrorKind::Damaged => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
 impl Copy<'_> {
-    fn run(mut self) -> Result<CopyReport, StoreError> {
+    fn run(mut self) -> Result<CopyReport> {
         self.names()?;
         let (last, sequence) = self.last()?;
-        let mut from = 1;
-        while from <= last {
-            // Short, so that a server's WAL is not held up.
-            let reads = self.source.unchecked_transaction()?;
-            let writes = self.target.unchecked_transaction()?;
-            for _ in 0..TOGETHER {
-                if from > last {
-                    break;
-                }
-                from = self.next_event(from, last)?;
-            }
-            writes.commit()?;
-            reads.finish()?;
-        }
+        self.events(last)?;
         self.bodies_alone(last)?;
         self.target
             .execute("DELETE FROM sqlite_sequence WHERE name = 'event'", [])?;
-        self.target.execute(
-            "INSERT INTO sqlite_sequence (name, seq) VALUES ('event', ?)",
-            [sequence],
-        )?;
+        let sql = "INSERT INTO sqlite_sequence (name, seq) VALUES ('event', ?)";
+        self.target.execute(sql, [sequence])?;
         Ok(self.report)
     }
 
     /// The number of the last event that may be there, and of the last that there ever was.
-    fn last(&self) -> Result<(i64, i64), StoreError> {
+    fn last(&self) -> Result<(i64, i64)> {
         /// A number further away than this is damaged: no inbox has counted so far.
         const FAR: i64 = 1_000_000_000_000;
         let max = |table: &str| {
-            let sql = format!("SELECT max(seq) FROM {table}");
-            let max = cached(self.source, &sql)
-                .and_then(|mut max| Ok(max.query_row([], |row| row.get::<_, Option<i64>>(0))?));
-            found(max).map(|max| max.map(Option::unwrap_or_default))
+            let sql = format!("SELECT coalesce(max(seq), 0) FROM {table}");
+            let max = self.source.query_row(&sql, [], |row| row.get::<_, i64>(0));
+            unless_damaged(max.map_err(Into::into))
         };
         let (event, body) = (max("event")?, max("body")?);
         let highest = event.max(body);
         let sequence = max("sqlite_sequence")?
             .filter(|last| last.saturating_sub(highest.unwrap_or_default()) < FAR)
             .max(highest)
-            .ok_or_else(|| StoreError::new(StoreErrorKind::Damaged))?;
+            .ok_or_else(DiskInboxError::damaged)?;
         match (event, body) {
             (Some(event), Some(body)) => Ok((event.max(body), sequence)),
             _ => Ok((sequence, sequence)),
@@ -184,7 +162,7 @@ impl Copy<'_> {
     }
 
     /// Texts that events point to. Each has its index as a second copy.
-    fn names(&self) -> Result<(), StoreError> {
+    fn names(&self) -> Result<()> {
         let writes = self.target.unchecked_transaction()?;
         for (table, column) in [("name", "text"), ("handlers", "names")] {
             let mut read_any = false;
@@ -194,30 +172,31 @@ impl Copy<'_> {
             ] {
                 let insert = format!("INSERT OR IGNORE INTO {table} (id, {column}) VALUES (?, ?)");
                 let select = format!("SELECT id, {column} FROM {from}");
-                read_any |= found(self.rows(&select, &[], &insert, |_| true))?.is_some();
+                let read = self.rows(&select, None, &insert, |_| true);
+                read_any |= unless_damaged(read)?.is_some();
             }
             if !read_any {
-                return Err(StoreError::new(StoreErrorKind::Damaged));
+                return Err(DiskInboxError::damaged());
             }
         }
         let select = "SELECT name, value FROM meta WHERE name <> 'release'";
         let insert = "INSERT OR IGNORE INTO meta VALUES (?, ?)";
-        found(self.rows(select, &[], insert, |_| true))?;
+        unless_damaged(self.rows(select, None, insert, |_| true))?;
         writes.commit()?;
         Ok(())
     }
 
-    /// Copies rows as they are. Tells whether all of them were taken.
+    /// Copies rows as they are, of one event or all. Tells whether all of them were taken.
     fn rows(
         &self,
         select: &str,
-        keys: &[i64],
+        seq: Option<i64>,
         insert: &str,
         takes: impl Fn(&Row<'_>) -> bool,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<bool> {
         let mut select = cached(self.source, select)?;
         let mut insert = cached(self.target, insert)?;
-        let mut rows = select.query(params_from_iter(keys))?;
+        let mut rows = select.query(params_from_iter(seq))?;
         let mut all = true;
         while let Some(row) = rows.next()? {
             all &= takes(row) && put(row, &mut insert)?;
@@ -225,29 +204,40 @@ impl Copy<'_> {
         Ok(all)
     }
 
-    /// Copies the first event from this number on. Gives the number to go on with.
-    fn next_event(&mut self, from: i64, last: i64) -> Result<i64, StoreError> {
-        let sql = format!("SELECT {EVENT} FROM event WHERE seq >= ? ORDER BY seq LIMIT 1");
-        let mut select = cached(self.source, &sql)?;
-        let mut rows = select.query([from])?;
-        let row = match found(rows.next().map_err(StoreError::from))? {
-            Some(Some(row)) => row,
-            Some(None) => return Ok(last + 1),
-            None => return Ok(self.unread(from, last)),
-        };
-        let seq: i64 = match row.get(0) {
-            Ok(seq) if seq >= from => seq,
-            // A page leads back.
-            _ => return Ok(self.unread(from, last)),
-        };
-        if seq > last {
-            return Ok(seq);
+    fn events(&mut self, last: i64) -> Result<()> {
+        let sql = format!("SELECT {EVENT} FROM event WHERE seq >= ? ORDER BY seq");
+        let mut from = 1;
+        while from <= last {
+            // Short, so that a server's WAL is not held up.
+            let reads = self.source.unchecked_transaction()?;
+            let writes = self.target.unchecked_transaction()?;
+            let mut left = TOGETHER;
+            let all = walk(self.source, &sql, from, last + 1, |seq, row| {
+                (from, left) = (seq + 1, left - 1);
+                match row.map(EventRow::read) {
+                    // It came after this copy began, or a page leads astray.
+                    _ if seq > last => left = 0,
+                    Err(_) => {
+                        from = self.unread(seq, last);
+                        left = if from == seq + 1 { left } else { 0 };
+                    }
+                    Ok(read) => match unless_damaged(read)? {
+                        Some(event) => self.event(&event)?,
+                        None => self.lose(seq, None),
+                    },
+                }
+                Ok(match left {
+                    0 => ControlFlow::Break(()),
+                    _ => ControlFlow::Continue(()),
+                })
+            })?;
+            writes.commit()?;
+            reads.finish()?;
+            if all {
+                break;
+            }
         }
-        match found(EventRow::read(row))? {
-            None => self.lose(seq, None),
-            Some(event) => self.event(&event)?,
-        }
-        Ok(seq + 1)
+        Ok(())
     }
 
     /// Nothing is known of this number. Gives the one to go on with.
@@ -261,7 +251,7 @@ impl Copy<'_> {
                 && range.end().get() - range.start().get() > MOST
         });
         let seq = if endless { last } else { seq };
-        let id = RecordId::new(seq.cast_unsigned());
+        let id = record_id(seq);
         match self.report.unread.last_mut() {
             Some(range) if endless || range.end().get() + 1 == id.get() => {
                 *range = *range.start()..=id;
@@ -274,61 +264,62 @@ impl Copy<'_> {
     /// The end of what was not read before, or this number.
     fn past_unread(&self, seq: i64) -> i64 {
         const LONG: u64 = 1_000_000;
-        let id = RecordId::new(seq.cast_unsigned());
+        let id = record_id(seq);
         let range = self.report.unread.iter().find(|range| range.contains(&id));
         let long = range.filter(|range| range.end().get() - range.start().get() > LONG);
         long.map_or(seq, |range| range.end().get().cast_signed())
     }
 
     fn lose(&mut self, seq: i64, identity: Option<Identity>) {
-        let id = RecordId::new(seq.cast_unsigned());
+        let id = record_id(seq);
         self.report.lost.push(LostEvent { id, identity });
     }
 
-    fn event(&mut self, event: &EventRow) -> Result<(), StoreError> {
-        let (seq, ended) = (event.seq, matches!(event.state, State::Done | State::Gone));
-        let insert = "INSERT INTO body (seq, bytes, sum) VALUES (?,?,?)";
+    fn event(&mut self, event: &EventRow) -> Result<()> {
+        let (seq, ended) = (
+            event.seq,
+            matches!(event.state, State::Done | State::Tombstone),
+        );
         let known = "SELECT names FROM handlers WHERE id = ?";
-        let known: Option<String> = cached(self.target, known)?
-            .query_row([event.handlers], |row| row.get(0))
+        let known = cached(self.target, known)?
+            .query_row([event.handlers], |row| row.get::<_, String>(0))
             .optional()?;
         let ids: Vec<i64> = known
             .and_then(|names| serde_json::from_str(&names).ok())
             .unwrap_or_default();
-        let body = match event.state {
-            State::Gone => None,
-            _ if ids.is_empty() => None,
-            _ => found(row::body(self.source, seq))?,
-        };
-        let Some(_) = body else {
-            // Of what is over the identity is of use.
-            match ended {
-                true => {
-                    self.report.identities += 1;
-                    event.emptied().insert(self.target)?;
-                }
-                false => self.lose(seq, Some(event.identity)),
+        let is_whole = event.state != State::Tombstone
+            && !ids.is_empty()
+            && unless_damaged(row::body(self.source, seq))?.is_some();
+        if is_whole {
+            let select = "SELECT seq, bytes, sum FROM body WHERE seq = ?";
+            let insert = "INSERT INTO body (seq, bytes, sum) VALUES (?,?,?)";
+            self.rows(select, Some(seq), insert, |_| true)?;
+            event.insert(self.target)?;
+            self.report.events += 1;
+            self.report.unfinished += u64::from(event.state == State::Pending);
+            return self.progress(event, &ids);
+        }
+        // Of what is over the identity is of use.
+        match ended {
+            true => {
+                self.report.identities += 1;
+                event.tombstone().insert(self.target)
             }
-            return Ok(());
-        };
-        self.rows(
-            "SELECT seq, bytes, sum FROM body WHERE seq = ?",
-            &[seq],
-            insert,
-            |_| true,
-        )?;
-        event.insert(self.target)?;
-        self.report.events += 1;
-        self.report.unfinished += u64::from(event.state == State::Pending);
-        self.progress(event, &ids)
+            false => {
+                self.lose(seq, Some(event.identity));
+                Ok(())
+            }
+        }
     }
 
     /// A job of which nothing can be read runs again or, of a dead letter, is taken for a dead one.
-    fn progress(&self, event: &EventRow, ids: &[i64]) -> Result<(), StoreError> {
-        let select = format!("SELECT {JOB} FROM job WHERE seq = ?");
-        let insert = format!("INSERT INTO job ({JOB}) VALUES (?,?,?,?,?,?,?,?)");
-        let is_whole = |row: &Row<'_>| JobRow::read(row).is_ok();
-        let all = found(self.rows(&select, &[event.seq], &insert, is_whole))?;
+    fn progress(&self, event: &EventRow, ids: &[i64]) -> Result<()> {
+        let copy = |table: &str, columns: &str, takes: &dyn Fn(&Row<'_>) -> bool| {
+            let select = format!("SELECT {columns} FROM {table} WHERE seq = ?");
+            let insert = format!("INSERT INTO {table} ({columns}) VALUES (?,?,?,?,?,?,?,?)");
+            unless_damaged(self.rows(&select, Some(event.seq), &insert, takes))
+        };
+        let all = copy("job", JOB, &|row| JobRow::read(row).is_ok())?;
         if event.state == State::Dead && all != Some(true) {
             let known = row::jobs(self.target, event.seq)?;
             for handler in ids {
@@ -336,68 +327,50 @@ impl Copy<'_> {
                     continue;
                 }
                 let dead = JobRow {
-                    seq: event.seq,
-                    handler: *handler,
                     stage: JobStage::Dead,
-                    attempts: 0,
-                    interrupted: false,
                     at: event.ended_at.unwrap_or(event.kept_at),
-                    wait: None,
+                    ..JobRow::new(event.seq, *handler)
                 };
                 dead.put(self.target)?;
             }
         }
-        let columns = "seq, handler, number, at, took, ended, error, sum";
-        let select = format!("SELECT {columns} FROM attempt WHERE seq = ?");
-        let insert = format!("INSERT INTO attempt ({columns}) VALUES (?,?,?,?,?,?,?,?)");
-        found(self.rows(&select, &[event.seq], &insert, |_| true))?;
+        copy("attempt", ATTEMPT, &|_| true)?;
         Ok(())
     }
 
     /// Bodies whose events are not to be found.
-    fn bodies_alone(&mut self, last: i64) -> Result<(), StoreError> {
-        const ROWS: usize = 1000;
-        let sql = format!(
-            "SELECT body.seq, event.seq FROM body LEFT JOIN event ON event.seq = body.seq \
-             WHERE body.seq >= ? ORDER BY body.seq LIMIT {ROWS}"
-        );
+    fn bodies_alone(&mut self, last: i64) -> Result<()> {
+        let sql = "SELECT body.seq, event.seq FROM body LEFT JOIN event ON event.seq = body.seq \
+                   WHERE body.seq >= ? ORDER BY body.seq";
         let mut alone = BTreeSet::new();
         let mut from = 1;
         while from <= last {
-            let mut select = cached(self.source, &sql)?;
-            let mut rows = select.query([from])?;
-            let mut left = ROWS;
-            loop {
-                match found(rows.next().map_err(StoreError::from))? {
-                    Some(Some(row)) => {
-                        let seq: i64 = row.get(0).map_err(StoreError::of_row)?;
-                        let event: Option<i64> = row.get(1).map_err(StoreError::of_row)?;
-                        alone.extend((event.is_none() && seq >= from).then_some(seq));
-                        from = from.max(seq) + 1;
-                        left -= 1;
-                    }
-                    Some(None) => {
-                        if left > 0 {
-                            from = last + 1;
-                        }
-                        break;
-                    }
-                    None => {
-                        let body = "SELECT seq FROM body WHERE seq = ?";
-                        let body = cached(self.source, body).and_then(|mut body| {
-                            Ok(body
-                                .query_row([from], |row| row.get::<_, i64>(0))
-                                .optional()?)
-                        });
-                        alone.extend(found(body)?.flatten());
-                        from = self.past_unread(from) + 1;
-                        break;
+            let mut left = TOGETHER;
+            let all = walk(self.source, sql, from, last + 1, |seq, row| {
+                (from, left) = (seq + 1, left - 1);
+                match row {
+                    Ok(row) if row.get::<_, Option<i64>>(1)?.is_some() => {}
+                    Ok(_) => alone.extend([seq]),
+                    // Of its event or of itself.
+                    Err(_) => {
+                        let body = cached(self.source, "SELECT 1 FROM body WHERE seq = ?");
+                        let is_there = body.and_then(|mut body| Ok(body.exists([seq])?));
+                        alone.extend(unless_damaged(is_there)?.filter(|is| *is).map(|_| seq));
+                        from = self.past_unread(seq) + 1;
+                        left = 0;
                     }
                 }
+                Ok(match left {
+                    0 => ControlFlow::Break(()),
+                    _ => ControlFlow::Continue(()),
+                })
+            })?;
+            if all {
+                break;
             }
         }
         for lost in &self.report.lost {
-            alone.remove(&lost.id.get().cast_signed());
+            alone.remove(&row::seq_of(lost.id));
         }
         for seq in alone {
             self.lose(seq, None);
@@ -408,7 +381,7 @@ impl Copy<'_> {
 }
 
 /// Whether the row is one of the table.
-fn put(row: &Row<'_>, insert: &mut CachedStatement<'_>) -> Result<bool, StoreError> {
+fn put(row: &Row<'_>, insert: &mut CachedStatement<'_>) -> Result<bool> {
     let columns = insert.parameter_count();
     let values = (0..columns).map(|column| row.get_ref(column).map(ToSqlOutput::Borrowed));
     let values = values.collect::<Result<Vec<_>, _>>()?;

@@ -6,10 +6,9 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::error::{DiskInboxError, DiskInboxErrorKind};
+use super::error::{DiskInboxError, DiskInboxErrorKind, Result};
 use super::lock::private;
 use super::schema::{APPLICATION, FILE, LOG, VERSION};
-use super::store_error::{StoreError, StoreErrorKind};
 
 /// Says that there was an inbox, whatever has become of its file.
 const TAG: &str = "inbox.tag";
@@ -18,20 +17,17 @@ const TAG: &str = "inbox.tag";
 const FILES: [&str; 3] = [FILE, LOG, "inbox.db-shm"];
 
 /// Makes the directory, for its owner alone, where there is none. Its name survives a power cut.
-pub(super) fn create(directory: &Path) -> Result<(), DiskInboxError> {
-    let none = || DiskInboxError::new(directory, DiskInboxErrorKind::NotADirectory);
-    let failed = |error| DiskInboxError::io(directory, error);
+pub(super) fn create(directory: &Path) -> Result<()> {
+    let none = || DiskInboxError::new(DiskInboxErrorKind::NotADirectory);
     if directory.as_os_str().is_empty() {
         return Err(none());
     }
-    let absolute = std::path::absolute(directory).map_err(failed)?;
+    let absolute = std::path::absolute(directory)?;
     // Until there was an inbox whoever made the directories may have ended before their names were
     // synced.
     let unsynced = !absolute.join(TAG).exists();
-    let new: Vec<&Path> = absolute
-        .ancestors()
-        .take_while(|path| !path.exists())
-        .collect();
+    let is_new = |path: &&Path| !path.exists();
+    let new = absolute.ancestors().take_while(is_new).count();
     let mut builder = DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
@@ -39,17 +35,14 @@ pub(super) fn create(directory: &Path) -> Result<(), DiskInboxError> {
     let created = builder.create(directory);
     created.map_err(|error| match directory.ancestors().any(Path::is_file) {
         true => none(),
-        false => failed(error),
+        false => error.into(),
     })?;
-    let parents = absolute.ancestors().skip(1).take(match unsynced {
-        true => usize::MAX,
-        false => new.len(),
-    });
-    for (parent, is_new) in parents.zip((0..).map(|place| place < new.len())) {
+    let most = if unsynced { usize::MAX } else { new };
+    for (place, parent) in absolute.ancestors().skip(1).take(most).enumerate() {
         match sync(parent) {
             // Not one that this process could have made, or that can be synced.
-            Err(error) if !is_new && !is_of_disk(&error) => {}
-            synced => synced.map_err(failed)?,
+            Err(error) if place >= new && !is_of_disk(&error) => {}
+            synced => synced?,
         }
     }
     Ok(())
@@ -57,8 +50,8 @@ pub(super) fn create(directory: &Path) -> Result<(), DiskInboxError> {
 
 /// Makes sure that there can be a file: the one that is there or, where there never was one, a new
 /// one.
-pub(super) fn prepare(directory: &Path) -> Result<(), StoreError> {
-    look(directory)?;
+pub(super) fn prepare(directory: &Path) -> Result<()> {
+    check(directory)?;
     // SQLite makes its other files for whoever may use this one.
     private(&directory.join(FILE))?;
     Ok(())
@@ -84,9 +77,10 @@ fn is_of_disk(error: &io::Error) -> bool {
 ///
 /// # Errors
 ///
-/// [`StoreErrorKind::Gone`] when the file is missing, empty or zeroed although there was an inbox,
-/// [`StoreErrorKind::Damaged`] when it is cut off, and what else its header tells.
-pub(super) fn look(directory: &Path) -> Result<(), StoreError> {
+/// [`DiskInboxErrorKind::Missing`] when the file is missing, empty or zeroed although there was an
+/// inbox, [`DiskInboxErrorKind::Damaged`] when it is cut off or no inbox, and what else its header
+/// tells.
+pub(super) fn check(directory: &Path) -> Result<()> {
     /// Of the file's format: <https://www.sqlite.org/fileformat.html#the_database_header>.
     const HEADER: usize = 100;
     let has_wal = length(&directory.join(LOG))? > 0;
@@ -94,13 +88,13 @@ pub(super) fn look(directory: &Path) -> Result<(), StoreError> {
     if length(&directory.join("inbox.db-journal"))? > 0 {
         return Ok(());
     }
-    let gone = || StoreError::new(StoreErrorKind::Gone);
+    let missing = || DiskInboxError::new(DiskInboxErrorKind::Missing);
     let path = directory.join(FILE);
     let bytes = length(&path)?;
     if bytes == 0 {
         // A process that dies as it makes the file leaves it empty, and no tag.
         return match has_wal || directory.join(TAG).exists() {
-            true => Err(gone()),
+            true => Err(missing()),
             false => Ok(()),
         };
     }
@@ -109,10 +103,10 @@ pub(super) fn look(directory: &Path) -> Result<(), StoreError> {
         .take(HEADER as u64)
         .read_to_end(&mut header)?;
     if header.iter().all(|byte| *byte == 0) {
-        return Err(gone());
+        return Err(missing());
     }
     if !header.starts_with(b"SQLite format 3\0") || header.len() < HEADER {
-        return Err(StoreError::new(StoreErrorKind::Damaged));
+        return Err(DiskInboxError::damaged());
     }
     let number = |at: usize| {
         let bytes = header.get(at..).and_then(<[u8]>::first_chunk);
@@ -125,14 +119,15 @@ pub(super) fn look(directory: &Path) -> Result<(), StoreError> {
     };
     // With a WAL the pages that are missing may be in there.
     if !has_wal && bytes < page * u64::from(number(28)) {
-        return Err(StoreError::new(StoreErrorKind::Damaged));
+        return Err(DiskInboxError::damaged());
     }
     // Until the first checkpoint they are in the WAL alone.
     if ![0, APPLICATION].contains(&i64::from(number(68))) {
-        return Err(StoreError::new(StoreErrorKind::Foreign));
+        let kind = DiskInboxErrorKind::Damaged;
+        return Err(DiskInboxError::of(kind, "the file is no inbox"));
     }
     match i64::from(number(60)) > VERSION {
-        true => Err(StoreError::new(StoreErrorKind::Newer { release: None })),
+        true => Err(DiskInboxError::new(DiskInboxErrorKind::NewerFormat)),
         false => Ok(()),
     }
 }

@@ -3,20 +3,24 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::lock::LockError;
-use super::schema::FILE;
-use super::store_error::{StoreError, StoreErrorKind};
+use rusqlite::ErrorCode;
+use rusqlite::ffi;
 
-/// Why an inbox on disk cannot be opened or read.
+use super::schema::FILE;
+
+pub(super) type Result<T, E = DiskInboxError> = std::result::Result<T, E>;
+
+/// Why an inbox on disk cannot be opened, read or written.
 ///
 /// `Debug` has the message as well: it is what a `main` shows that returns this error.
 pub struct DiskInboxError {
     kind: DiskInboxErrorKind,
-    directory: PathBuf,
+    /// Empty below the functions that know it.
+    path: PathBuf,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
-/// Why an inbox on disk cannot be opened or read.
+/// Why an inbox on disk cannot be opened, read or written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DiskInboxErrorKind {
@@ -28,11 +32,13 @@ pub enum DiskInboxErrorKind {
     NotFound,
     /// There was an inbox, and its file is missing, empty or zeroed.
     Missing,
+    /// Its file was moved, replaced or removed while it was open.
+    Moved,
     /// There is an inbox where one was to be brought back to.
     AlreadyExists,
     /// There is no room left on the file system or within a quota.
     NoSpace,
-    /// The file is not as it was written.
+    /// The file is not as it was written, or is no inbox.
     Damaged,
     /// A later release wrote it.
     NewerFormat,
@@ -49,57 +55,112 @@ pub enum DiskInboxErrorKind {
 }
 
 impl DiskInboxError {
-    pub(super) fn io(directory: &Path, error: io::Error) -> Self {
-        let kind = match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                DiskInboxErrorKind::NoSpace
-            }
-            _ => DiskInboxErrorKind::Io,
-        };
+    pub(super) fn new(kind: DiskInboxErrorKind) -> Self {
         Self {
             kind,
-            directory: directory.to_owned(),
-            source: Some(error.into()),
-        }
-    }
-
-    pub(super) fn new(directory: &Path, kind: DiskInboxErrorKind) -> Self {
-        Self {
-            kind,
-            directory: directory.to_owned(),
+            path: PathBuf::new(),
             source: None,
         }
     }
 
-    pub(super) fn locked(directory: &Path, error: LockError) -> Self {
-        match error {
-            LockError::Io(error) => Self::io(directory, error),
-            LockError::Held(holder) => Self::new(directory, DiskInboxErrorKind::Locked { holder }),
-            LockError::Here => Self::new(directory, DiskInboxErrorKind::AlreadyOpen),
+    pub(super) fn damaged() -> Self {
+        Self::new(DiskInboxErrorKind::Damaged)
+    }
+
+    /// The thread that was to answer has ended.
+    pub(super) fn unanswered() -> Self {
+        Self::new(DiskInboxErrorKind::Io)
+    }
+
+    pub(super) fn of(
+        kind: DiskInboxErrorKind,
+        source: impl Into<Box<dyn StdError + Send + Sync>>,
+    ) -> Self {
+        Self {
+            source: Some(source.into()),
+            ..Self::new(kind)
         }
     }
 
-    pub(super) fn store(directory: &Path, error: StoreError) -> Self {
-        let kind = match error.kind() {
-            StoreErrorKind::NoSpace => DiskInboxErrorKind::NoSpace,
-            StoreErrorKind::Gone => DiskInboxErrorKind::Missing,
-            StoreErrorKind::Damaged | StoreErrorKind::Foreign => DiskInboxErrorKind::Damaged,
-            StoreErrorKind::Newer { .. } => DiskInboxErrorKind::NewerFormat,
-            StoreErrorKind::Busy => DiskInboxErrorKind::Locked { holder: None },
-            StoreErrorKind::NoWal => DiskInboxErrorKind::Unsupported,
-            StoreErrorKind::Io | StoreErrorKind::Moved => DiskInboxErrorKind::Io,
-        };
-        Self {
-            kind,
-            directory: directory.to_owned(),
-            source: Some(error.into()),
-        }
+    /// Says which directory or file it is about.
+    pub(super) fn at(self, path: &Path) -> Self {
+        let path = path.to_owned();
+        Self { path, ..self }
     }
 
     /// Why, to match on.
     #[must_use]
     pub fn kind(&self) -> DiskInboxErrorKind {
         self.kind
+    }
+
+    pub(super) fn is_damaged(&self) -> bool {
+        self.kind == DiskInboxErrorKind::Damaged
+    }
+
+    /// Whether SQLite itself finds a page wrong. It says the same of one that the disk does not
+    /// give.
+    pub(super) fn is_of_page(&self) -> bool {
+        let source = self.source.as_ref();
+        let error = source.and_then(|source| source.downcast_ref::<rusqlite::Error>());
+        self.is_damaged() && error.is_some_and(|error| error.sqlite_error().is_some())
+    }
+}
+
+/// What was looked up, or `None` where it is damaged.
+pub(super) fn unless_damaged<T>(found: Result<T>) -> Result<Option<T>> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.is_damaged() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+impl From<io::Error> for DiskInboxError {
+    fn from(error: io::Error) -> Self {
+        let kind = match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                DiskInboxErrorKind::NoSpace
+            }
+            _ => DiskInboxErrorKind::Io,
+        };
+        Self::of(kind, error)
+    }
+}
+
+/// Extended codes of SQLite that say that there is no shared memory or lock for a write-ahead log.
+const NO_WAL: [i32; 4] = [
+    ffi::SQLITE_IOERR_SHMMAP,
+    ffi::SQLITE_IOERR_SHMOPEN,
+    ffi::SQLITE_IOERR_SHMLOCK,
+    ffi::SQLITE_IOERR_LOCK,
+];
+
+impl From<rusqlite::Error> for DiskInboxError {
+    fn from(error: rusqlite::Error) -> Self {
+        use rusqlite::Error as Sql;
+        let extended = error.sqlite_error().map_or(0, |error| error.extended_code);
+        let kind = match error.sqlite_error_code() {
+            _ if NO_WAL.contains(&extended) => DiskInboxErrorKind::Unsupported,
+            _ if extended == ffi::SQLITE_IOERR_SHMSIZE => DiskInboxErrorKind::NoSpace,
+            Some(ErrorCode::DiskFull) => DiskInboxErrorKind::NoSpace,
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                DiskInboxErrorKind::Damaged
+            }
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+                DiskInboxErrorKind::Locked { holder: None }
+            }
+            Some(_) => DiskInboxErrorKind::Io,
+            // A column holds something else than was written.
+            None => match error {
+                Sql::FromSqlConversionFailure(..)
+                | Sql::IntegralValueOutOfRange(..)
+                | Sql::InvalidColumnType(..)
+                | Sql::Utf8Error(..) => DiskInboxErrorKind::Damaged,
+                _ => DiskInboxErrorKind::Io,
+            },
+        };
+        Self::of(kind, error)
     }
 }
 
@@ -115,59 +176,68 @@ impl fmt::Debug for DiskInboxError {
 
 impl fmt::Display for DiskInboxError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let directory = self.directory.display();
+        let path = self.path.display();
+        let inbox = match self.path.as_os_str().is_empty() {
+            true => "the inbox".to_owned(),
+            false => format!("the inbox in {path}"),
+        };
         match self.kind {
             DiskInboxErrorKind::Io => write!(
                 f,
-                "the inbox in {directory} cannot be read or written: check the path, its permissions and the disk"
+                "{inbox} cannot be read or written: check the path, its permissions and the disk"
             ),
-            DiskInboxErrorKind::NotADirectory if self.directory.as_os_str().is_empty() => {
+            DiskInboxErrorKind::NotADirectory if self.path.as_os_str().is_empty() => {
                 f.write_str("an inbox on disk needs a directory and the path is empty: name one")
             }
             DiskInboxErrorKind::NotADirectory => write!(
                 f,
-                "an inbox on disk needs a directory and {directory} is none: name another path"
+                "an inbox on disk needs a directory and {path} is none: name another path"
             ),
             DiskInboxErrorKind::NotFound => write!(
                 f,
-                "there is no inbox in {directory}: name the directory that holds the file {FILE}"
+                "there is no inbox in {path}: name the directory that holds the file {FILE}"
             ),
             DiskInboxErrorKind::Missing => write!(
                 f,
-                "there was an inbox in {directory}, and its file {FILE} is missing, empty or zeroed: bring it back, as from a backup, or have a new one made with `recreate`"
+                "there was an inbox in {path}, and its file {FILE} is missing, empty or zeroed: bring it back, as from a backup, or have a new one made with `recreate`"
+            ),
+            DiskInboxErrorKind::Moved => write!(
+                f,
+                "the file of {inbox} was moved, replaced or removed: put back the one that was there, or start the process anew to go on with what is there now"
             ),
             DiskInboxErrorKind::AlreadyExists => write!(
                 f,
-                "{directory} is there already: name another one, or one that is empty"
+                "{path} is there already: name another one, or one that is empty"
             ),
-            DiskInboxErrorKind::NoSpace => {
-                write!(f, "there is no room left for the inbox in {directory}")
-            }
+            DiskInboxErrorKind::NoSpace => write!(
+                f,
+                "there is no room left for {inbox}: free some or raise the quota"
+            ),
             DiskInboxErrorKind::Damaged => write!(
                 f,
-                "the inbox in {directory} is damaged: get its events back with `salvage` or, where that finds too few, with `sqlite3 {FILE} .recover`; or have a new one made with `recreate`, which sets this one aside"
+                "{inbox} is damaged: get its events back with `salvage` or, where that finds too few, with `sqlite3 {FILE} .recover`; or have a new one made with `recreate`, which sets this one aside"
             ),
             DiskInboxErrorKind::NewerFormat => write!(
                 f,
-                "a later release wrote the inbox in {directory}: run that one, or a later one"
+                "a later release wrote {inbox}: run that one, or a later one"
             ),
             DiskInboxErrorKind::Unsupported => write!(
                 f,
-                "the file system of {directory} has no shared memory or no locks, which an inbox needs, as some network file systems have not: name a directory on a local one"
+                "the file system of {path} has no shared memory or no locks, which an inbox needs, as some network file systems have not: name a directory on a local one"
             ),
             DiskInboxErrorKind::Locked {
                 holder: Some(holder),
             } => write!(
                 f,
-                "the inbox in {directory} is in use by process {holder}: stop it, or give this one a directory of its own"
+                "{inbox} is in use by process {holder}: stop it, or give this one a directory of its own"
             ),
             DiskInboxErrorKind::Locked { holder: None } => write!(
                 f,
-                "the inbox in {directory} is in use by another process: stop it, or give this one a directory of its own"
+                "{inbox} is in use by another process: stop it, or give this one a directory of its own"
             ),
             DiskInboxErrorKind::AlreadyOpen => write!(
                 f,
-                "this process has the inbox in {directory} open: use a clone of that one, or shut its receiver down and wait for `closed().await` first"
+                "this process has {inbox} open: use a clone of that one, or shut its receiver down and wait for `closed().await` first"
             ),
         }
     }
@@ -175,8 +245,7 @@ impl fmt::Display for DiskInboxError {
 
 impl StdError for DiskInboxError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.source
-            .as_ref()
-            .map(|source| &**source as &(dyn StdError + 'static))
+        let source = self.source.as_deref()?;
+        Some(source)
     }
 }

@@ -9,11 +9,10 @@ use std::time::SystemTime;
 
 use rusqlite::Connection;
 
-use super::error::{DiskInboxError, DiskInboxErrorKind};
-use super::lock::{DirLock, User};
-use super::row::{EVENT, EventRow, MARKS, REPEAT, State, cached, walk};
+use super::error::{DiskInboxError, Result};
+use super::lock::{DirLock, OpenGuard};
+use super::row::{EVENT, EventRow, REPEAT, State, cached, record_id, seq_of, walk};
 use super::schema::FILE;
-use super::store_error::StoreError;
 use super::tool::DiskRecords;
 use super::{LOCK_FILE, directory, time};
 use crate::event::{HandlerName, Identity, Lane, RecordId};
@@ -30,7 +29,7 @@ pub(in crate::inbox) struct Leaving {
     directory: PathBuf,
     /// By which it is known where it goes.
     number: u64,
-    _lock: (DirLock, User),
+    _lock: (DirLock, OpenGuard),
 }
 
 /// One event of it.
@@ -51,13 +50,13 @@ pub(in crate::inbox) struct LeavingEvent {
 impl Leaving {
     /// Takes the inbox of a directory out of it, or goes on with one that was; `None` when there is
     /// neither. It blocks.
-    pub(in crate::inbox) fn begin(directory: &Path) -> Result<Option<Self>, DiskInboxError> {
-        let failed = |error| DiskInboxError::io(directory, error);
+    pub(in crate::inbox) fn begin(directory: &Path) -> Result<Option<Self>> {
+        let failed = |error: io::Error| DiskInboxError::from(error).at(directory);
         if !directory.is_dir() {
             return Ok(None);
         }
         let lock = DirLock::acquire(directory, LOCK_FILE);
-        let lock = lock.map_err(|error| DiskInboxError::locked(directory, error))?;
+        let lock = lock.map_err(|error| error.at(directory))?;
         let is_there = directory.join(FILE).exists();
         let number = match named(directory, LEAVING).map_err(failed)? {
             Some(number) => number,
@@ -87,28 +86,25 @@ impl Leaving {
     }
 
     /// The number of the last event.
-    pub(in crate::inbox) async fn last(&self) -> Result<RecordId, DiskInboxError> {
+    pub(in crate::inbox) async fn last(&self) -> Result<RecordId> {
         let last = self.records.read(|connection| {
             let mut last = cached(connection, "SELECT coalesce(max(seq), 0) FROM event")?;
             Ok(last.query_row([], |row| row.get::<_, i64>(0))?)
         });
-        let last = last.await.map_err(|error| self.failed(error))?;
-        Ok(RecordId::new(last.cast_unsigned()))
+        let last = last.await.map_err(|error| error.at(&self.directory))?;
+        Ok(record_id(last))
     }
 
     /// The next events, none at the end. One that is damaged is an error: the inbox is to be
     /// salvaged first.
-    pub(in crate::inbox) async fn after(
-        &self,
-        id: RecordId,
-    ) -> Result<Vec<LeavingEvent>, DiskInboxError> {
-        let from = id.get().cast_signed().saturating_add(1);
+    pub(in crate::inbox) async fn after(&self, id: RecordId) -> Result<Vec<LeavingEvent>> {
+        let from = seq_of(id).saturating_add(1);
         let read = self.records.read(move |connection| read(connection, from));
-        let mut events = read.await.map_err(|error| self.failed(error))?;
+        let mut events = read.await.map_err(|error| error.at(&self.directory))?;
         let wanted = events.iter().filter(|(_, has_body)| *has_body).count();
         let filter = RecordFilter::new();
         let listed = self.records.list(&filter, Some(id), wanted).await;
-        let damaged = || DiskInboxError::new(&self.directory, DiskInboxErrorKind::Damaged);
+        let damaged = || DiskInboxError::damaged().at(&self.directory);
         let mut records = listed.map_err(|_| damaged())?.records.into_iter();
         for (event, has_body) in &mut events {
             if *has_body {
@@ -120,16 +116,12 @@ impl Leaving {
     }
 
     /// All of it has arrived. What is left of it here is for whoever wants to go back.
-    pub(in crate::inbox) fn end(self) -> Result<(), DiskInboxError> {
+    pub(in crate::inbox) fn end(self) -> Result<()> {
         let Self { number, .. } = self;
         let [from, to] = [LEAVING, LEFT].map(|name| format!("{name}{number:016x}"));
         let [from, to] = [from, to].map(|name| self.directory.join(name));
         let moved = fs::rename(from, to).and_then(|()| directory::sync(&self.directory));
-        moved.map_err(|error| DiskInboxError::io(&self.directory, error))
-    }
-
-    fn failed(&self, error: StoreError) -> DiskInboxError {
-        DiskInboxError::store(&self.directory, error)
+        moved.map_err(|error| DiskInboxError::from(error).at(&self.directory))
     }
 }
 
@@ -156,14 +148,14 @@ fn take_out(directory: &Path, aside: &Path) -> io::Result<()> {
 }
 
 /// The events from a number on, and whether each has its body, as many as may be in memory at once.
-fn read(connection: &Connection, from: i64) -> Result<Vec<(LeavingEvent, bool)>, StoreError> {
+fn read(connection: &Connection, from: i64) -> Result<Vec<(LeavingEvent, bool)>> {
     const BODIES: usize = 64;
     const ROWS: usize = 1024;
     let sql = format!("SELECT {EVENT} FROM event WHERE seq >= ? ORDER BY seq");
     let (mut events, mut bodies) = (Vec::new(), 0);
     walk(connection, &sql, from, from, |_, row| {
         let event = EventRow::read(row?)?;
-        let has_body = event.state != State::Gone;
+        let has_body = event.state != State::Tombstone;
         bodies += usize::from(has_body);
         events.push((of_row(connection, &event)?, has_body));
         Ok(match bodies >= BODIES || events.len() >= ROWS {
@@ -174,17 +166,17 @@ fn read(connection: &Connection, from: i64) -> Result<Vec<(LeavingEvent, bool)>,
     Ok(events)
 }
 
-fn of_row(connection: &Connection, event: &EventRow) -> Result<LeavingEvent, StoreError> {
+fn of_row(connection: &Connection, event: &EventRow) -> Result<LeavingEvent> {
     let sql = "SELECT name.text FROM job JOIN name ON name.id = job.handler \
                WHERE job.seq = ? AND job.stage = 3";
     let mut in_lane = cached(connection, sql)?;
     let in_lane = in_lane.query_map([event.seq], |row| row.get::<_, String>(0))?;
-    let in_lane = in_lane.collect::<Result<Vec<_>, _>>()?;
+    let in_lane = in_lane.collect::<rusqlite::Result<Vec<_>>>()?;
     Ok(LeavingEvent {
-        id: RecordId::new(event.seq.cast_unsigned()),
+        id: record_id(event.seq),
         identity: event.identity,
         kept_at: time::unix(event.kept_at),
-        shares_identity: event.has(MARKS) || event.parent.is_some(),
+        shares_identity: event.shares_identity(),
         possible_repeat: event.has(REPEAT),
         lane: event.lane(),
         in_lane: in_lane.iter().map(|name| HandlerName::new(name)).collect(),

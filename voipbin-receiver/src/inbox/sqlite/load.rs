@@ -1,189 +1,112 @@
 //! Opening: what is known in memory of what the file holds, the bodies aside.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::batch::{Batch, Change, Totals, event, interrupted};
+use super::batch::{Change, Totals, interrupted};
+use super::error::{DiskInboxError, Result, unless_damaged};
 use super::names::Names;
-use super::ready::{Fact, Open};
-use super::row::{DAMAGED, EVENT, EventHead, EventRow, JOB, JobRow, JobStage, MARKS, State, Sum};
-use super::shared::{Shared, Work, spread};
-use super::store_error::{StoreError, StoreErrorKind};
+use super::queue::{ActiveEvent, EventMeta};
+use super::row::{self, DAMAGED, EVENT, EventRow, JobStage, MARKS, State};
+use super::shared::{Shared, Work};
 use super::time::Saved;
 
-/// Identities are read back until so many in a row are too old to be known.
-const TOO_OLD: usize = 4096;
-
 /// When the process that used the file was last known to be up.
-pub(super) fn saved(connection: &Connection) -> Result<Option<Saved>, StoreError> {
+pub(super) fn saved(connection: &Connection) -> Result<Option<Saved>> {
     let time = meta(connection, "time")?;
     let wall = meta(connection, "wall")?;
     Ok(time.zip(wall).map(|(time, wall)| Saved { time, wall }))
 }
 
-fn meta(connection: &Connection, name: &str) -> Result<Option<i64>, StoreError> {
+fn meta(connection: &Connection, name: &str) -> Result<Option<i64>> {
     let sql = "SELECT value FROM meta WHERE name = ?";
-    Ok(connection
-        .query_row(sql, [name], |row| row.get(0))
-        .optional()?)
+    let value = connection.query_row(sql, [name], |row| row.get(0));
+    Ok(value.optional()?)
 }
 
 /// Writes down that the process is up, and before which event none is pending: at most this one,
 /// from which on memory does not have all.
-pub(super) fn save(
-    shared: &Shared,
-    connection: &Connection,
-    known_to: i64,
-) -> Result<(), StoreError> {
+pub(super) fn save(shared: &Shared, connection: &Connection, known_to: i64) -> Result<()> {
     let Saved { time, wall } = shared.time.save();
-    let pending = shared.ready().first_pending(known_to.cast_unsigned());
-    for (name, value) in [
-        ("time", time),
-        ("wall", wall),
-        ("pending", pending.cast_signed()),
-    ] {
-        connection.execute(
-            "INSERT OR REPLACE INTO meta VALUES (?, ?)",
-            params![name, value],
-        )?;
+    let pending = shared.queue().first_pending(known_to);
+    for (name, value) in [("time", time), ("wall", wall), ("pending", pending)] {
+        let sql = "REPLACE INTO meta VALUES (?, ?)";
+        connection.execute(sql, params![name, value])?;
     }
     Ok(())
 }
 
 /// Reads what the file holds into memory. Gives the number of the next event.
-pub(super) fn load(shared: &Shared, connection: &Connection) -> Result<i64, StoreError> {
-    let names = Names::load(connection)?;
-    *shared.names() = names;
-    let mut totals = totals(connection)?;
+pub(super) fn load(shared: &Shared, connection: &Connection) -> Result<i64> {
+    *shared.names() = Names::load(connection)?;
     let pending = meta(connection, "pending")?.unwrap_or(1);
-    identities_before(shared, connection, pending)?;
-    let mut damaged = Vec::new();
-    events(shared, connection, pending, &mut totals, &mut damaged)?;
-    shared.publish(totals);
-    let mut changes = jobs(shared, connection)?;
-    changes.extend(damaged.into_iter().map(Change::Damaged));
-    let next_seq = next_seq(connection)?;
-    if let Err(error) = write(shared, connection, next_seq, &changes) {
-        tracing::warn!(%error, "what came of the last attempts is written when the inbox can be");
-        for change in changes {
-            shared.push(Work::Change(change));
-        }
-    }
-    Ok(next_seq)
-}
-
-/// A full disk is no reason not to open.
-fn write(
-    shared: &Shared,
-    connection: &Connection,
-    next_seq: i64,
-    changes: &[Change],
-) -> Result<(), StoreError> {
-    if changes.is_empty() {
-        return Ok(());
-    }
-    let mut batch = Batch::new(connection, shared, next_seq);
-    let transaction = connection.unchecked_transaction()?;
-    for change in changes {
-        batch.apply(change)?;
-    }
-    transaction.commit()?;
-    shared.publish(batch.totals);
-    batch.committed();
-    Ok(())
+    shared.publish(totals(connection)?);
+    let known = first_known(shared, connection, pending)?;
+    events(shared, connection, known..pending, false)?;
+    events(shared, connection, pending..i64::MAX, true)?;
+    jobs(shared, connection)?;
+    next_seq(connection)
 }
 
 /// After a commit of which it is not known whether it was written: takes what is there as kept,
 /// from this number on. Whoever sent it was refused, and is told of a copy when it sends it again.
-pub(super) fn take_over(
-    shared: &Shared,
-    connection: &Connection,
-    from: i64,
-) -> Result<i64, StoreError> {
-    let mut totals = shared.totals();
-    let mut damaged = Vec::new();
-    events(shared, connection, from, &mut totals, &mut damaged)?;
-    shared.publish(totals);
-    for seq in damaged {
-        shared.push(Work::Change(Change::Damaged(seq)));
-    }
+pub(super) fn take_over(shared: &Shared, connection: &Connection, from: i64) -> Result<i64> {
+    events(shared, connection, from..i64::MAX, true)?;
     next_seq(connection)
 }
 
 /// The number of the next event, which none had before.
-fn next_seq(connection: &Connection) -> Result<i64, StoreError> {
-    let sql = "SELECT seq FROM sqlite_sequence WHERE name = 'event'";
-    let last: Option<i64> = connection.query_row(sql, [], |row| row.get(0)).optional()?;
-    let highest: Option<i64> =
-        connection.query_row("SELECT max(seq) FROM event", [], |row| row.get(0))?;
-    Ok(last.max(highest).unwrap_or_default() + 1)
+fn next_seq(connection: &Connection) -> Result<i64> {
+    let sql = "SELECT max((SELECT coalesce(max(seq), 0) FROM event), \
+               (SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'event'))";
+    let last: i64 = connection.query_row(sql, [], |row| row.get(0))?;
+    Ok(last + 1)
 }
 
 /// Of dead letters.
-fn totals(connection: &Connection) -> Result<Totals, StoreError> {
-    let mut totals = Totals::default();
+fn totals(connection: &Connection) -> Result<Totals> {
     let dead = "SELECT count(*) FROM job WHERE stage = 5";
     let dead: i64 = connection.query_row(dead, [], |row| row.get(0))?;
-    totals.dead = dead.unsigned_abs() as usize;
     let events = "SELECT count(*), total(body_len), total((flags & ?) <> 0) \
                   FROM event INDEXED BY event_dead WHERE state = 2";
     let (count, bytes, damaged): (i64, f64, f64) =
         connection.query_row(events, [DAMAGED], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         })?;
-    totals.dead_events = count.unsigned_abs() as usize;
-    (totals.dead_bytes, totals.damaged) = (bytes as u64, damaged as usize);
-    Ok(totals)
+    Ok(Totals {
+        dead: dead.unsigned_abs() as usize,
+        dead_events: count.unsigned_abs() as usize,
+        dead_bytes: bytes as u64,
+        damaged: damaged as usize,
+        ..Totals::default()
+    })
 }
 
 fn age(kept_at: i64, now: i64) -> Duration {
     Duration::from_millis(u64::try_from(now - kept_at).unwrap_or_default())
 }
 
-fn remember(shared: &Shared, event: &EventHead, now: i64) {
+fn remember(shared: &Shared, event: &EventRow, now: i64) {
     let age = age(event.kept_at, now);
-    if event.is_replay {
+    if event.parent.is_some() {
         return;
     }
-    if event.marks {
-        shared.noted.restore(event.identity, age, false);
-    } else {
-        let open = event.state == State::Pending;
-        shared.seen.restore(event.identity, age, open);
-    }
-}
-
-/// Identities of what was kept before the first event that may be pending: as many as are
-/// remembered.
-fn identities_before(
-    shared: &Shared,
-    connection: &Connection,
-    before: i64,
-) -> Result<(), StoreError> {
-    let now = shared.time.now();
-    let from = first_known(shared, connection, (before, now))?;
-    let sql = format!("SELECT {EVENT} FROM event WHERE seq >= ? AND seq < ? ORDER BY seq");
-    let mut select = connection.prepare(&sql)?;
-    let mut rows = select.query([from, before])?;
-    let mut sum = Sum::default();
-    while let Some(row) = rows.next()? {
-        match EventHead::read(row, &mut sum) {
-            Ok(event) => remember(shared, &event, now),
-            // What is damaged is told of when it is looked at.
-            Err(error) if error.kind() == StoreErrorKind::Damaged => {}
-            Err(error) => return Err(error),
+    match event.has(MARKS) {
+        true => shared.repeats.insert(event.identity, age, false),
+        false => {
+            let open = event.state == State::Pending;
+            shared.identities.insert(event.identity, age, open);
         }
     }
-    Ok(())
 }
 
 /// The first event before this one whose identity is still known, or one a little older.
-fn first_known(
-    shared: &Shared,
-    connection: &Connection,
-    (before, now): (i64, i64),
-) -> Result<i64, StoreError> {
+fn first_known(shared: &Shared, connection: &Connection, before: i64) -> Result<i64> {
+    /// It is looked for until so many in a row are too old to be known.
+    const TOO_OLD: usize = 4096;
+    let now = shared.time.now();
     let sql = "SELECT seq, kept_at FROM event WHERE seq < ? ORDER BY seq DESC";
     let mut select = connection.prepare(sql)?;
     let mut rows = select.query([before])?;
@@ -202,135 +125,96 @@ fn first_known(
     Ok(from)
 }
 
-/// What was kept from this number on.
+/// Events of these numbers: none of them is pending, or some may be.
 fn events(
     shared: &Shared,
     connection: &Connection,
-    from: i64,
-    totals: &mut Totals,
-    damaged: &mut Vec<i64>,
-) -> Result<(), StoreError> {
+    seqs: Range<i64>,
+    may_be_pending: bool,
+) -> Result<()> {
     let now = shared.time.now();
-    let sql = format!("SELECT {EVENT} FROM event WHERE seq >= ? ORDER BY seq");
+    let sql = format!("SELECT {EVENT} FROM event WHERE seq >= ? AND seq < ? ORDER BY seq");
     let mut select = connection.prepare(&sql)?;
-    let mut rows = select.query([from])?;
-    let mut least = from;
-    let mut sum = Sum::default();
+    let mut rows = select.query([seqs.start, seqs.end])?;
+    let (mut least, mut totals, mut damaged) = (seqs.start, shared.totals(), Vec::new());
     while let Some(row) = rows.next()? {
+        let event = unless_damaged(EventRow::read(row))?;
+        if let Some(event) = &event {
+            remember(shared, event, now);
+        }
+        if !may_be_pending {
+            // What is damaged is told of when it is looked at.
+            continue;
+        }
         // Of a page that is zeroed all rows have the number 0: which they were is not known here.
         let seq: i64 = row.get(0)?;
         if seq < least {
-            return Err(StoreError::new(StoreErrorKind::Damaged));
+            return Err(DiskInboxError::damaged());
         }
         least = seq + 1;
-        let event = match EventHead::read(row, &mut sum) {
-            Ok(event) => event,
-            Err(error) if error.kind() == StoreErrorKind::Damaged => {
-                damaged.push(seq);
-                shared.ready().lose(seq.cast_unsigned());
-                // Until it is a dead letter.
-                let unchecked = EventRow::unchecked(row).ok();
-                if let Some(event) = unchecked.filter(|event| event.state == State::Pending) {
-                    totals.events += 1;
-                    totals.bytes += event.body_len.unwrap_or_default().unsigned_abs();
-                }
-                continue;
-            }
-            Err(error) => return Err(error),
-        };
-        remember(shared, &event, now);
-        if event.state != State::Pending {
-            continue;
+        let is_damaged = event.is_none();
+        if is_damaged {
+            damaged.push(seq);
+            shared.queue().lose(seq);
         }
-        shared.ready().begin_at(event.seq.cast_unsigned());
-        totals.events += 1;
-        totals.bytes += event.body_len.unwrap_or_default().unsigned_abs();
+        // What is damaged counts as it did until it is a dead letter.
+        let event = event.or_else(|| EventRow::unchecked(row).ok());
+        if let Some(event) = event.filter(|event| event.state == State::Pending) {
+            totals.moves(State::Tombstone, State::Pending, event.bytes());
+            if !is_damaged {
+                shared.queue().push_in_file(seq);
+            }
+        }
     }
+    shared.publish(totals);
     if !damaged.is_empty() {
         tracing::error!(
             events = damaged.len(),
             "events of the inbox are damaged: they are dead letters"
         );
     }
+    for seq in damaged {
+        shared.push(Work::Change(Change::Damaged(seq)));
+    }
     Ok(())
 }
 
-/// Jobs of pending events that ran before. Gives what is to be written of those whose attempt was
-/// cut short.
-fn jobs(shared: &Shared, connection: &Connection) -> Result<Vec<Change>, StoreError> {
+/// Jobs of pending events that ran before. Of those whose attempt was cut short that is written.
+fn jobs(shared: &Shared, connection: &Connection) -> Result<()> {
     let now = shared.time.now();
-    let mut changes = Vec::new();
-    let mut found: Vec<JobRow> = Vec::new();
-    let mut select = connection.prepare(&format!("SELECT {JOB} FROM job ORDER BY seq"))?;
+    let mut select = connection.prepare("SELECT DISTINCT seq FROM job ORDER BY seq")?;
     let mut rows = select.query([])?;
-    loop {
-        let row = rows.next()?;
-        let job = match row.map(JobRow::read) {
-            None => None,
-            Some(Ok(job)) => Some(job),
-            Some(Err(error)) if error.kind() == StoreErrorKind::Damaged => {
-                tracing::error!("the progress of a job is damaged: its handler runs again");
-                continue;
-            }
-            Some(Err(error)) => return Err(error),
+    while let Some(row) = rows.next()? {
+        let seq = row.get(0).map_err(DiskInboxError::from);
+        let event = seq.and_then(|seq| row::event(connection, seq));
+        let event = unless_damaged(event)?.flatten();
+        let Some(event) = event.filter(|event| event.state == State::Pending) else {
+            continue;
         };
-        let next = job.map(|job| job.seq);
-        if let Some(first) = found.first()
-            && Some(first.seq) != next
-        {
-            push(
-                shared,
-                connection,
-                std::mem::take(&mut found),
-                now,
-                &mut changes,
-            )?;
+        let seq = event.seq;
+        let mut jobs = row::jobs(connection, seq)?;
+        for job in &mut jobs {
+            if job.stage == JobStage::Running {
+                let began_at = shared.time.wall(job.at);
+                shared.push(Work::Change(interrupted(job, began_at)));
+            }
         }
-        let Some(job) = job else { return Ok(changes) };
-        found.push(job);
+        if let Some(handlers) = shared.handlers(event.handlers) {
+            let event = ActiveEvent::new(seq, EventMeta::of(&event, handlers)?, &jobs);
+            let over = shared.settings.spread;
+            let delay = |job: &row::JobRow| spread(job.left(now), seq, over);
+            shared.queue().push_active(seq, event, delay);
+        }
     }
+    Ok(())
 }
 
-fn push(
-    shared: &Shared,
-    connection: &Connection,
-    mut jobs: Vec<JobRow>,
-    now: i64,
-    changes: &mut Vec<Change>,
-) -> Result<(), StoreError> {
-    let Some(seq) = jobs.first().map(|job| job.seq) else {
-        return Ok(());
-    };
-    let event = match event(connection, seq) {
-        Ok(Some(event)) if event.state == State::Pending => event,
-        Ok(_) => return Ok(()),
-        Err(error) if error.kind() == StoreErrorKind::Damaged => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    for job in &mut jobs {
-        if job.stage == JobStage::Running {
-            let change = interrupted(*job, shared.time.wall(job.at));
-            if let Change::Failed(after, _) = &change {
-                *job = *after;
-            }
-            changes.push(change);
-        }
+/// What is overdue comes within a few seconds and not all at once, after a time without a process.
+fn spread(left: Duration, seq: i64, over: Duration) -> Duration {
+    if !left.is_zero() {
+        return left;
     }
-    let Some(list) = shared.list(event.handlers) else {
-        return Ok(());
-    };
-    let fact = Fact {
-        base: event.base(),
-        body_len: event.body_len.unwrap_or_default(),
-        identity: event.identity,
-        marks: event.has(MARKS) || event.parent.is_some(),
-        list,
-    };
-    let open = Open::stored(fact, &jobs, now);
-    let seq = seq.cast_unsigned();
-    let over = shared.settings.spread;
-    shared
-        .ready()
-        .push_stored(seq, open, |left| spread(left, seq, over));
-    Ok(())
+    let place = seq.cast_unsigned().wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 33;
+    let over = u64::try_from(over.as_millis()).unwrap_or(u64::MAX).max(1);
+    Duration::from_millis(place % over)
 }

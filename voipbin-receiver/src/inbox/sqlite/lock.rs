@@ -11,13 +11,14 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, ErrorCode};
 
 use super::LOCK_FILE;
+use super::error::{DiskInboxError, DiskInboxErrorKind, Result};
 
 /// The directories that this process has, each with whether it is being closed.
-static HERE: Mutex<BTreeMap<PathBuf, bool>> = Mutex::new(BTreeMap::new());
-static LEFT: Condvar = Condvar::new();
+static OPENED: Mutex<BTreeMap<PathBuf, bool>> = Mutex::new(BTreeMap::new());
+static CLOSED: Condvar = Condvar::new();
 
-fn here() -> MutexGuard<'static, BTreeMap<PathBuf, bool>> {
-    HERE.lock().unwrap_or_else(PoisonError::into_inner)
+fn opened() -> MutexGuard<'static, BTreeMap<PathBuf, bool>> {
+    OPENED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The lock of a directory: SQLite's own on an empty database. It belongs to a process and not to a
@@ -28,65 +29,54 @@ pub(super) struct DirLock {
     directory: PathBuf,
 }
 
-/// Whoever uses the directory of a lock. Dropping it tells that it is about to be closed.
+/// Says that the directory of a lock is in use. Dropping it tells that it is about to be closed.
 #[derive(Debug)]
-pub(super) struct User(PathBuf);
+pub(super) struct OpenGuard(PathBuf);
 
-impl Drop for User {
+impl Drop for OpenGuard {
     fn drop(&mut self) {
-        if let Some(ending) = here().get_mut(&self.0) {
-            *ending = true;
+        if let Some(closing) = opened().get_mut(&self.0) {
+            *closing = true;
         }
     }
-}
-
-/// Why a directory cannot be locked.
-#[derive(Debug)]
-pub(super) enum LockError {
-    /// Another process has it.
-    Held(Option<u32>),
-    /// This process has it.
-    Here,
-    Io(io::Error),
 }
 
 impl DirLock {
     /// Locks a directory by this file in it. Waits for an inbox of this process that was just
     /// dropped.
-    pub(super) fn acquire(directory: &Path, name: &str) -> Result<(Self, User), LockError> {
+    pub(super) fn acquire(directory: &Path, name: &str) -> Result<(Self, OpenGuard)> {
         const PATIENCE: Duration = Duration::from_secs(5);
-        let directory = fs::canonicalize(directory).map_err(LockError::Io)?;
+        let directory = fs::canonicalize(directory)?;
         let since = Instant::now();
-        let mut here = here();
-        while let Some(ending) = here.get(&directory) {
+        let mut opened = opened();
+        while let Some(closing) = opened.get(&directory) {
             let left = PATIENCE.saturating_sub(since.elapsed());
-            if !ending || left.is_zero() {
-                return Err(LockError::Here);
+            if !closing || left.is_zero() {
+                return Err(DiskInboxError::new(DiskInboxErrorKind::AlreadyOpen));
             }
-            let waited = LEFT.wait_timeout(here, left);
-            here = waited.unwrap_or_else(PoisonError::into_inner).0;
+            let waited = CLOSED.wait_timeout(opened, left);
+            opened = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         let path = directory.join(name);
-        private(&path).map_err(LockError::Io)?;
-        let held = match hold(&path) {
-            Ok(held) => held,
-            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {
-                return Err(LockError::Held(holder(&path).flatten()));
-            }
-            Err(error) => return Err(LockError::Io(io::Error::other(error))),
-        };
-        here.insert(directory.clone(), false);
-        let user = User(directory.clone());
+        private(&path)?;
+        let held = hold(&path).map_err(|error| match is_busy(&error) {
+            true => DiskInboxError::new(DiskInboxErrorKind::Locked {
+                holder: holder(&path).flatten(),
+            }),
+            false => DiskInboxError::of(DiskInboxErrorKind::Io, error),
+        })?;
+        opened.insert(directory.clone(), false);
+        let guard = OpenGuard(directory.clone());
         let held = Some(held);
-        Ok((Self { held, directory }, user))
+        Ok((Self { held, directory }, guard))
     }
 }
 
 impl Drop for DirLock {
     fn drop(&mut self) {
         drop(self.held.take());
-        here().remove(&self.directory);
-        LEFT.notify_all();
+        opened().remove(&self.directory);
+        CLOSED.notify_all();
     }
 }
 
@@ -103,6 +93,10 @@ pub(super) fn private(path: &Path) -> io::Result<()> {
     }
 }
 
+fn is_busy(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+}
+
 fn hold(path: &Path) -> rusqlite::Result<Connection> {
     let held = Connection::open(path)?;
     held.busy_timeout(Duration::ZERO)?;
@@ -114,8 +108,8 @@ fn hold(path: &Path) -> rusqlite::Result<Connection> {
 /// Who has the lock of a directory, and which process that is, where it is known. Nothing is locked
 /// for that, and so whoever looks is in nobody's way.
 pub(super) fn holder_of(directory: &Path) -> Option<Option<u32>> {
-    let here = here();
-    if fs::canonicalize(directory).is_ok_and(|directory| here.contains_key(&directory)) {
+    let opened = opened();
+    if fs::canonicalize(directory).is_ok_and(|directory| opened.contains_key(&directory)) {
         return Some(Some(process::id()));
     }
     holder(&directory.join(LOCK_FILE))
@@ -139,8 +133,7 @@ fn holder(path: &Path) -> Option<Option<u32>> {
 #[cfg(not(unix))]
 fn holder(path: &Path) -> Option<Option<u32>> {
     let held = hold(path).map(drop);
-    let busy = |error: rusqlite::Error| error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy);
-    held.is_err_and(busy).then_some(None)
+    held.is_err_and(|error| is_busy(&error)).then_some(None)
 }
 
 #[cfg(all(test, unix))]

@@ -2,9 +2,9 @@
 //! it in memory.
 //!
 //! ```text
-//! keep  -> shared: is it a copy? -> writer: all that waits, one commit, answers -> ready
-//! take  <- ready: from memory, or read back by the reader
-//! begin, settle -> ready -> writer: rows of jobs
+//! keep  -> shared: is it a copy? -> writer: all that waits, one commit, answers -> queue
+//! take  <- queue: from memory, or read back by the reader
+//! begin, settle -> queue -> writer: rows of jobs
 //! ```
 //!
 //! The file is one of SQLite's, with a write-ahead log: one writer, any readers beside it, a format
@@ -15,20 +15,21 @@
 
 mod adapter;
 mod batch;
+mod checksum;
 mod clean;
 mod copy;
 mod directory;
 mod error;
+mod files;
 #[cfg(feature = "postgres")]
 mod leaving;
 mod load;
 mod lock;
 mod names;
 mod open;
-mod place;
+mod queue;
 mod read;
 mod reader;
-mod ready;
 mod records;
 mod requests;
 mod row;
@@ -40,7 +41,6 @@ mod settings;
 mod settle;
 mod shared;
 mod snapshot;
-mod store_error;
 #[cfg(test)]
 mod tests;
 mod time;
@@ -54,22 +54,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use futures_util::future::Map;
 use rusqlite::Connection;
-use tokio::sync::oneshot::{self, error::RecvError};
+use tokio::sync::oneshot;
 
 use self::batch::Batch;
 pub use self::copy::{CopyReport, LostEvent};
+use self::error::Result;
 pub use self::error::{DiskInboxError, DiskInboxErrorKind};
 #[cfg(feature = "postgres")]
 pub(super) use self::leaving::{Leaving, LeavingEvent};
-use self::lock::User;
+use self::lock::OpenGuard;
 use self::reader::Reader;
-use self::requests::Served;
+use self::requests::RequestServer;
 pub use self::settings::DiskInboxBuilder;
-use self::shared::{Answer, Shared, Work};
-use self::store_error::{StoreError, StoreErrorKind};
+use self::shared::{Flush, OnCommit, Shared, Work};
 pub use self::tool::{DiskRecords, Holder};
 use super::Inbox;
 
@@ -116,13 +114,13 @@ pub struct DiskInbox(Arc<Handle>);
 struct Handle {
     shared: Arc<Shared>,
     reader: Reader,
-    _served: Option<Served>,
-    _user: User,
+    _requests: Option<RequestServer>,
+    _open: OpenGuard,
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.shared.stop();
+        self.shared.push(Work::Stop);
     }
 }
 
@@ -183,57 +181,49 @@ impl DiskInbox {
     }
 
     /// Reads on the thread for it.
-    fn read<T: Send + 'static>(
+    async fn read<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
-    ) -> Told<T> {
-        self.0.reader.read(read).map(told as fn(_) -> _)
+        read: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.0.reader.read(read).await
     }
 
     /// Writes within the next commit, which others wait for too: no more than some hundred rows.
     /// What fails is undone alone.
-    fn write<T: Send + 'static>(
+    async fn write<T: Send + 'static>(
         &self,
-        write: impl FnOnce(&mut Batch<'_>) -> Result<T, StoreError> + Send + 'static,
-    ) -> Told<T> {
-        let (answer, written) = oneshot::channel();
-        let command = move |batch: &mut Batch<'_>| -> Answer {
+        write: impl FnOnce(&mut Batch<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (sender, written) = oneshot::channel();
+        let command = move |batch: &mut Batch<'_>| -> OnCommit {
             let result = batch.nested(write);
             Box::new(move |committed| {
-                let failed = || Err(StoreError::new(StoreErrorKind::Io));
-                let _ = answer.send(if committed { result } else { failed() });
+                let failed = || Err(DiskInboxError::unanswered());
+                let _ = sender.send(if committed { result } else { failed() });
             })
         };
         self.shared().push(Work::Command(Some(Box::new(command))));
-        written.map(told as fn(_) -> _)
+        let answered = written.await;
+        answered.unwrap_or_else(|_| Err(DiskInboxError::unanswered()))
     }
 
     /// Brings the write-ahead log into the file and empties it. False when somebody reads what is
     /// in it.
-    async fn truncate(&self) -> Result<bool, StoreError> {
-        let (told, truncated) = oneshot::channel();
-        self.shared().push(Work::Truncate(told));
-        truncated
-            .await
-            .map_err(|_| StoreError::new(StoreErrorKind::Io))
+    async fn truncate(&self) -> Result<bool> {
+        let truncated = self.flush_writes(true).await;
+        truncated.ok_or_else(DiskInboxError::unanswered)
     }
 
     /// Waits until all that came before is stored. False when that failed.
     async fn stored(&self) -> bool {
-        let (told, done) = oneshot::channel();
-        self.shared().push(Work::Flush(told));
-        done.await.is_ok()
+        self.flush_writes(false).await.is_some()
     }
-}
 
-/// What a read or a write came to. It only waits: dropping it changes nothing.
-type Told<T> =
-    Map<oneshot::Receiver<Answered<T>>, fn(Result<Answered<T>, RecvError>) -> Answered<T>>;
-
-type Answered<T> = Result<T, StoreError>;
-
-fn told<T>(told: Result<Answered<T>, RecvError>) -> Answered<T> {
-    told.unwrap_or_else(|_| Err(StoreError::new(StoreErrorKind::Io)))
+    async fn flush_writes(&self, truncate: bool) -> Option<bool> {
+        let (done, flushed) = oneshot::channel();
+        self.shared().push(Work::Flush(Flush { truncate, done }));
+        flushed.await.ok()
+    }
 }
 
 impl fmt::Debug for DiskInbox {

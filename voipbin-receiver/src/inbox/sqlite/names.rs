@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
+use super::error::{DiskInboxError, Result};
 use super::row::cached;
-use super::store_error::{StoreError, StoreErrorKind};
 use crate::event::HandlerName;
 use crate::inbox::Jobs;
 
@@ -15,20 +15,20 @@ use crate::inbox::Jobs;
 pub(super) struct Names {
     ids: HashMap<Arc<str>, i64>,
     texts: HashMap<i64, Arc<str>>,
-    lists: HashMap<i64, Arc<List>>,
-    by_names: HashMap<Vec<HandlerName>, Arc<List>>,
+    lists: HashMap<i64, Arc<HandlerList>>,
+    by_names: HashMap<Vec<HandlerName>, Arc<HandlerList>>,
 }
 
 /// The handlers of an event.
 #[derive(Debug)]
-pub(super) struct List {
+pub(super) struct HandlerList {
     pub(super) id: i64,
     pub(super) jobs: Jobs,
     /// The ids of their names, in the same order.
     pub(super) ids: Vec<i64>,
 }
 
-impl List {
+impl HandlerList {
     /// The place of a handler.
     pub(super) fn place(&self, handler: &HandlerName) -> Option<usize> {
         self.jobs.iter().position(|name| name == handler)
@@ -36,27 +36,19 @@ impl List {
 }
 
 impl Names {
-    pub(super) fn load(connection: &Connection) -> Result<Self, StoreError> {
+    pub(super) fn load(connection: &Connection) -> Result<Self> {
         let mut names = Self::default();
         let mut select = connection.prepare("SELECT id, text FROM name")?;
         let mut rows = select.query([])?;
         while let Some(row) = rows.next()? {
-            let (id, text) = (row.get(0), row.get::<_, String>(1));
-            names.add_name(
-                id.map_err(StoreError::of_row)?,
-                &text.map_err(StoreError::of_row)?,
-            );
+            names.add_name(row.get(0)?, &row.get::<_, String>(1)?);
         }
         let mut select = connection.prepare("SELECT id, names FROM handlers")?;
         let mut rows = select.query([])?;
         while let Some(row) = rows.next()? {
-            let (id, list) = (row.get(0), row.get::<_, String>(1));
-            let list = list.map_err(StoreError::of_row)?;
-            let damaged = || StoreError::new(StoreErrorKind::Damaged);
-            let ids: Vec<i64> = serde_json::from_str(&list).map_err(|_| damaged())?;
-            names
-                .add_list(id.map_err(StoreError::of_row)?, ids)
-                .ok_or_else(damaged)?;
+            let ids = serde_json::from_str(&row.get::<_, String>(1)?);
+            let ids = ids.map_err(|_| DiskInboxError::damaged())?;
+            names.add_list(row.get(0)?, ids)?;
         }
         Ok(names)
     }
@@ -67,19 +59,19 @@ impl Names {
         self.texts.insert(id, text);
     }
 
-    fn add_list(&mut self, id: i64, ids: Vec<i64>) -> Option<Arc<List>> {
+    fn add_list(&mut self, id: i64, ids: Vec<i64>) -> Result<Arc<HandlerList>> {
         let texts = ids.iter().map(|id| self.texts.get(id));
         let names: Option<Vec<_>> = texts.map(|text| Some(HandlerName::new(text?))).collect();
-        let names = names?;
+        let names = names.ok_or_else(DiskInboxError::damaged)?;
         let jobs = names.iter().cloned().collect();
-        let list = Arc::new(List { id, jobs, ids });
+        let list = Arc::new(HandlerList { id, jobs, ids });
         self.lists.insert(id, Arc::clone(&list));
         self.by_names.insert(names, Arc::clone(&list));
-        Some(list)
+        Ok(list)
     }
 
     /// The id of a text, which is stored if it is new.
-    pub(super) fn name(&mut self, connection: &Connection, text: &str) -> Result<i64, StoreError> {
+    pub(super) fn name(&mut self, connection: &Connection, text: &str) -> Result<i64> {
         if let Some(id) = self.ids.get(text) {
             return Ok(*id);
         }
@@ -94,7 +86,7 @@ impl Names {
         &mut self,
         connection: &Connection,
         jobs: &Jobs,
-    ) -> Result<Arc<List>, StoreError> {
+    ) -> Result<Arc<HandlerList>> {
         if let Some(list) = self.by_names.get(jobs.0.as_slice()) {
             return Ok(Arc::clone(list));
         }
@@ -104,16 +96,14 @@ impl Names {
         }
         let text = serde_json::to_string(&ids).unwrap_or_default();
         cached(connection, "INSERT INTO handlers (names) VALUES (?)")?.execute([text])?;
-        let id = connection.last_insert_rowid();
-        self.add_list(id, ids)
-            .ok_or_else(|| StoreError::new(StoreErrorKind::Damaged))
+        self.add_list(connection.last_insert_rowid(), ids)
     }
 
     pub(super) fn text(&self, id: i64) -> Option<&Arc<str>> {
         self.texts.get(&id)
     }
 
-    pub(super) fn by_id(&self, id: i64) -> Option<&Arc<List>> {
+    pub(super) fn by_id(&self, id: i64) -> Option<&Arc<HandlerList>> {
         self.lists.get(&id)
     }
 }

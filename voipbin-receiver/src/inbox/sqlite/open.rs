@@ -9,23 +9,23 @@ use std::thread::{self, JoinHandle};
 use tokio::sync::oneshot;
 use tracing::dispatcher;
 
+use super::error::{DiskInboxError, DiskInboxErrorKind, Result};
+use super::files::InboxFiles;
 use super::lock::DirLock;
-use super::place::Place;
 use super::read::{Readability, can_be_read};
 use super::reader::Reader;
-use super::schema::{self, Role};
+use super::schema::{self, Access};
 use super::settings::Settings;
 use super::shared::Shared;
-use super::store_error::{StoreError, StoreErrorKind};
 use super::time::InboxTime;
 use super::writer::Writer;
-use super::{DiskInbox, DiskInboxError, Handle, LOCK_FILE, directory, load, records, requests};
+use super::{DiskInbox, Handle, LOCK_FILE, directory, load, records, requests};
 
 /// Opens the inbox on the thread of its writer, so that no thread of a runtime is blocked.
-pub(super) async fn open(settings: Settings) -> Result<DiskInbox, DiskInboxError> {
+pub(super) async fn open(settings: Settings) -> Result<DiskInbox> {
     let directory = settings.directory.clone();
-    let failed = |error| DiskInboxError::io(&directory, error);
-    let (opened, inbox) = oneshot::channel();
+    let failed = |error: io::Error| DiskInboxError::from(error).at(&directory);
+    let (sender, opened) = oneshot::channel();
     // What opening logs is the caller's.
     let logs = dispatcher::get_default(Clone::clone);
     let run = move || {
@@ -34,19 +34,16 @@ pub(super) async fn open(settings: Settings) -> Result<DiskInbox, DiskInboxError
         match threads {
             Ok((inbox, threads)) => {
                 // Where nobody waits any more, the handle is dropped here and the threads end.
-                let _ = opened.send(Ok(inbox));
+                let _ = sender.send(Ok(inbox));
                 threads.run();
             }
-            Err(error) => drop(opened.send(Err(error))),
+            Err(error) => drop(sender.send(Err(error))),
         }
     };
     let thread = thread::Builder::new().name("voipbin-inbox".into());
     thread.spawn(run).map_err(failed)?;
-    inbox.await.unwrap_or_else(|_| {
-        Err(failed(io::Error::other(
-            "the thread that opens it panicked",
-        )))
-    })
+    let panicked = || failed(io::Error::other("the thread that opens it panicked"));
+    opened.await.unwrap_or_else(|_| Err(panicked()))
 }
 
 /// What ends with the last handle.
@@ -59,35 +56,38 @@ struct Threads {
 }
 
 impl Threads {
-    fn open(settings: Settings) -> Result<(DiskInbox, Self), DiskInboxError> {
+    fn open(settings: Settings) -> Result<(DiskInbox, Self)> {
+        let path = settings.directory.clone();
+        Self::of(settings).map_err(|error| error.at(&path))
+    }
+
+    fn of(settings: Settings) -> Result<(DiskInbox, Self)> {
         let path = settings.directory.clone();
         directory::create(&path)?;
-        let (lock, user) = DirLock::acquire(&path, LOCK_FILE)
-            .map_err(|error| DiskInboxError::locked(&path, error))?;
+        let (lock, open) = DirLock::acquire(&path, LOCK_FILE)?;
         warn_if_old(rusqlite::version_number());
-        let opened = match load(&settings).map_err(|error| unmasked(&path, error)) {
+        let (shared, writer) = match load(&settings).map_err(|error| unmasked(&path, error)) {
             Err(error) if settings.recreate && has_nothing_to_open(&error) => {
-                begin_anew(&path, &error).and_then(|()| load(&settings))
+                begin_anew(&path, &error)?;
+                load(&settings)?
             }
-            opened => opened,
+            loaded => loaded?,
         };
-        let (shared, writer) = opened.map_err(|error| DiskInboxError::store(&path, error))?;
-        let (reader, reads) = Reader::start(path.join(schema::FILE))
-            .map_err(|error| DiskInboxError::io(&path, error))?;
+        let (reader, reads) = Reader::start(path.join(schema::FILE))?;
         let mut requests = None;
         let handle = Arc::new_cyclic(|handle| {
-            let served = requests::serve(&path, records::carry_out(handle.clone()));
-            // Without them it serves all the same.
-            let served = served.inspect_err(|error| {
+            let server = requests::serve(&path, records::execute_in(handle.clone()));
+            // Without it the inbox serves all the same.
+            let server = server.inspect_err(|error| {
                 tracing::warn!(%error, "tools cannot ask this process: they need it stopped");
             });
-            let (served, thread) = served.ok().unzip();
+            let (server, thread) = server.ok().unzip();
             requests = thread;
             Handle {
                 shared: Arc::clone(&shared),
                 reader,
-                _served: served,
-                _user: user,
+                _requests: server,
+                _open: open,
             }
         });
         directory::warn(&path);
@@ -112,29 +112,28 @@ impl Threads {
 }
 
 /// What the file holds, in memory, and whoever writes it.
-fn load(settings: &Settings) -> Result<(Arc<Shared>, Writer), StoreError> {
+fn load(settings: &Settings) -> Result<(Arc<Shared>, Writer)> {
     let directory = &settings.directory;
     directory::prepare(directory)?;
     let path = directory.join(schema::FILE);
     let file = File::open(&path)?;
-    let connection = schema::open(&path, Role::Writer)?;
+    let connection = schema::open(&path, Access::Write)?;
     directory::mark(directory)?;
     let time = InboxTime::new(Arc::clone(&settings.clock), load::saved(&connection)?);
-    let shared = Arc::new(Shared::new(settings.clone(), Readability::of(file), time));
+    let (shared, received) = Shared::new(settings.clone(), Readability::of(file), time);
+    let shared = Arc::new(shared);
     let next_seq = load::load(&shared, &connection)?;
-    let place = Place::of(path)?;
-    let writer = Writer::new(Arc::clone(&shared), place, connection, next_seq);
+    let files = InboxFiles::of(path)?;
+    let mut writer = Writer::new(Arc::clone(&shared), received, files, connection, next_seq);
+    writer.write_received();
     Ok((shared, writer))
 }
 
-fn has_nothing_to_open(error: &StoreError) -> bool {
-    matches!(
-        error.kind(),
-        StoreErrorKind::Gone | StoreErrorKind::Damaged | StoreErrorKind::Foreign
-    )
+fn has_nothing_to_open(error: &DiskInboxError) -> bool {
+    error.is_damaged() || error.kind() == DiskInboxErrorKind::Missing
 }
 
-fn begin_anew(directory: &Path, error: &StoreError) -> Result<(), StoreError> {
+fn begin_anew(directory: &Path, error: &DiskInboxError) -> Result<()> {
     let aside = directory::set_aside(directory)?;
     tracing::error!(
         %error,
@@ -145,11 +144,11 @@ fn begin_anew(directory: &Path, error: &StoreError) -> Result<(), StoreError> {
 }
 
 /// SQLite tells a page that the disk does not give as a damaged one.
-fn unmasked(directory: &Path, error: StoreError) -> StoreError {
+fn unmasked(directory: &Path, error: DiskInboxError) -> DiskInboxError {
     let is_readable =
         || File::open(directory.join(schema::FILE)).is_ok_and(|file| can_be_read(&file));
     match error.is_of_page() && !is_readable() {
-        true => StoreError::new(StoreErrorKind::Io),
+        true => DiskInboxError::new(DiskInboxErrorKind::Io),
         false => error,
     }
 }

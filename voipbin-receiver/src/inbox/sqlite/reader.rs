@@ -9,53 +9,51 @@ use std::{io, thread};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::schema::{self, Role};
-use super::store_error::{StoreError, StoreErrorKind};
+use super::error::{DiskInboxError, Result};
+use super::schema::{self, Access};
 
-type Work = Box<dyn FnOnce(&mut Option<Connection>) + Send>;
+type Read = Box<dyn FnOnce(&mut Option<Connection>) + Send>;
 
 /// Dropping it ends the thread.
-pub(super) struct Reader(mpsc::Sender<Work>);
+pub(super) struct Reader(mpsc::Sender<Read>);
 
 impl Reader {
     pub(super) fn start(path: PathBuf) -> io::Result<(Self, thread::JoinHandle<()>)> {
-        let (work, given) = mpsc::channel::<Work>();
+        let (reads, received) = mpsc::channel::<Read>();
         let run = move || {
             let mut connection = None;
-            for work in given {
+            for read in received {
                 if connection.is_none() {
-                    connection = schema::open(&path, Role::Reader).ok();
+                    connection = schema::open(&path, Access::Read).ok();
                 }
                 // Whoever waits for it is told by the end of its side.
-                let read = AssertUnwindSafe(|| work(&mut connection));
-                if catch_unwind(read).is_err() {
+                if catch_unwind(AssertUnwindSafe(|| read(&mut connection))).is_err() {
                     tracing::error!("a read of the inbox panicked");
                 }
             }
         };
         let builder = thread::Builder::new().name("voipbin-inbox-read".into());
         let thread = builder.spawn(run)?;
-        Ok((Self(work), thread))
+        Ok((Self(reads), thread))
     }
 
-    /// Reads in turn, the first asked for first, whether or not anybody waits for it. The other
-    /// side is gone when the read panicked. After a failure the file is opened anew.
-    pub(super) fn read<T: Send + 'static>(
+    /// Reads in turn, the first asked for first, whether or not anybody waits for it. After a
+    /// failure the file is opened anew.
+    pub(super) async fn read<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
-    ) -> oneshot::Receiver<Result<T, StoreError>> {
-        let (told, result) = oneshot::channel();
-        let work = move |connection: &mut Option<Connection>| {
-            let found = match connection {
-                Some(connection) => read(connection),
-                None => Err(StoreError::new(StoreErrorKind::Io)),
-            };
+        read: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (sender, result) = oneshot::channel();
+        let read = move |connection: &mut Option<Connection>| {
+            let opened = connection.as_ref().ok_or_else(DiskInboxError::unanswered);
+            let found = opened.and_then(read);
             if found.is_err() {
                 *connection = None;
             }
-            let _ = told.send(found);
+            let _ = sender.send(found);
         };
-        let _ = self.0.send(Box::new(work));
-        result
+        let _ = self.0.send(Box::new(read));
+        let answered = result.await;
+        answered.unwrap_or_else(|_| Err(DiskInboxError::unanswered()))
     }
 }

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 use serde::{Deserialize, Serialize};
 
+use super::files::FileId;
 use super::lock::{holder_of, private};
 
 /// The file in the directory of an inbox.
@@ -29,28 +30,28 @@ const BUSY_POLL: Duration = Duration::from_millis(5);
 /// How long after a request the next one is looked for so often.
 const EXPECTING: Duration = Duration::from_secs(1);
 
-/// Answers that stay for whoever asked; of more, the oldest go.
-const ANSWERS: i64 = 64;
+/// Responses that stay for whoever asked; of more, the oldest go.
+const RESPONSES: i64 = 64;
 
 const TABLE: &str = "
 CREATE TABLE IF NOT EXISTS request (
     id     INTEGER PRIMARY KEY AUTOINCREMENT,
-    asked  TEXT NOT NULL,  -- Ask, as JSON
-    answer TEXT            -- Answer, as JSON
+    asked  TEXT NOT NULL,  -- Request, as JSON
+    answer TEXT            -- Response, as JSON
 ) STRICT;
 DELETE FROM request;
 ";
 
-/// Something to change.
+/// What the process is to do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) enum Ask {
+pub(super) enum Request {
     /// Handle these events again.
     Replay {
-        ids: Vec<u64>,
+        ids: Vec<i64>,
         handlers: Option<Vec<String>>,
     },
     /// Give these events up.
-    Discard { ids: Vec<u64> },
+    Discard { ids: Vec<i64> },
     /// Leave nothing of what was removed in the write-ahead log.
     Truncate,
     /// Tell which handlers events are held for.
@@ -59,9 +60,9 @@ pub(super) enum Ask {
 
 /// What came of it.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) enum Answer {
+pub(super) enum Response {
     /// The new events, in the order in which they were asked for.
-    Replayed(Vec<Result<u64, Refused>>),
+    Replayed(Vec<Result<i64, ReplayError>>),
     /// How many there were.
     Discarded(usize),
     /// Whether nothing is left.
@@ -74,35 +75,33 @@ pub(super) enum Answer {
 
 /// Why an event is not handled again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Refused {
+pub(super) enum ReplayError {
     NotFound,
     Replayed,
-    Storage,
 }
 
 /// The side of the process that has the inbox. Dropping it ends the thread.
 #[derive(Debug)]
-pub(super) struct Served(#[expect(dead_code, reason = "its end is the sign")] Sender<()>);
+pub(super) struct RequestServer(#[expect(dead_code, reason = "its end is the sign")] Sender<()>);
 
-/// Starts the thread that carries requests out, one after the other. Whatever is there was asked of
-/// an earlier process.
+/// Starts the thread that executes requests, one after the other. Whatever is there was asked of an
+/// earlier process.
 pub(super) fn serve(
     directory: &Path,
-    carry_out: impl Fn(Ask) -> Answer + Send + 'static,
-) -> io::Result<(Served, JoinHandle<()>)> {
+    execute: impl Fn(Request) -> Response + Send + 'static,
+) -> io::Result<(RequestServer, JoinHandle<()>)> {
     let table = make(directory).map_err(io::Error::other)?;
     let (stop, stopped) = channel();
-    let answers = BTreeMap::new();
-    let mut desk = Desk {
+    let mut poller = Poller {
         table,
         version: 0,
-        answers,
-        carry_out,
+        responses: BTreeMap::new(),
+        execute,
     };
     let thread = thread::Builder::new()
         .name("voipbin-inbox-requests".into())
-        .spawn(move || desk.run(&stopped))?;
-    Ok((Served(stop), thread))
+        .spawn(move || poller.run(&stopped))?;
+    Ok((RequestServer(stop), thread))
 }
 
 fn make(directory: &Path) -> rusqlite::Result<Connection> {
@@ -131,26 +130,25 @@ fn connect(path: &Path, busy: Duration) -> rusqlite::Result<Connection> {
     Ok(table)
 }
 
-struct Desk<F> {
+struct Poller<F> {
     table: Connection,
     version: i64,
     /// Not written yet, as a tool has the file.
-    answers: BTreeMap<i64, String>,
-    carry_out: F,
+    responses: BTreeMap<i64, String>,
+    execute: F,
 }
 
-impl<F: Fn(Ask) -> Answer> Desk<F> {
+impl<F: Fn(Request) -> Response> Poller<F> {
     fn run(&mut self, stopped: &Receiver<()>) {
-        let mut asked_last: Option<Instant> = None;
+        let mut last: Option<Instant> = None;
         loop {
-            let expecting = asked_last.is_some_and(|last| last.elapsed() < EXPECTING);
+            let expecting = last.is_some_and(|last| last.elapsed() < EXPECTING);
             let wait = if expecting { BUSY_POLL } else { POLL };
-            match stopped.recv_timeout(wait) {
-                Err(RecvTimeoutError::Timeout) => {}
-                Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
+            if stopped.recv_timeout(wait) != Err(RecvTimeoutError::Timeout) {
+                return;
             }
-            match self.look() {
-                Ok(true) => asked_last = Some(Instant::now()),
+            match self.poll() {
+                Ok(true) => last = Some(Instant::now()),
                 Ok(false) => {}
                 Err(error) if is_busy(&error) => {}
                 Err(error) => tracing::warn!(
@@ -161,12 +159,11 @@ impl<F: Fn(Ask) -> Answer> Desk<F> {
         }
     }
 
-    /// Carries out what has come. Whether there was anything.
-    fn look(&mut self) -> rusqlite::Result<bool> {
-        let version = self
-            .table
-            .query_row("PRAGMA data_version", [], |row| row.get(0))?;
-        if version == self.version && self.answers.is_empty() {
+    /// Executes what has come. Whether there was anything.
+    fn poll(&mut self) -> rusqlite::Result<bool> {
+        let data_version = "PRAGMA data_version";
+        let version = self.table.query_row(data_version, [], |row| row.get(0))?;
+        if version == self.version && self.responses.is_empty() {
             return Ok(false);
         }
         let requests = {
@@ -175,36 +172,35 @@ impl<F: Fn(Ask) -> Answer> Desk<F> {
             let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
             rows.collect::<Result<Vec<(i64, String)>, _>>()?
         };
-        let mut asked = false;
-        for (id, ask) in requests {
-            if self.answers.contains_key(&id) {
+        let mut found = false;
+        for (id, request) in requests {
+            if self.responses.contains_key(&id) {
                 continue;
             }
-            asked = true;
-            let answer = match serde_json::from_str(&ask) {
-                Ok(ask) => (self.carry_out)(ask),
-                Err(_) => Answer::Failed(
+            found = true;
+            let response = match serde_json::from_str(&request) {
+                Ok(request) => (self.execute)(request),
+                Err(_) => Response::Failed(
                     "the process that has the inbox does not know this request: use the tools of \
                      its release"
                         .into(),
                 ),
             };
-            self.answers
-                .insert(id, serde_json::to_string(&answer).unwrap_or_default());
+            let response = serde_json::to_string(&response).unwrap_or_default();
+            self.responses.insert(id, response);
         }
-        while let Some((id, answer)) = self.answers.first_key_value() {
+        while let Some((id, response)) = self.responses.first_key_value() {
             let change = self.table.unchecked_transaction()?;
-            change.execute("UPDATE request SET answer = ?2 WHERE id = ?1", (id, answer))?;
-            change.execute(
-                "DELETE FROM request WHERE answer IS NOT NULL AND id <= ?",
-                [id - ANSWERS],
-            )?;
+            let sql = "UPDATE request SET answer = ?2 WHERE id = ?1";
+            change.execute(sql, (id, response))?;
+            let sql = "DELETE FROM request WHERE answer IS NOT NULL AND id <= ?";
+            change.execute(sql, [id - RESPONSES])?;
             change.commit()?;
-            self.answers.pop_first();
+            self.responses.pop_first();
         }
         // Not before all of it is done: what was held up is looked for again.
         self.version = version;
-        Ok(asked)
+        Ok(found)
     }
 }
 
@@ -215,69 +211,49 @@ fn is_busy(error: &rusqlite::Error) -> bool {
     )
 }
 
-/// Why there is no answer.
+/// Why there is no response.
 #[derive(Debug)]
-pub(super) enum AskError {
+pub(super) enum RequestError {
     /// The process ended first: some of it may be done.
     Ended,
     /// The table cannot be used.
     Table(rusqlite::Error),
 }
 
-impl From<rusqlite::Error> for AskError {
+impl From<rusqlite::Error> for RequestError {
     fn from(error: rusqlite::Error) -> Self {
         Self::Table(error)
     }
 }
 
-/// Asks the process that has the inbox, and waits as long as it is there.
-pub(super) fn ask(directory: &Path, ask: &Ask) -> Result<Answer, AskError> {
+/// Has the process that has the inbox execute this, and waits as long as it is there.
+pub(super) fn send(directory: &Path, request: &Request) -> Result<Response, RequestError> {
     const PATIENCE: Duration = Duration::from_secs(5);
     const PAUSE: Duration = Duration::from_millis(5);
     let path = directory.join(FILE);
-    let place = Place::of(&path);
+    let file = FileId::of(&path).ok();
     let table = connect(&path, PATIENCE)?;
-    let asked = serde_json::to_string(ask).unwrap_or_default();
-    table.execute("INSERT INTO request (asked) VALUES (?)", [asked])?;
+    let request = serde_json::to_string(request).unwrap_or_default();
+    table.execute("INSERT INTO request (asked) VALUES (?)", [request])?;
     let id = table.last_insert_rowid();
     let mut looked = Instant::now();
     loop {
         thread::sleep(PAUSE);
         let select = "SELECT answer FROM request WHERE id = ?";
         let mut select = table.prepare_cached(select)?;
-        let found: Option<Option<String>> = select.query_row([id], |row| row.get(0)).optional()?;
-        if let Some(answer) = found.as_ref().and_then(Option::as_deref) {
-            let answer = serde_json::from_str(answer);
-            // It goes by itself as well.
-            let _ = table.execute("DELETE FROM request WHERE id = ?", [id]);
-            return Ok(answer.unwrap_or_else(|error| Answer::Failed(error.to_string())));
-        }
-        if found.is_none() {
-            return Err(AskError::Ended);
-        }
-        if looked.elapsed() > POLL {
-            looked = Instant::now();
-            if holder_of(directory).is_none() || place != Place::of(&path) {
-                return Err(AskError::Ended);
+        let found = select.query_row([id], |row| row.get::<_, Option<String>>(0));
+        match found.optional()? {
+            Some(Some(response)) => {
+                // It goes by itself as well.
+                let _ = table.execute("DELETE FROM request WHERE id = ?", [id]);
+                let response = serde_json::from_str(&response);
+                return Ok(response.unwrap_or_else(|error| Response::Failed(error.to_string())));
             }
-        }
-    }
-}
-
-/// Which file a path leads to, where that can be told.
-#[derive(Debug, PartialEq, Eq)]
-struct Place(Option<(u64, u64)>);
-
-impl Place {
-    fn of(path: &Path) -> Self {
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::MetadataExt;
-            Self(fs::metadata(path).ok().map(|file| (file.dev(), file.ino())))
-        }
-        #[cfg(not(unix))]
-        {
-            Self(fs::metadata(path).ok().map(|_| (0, 0)))
+            Some(None) if looked.elapsed() <= POLL => {}
+            Some(None) if holder_of(directory).is_some() && file == FileId::of(&path).ok() => {
+                looked = Instant::now();
+            }
+            _ => return Err(RequestError::Ended),
         }
     }
 }

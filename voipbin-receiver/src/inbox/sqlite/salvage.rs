@@ -7,10 +7,9 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use super::copy::{CopyReport, Scratch, copy, with_suffix};
-use super::error::{DiskInboxError, DiskInboxErrorKind};
-use super::lock::{DirLock, holder_of};
-use super::schema::{self, FILE, Role};
-use super::store_error::{StoreError, StoreErrorKind};
+use super::error::{DiskInboxError, DiskInboxErrorKind, Result, unless_damaged};
+use super::lock::{DirLock, holder_of, private};
+use super::schema::{self, Access, FILE};
 use super::{DiskInbox, LOCK_FILE, directory, wal};
 
 impl DiskInbox {
@@ -49,34 +48,30 @@ impl DiskInbox {
     ) -> Result<CopyReport, DiskInboxError> {
         let (from, to) = (damaged.as_ref(), new.as_ref());
         let file = from.join(FILE);
-        match fs::metadata(&file).map_err(|error| error.kind()) {
-            Ok(_) => {}
-            Err(ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-                return Err(DiskInboxError::new(from, DiskInboxErrorKind::NotFound));
+        let found = fs::metadata(&file).map_err(|error| match error.kind() {
+            ErrorKind::NotFound | ErrorKind::NotADirectory => {
+                DiskInboxError::new(DiskInboxErrorKind::NotFound)
             }
-            Err(error) => return Err(DiskInboxError::io(from, error.into())),
-        }
+            _ => error.into(),
+        });
+        found.map_err(|error| error.at(from))?;
         if let Some(holder) = holder_of(from) {
-            return Err(DiskInboxError::new(
-                from,
-                DiskInboxErrorKind::Locked { holder },
-            ));
+            return Err(DiskInboxError::new(DiskInboxErrorKind::Locked { holder }).at(from));
         }
-        directory::create(to)?;
-        let _lock =
-            DirLock::acquire(to, LOCK_FILE).map_err(|error| DiskInboxError::locked(to, error))?;
+        let locked = directory::create(to).and_then(|()| DirLock::acquire(to, LOCK_FILE));
+        let _lock = locked.map_err(|error| error.at(to))?;
         if to.join(FILE).exists() {
-            return Err(DiskInboxError::new(to, DiskInboxErrorKind::AlreadyExists));
+            return Err(DiskInboxError::new(DiskInboxErrorKind::AlreadyExists).at(to));
         }
         let salvaged = salvage(&file, to).and_then(|report| {
             directory::mark(to)?;
             Ok(report)
         });
-        salvaged.map_err(|error| DiskInboxError::store(from, error))
+        salvaged.map_err(|error| error.at(from))
     }
 }
 
-fn salvage(file: &Path, to: &Path) -> Result<CopyReport, StoreError> {
+fn salvage(file: &Path, to: &Path) -> Result<CopyReport> {
     let raw = to.join("salvage.db");
     let _scratch = Scratch::new(&raw)?;
     let mut unreadable = copy_file(file, &raw)?;
@@ -86,23 +81,18 @@ fn salvage(file: &Path, to: &Path) -> Result<CopyReport, StoreError> {
         unreadable += wal::lost(&raw_log)?;
     }
     let new = to.join(FILE);
-    let mut report = match read(&raw, &new) {
-        Err(error)
-            if matches!(
-                error.kind(),
-                StoreErrorKind::Damaged | StoreErrorKind::Foreign
-            ) =>
-        {
+    let mut report = match unless_damaged(read(&raw, &new))? {
+        Some(report) => report,
+        None => {
             replace_first_page(&raw)?;
             read(&raw, &new)?
         }
-        read => read?,
     };
     report.unreadable_bytes = unreadable;
     Ok(report)
 }
 
-fn read(raw: &Path, new: &Path) -> Result<CopyReport, StoreError> {
+fn read(raw: &Path, new: &Path) -> Result<CopyReport> {
     let source = Connection::open(raw)?;
     source.execute_batch("PRAGMA trusted_schema = 0; PRAGMA cell_size_check = 1")?;
     copy(&source, new)
@@ -110,13 +100,13 @@ fn read(raw: &Path, new: &Path) -> Result<CopyReport, StoreError> {
 
 /// The first page tells where each table begins. As all files of one version are made alike, that
 /// of a new one says the same.
-fn replace_first_page(raw: &Path) -> Result<(), StoreError> {
+fn replace_first_page(raw: &Path) -> Result<()> {
     /// Places in the header: <https://www.sqlite.org/fileformat.html#the_database_header>.
     const PAGES: std::ops::Range<usize> = 28..32;
     const FREE_PAGES: std::ops::Range<usize> = 32..40;
     let pattern = with_suffix(raw, ".new");
     let _scratch = Scratch::new(&pattern)?;
-    let made = schema::open(&pattern, Role::Writer)?;
+    let made = schema::open(&pattern, Access::Write)?;
     made.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
     let size: u32 = made.pragma_query_value(None, "page_size", |row| row.get(0))?;
     drop(made);
@@ -137,7 +127,7 @@ fn replace_first_page(raw: &Path) -> Result<(), StoreError> {
 }
 
 fn copy_file(from: &Path, to: &Path) -> io::Result<u64> {
-    super::lock::private(to)?;
+    private(to)?;
     let mut from = File::open(from)?;
     let bytes = from.metadata()?.len();
     copy_readable(&mut from, &mut File::options().write(true).open(to)?, bytes)

@@ -10,7 +10,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::copy::with_suffix;
-use super::store_error::{StoreError, StoreErrorKind};
+use super::error::{DiskInboxError, DiskInboxErrorKind, Result};
 use super::wal;
 
 /// The file in the directory of an inbox.
@@ -113,25 +113,25 @@ CREATE TABLE attempt (
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// What a connection is for.
+/// What a connection may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
-    /// The one that writes and checkpoints. It creates the file.
-    Writer,
-    /// Reads, in the process of the writer or beside it. It never checkpoints.
-    Reader,
+pub(super) enum Access {
+    /// Write and checkpoint, as one does. It creates the file.
+    Write,
+    /// Read, in the process of the writer or beside it. It never checkpoints.
+    Read,
 }
 
 /// Opens the file of an inbox, which is brought to this release's version or refused.
-pub(super) fn open(path: &Path, role: Role) -> Result<Connection, StoreError> {
-    let access = match role {
-        Role::Writer => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
-        Role::Reader => OpenFlags::SQLITE_OPEN_READ_ONLY,
+pub(super) fn open(path: &Path, access: Access) -> Result<Connection> {
+    let mode = match access {
+        Access::Write => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+        Access::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
     };
-    if role == Role::Writer {
+    if access == Access::Write {
         wal::prepare(&with_suffix(path, "-wal"))?;
     }
-    let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_PRIVATE_CACHE;
+    let flags = mode | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_PRIVATE_CACHE;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY)?;
     connection.set_prepared_statement_cache_capacity(64);
@@ -144,10 +144,10 @@ pub(super) fn open(path: &Path, role: Role) -> Result<Connection, StoreError> {
     set(&connection, "cache_size", -CACHE_KIB)?;
     set(&connection, "wal_autocheckpoint", 0)?;
     let found = version(&connection)?;
-    if role == Role::Reader {
+    if access == Access::Read {
         return match found {
             Some(VERSION) => Ok(connection),
-            _ => Err(StoreError::new(StoreErrorKind::Damaged)),
+            _ => Err(DiskInboxError::damaged()),
         };
     }
     if found.is_none() {
@@ -156,7 +156,7 @@ pub(super) fn open(path: &Path, role: Role) -> Result<Connection, StoreError> {
         set(&connection, "auto_vacuum", 2)?;
     }
     if journal_mode(&connection, "wal")? != "wal" {
-        return Err(StoreError::new(StoreErrorKind::NoWal));
+        return Err(DiskInboxError::new(DiskInboxErrorKind::Unsupported));
     }
     set(&connection, "synchronous", 2)?;
     set(&connection, "secure_delete", 1)?;
@@ -168,7 +168,7 @@ pub(super) fn open(path: &Path, role: Role) -> Result<Connection, StoreError> {
 
 /// Opens a file that nobody can write and that has no WAL: SQLite makes no files beside it, and
 /// takes no locks.
-pub(super) fn open_immutable(path: &Path) -> Result<Connection, StoreError> {
+pub(super) fn open_immutable(path: &Path) -> Result<Connection> {
     let mut uri = String::from("file:");
     for byte in path.as_os_str().as_encoded_bytes() {
         match byte {
@@ -184,12 +184,12 @@ pub(super) fn open_immutable(path: &Path) -> Result<Connection, StoreError> {
     let connection = Connection::open_with_flags(uri, flags)?;
     match version(&connection)? {
         Some(_) => Ok(connection),
-        None => Err(StoreError::new(StoreErrorKind::Damaged)),
+        None => Err(DiskInboxError::damaged()),
     }
 }
 
 /// Sets it and gives what it is then.
-fn journal_mode(connection: &Connection, mode: &str) -> Result<String, StoreError> {
+fn journal_mode(connection: &Connection, mode: &str) -> Result<String> {
     let mut statement = connection.prepare(&format!("PRAGMA journal_mode = {mode}"))?;
     let mut rows = statement.query([])?;
     let mut set = String::new();
@@ -201,7 +201,7 @@ fn journal_mode(connection: &Connection, mode: &str) -> Result<String, StoreErro
     Ok(set)
 }
 
-fn set(connection: &Connection, pragma: &str, value: i64) -> Result<(), StoreError> {
+fn set(connection: &Connection, pragma: &str, value: i64) -> Result<()> {
     // Some of them answer with a row, and some do not.
     let sql = format!("PRAGMA {pragma} = {value}");
     connection.query_row(&sql, [], |_| Ok(())).optional()?;
@@ -209,7 +209,7 @@ fn set(connection: &Connection, pragma: &str, value: i64) -> Result<(), StoreErr
 }
 
 /// The version of a file; `None` of an empty one. One that is no inbox or a later one's is refused.
-fn version(connection: &Connection) -> Result<Option<i64>, StoreError> {
+fn version(connection: &Connection) -> Result<Option<i64>> {
     let tables: i64 =
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     if tables == 0 {
@@ -219,17 +219,24 @@ fn version(connection: &Connection) -> Result<Option<i64>, StoreError> {
         connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
     let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if application != APPLICATION || found < 1 {
-        return Err(StoreError::new(StoreErrorKind::Foreign));
+        return Err(DiskInboxError::of(
+            DiskInboxErrorKind::Damaged,
+            "the file is no inbox",
+        ));
     }
     if found > VERSION {
         let by = "SELECT value FROM meta WHERE name = 'release'";
-        let release: Option<String> = connection.query_row(by, [], |row| row.get(0)).optional()?;
-        return Err(StoreError::new(StoreErrorKind::Newer { release }));
+        let release = connection.query_row(by, [], |row| row.get::<_, String>(0));
+        let kind = DiskInboxErrorKind::NewerFormat;
+        return Err(match release {
+            Ok(release) => DiskInboxError::of(kind, format!("release {release} wrote it")),
+            Err(_) => DiskInboxError::new(kind),
+        });
     }
     Ok(Some(found))
 }
 
-fn create(connection: &Connection) -> Result<(), StoreError> {
+fn create(connection: &Connection) -> Result<()> {
     let transaction = connection.unchecked_transaction()?;
     transaction.execute_batch(TABLES)?;
     transaction.execute(

@@ -29,8 +29,12 @@ pub(super) struct Settings {
 
 impl Settings {
     /// How many bytes of bodies dead letters may have.
-    pub(super) fn max_dead_bytes(&self) -> u64 {
+    fn max_dead_bytes(&self) -> u64 {
         self.max_bytes / 4
+    }
+
+    pub(super) fn has_too_many_dead(&self, totals: &Totals) -> bool {
+        totals.dead_events > self.max_dead || totals.dead_bytes > self.max_dead_bytes()
     }
 
     /// Whether they take four fifths of their room.

@@ -1,17 +1,17 @@
 //! What the inbox's handles, its writer and its reader share.
 
-use std::collections::{HashMap, VecDeque};
-use std::mem;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
 use super::batch::{Batch, Change, Totals};
-use super::names::{List, Names};
+use super::names::{HandlerList, Names};
+use super::queue::JobQueue;
 use super::read::Readability;
-use super::ready::Ready;
 use super::schema::LOG;
 use super::settings::Settings;
 use super::time::InboxTime;
@@ -28,14 +28,17 @@ pub(super) struct Shared {
     /// Events that are to be handed out and cannot be read at present.
     pub(super) unread: AtomicUsize,
     pub(super) time: InboxTime,
-    inbound: Mutex<Inbound>,
-    wake: Condvar,
-    /// Locked before `inbound` where both are.
-    ready: Mutex<Ready>,
+    /// Locked before `inflight` where both are.
+    queue: Mutex<JobQueue>,
+    inflight: Mutex<Inflight>,
+    /// To the writer.
+    work: Sender<Work>,
+    /// There may be a job to hand out.
     pub(super) arrived: Notify,
     names: Mutex<Names>,
-    pub(super) seen: DedupCache,
-    pub(super) noted: DedupCache,
+    pub(super) identities: DedupCache,
+    /// Identities that several events may have.
+    pub(super) repeats: DedupCache,
     /// As of the last commit.
     totals: Mutex<Totals>,
     /// Whether the last commit failed.
@@ -46,102 +49,97 @@ pub(super) struct Shared {
     pub(super) closed: watch::Sender<bool>,
 }
 
-/// What waits for the writer.
+/// Events on their way to the file.
 #[derive(Default)]
-struct Inbound {
-    work: VecDeque<Work>,
-    /// How much of it cannot wait.
-    urgent: usize,
-    /// Since when the rest of it waits.
-    since: Option<Instant>,
-    /// Events on their way to the file, each with whoever waits for the same.
-    flights: HashMap<Identity, Vec<Copy>>,
-    /// How many with the same bytes are on their way.
-    marks: HashMap<Identity, usize>,
-    /// Events on their way, and their bytes.
+struct Inflight {
+    /// Each with whoever waits for a copy of it.
+    copies: HashMap<Identity, Vec<KeepSender>>,
+    /// How many with the same bytes there are.
+    repeats: HashMap<Identity, usize>,
     events: usize,
     bytes: u64,
-    idle: bool,
-    stop: bool,
+    /// There is no writer any more.
     over: bool,
 }
 
+/// What the writer is to do.
 pub(super) enum Work {
-    Keep(New),
+    Keep(PendingKeep),
     Change(Change),
     Begin(Change, ReplySender<(), InboxError>),
     /// `None` once it ran.
     Command(Option<Command>),
-    /// Empties the log after the commit.
-    Truncate(oneshot::Sender<bool>),
-    /// Tells when all that came before is stored.
-    Flush(oneshot::Sender<()>),
+    /// Tells when all that came before is stored and, where that is wanted, whether the log is
+    /// empty.
+    Flush(Flush),
+    /// Ends the writer, once it has done what came before.
+    Stop,
 }
 
-pub(super) struct New {
+pub(super) struct Flush {
+    pub(super) truncate: bool,
+    pub(super) done: oneshot::Sender<bool>,
+}
+
+/// An event that is to be kept.
+pub(super) struct PendingKeep {
     pub(super) incoming: Incoming,
     pub(super) possible_repeat: bool,
-    told: Copy,
+    sender: KeepSender,
 }
 
-/// Whoever waits for what becomes of an event.
-type Copy = ReplySender<Kept, KeepError>;
+type KeepSender = ReplySender<Kept, KeepError>;
 
 /// Runs within a commit.
-pub(super) type Command = Box<dyn FnOnce(&mut Batch<'_>) -> Answer + Send>;
+pub(super) type Command = Box<dyn FnOnce(&mut Batch<'_>) -> OnCommit + Send>;
 
 /// Is told whether it was committed.
-pub(super) type Answer = Box<dyn FnOnce(bool)>;
-
-impl Work {
-    fn is_urgent(&self) -> bool {
-        !matches!(self, Self::Change(_))
-    }
-
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Keep(new) => new.incoming.delivery.body().len(),
-            _ => 0,
-        }
-    }
-}
+pub(super) type OnCommit = Box<dyn FnOnce(bool)>;
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Shared {
-    pub(super) fn new(settings: Settings, readable: Readability, time: InboxTime) -> Self {
+    /// With what the writer gets its work by.
+    pub(super) fn new(
+        settings: Settings,
+        readable: Readability,
+        time: InboxTime,
+    ) -> (Self, Receiver<Work>) {
         let clock = || Arc::clone(&settings.clock);
         let (ttl, identities) = (settings.identity_ttl, settings.max_identities);
-        Self {
+        let (work, received) = mpsc::channel();
+        let shared = Self {
             readable,
             unread: AtomicUsize::new(0),
             time,
-            inbound: Mutex::default(),
-            wake: Condvar::new(),
-            ready: Mutex::new(Ready::new(settings.memory)),
+            queue: Mutex::new(JobQueue::new(settings.memory)),
+            inflight: Mutex::default(),
+            work,
             arrived: Notify::new(),
             names: Mutex::default(),
-            seen: DedupCache::new(ttl, identities, clock()),
-            noted: DedupCache::new(RETRY_TIME, identities, clock()),
+            identities: DedupCache::new(ttl, identities, clock()),
+            repeats: DedupCache::new(RETRY_TIME, identities, clock()),
             totals: Mutex::default(),
             failing: AtomicBool::new(false),
             disk_bytes: AtomicU64::new(0),
             closed: watch::Sender::new(false),
             settings,
-        }
+        };
+        (shared, received)
     }
 
-    pub(super) fn ready(&self) -> MutexGuard<'_, Ready> {
-        locked(&self.ready)
+    pub(super) fn queue(&self) -> MutexGuard<'_, JobQueue> {
+        locked(&self.queue)
     }
 
     pub(super) fn names(&self) -> MutexGuard<'_, Names> {
         locked(&self.names)
     }
 
-    pub(super) fn list(&self, id: i64) -> Option<Arc<List>> {
+    /// The handlers of an event.
+    pub(super) fn handlers(&self, id: i64) -> Option<Arc<HandlerList>> {
         self.names().by_id(id).cloned()
     }
 
@@ -149,69 +147,69 @@ impl Shared {
         *locked(&self.totals)
     }
 
-    fn inbound(&self) -> MutexGuard<'_, Inbound> {
-        locked(&self.inbound)
+    pub(super) fn publish(&self, totals: Totals) {
+        *locked(&self.totals) = totals;
+    }
+
+    fn inflight(&self) -> MutexGuard<'_, Inflight> {
+        locked(&self.inflight)
     }
 
     /// Hands a delivery to the writer, unless it is a copy or cannot be kept.
-    pub(super) fn admit(&self, incoming: Incoming) -> Reply<Kept, KeepError> {
-        let key = incoming.delivery.identity();
+    pub(super) fn keep(&self, incoming: Incoming) -> Reply<Kept, KeepError> {
+        let identity = incoming.delivery.identity();
         let refuse = |error| Reply::ready(Err(error));
-        let mut inbound = self.inbound();
+        let (sender, reply) = Reply::pending();
+        let mut inflight = self.inflight();
         let drops = incoming.repeats == Repeats::Drop;
         if drops {
-            if let Some(copies) = inbound.flights.get_mut(&key) {
-                let (sender, reply) = Reply::pending();
+            if let Some(copies) = inflight.copies.get_mut(&identity) {
                 copies.push(sender);
                 return reply;
             }
-            if self.seen.contains(key) {
+            if self.identities.contains(identity) {
                 return Reply::ready(Ok(Kept::Duplicate));
             }
         }
-        if inbound.over {
+        if inflight.over {
             return refuse(KeepError::storage("the inbox's writer has ended"));
         }
         if self.failing.load(Ordering::Relaxed) {
             return refuse(KeepError::storage("the last write failed"));
         }
-        if self.fills(&inbound) {
+        if self.fills(&inflight) {
             return refuse(KeepError::new(KeepErrorKind::Full));
         }
         let possible_repeat = if drops {
-            inbound.flights.insert(key, Vec::new());
+            inflight.copies.insert(identity, Vec::new());
             false
         } else {
-            let marks = inbound.marks.entry(key).or_default();
-            *marks += 1;
-            *marks > 1 || self.noted.contains(key)
+            let repeats = inflight.repeats.entry(identity).or_default();
+            *repeats += 1;
+            *repeats > 1 || self.repeats.contains(identity)
         };
-        inbound.events += 1;
-        inbound.bytes += incoming.delivery.body().len() as u64;
-        let (told, reply) = Reply::pending();
-        self.push_to(
-            inbound,
-            Work::Keep(New {
-                incoming,
-                possible_repeat,
-                told,
-            }),
-        );
+        inflight.events += 1;
+        inflight.bytes += incoming.delivery.body().len() as u64;
+        self.push(Work::Keep(PendingKeep {
+            incoming,
+            possible_repeat,
+            sender,
+        }));
         reply
     }
 
     /// Whether there is no room for another event, of whatever size: what is larger than the limit
     /// would else be refused for ever.
-    fn fills(&self, inbound: &Inbound) -> bool {
+    fn fills(&self, inflight: &Inflight) -> bool {
         let totals = self.totals();
-        let events = totals.events + inbound.events;
-        let bytes = totals.bytes + totals.dead_bytes + inbound.bytes;
+        let events = totals.events + inflight.events;
+        let bytes = totals.bytes + totals.dead_bytes + inflight.bytes;
         events >= self.settings.max_events.max(1) || bytes >= self.settings.max_bytes.max(1)
     }
 
     /// Whether new events are refused for want of room.
     pub(super) fn is_full(&self) -> bool {
-        self.fills(&self.inbound())
+        self.fills(&self.inflight())
     }
 
     /// Whether new events are refused because they cannot be written.
@@ -219,192 +217,85 @@ impl Shared {
         self.failing.load(Ordering::Relaxed) || self.is_over()
     }
 
-    /// Whether there is a writer no more.
+    /// Whether there is no writer any more.
     pub(super) fn is_over(&self) -> bool {
-        self.inbound().over
+        self.inflight().over
     }
 
     /// Gives work to the writer. What comes after its end is dropped.
     pub(super) fn push(&self, work: Work) {
-        let inbound = self.inbound();
-        if !inbound.over {
-            self.push_to(inbound, work);
-        }
-    }
-
-    fn push_to(&self, mut inbound: MutexGuard<'_, Inbound>, work: Work) {
-        if work.is_urgent() {
-            inbound.urgent += 1;
-        } else if inbound.since.is_none() {
-            inbound.since = Some(Instant::now());
-        }
-        inbound.work.push_back(work);
-        if mem::take(&mut inbound.idle) {
-            drop(inbound);
-            self.wake.notify_one();
-        }
-    }
-
-    /// What was taken and not done comes again, before all else.
-    pub(super) fn put_back(&self, work: impl DoubleEndedIterator<Item = Work>) {
-        let mut inbound = self.inbound();
-        for work in work.rev() {
-            inbound.urgent += usize::from(work.is_urgent());
-            inbound.work.push_front(work);
-        }
-    }
-
-    /// Waits until then, while nothing can be written. At the end there is no next try: what is
-    /// left is dropped.
-    pub(super) fn rest(&self, until: Instant) {
-        let mut inbound = self.inbound();
-        while !inbound.stop {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return;
-            }
-            let woken = self.wake.wait_timeout(inbound, left);
-            inbound = woken.unwrap_or_else(PoisonError::into_inner).0;
-        }
-        let work = mem::take(&mut inbound.work);
-        drop(inbound);
-        drop(work);
-    }
-
-    /// Lets the writer end when it has done what it has.
-    pub(super) fn stop(&self) {
-        self.inbound().stop = true;
-        self.wake.notify_one();
-    }
-
-    /// Waits for work, until then at the latest, and takes all there is, but of new events only so
-    /// many bytes as one commit should write. `None` when there is none and will be none.
-    ///
-    /// Changes alone wait a moment, so that one write serves several of them.
-    pub(super) fn next_work(&self, until: Instant) -> Option<Vec<Work>> {
-        const MOST: usize = 8 << 20;
-        let mut inbound = self.inbound();
-        loop {
-            let now = Instant::now();
-            let due = inbound
-                .since
-                .map(|since| since + self.settings.completion_delay);
-            let is_due = due.is_some_and(|due| due <= now) || until <= now;
-            if inbound.urgent > 0 || inbound.stop || is_due {
-                break;
-            }
-            let wait = due.map_or(until, |due| due.min(until)) - now;
-            inbound.idle = true;
-            let woken = self.wake.wait_timeout(inbound, wait);
-            inbound = woken.unwrap_or_else(PoisonError::into_inner).0;
-            inbound.idle = false;
-        }
-        if inbound.stop && inbound.work.is_empty() {
-            return None;
-        }
-        let mut bytes = 0;
-        let fits = inbound.work.iter().take_while(|work| {
-            let before = bytes;
-            bytes += work.bytes();
-            before == 0 || bytes <= MOST
-        });
-        let fits = fits.count();
-        let rest = inbound.work.split_off(fits);
-        let work = mem::replace(&mut inbound.work, rest);
-        inbound.urgent = inbound.work.iter().filter(|work| work.is_urgent()).count();
-        if inbound.work.is_empty() {
-            inbound.since = None;
-        }
-        Some(work.into())
+        let _ = self.work.send(work);
     }
 
     /// Tells the senders of new events, and of their copies, what came of them. None of them is on
-    /// its way any more: from here on those that were kept are remembered, and count in these
-    /// totals. After that they may be handed out.
-    pub(super) fn landed(
+    /// its way any more: where there are totals they were kept, are remembered from here on, and
+    /// count in these. After that they may be handed out.
+    pub(super) fn answer(
         &self,
-        landed: Vec<(New, bool)>,
+        keeps: Vec<PendingKeep>,
         totals: Option<Totals>,
         hand_over: impl FnOnce(),
     ) {
+        let kept = totals.is_some();
         let mut copies = Vec::new();
         {
             // Counted once at each moment: on its way or in the file.
-            let mut inbound = self.inbound();
+            let mut inflight = self.inflight();
             if let Some(totals) = totals {
                 self.publish(totals);
             }
-            for (new, kept) in &landed {
-                let Incoming {
-                    delivery,
-                    jobs,
-                    repeats,
-                    ..
-                } = &new.incoming;
-                inbound.events = inbound.events.saturating_sub(1);
-                inbound.bytes = inbound.bytes.saturating_sub(delivery.body().len() as u64);
-                let key = delivery.identity();
-                match repeats {
+            for PendingKeep { incoming, .. } in &keeps {
+                let identity = incoming.delivery.identity();
+                let bytes = incoming.delivery.body().len() as u64;
+                inflight.events = inflight.events.saturating_sub(1);
+                inflight.bytes = inflight.bytes.saturating_sub(bytes);
+                let known = match incoming.repeats {
                     Repeats::Drop => {
-                        let waiting = inbound.flights.remove(&key).unwrap_or_default();
-                        copies.extend(waiting.into_iter().map(|copy| (copy, *kept)));
-                        if *kept {
-                            let Ok(_) = self
-                                .seen
-                                .insert_if_absent(key, || Ok::<_, std::convert::Infallible>(()));
-                            if jobs.is_empty() {
-                                self.seen.finish(key);
-                            }
-                        }
+                        copies.extend(inflight.copies.remove(&identity).unwrap_or_default());
+                        &self.identities
                     }
                     Repeats::Mark => {
-                        if let Some(marks) = inbound.marks.get_mut(&key) {
-                            *marks -= 1;
-                            if *marks == 0 {
-                                inbound.marks.remove(&key);
+                        if let Some(repeats) = inflight.repeats.get_mut(&identity) {
+                            *repeats -= 1;
+                            if *repeats == 0 {
+                                inflight.repeats.remove(&identity);
                             }
                         }
-                        if *kept {
-                            let Ok(()) = self
-                                .noted
-                                .touch(key, |_| Ok::<_, std::convert::Infallible>(()));
-                        }
+                        &self.repeats
                     }
+                };
+                if kept {
+                    let open = incoming.repeats == Repeats::Drop && !incoming.jobs.is_empty();
+                    known.insert(identity, Duration::ZERO, open);
                 }
             }
         }
         hand_over();
-        let error = || KeepError::storage("the write failed");
-        for (new, kept) in landed {
-            let kept = if kept { Ok(Kept::New) } else { Err(error()) };
-            new.told.send(kept);
-        }
-        for (copy, kept) in copies {
-            copy.send(if kept {
-                Ok(Kept::Duplicate)
-            } else {
-                Err(error())
-            });
-        }
+        let tell = |sender: KeepSender, outcome| {
+            let failed = || KeepError::storage("the write failed");
+            sender.send(kept.then_some(outcome).ok_or_else(failed));
+        };
+        keeps
+            .into_iter()
+            .for_each(|keep| tell(keep.sender, Kept::New));
+        copies
+            .into_iter()
+            .for_each(|copy| tell(copy, Kept::Duplicate));
     }
 
     /// Whether the disk gives all of the files.
     pub(super) fn is_readable(&self) -> bool {
-        self.readable.look(&self.settings.directory.join(LOG))
-    }
-
-    pub(super) fn publish(&self, totals: Totals) {
-        *locked(&self.totals) = totals;
+        self.readable.check(&self.settings.directory.join(LOG))
     }
 
     /// There is no writer any more: whoever waits for it is told so by the end of its side.
     pub(super) fn end(&self) {
-        let mut inbound = self.inbound();
-        inbound.over = true;
-        let work = mem::take(&mut inbound.work);
-        let flights = mem::take(&mut inbound.flights);
-        drop(inbound);
-        drop((work, flights));
+        let copies = {
+            let mut inflight = self.inflight();
+            inflight.over = true;
+            std::mem::take(&mut inflight.copies)
+        };
+        drop(copies);
         self.close();
     }
 
@@ -416,13 +307,12 @@ impl Shared {
             ));
         }
         {
-            let mut ready = self.ready();
-            if ready.attached {
+            let mut queue = self.queue();
+            if queue.attached {
                 return Err(InboxError::in_use());
             }
-            ready.attached = true;
-            ready.closed = false;
-            ready.release_held();
+            (queue.attached, queue.closed) = (true, false);
+            queue.release_held();
         }
         self.arrived.notify_waiters();
         Ok(())
@@ -430,33 +320,23 @@ impl Shared {
 
     /// The consumer has ended: what it took and did not settle is to be taken again.
     pub(super) fn detach(&self) {
-        let taken = self.ready().taken();
+        let taken = self.queue().taken();
         for (seq, handler) in taken {
             self.settle(seq, &handler, Settled::Released);
         }
-        self.ready().attached = false;
+        self.queue().attached = false;
     }
 
     /// Ends `take`, until there is a next consumer.
     pub(super) fn close(&self) {
-        self.ready().closed = true;
+        self.queue().closed = true;
         self.arrived.notify_waiters();
     }
 
     /// The event is finished: its identity may be forgotten when its time has come.
-    pub(super) fn finish(&self, identity: Identity, marks: bool) {
-        if !marks {
-            self.seen.finish(identity);
+    pub(super) fn finish(&self, identity: Identity, shares_identity: bool) {
+        if !shares_identity {
+            self.identities.finish(identity);
         }
     }
-}
-
-/// What is overdue comes within a few seconds and not all at once, after a time without a process.
-pub(super) fn spread(left: Duration, seq: u64, over: Duration) -> Duration {
-    if !left.is_zero() {
-        return left;
-    }
-    let place = seq.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 33;
-    let over = u64::try_from(over.as_millis()).unwrap_or(u64::MAX).max(1);
-    Duration::from_millis(place % over)
 }

@@ -13,7 +13,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use futures_util::FutureExt;
 use tempfile::{TempDir, tempdir};
 
-use super::batch::With;
+use super::batch::Attributes;
 use super::clean::Cleaner;
 use super::row::State;
 use super::seeded::{failed, keep};
@@ -145,12 +145,11 @@ async fn what_ended_is_not_read_back_before_its_end_is_committed() {
 async fn an_event_is_pending_though_its_own_commit_says_which_is_the_first_one() {
     let directory = tempdir().unwrap();
     let inbox = open(&directory).await;
-    let shared = Arc::clone(inbox.shared());
     let written = inbox.write(move |batch| {
         let delivery = crate::testing::delivery(body(1)).unwrap();
         let jobs = [HandlerName::new("a")].into_iter().collect();
-        batch.insert(&delivery, &jobs, With::default())?;
-        Cleaner::default().step(batch, &shared, true, false)
+        batch.insert(&delivery, &jobs, Attributes::default())?;
+        Cleaner::default().step(batch, true, false)
     });
     written.await.unwrap();
     let copy = killed(&directory);
@@ -192,7 +191,7 @@ async fn what_was_answered_is_there_after_a_kill_and_known() {
         let mut identity = [7; 16];
         identity[..8].copy_from_slice(&u64::to_le_bytes(number));
         let identity = crate::event::Identity::from_bytes(identity);
-        assert!(inbox.shared().seen.contains(identity), "{number}");
+        assert!(inbox.shared().identities.contains(identity), "{number}");
     }
 }
 
@@ -283,7 +282,7 @@ async fn a_number_is_never_used_again() {
     assert!(ids(&take(&inbox, 1).await) > vec![3]);
 }
 
-fn event_count(file: &Connection) -> Result<i64, StoreError> {
+fn event_count(file: &Connection) -> Result<i64> {
     Ok(file.query_row("SELECT count(*) FROM event", [], |row| row.get(0))?)
 }
 
@@ -364,13 +363,14 @@ async fn a_closure_that_fails_undoes_itself_alone() {
     let failed = inbox.write(|batch| {
         assert!(batch.discard(1)?);
         batch
-            .connection()
+            .connection
             .execute("INSERT INTO nothing VALUES (1)", [])?;
         Ok(())
     });
     let gone = inbox.write(|batch| batch.discard(2));
-    assert!(failed.await.is_err());
-    assert!(gone.await.unwrap());
+    let (failed, gone) = tokio::join!(failed, gone);
+    assert!(failed.is_err());
+    assert!(gone.unwrap());
     assert_eq!(inbox.stats().events, 1);
     assert_eq!(ids(&take(&inbox, 1).await), [1]);
     assert!(inbox.get(RecordId::new(2)).await.unwrap().is_none());

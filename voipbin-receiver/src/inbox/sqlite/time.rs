@@ -27,12 +27,12 @@ struct State {
     /// The machine's clock at the monotonic clock's zero.
     wall: i64,
     rests_until: Option<Duration>,
-    /// What it was begun with, for as long as it is in doubt how much time had passed since.
-    doubtful: Option<Begun>,
+    /// What it was started with, for as long as it is in doubt how much time had passed since.
+    doubtful: Option<Start>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Begun {
+struct Start {
     saved: Saved,
     mono: Duration,
 }
@@ -69,7 +69,7 @@ impl InboxTime {
             base: now - elapsed,
             wall: wall - elapsed,
             rests_until: stepped.map(|_| mono + REST),
-            doubtful: stepped.map(|saved| Begun { saved, mono }),
+            doubtful: stepped.map(|saved| Start { saved, mono }),
         };
         Self {
             clock,
@@ -96,10 +96,10 @@ impl InboxTime {
         let wall = wall - millis(mono);
         let step = wall - state.wall;
         if step.abs() > STEP {
-            if let Some(Begun { saved, mono: begun }) = state.doubtful {
+            if let Some(Start { saved, mono: start }) = state.doubtful {
                 let least = saved
                     .time
-                    .saturating_add(millis(mono.saturating_sub(begun)));
+                    .saturating_add(millis(mono.saturating_sub(start)));
                 let now = saved.at(wall.saturating_add(millis(mono)));
                 state.base = now.max(least) - millis(mono);
             }

@@ -2,29 +2,27 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
 use rusqlite::Connection;
 use tokio::sync::OnceCell;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use super::copy::{CopyReport, copy};
-use super::error::{DiskInboxError, DiskInboxErrorKind};
+use super::error::{DiskInboxError, DiskInboxErrorKind, Result};
 use super::lock::holder_of;
-use super::records::{after, found, list, truncate};
-use super::requests::{self, Answer, Ask, AskError, MOST, Refused};
+use super::records::Store;
+use super::requests::{self, Request, RequestError, Response};
 use super::schema::FILE;
 use super::snapshot::Snapshot;
-use super::store_error::StoreError;
-use super::view::{First, Page, View};
+use super::view::{Page, Query, View};
 use super::{DiskInbox, directory, time};
 use crate::event::HandlerName;
-use crate::event::RecordId;
-use crate::inbox::{Record, RecordFilter, RecordPage, Records, RecordsError};
+use crate::inbox::RecordsError;
 
 /// An inbox on disk for a tool of a process of its own: it can be looked into and changed while
 /// another process has it, and while none does.
@@ -70,10 +68,9 @@ impl DiskRecords {
     /// When there is none, or it cannot be read.
     pub fn open(directory: impl Into<PathBuf>) -> Result<Self, DiskInboxError> {
         let directory = directory.into();
-        look(&directory)?;
+        check(&directory)?;
         let orphaned = holder_of(&directory).is_none();
-        let snapshot =
-            Snapshot::open(&directory).map_err(|error| DiskInboxError::store(&directory, error))?;
+        let snapshot = Snapshot::open(&directory).map_err(|error| error.at(&directory))?;
         Ok(Self {
             snapshot: Arc::new(Mutex::new(snapshot)),
             opened: tokio::sync::Mutex::new(None),
@@ -92,7 +89,7 @@ impl DiskRecords {
     /// there was one, and what else its file tells by its header alone.
     pub fn check(directory: impl AsRef<Path>) -> Result<Option<Holder>, DiskInboxError> {
         let directory = directory.as_ref();
-        look(directory)?;
+        check(directory)?;
         Ok(holder_of(directory).map(|pid| Holder { pid }))
     }
 
@@ -112,21 +109,16 @@ impl DiskRecords {
     /// When the file is there already or cannot be written, or the inbox cannot be read.
     pub async fn backup(&self, file: impl Into<PathBuf>) -> Result<CopyReport, DiskInboxError> {
         let file = file.into();
-        if file.exists() {
-            return Err(DiskInboxError::new(
-                &file,
-                DiskInboxErrorKind::AlreadyExists,
-            ));
-        }
         let within = file.parent().filter(|path| !path.as_os_str().is_empty());
+        let refuse = |kind, path: &Path| Err(DiskInboxError::new(kind).at(path));
+        if file.exists() {
+            return refuse(DiskInboxErrorKind::AlreadyExists, &file);
+        }
         if let Some(within) = within.filter(|path| !path.is_dir()) {
-            return Err(DiskInboxError::new(
-                within,
-                DiskInboxErrorKind::NotADirectory,
-            ));
+            return refuse(DiskInboxErrorKind::NotADirectory, within);
         }
         let copied = self.read(move |connection| copy(connection, &file)).await;
-        copied.map_err(|error| DiskInboxError::store(&self.directory, error))
+        copied.map_err(|error| error.at(&self.directory))
     }
 
     /// Lets the inbox go, where it was opened for a change, and waits until it is closed.
@@ -138,50 +130,47 @@ impl DiskRecords {
 
     pub(super) async fn read<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, StoreError> {
+        read: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let snapshot = Arc::clone(&self.snapshot);
-        let read = spawn_blocking(move || read(&locked(&snapshot).connection));
-        read.await
-            .unwrap_or_else(|error| Err(std::io::Error::other(error).into()))
-    }
-
-    async fn page(
-        &self,
-        filter: &RecordFilter,
-        from: i64,
-        most: usize,
-    ) -> Result<Page, RecordsError> {
-        let held = self.held().await;
-        let (filter, orphaned) = (filter.clone(), self.orphaned);
-        let read = self.read(move |connection| {
-            view(orphaned, &|_, handler| held.contains(handler)).page(
-                connection,
-                &filter,
-                First::Earliest,
-                from,
-                most,
-            )
+        let read = spawn_blocking(move || {
+            let snapshot = snapshot.lock().unwrap_or_else(PoisonError::into_inner);
+            read(&snapshot.connection)
         });
-        Ok(read.await?)
+        let panicked = |error| Err(DiskInboxError::of(DiskInboxErrorKind::Io, error));
+        read.await.unwrap_or_else(panicked)
     }
 
     /// The handlers that the process has none of.
     async fn held(&self) -> Arc<BTreeSet<HandlerName>> {
+        let ask = async || match self.execute(Request::Held).await {
+            Ok(Response::Held(names)) => names.iter().map(|name| HandlerName::new(name)).collect(),
+            _ => BTreeSet::new(),
+        };
         let held = self.held.get_or_init(async || match self.is_served() {
-            true => match self.ask(Ask::Held).await {
-                Ok(Answer::Held(names)) => {
-                    Arc::new(names.iter().map(|name| HandlerName::new(name)).collect())
-                }
-                _ => Arc::default(),
-            },
+            true => Arc::new(ask().await),
             false => Arc::default(),
         });
         Arc::clone(held.await)
     }
+}
+
+impl Store for DiskRecords {
+    async fn page(&self, query: Query) -> Result<Page, RecordsError> {
+        let (held, orphaned) = (self.held().await, self.orphaned);
+        let read = self.read(move |connection| {
+            let view = View {
+                wall: &time::unix,
+                is_held: &|_, handler| held.contains(handler),
+                orphaned,
+            };
+            view.page(connection, &query)
+        });
+        Ok(read.await?)
+    }
 
     /// Has the process do this that has the inbox, or does it.
-    async fn ask(&self, ask: Ask) -> Result<Answer, RecordsError> {
+    async fn execute(&self, request: Request) -> Result<Response, RecordsError> {
         /// One that starts or ends has the directory for a moment and answers nobody.
         const PATIENCE: Duration = Duration::from_secs(3);
         const PAUSE: Duration = Duration::from_millis(50);
@@ -189,19 +178,20 @@ impl DiskRecords {
         let since = Instant::now();
         loop {
             if let Some(inbox) = &*opened {
-                return answered(inbox.carry_out(ask).await);
+                return inbox.execute(request).await;
             }
             let error = if holder_of(&self.directory).is_some() {
-                let (directory, asked) = (self.directory.clone(), ask.clone());
-                let asked = spawn_blocking(move || requests::ask(&directory, &asked)).await;
-                match asked.map_err(RecordsError::storage)? {
-                    Ok(answer) => return answered(answer),
-                    Err(AskError::Ended) => {
+                let (directory, asked) = (self.directory.clone(), request.clone());
+                let answered = spawn_blocking(move || requests::send(&directory, &asked)).await;
+                match answered.map_err(RecordsError::storage)? {
+                    Ok(Response::Failed(why)) => return Err(RecordsError::storage(why)),
+                    Ok(response) => return Ok(response),
+                    Err(RequestError::Ended) => {
                         return Err(RecordsError::storage(
                             "the process that has the inbox ended before it answered: look what is done, and try again",
                         ));
                     }
-                    Err(AskError::Table(error)) => RecordsError::storage(error),
+                    Err(RequestError::Table(error)) => RecordsError::storage(error),
                 }
             } else {
                 match open(self.directory.clone()).await {
@@ -229,19 +219,19 @@ pub struct Holder {
 }
 
 /// What a header tells, and that there is one.
-fn look(path: &Path) -> Result<(), DiskInboxError> {
-    directory::look(path).map_err(|error| DiskInboxError::store(path, error))?;
-    match std::fs::metadata(path.join(FILE)) {
-        Ok(file) if file.len() > 0 => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
-            Err(DiskInboxError::io(path, error))
-        }
-        _ => Err(DiskInboxError::new(path, DiskInboxErrorKind::NotFound)),
-    }
+fn check(directory: &Path) -> Result<()> {
+    let not_found = || DiskInboxError::new(DiskInboxErrorKind::NotFound);
+    let checked =
+        directory::check(directory).and_then(|()| match std::fs::metadata(directory.join(FILE)) {
+            Ok(file) if file.len() > 0 => Ok(()),
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => Err(error.into()),
+            _ => Err(not_found()),
+        });
+    checked.map_err(|error| error.at(directory))
 }
 
 /// Opens an inbox and removes nothing from it by its age or for want of room.
-async fn open(directory: PathBuf) -> Result<DiskInbox, DiskInboxError> {
+async fn open(directory: PathBuf) -> Result<DiskInbox> {
     DiskInbox::builder(directory)
         .max_events(usize::MAX)
         .max_bytes(u64::MAX)
@@ -251,130 +241,6 @@ async fn open(directory: PathBuf) -> Result<DiskInbox, DiskInboxError> {
         .retain_dead(Duration::MAX)
         .open()
         .await
-}
-
-fn view<'a>(orphaned: bool, is_held: &'a dyn Fn(i64, &HandlerName) -> bool) -> View<'a> {
-    View {
-        wall: &time::unix,
-        is_held,
-        orphaned,
-    }
-}
-
-fn answered(answer: Answer) -> Result<Answer, RecordsError> {
-    match answer {
-        Answer::Failed(why) => Err(RecordsError::storage(why)),
-        answer => Ok(answer),
-    }
-}
-
-fn locked(snapshot: &Mutex<Snapshot>) -> MutexGuard<'_, Snapshot> {
-    snapshot.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn misunderstood() -> RecordsError {
-    RecordsError::storage(
-        "the process that has the inbox answers something else: use the tools of its release",
-    )
-}
-
-#[async_trait]
-impl Records for DiskRecords {
-    async fn list(
-        &self,
-        filter: &RecordFilter,
-        from: Option<RecordId>,
-        most: usize,
-    ) -> Result<RecordPage, RecordsError> {
-        list(most, after(from), |from, most| {
-            self.page(filter, from, most)
-        })
-        .await
-    }
-
-    async fn get(&self, id: RecordId) -> Result<Option<Record>, RecordsError> {
-        let (held, orphaned) = (self.held().await, self.orphaned);
-        let read = self.read(move |connection| {
-            let is_held = |_, handler: &HandlerName| held.contains(handler);
-            view(orphaned, &is_held).one(connection, id.get().cast_signed())
-        });
-        Ok(read.await?)
-    }
-
-    async fn replay(
-        &self,
-        id: RecordId,
-        handlers: Option<&[HandlerName]>,
-    ) -> Result<RecordId, RecordsError> {
-        let mut replays = self.replay_many(&[id], handlers).await;
-        replays
-            .pop()
-            .unwrap_or_else(|| Err(RecordsError::not_found()))
-    }
-
-    async fn replay_many(
-        &self,
-        ids: &[RecordId],
-        handlers: Option<&[HandlerName]>,
-    ) -> Vec<Result<RecordId, RecordsError>> {
-        let mut replays = Vec::with_capacity(ids.len());
-        for some in ids.chunks(MOST) {
-            let ask = Ask::Replay {
-                ids: some.iter().map(|id| id.get()).collect(),
-                handlers: handlers
-                    .map(|names| names.iter().map(|name| name.as_str().to_owned()).collect()),
-            };
-            let failed = match self.ask(ask).await {
-                Ok(Answer::Replayed(replayed)) if replayed.len() == some.len() => {
-                    replays.extend(replayed.into_iter().map(|replay| match replay {
-                        Ok(id) => Ok(RecordId::new(id)),
-                        Err(Refused::NotFound) => Err(RecordsError::not_found()),
-                        Err(Refused::Replayed) => Err(RecordsError::replayed()),
-                        Err(Refused::Storage) => Err(RecordsError::storage("the write failed")),
-                    }));
-                    continue;
-                }
-                Ok(_) => misunderstood(),
-                Err(error) => error,
-            };
-            let why: Arc<str> = failed.to_string().into();
-            let why = some
-                .iter()
-                .map(|_| Err(RecordsError::storage(why.to_string())));
-            replays.extend(why);
-        }
-        replays
-    }
-
-    async fn discard(&self, ids: &[RecordId]) -> Result<usize, RecordsError> {
-        let mut all = 0;
-        for some in ids.chunks(MOST) {
-            let ids = some.iter().map(|id| id.get()).collect();
-            match self.ask(Ask::Discard { ids }).await? {
-                Answer::Discarded(discarded) => all += discarded,
-                _ => return Err(misunderstood()),
-            }
-        }
-        Ok(all)
-    }
-
-    async fn erase(&self, filter: &RecordFilter) -> Result<usize, RecordsError> {
-        let mut erased = 0;
-        let mut next = Some(1);
-        while let Some(from) = next {
-            let page = self.page(filter, from, MOST).await?;
-            erased += self.discard(&found(&page)).await?;
-            next = page.next;
-        }
-        let ask = || async {
-            match self.ask(Ask::Truncate).await? {
-                Answer::Truncated(truncated) => Ok(truncated),
-                _ => Err(misunderstood()),
-            }
-        };
-        truncate(ask).await?;
-        Ok(erased)
-    }
 }
 
 impl fmt::Debug for DiskRecords {

@@ -4,11 +4,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rusqlite::Connection;
 
-use super::names::{List, Names};
-use super::row::{self, EVENT, EventRow, JobRow, JobStage, State};
-use super::store_error::{StoreError, StoreErrorKind};
+use super::error::{DiskInboxError, Result};
+use super::names::{HandlerList, Names};
+use super::row::{self, EVENT, EventRow, JobRow, JobStage, State, record_id};
 use crate::event::HandlerName;
-use crate::event::RecordId;
 use crate::inbox::{JobRecord, Record, RecordFilter, RecordState, Stage};
 
 /// How long one statement reads: as long as it does the WAL can only grow.
@@ -24,24 +23,37 @@ pub(super) struct View<'a> {
     pub(super) orphaned: bool,
 }
 
-/// Which of the events come first.
-#[derive(Clone, Copy)]
-pub(super) enum First {
-    Earliest,
-    Latest,
+/// Events that are looked for.
+#[derive(Clone)]
+pub(super) struct Query {
+    pub(super) filter: RecordFilter,
+    pub(super) scan: Scan,
+    /// The number to begin at.
+    pub(super) from: i64,
+    pub(super) most: usize,
 }
 
-impl First {
-    /// Those from a number on, in this order.
+/// Which events, from a number on.
+#[derive(Clone, Copy)]
+pub(super) enum Scan {
+    Forward,
+    Backward,
+    /// The one of this number.
+    Only,
+}
+
+impl Scan {
     const fn sql(self) -> &'static str {
         match self {
-            Self::Earliest => "seq >= ? ORDER BY seq",
-            Self::Latest => "seq <= ? ORDER BY seq DESC",
+            Self::Forward => "seq >= ? ORDER BY seq",
+            Self::Backward => "seq <= ? ORDER BY seq DESC",
+            Self::Only => "seq = ?",
         }
     }
 }
 
 /// Some events, and the number from which to go on.
+#[derive(Default)]
 pub(super) struct Page {
     pub(super) records: Vec<Record>,
     /// Those that are damaged, and hold what is looked for in bodies.
@@ -50,111 +62,75 @@ pub(super) struct Page {
 }
 
 impl View<'_> {
-    /// Reads events from this number on that the filter takes, up to so many, for a moment at most.
-    pub(super) fn page(
-        &self,
-        connection: &Connection,
-        filter: &RecordFilter,
-        first: First,
-        from: i64,
-        most: usize,
-    ) -> Result<Page, StoreError> {
+    /// Reads events, for a moment at most.
+    pub(super) fn page(&self, connection: &Connection, query: &Query) -> Result<Page> {
         let since = Instant::now();
+        let filter = &query.filter;
         let names = Names::load(connection)?;
         let dead = filter.state == Some(RecordState::Dead) && filter.handler.is_none();
         let which = match dead {
             true => "INDEXED BY event_dead WHERE state = 2",
             false => "WHERE state < 3",
         };
-        let sql = format!("SELECT {EVENT} FROM event {which} AND {}", first.sql());
+        let scan = query.scan.sql();
+        let sql = format!("SELECT {EVENT} FROM event {which} AND {scan}");
         let mut select = row::cached(connection, &sql)?;
-        let mut rows = select.query([from])?;
-        let (mut records, mut damaged) = (Vec::new(), Vec::new());
+        let mut rows = select.query([query.from])?;
+        let mut page = Page::default();
         while let Some(row) = rows.next()? {
-            let seq = row.get(0).map_err(StoreError::of_row)?;
-            if records.len() >= most || since.elapsed() > TIME {
-                let next = Some(seq);
-                return Ok(Page {
-                    records,
-                    damaged,
-                    next,
-                });
+            let seq = row.get(0)?;
+            if page.records.len() >= query.most || since.elapsed() > TIME {
+                page.next = Some(seq);
+                break;
             }
             let read = EventRow::read(row).and_then(|event| match meets(filter, &event) {
                 true => self.record(connection, &names, &event).map(Some),
                 false => Ok(None),
             });
             match read {
-                Ok(record) => records.extend(record.filter(|record| filter.takes(record))),
+                Ok(record) => {
+                    let taken = record.filter(|record| filter.takes(record));
+                    page.records.extend(taken);
+                }
                 // It is told of where it is to be handled.
-                Err(error) if error.kind() == StoreErrorKind::Damaged => {
+                Err(error) if error.is_damaged() => {
                     let bytes = row::any_body(connection, seq);
                     let is_meant = bytes.is_ok_and(|bytes| filter.is_in(&bytes));
-                    damaged.extend(is_meant.then_some(seq));
+                    page.damaged.extend(is_meant.then_some(seq));
                 }
                 Err(error) => return Err(error),
             }
         }
-        let next = None;
-        Ok(Page {
-            records,
-            damaged,
-            next,
-        })
+        Ok(page)
     }
 
-    /// One event, unless nothing but its identity is left, or it is damaged.
-    pub(super) fn one(
-        &self,
-        connection: &Connection,
-        seq: i64,
-    ) -> Result<Option<Record>, StoreError> {
-        let sql = format!("SELECT {EVENT} FROM event WHERE seq = ? AND state < 3");
-        let mut select = row::cached(connection, &sql)?;
-        let mut rows = select.query([seq])?;
-        let Some(row) = rows.next()? else {
-            return Ok(None);
-        };
-        let names = Names::load(connection)?;
-        let read = EventRow::read(row).and_then(|event| self.record(connection, &names, &event));
-        match read {
-            Err(error) if error.kind() == StoreErrorKind::Damaged => Ok(None),
-            read => read.map(Some),
-        }
-    }
-
-    fn record(
-        &self,
-        connection: &Connection,
-        names: &Names,
-        event: &EventRow,
-    ) -> Result<Record, StoreError> {
-        let damaged = || StoreError::new(StoreErrorKind::Damaged);
-        let list = names.by_id(event.handlers).ok_or_else(damaged)?;
+    fn record(&self, connection: &Connection, names: &Names, event: &EventRow) -> Result<Record> {
+        let handlers = names.by_id(event.handlers);
+        let handlers = handlers.ok_or_else(DiskInboxError::damaged)?;
         let delivery = event.delivery(row::body(connection, event.seq)?)?;
-        let jobs = self.jobs(connection, event, list)?;
-        let id = RecordId::new(event.seq.cast_unsigned());
-        Ok(Record::new(id, delivery, event.parent(), jobs))
+        let jobs = self.jobs(connection, event, handlers)?;
+        let parent = event.parent.map(record_id);
+        Ok(Record::new(record_id(event.seq), delivery, parent, jobs))
     }
 
     fn jobs(
         &self,
         connection: &Connection,
         event: &EventRow,
-        list: &List,
-    ) -> Result<Vec<JobRecord>, StoreError> {
+        handlers: &HandlerList,
+    ) -> Result<Vec<JobRecord>> {
         let rows = row::jobs(connection, event.seq)?;
-        let attempts =
-            match rows.iter().any(|row| row.attempts > 0) || event.state != State::Pending {
-                true => row::attempts(connection, event.seq)?,
-                false => Vec::new(),
-            };
+        let has_run = rows.iter().any(|row| row.attempts > 0) || event.state != State::Pending;
+        let attempts = match has_run {
+            true => row::attempts(connection, event.seq)?,
+            false => Vec::new(),
+        };
         let job = |(id, handler): (&i64, &HandlerName)| {
             let row = rows.iter().find(|row| row.handler == *id);
             let mut job = JobRecord::new(handler.clone(), self.stage(event, handler, row));
-            let own = attempts.iter().filter(|(of, ..)| of == id);
-            job.history = own.clone().map(|(.., attempt)| attempt.clone()).collect();
-            let last = own.map(|(_, number, _)| *number).max();
+            let own = attempts.iter().filter(|attempt| attempt.handler == *id);
+            job.history = own.clone().map(|row| row.attempt.clone()).collect();
+            let last = own.map(|attempt| attempt.number).max();
             job.attempts = row.map(|row| row.attempts).or(last).unwrap_or_default();
             if let Some(row) = row
                 && row.stage == JobStage::Running
@@ -165,7 +141,7 @@ impl View<'_> {
             }
             job
         };
-        Ok(list.ids.iter().zip(&list.jobs).map(job).collect())
+        Ok(handlers.ids.iter().zip(&handlers.jobs).map(job).collect())
     }
 
     fn stage(&self, event: &EventRow, handler: &HandlerName, row: Option<&JobRow>) -> Stage {
@@ -174,7 +150,7 @@ impl View<'_> {
             return match event.state {
                 State::Pending if (self.is_held)(event.seq, handler) => Stage::Held,
                 State::Pending => Stage::Queued,
-                State::Done | State::Dead | State::Gone => Stage::Done { at: ended },
+                State::Done | State::Dead | State::Tombstone => Stage::Done { at: ended },
             };
         };
         let at = (self.wall)(row.at);

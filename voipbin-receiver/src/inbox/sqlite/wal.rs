@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::path::Path;
 
-use super::store_error::{StoreError, StoreErrorKind};
+use super::error::{DiskInboxError, Result};
 
 /// Sizes and places of the format: <https://www.sqlite.org/fileformat2.html#the_write_ahead_log>.
 const HEADER: usize = 32;
@@ -48,8 +48,8 @@ pub(super) fn lost(log: &Path) -> io::Result<u64> {
 ///
 /// # Errors
 ///
-/// [`StoreErrorKind::Damaged`] where something was synced that SQLite would not take.
-pub(super) fn prepare(log: &Path) -> Result<(), StoreError> {
+/// Damaged where something was synced that SQLite would not take.
+pub(super) fn prepare(log: &Path) -> Result<()> {
     let mut file = match File::options().read(true).write(true).open(log) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         file => file?,
@@ -58,7 +58,7 @@ pub(super) fn prepare(log: &Path) -> Result<(), StoreError> {
     file.read_to_end(&mut bytes)?;
     let Extent { taken, loses } = extent(&bytes);
     if loses {
-        return Err(StoreError::new(StoreErrorKind::Damaged));
+        return Err(DiskInboxError::damaged());
     }
     file.rewind()?;
     file.write_all(bytes.get(..taken).unwrap_or_default())?;

@@ -1,22 +1,24 @@
 //! The one thread that writes: it takes all that waits, commits it together, and answers.
 
+use std::collections::VecDeque;
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
-use tokio::sync::oneshot;
 
-use super::batch::{Batch, Change, Totals};
+use super::batch::{Batch, Change};
 use super::clean::Cleaner;
+use super::error::{DiskInboxError, DiskInboxErrorKind, Result};
+use super::files::InboxFiles;
 use super::load;
 use super::names::Names;
-use super::place::Place;
 use super::row::cached;
-use super::schema::{self, BUSY, Role};
-use super::shared::{Answer, Shared, Work};
-use super::store_error::{StoreError, StoreErrorKind};
+use super::schema::{self, Access, BUSY};
+use super::shared::{Flush, OnCommit, Shared, Work};
 
 /// Bytes of the write-ahead log after which it is brought into the file.
 const CHECKPOINT: u64 = 4 << 20;
@@ -24,12 +26,20 @@ const CHECKPOINT: u64 = 4 << 20;
 /// How long a checkpoint waits for readers.
 const READERS: Duration = Duration::from_millis(20);
 
+/// Brings all of the log into the file and leaves it empty.
+const TRUNCATE: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
+
 pub(super) struct Writer {
     shared: Arc<Shared>,
-    place: Place,
+    files: InboxFiles,
     /// `None` after a failure, until it is opened anew.
     connection: Option<Connection>,
     next_seq: i64,
+    received: Receiver<Work>,
+    /// What was received and not done, before what is received next.
+    backlog: VecDeque<Work>,
+    /// Whether nothing comes any more.
+    stopping: bool,
     cleaner: Cleaner,
     next_tick: Instant,
     /// Bytes that were written to the log since it was last brought into the file, about.
@@ -38,35 +48,47 @@ pub(super) struct Writer {
     removed: bool,
     /// Changes that a damaged page is in the way of, until that is committed.
     lost: Vec<Change>,
-    /// What was last told of, and when.
-    told: Option<(StoreErrorKind, Instant)>,
+    /// What was last logged, and when.
+    warned: Option<(DiskInboxErrorKind, Instant)>,
+}
+
+/// Where it came to light that something cannot be committed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum FailedAt {
+    Work(usize),
+    Cleaning,
+    Commit,
 }
 
 impl Writer {
     pub(super) fn new(
         shared: Arc<Shared>,
-        place: Place,
+        received: Receiver<Work>,
+        files: InboxFiles,
         connection: Connection,
         next_seq: i64,
     ) -> Self {
         Self {
-            cleaner: Cleaner::default(),
             shared,
-            place,
+            files,
             connection: Some(connection),
             next_seq,
+            received,
+            backlog: VecDeque::new(),
+            stopping: false,
+            cleaner: Cleaner::default(),
             next_tick: Instant::now(),
             logged: 0,
             removed: false,
             lost: Vec::new(),
-            told: None,
+            warned: None,
         }
     }
 
     /// Writes until the last handle is gone and nothing is left to write.
     pub(super) fn run(mut self) {
         let worked = catch_unwind(AssertUnwindSafe(|| {
-            while let Some(work) = self.shared.next_work(self.until()) {
+            while let Some(work) = self.next_work() {
                 self.step(work);
             }
             self.finish();
@@ -77,10 +99,58 @@ impl Writer {
         self.shared.end();
     }
 
-    fn until(&self) -> Instant {
-        match self.connection.is_some() && self.cleaner.has_more() {
+    /// Writes what came while the file was loaded. On a disk that is full that is tried again.
+    pub(super) fn write_received(&mut self) {
+        let work = self.received.try_iter().collect();
+        self.commit(work, false);
+    }
+
+    /// Waits for work, until the next tick at the latest, and takes all there is, but of new events
+    /// only so many bytes as one commit should write. `None` when there is none and will be none.
+    ///
+    /// Changes alone wait a moment, so that one write serves several of them.
+    fn next_work(&mut self) -> Option<Vec<Work>> {
+        const MOST: usize = 8 << 20;
+        let mut until = match self.connection.is_some() && self.cleaner.has_more() {
             true => Instant::now(),
             false => self.next_tick,
+        };
+        let (mut work, mut bytes) = (Vec::new(), 0);
+        while let Some(next) = self.receive(until) {
+            match &next {
+                Work::Stop => {
+                    self.stopping = true;
+                    continue;
+                }
+                Work::Keep(keep) => {
+                    bytes += keep.incoming.delivery.body().len();
+                    if bytes > MOST && !work.is_empty() {
+                        self.backlog.push_front(next);
+                        break;
+                    }
+                    until = Instant::now();
+                }
+                Work::Change(_) if work.is_empty() => {
+                    until = until.min(Instant::now() + self.shared.settings.completion_delay);
+                }
+                Work::Change(_) => {}
+                Work::Begin(..) | Work::Command(_) | Work::Flush(_) => until = Instant::now(),
+            }
+            work.push(next);
+        }
+        (!self.stopping || !work.is_empty()).then_some(work)
+    }
+
+    fn receive(&mut self, until: Instant) -> Option<Work> {
+        if let Some(work) = self.backlog.pop_front() {
+            return Some(work);
+        }
+        match self.stopping {
+            true => self.received.try_recv().ok(),
+            false => {
+                let left = until.saturating_duration_since(Instant::now());
+                self.received.recv_timeout(left).ok()
+            }
         }
     }
 
@@ -91,71 +161,64 @@ impl Writer {
         let ticks = Instant::now() >= self.next_tick;
         if ticks {
             self.next_tick = Instant::now() + self.shared.settings.tick;
-            self.shared
-                .disk_bytes
-                .store(self.place.bytes(), Ordering::Relaxed);
+            let bytes = self.files.bytes();
+            self.shared.disk_bytes.store(bytes, Ordering::Relaxed);
         }
         self.commit(work, ticks);
-        if self.connection.is_some() {
-            self.checkpoint(ticks);
+        let quiet = ticks && self.removed && !self.cleaner.has_more();
+        if quiet {
+            self.removed = !self.checkpoint(TRUNCATE);
+        } else if self.logged >= CHECKPOINT {
+            self.checkpoint("PRAGMA wal_checkpoint(PASSIVE)");
         }
     }
 
     fn commit(&mut self, mut work: Vec<Work>, ticks: bool) {
+        let mut cleans = ticks || self.cleaner.has_more();
+        if work.is_empty() && !cleans {
+            return;
+        }
         let Some(connection) = self.connection.take() else {
             return;
         };
         let shared = Arc::clone(&self.shared);
-        let mut cleans = ticks || self.cleaner.has_more();
-        if work.is_empty() && !cleans {
-            self.connection = Some(connection);
-            return;
-        }
         let mut suspect = None;
         loop {
-            let mut answers = Vec::new();
+            let mut callbacks = Vec::new();
             let mut batch = Batch::new(&connection, &shared, self.next_seq);
             let cleans_now = cleans.then_some(ticks);
-            let Err(failed) = self.write(&mut batch, &mut work, &mut answers, cleans_now) else {
-                let (totals, next_seq) = (batch.totals, batch.next_seq());
-                self.next_seq = next_seq;
-                self.lost.clear();
-                let hand_over = || {
-                    if batch.committed() {
-                        shared.arrived.notify_one();
-                    }
-                };
-                let truncates = self.committed(work, totals, hand_over, answers);
+            let written = self.write(&mut batch, &mut work, &mut callbacks, cleans_now);
+            let Err((at, error)) = written else {
+                let flushes = self.committed(work, batch, callbacks);
                 self.connection = Some(connection);
-                for told in truncates {
-                    let _ = told.send(self.truncate());
+                // What is told of the inbox is of after the commit.
+                for Flush { truncate, done } in flushes {
+                    let _ = done.send(!truncate || self.checkpoint(TRUNCATE));
                 }
                 return;
             };
             drop(batch);
-            let has_commands = !answers.is_empty();
-            for answer in answers {
-                answer(false);
-            }
-            let goes_on = failed.error.kind() == StoreErrorKind::Damaged
+            let has_commands = !callbacks.is_empty();
+            callbacks.into_iter().for_each(|callback| callback(false));
+            let goes_on = error.is_damaged()
                 && roll_back(&connection, &shared).is_ok()
-                && match failed.at {
-                    At::Work(place) => self.leave_out(&mut work, place, &mut suspect),
-                    At::Cleaning => {
+                && match at {
+                    FailedAt::Work(place) => self.leave_out(&mut work, place, &mut suspect),
+                    FailedAt::Cleaning => {
                         cleans = self.cleaner.goes_around();
                         true
                     }
                     // A command has met it. They are not run again.
-                    At::Commit => has_commands,
+                    FailedAt::Commit => has_commands,
                 };
             if !goes_on {
-                if failed.error.kind() == StoreErrorKind::Moved {
+                if error.kind() == DiskInboxErrorKind::Moved {
                     // What is in a log without a name can still be brought into the file.
-                    let _ = checkpoint(&connection, "PRAGMA wal_checkpoint(TRUNCATE)");
+                    let _ = checkpoint(&connection, TRUNCATE);
                 }
                 // Whatever SQLite believes of the file now is dropped with the connection.
                 drop(connection);
-                self.fail(&failed.error);
+                self.fail(&error);
                 return self.refuse(work);
             }
         }
@@ -166,40 +229,39 @@ impl Writer {
         &mut self,
         batch: &mut Batch<'_>,
         work: &mut [Work],
-        answers: &mut Vec<Answer>,
+        callbacks: &mut Vec<OnCommit>,
         cleans: Option<bool>,
-    ) -> Result<(), Failed> {
-        let connection = batch.connection();
-        let at = |at| move |error| Failed { error, at };
+    ) -> Result<(), (FailedAt, DiskInboxError)> {
+        let connection = batch.connection;
+        let at = |at| move |error| (at, error);
         let run = |sql| Ok(cached(connection, sql)?.execute([]).map(drop)?);
-        run("BEGIN IMMEDIATE").map_err(at(At::Commit))?;
+        run("BEGIN IMMEDIATE").map_err(at(FailedAt::Commit))?;
         for change in &self.lost {
             batch.lose(change);
         }
         for (place, work) in work.iter_mut().enumerate() {
             let written = match work {
-                Work::Keep(new) => batch.keep(new),
+                Work::Keep(keep) => batch.keep(keep),
                 Work::Change(change) | Work::Begin(change, _) => batch.apply(change),
                 Work::Command(command) => {
-                    answers.extend(command.take().map(|command| command(batch)));
+                    callbacks.extend(command.take().map(|command| command(batch)));
+                    // SQLite has rolled all of it back.
                     match connection.is_autocommit() {
-                        true => Err(StoreError::new(StoreErrorKind::Io)),
+                        true => Err(DiskInboxError::new(DiskInboxErrorKind::Io)),
                         false => Ok(()),
                     }
                 }
-                Work::Flush(_) | Work::Truncate(_) => Ok(()),
+                Work::Flush(_) | Work::Stop => Ok(()),
             };
-            written.map_err(at(At::Work(place)))?;
+            written.map_err(at(FailedAt::Work(place)))?;
         }
         if let Some(ticks) = cleans {
-            let cleaned = self
-                .cleaner
-                .step(batch, &self.shared, ticks, work.is_empty());
-            self.removed |= cleaned.map_err(at(At::Cleaning))?;
+            let cleaned = self.cleaner.step(batch, ticks, work.is_empty());
+            self.removed |= cleaned.map_err(at(FailedAt::Cleaning))?;
         }
-        run("COMMIT").map_err(at(At::Commit))?;
+        run("COMMIT").map_err(at(FailedAt::Commit))?;
         // What is in files that are somewhere else by now is lost.
-        self.place.look().map_err(at(At::Commit))
+        self.files.check().map_err(at(FailedAt::Commit))
     }
 
     /// A damaged page is in the way of this work, twice: a change of one event holds up no other.
@@ -229,76 +291,86 @@ impl Writer {
         }
     }
 
+    /// Tells whoever waits for it, but for those that are given back.
     fn committed(
         &mut self,
         work: Vec<Work>,
-        totals: Totals,
-        hand_over: impl FnOnce(),
-        answers: Vec<Answer>,
-    ) -> Vec<oneshot::Sender<bool>> {
-        /// Pages that a commit writes beside bodies.
-        const BESIDE: u64 = 4 << 14;
-        self.logged += BESIDE;
-        let mut landed = Vec::with_capacity(work.len());
-        let (mut flushes, mut truncates) = (Vec::new(), Vec::new());
+        batch: Batch<'_>,
+        callbacks: Vec<OnCommit>,
+    ) -> Vec<Flush> {
+        /// Pages that a commit writes beside bodies, and what it writes of an event and a job.
+        const PAGES: u64 = 4 << 14;
+        const EVENT: u64 = 200;
+        const JOB: u64 = 100;
+        self.next_seq = batch.next_seq;
+        self.lost.clear();
+        self.logged += PAGES;
+        let mut keeps = Vec::with_capacity(work.len());
+        let mut flushes = Vec::new();
         for work in work {
             match work {
-                Work::Keep(new) => {
-                    self.logged += new.incoming.delivery.body().len() as u64 + 200;
-                    landed.push((new, true));
+                Work::Keep(keep) => {
+                    self.logged += keep.incoming.delivery.body().len() as u64 + EVENT;
+                    keeps.push(keep);
                 }
-                Work::Begin(_, starter) => {
-                    self.logged += 100;
-                    starter.send(Ok(()));
+                Work::Begin(_, sender) => {
+                    self.logged += JOB;
+                    sender.send(Ok(()));
                 }
-                Work::Flush(told) => flushes.push(told),
-                Work::Truncate(told) => truncates.push(told),
-                Work::Change(_) | Work::Command(_) => self.logged += 100,
+                Work::Flush(flush) => flushes.push(flush),
+                Work::Change(_) | Work::Command(_) | Work::Stop => self.logged += JOB,
             }
         }
-        self.shared.landed(landed, Some(totals), hand_over);
-        for answer in answers {
-            answer(true);
-        }
-        // What is told of the inbox is of after the commit.
-        for told in flushes {
-            let _ = told.send(());
-        }
-        truncates
+        let shared = &self.shared;
+        shared.answer(keeps, Some(batch.totals), || {
+            if batch.committed() {
+                shared.arrived.notify_one();
+            }
+        });
+        callbacks.into_iter().for_each(|callback| callback(true));
+        flushes
     }
 
-    /// Events are refused; what changed of others is written when it can be.
+    /// Events are refused; what changed of others is written when it can be. At the end there is no
+    /// next try: what is left is dropped.
     fn refuse(&mut self, work: Vec<Work>) {
-        let mut landed = Vec::new();
-        let mut left = Vec::new();
+        let mut keeps = Vec::new();
+        let mut left = VecDeque::new();
         for work in work {
             match work {
-                Work::Keep(new) => landed.push((new, false)),
-                Work::Begin(_, ref starter) if starter.is_closed() => {}
-                Work::Change(_) | Work::Begin(..) => left.push(work),
+                Work::Keep(keep) => keeps.push(keep),
+                Work::Begin(_, ref sender) if sender.is_closed() => {}
+                Work::Change(_) | Work::Begin(..) => left.push_back(work),
                 // Their other side is told by the end of this one.
-                Work::Command(_) | Work::Flush(_) | Work::Truncate(_) => {}
+                Work::Command(_) | Work::Flush(_) | Work::Stop => {}
             }
         }
-        self.shared.landed(landed, None, || ());
-        self.shared.put_back(left.into_iter());
-        self.shared.rest(self.next_tick);
+        self.shared.answer(keeps, None, || ());
+        left.append(&mut self.backlog);
+        self.backlog = left;
+        while !self.stopping {
+            let wait = self.next_tick.saturating_duration_since(Instant::now());
+            match self.received.recv_timeout(wait) {
+                Ok(Work::Stop) => self.stopping = true,
+                Ok(work) => self.backlog.push_back(work),
+                Err(_) => return,
+            }
+        }
+        self.backlog.clear();
     }
 
-    fn fail(&mut self, error: &StoreError) {
-        /// What lasts is told of now and then.
+    fn fail(&mut self, error: &DiskInboxError) {
+        /// What lasts is logged now and then.
         const QUIET: Duration = Duration::from_secs(60);
         self.connection = None;
         self.shared.failing.store(true, Ordering::Relaxed);
         let now = Instant::now();
         self.next_tick = now + self.shared.settings.tick;
-        if let Some((kind, at)) = &self.told
-            && *kind == error.kind()
-            && now - *at < QUIET
-        {
+        let is_known = |(kind, at): (_, Instant)| kind == error.kind() && now - at < QUIET;
+        if self.warned.is_some_and(is_known) {
             return;
         }
-        self.told = Some((error.kind(), now));
+        self.warned = Some((error.kind(), now));
         let cause = std::error::Error::source(error).map(ToString::to_string);
         tracing::error!(
             %error,
@@ -313,20 +385,20 @@ impl Writer {
             return false;
         }
         let opened = (|| {
-            self.place.look()?;
-            let connection = schema::open(self.place.path(), Role::Writer)?;
+            self.files.check()?;
+            let connection = schema::open(self.files.path(), Access::Write)?;
             *self.shared.names() = Names::load(&connection)?;
             let next_seq = load::take_over(&self.shared, &connection, self.next_seq)?;
             // On a disk that is full the log has room again once it is in the file.
-            let _ = checkpoint(&connection, "PRAGMA wal_checkpoint(TRUNCATE)");
-            Ok::<_, StoreError>((connection, next_seq))
+            let _ = checkpoint(&connection, TRUNCATE);
+            Ok::<_, DiskInboxError>((connection, next_seq))
         })();
         match opened {
             Ok((connection, next_seq)) => {
                 tracing::info!("the inbox's file can be written again");
                 self.connection = Some(connection);
                 self.next_seq = next_seq;
-                self.told = None;
+                self.warned = None;
                 self.shared.failing.store(false, Ordering::Relaxed);
                 self.shared.arrived.notify_waiters();
                 true
@@ -338,69 +410,35 @@ impl Writer {
         }
     }
 
-    /// Brings the log into the file, now and then. Nothing is lost where that fails: it is tried
-    /// again.
-    fn checkpoint(&mut self, ticks: bool) {
-        let quiet = ticks && self.removed && !self.cleaner.has_more();
-        let kind = match (self.logged >= CHECKPOINT, quiet) {
-            (_, true) => "PRAGMA wal_checkpoint(TRUNCATE)",
-            (true, _) => "PRAGMA wal_checkpoint(PASSIVE)",
-            _ => return,
-        };
-        let Some(connection) = &self.connection else {
-            return;
-        };
-        match checkpoint(connection, kind) {
-            Ok(true) => {
-                self.logged = 0;
-                self.removed &= !quiet;
-            }
-            // Somebody reads what was there before.
-            Ok(false) => self.logged /= 2,
-            Err(error) => {
-                self.logged /= 2;
-                tracing::warn!(%error, "the inbox's log cannot be brought into its file");
-            }
-        }
-    }
-
-    fn truncate(&mut self) -> bool {
+    /// Brings the log into the file, and tells whether all of it is there. Nothing is lost where
+    /// that fails: it is tried again.
+    fn checkpoint(&mut self, kind: &str) -> bool {
         let Some(connection) = &self.connection else {
             return false;
         };
-        let truncated = checkpoint(connection, "PRAGMA wal_checkpoint(TRUNCATE)");
-        truncated.unwrap_or_else(|error| {
+        let is_whole = checkpoint(connection, kind).unwrap_or_else(|error| {
             tracing::warn!(%error, "the inbox's log cannot be brought into its file");
             false
-        })
+        });
+        // Somebody reads what was there before, where it is not whole.
+        self.logged = if is_whole { 0 } else { self.logged / 2 };
+        is_whole
     }
 
     /// A clean end: the file has all, and there is no log.
     fn finish(&mut self) {
-        let Some(connection) = &self.connection else {
+        let Some(connection) = mem::take(&mut self.connection) else {
             return;
         };
-        let closed = load::save(&self.shared, connection, self.next_seq)
-            .and_then(|()| checkpoint(connection, "PRAGMA wal_checkpoint(TRUNCATE)"));
+        let closed = load::save(&self.shared, &connection, self.next_seq)
+            .and_then(|()| checkpoint(&connection, TRUNCATE));
         if let Err(error) = closed {
             tracing::warn!(%error, "the inbox's log stays beside its file");
         }
     }
 }
 
-/// What was not committed, and where that came to light.
-struct Failed {
-    error: StoreError,
-    at: At,
-}
-
-enum At {
-    Work(usize),
-    Cleaning,
-    Commit,
-}
-
-fn roll_back(connection: &Connection, shared: &Shared) -> Result<(), StoreError> {
+fn roll_back(connection: &Connection, shared: &Shared) -> Result<()> {
     if !connection.is_autocommit() {
         connection.execute_batch("ROLLBACK")?;
     }
@@ -409,7 +447,7 @@ fn roll_back(connection: &Connection, shared: &Shared) -> Result<(), StoreError>
 }
 
 /// Tells whether all of the log is in the file.
-fn checkpoint(connection: &Connection, kind: &str) -> Result<bool, StoreError> {
+fn checkpoint(connection: &Connection, kind: &str) -> Result<bool> {
     // For those who read. Whoever keeps an event waits meanwhile.
     connection.busy_timeout(READERS)?;
     let mut pragma = cached(connection, kind)?;

@@ -2,15 +2,15 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use super::{FILE, TAG, create, look, mark, open_to_others, prepare, set_aside};
-use crate::inbox::sqlite::schema::{self, Role};
-use crate::inbox::sqlite::store_error::StoreErrorKind;
+use super::{FILE, TAG, check, create, mark, open_to_others, prepare, set_aside};
+use crate::inbox::DiskInboxErrorKind;
+use crate::inbox::sqlite::schema::{self, Access};
 
 fn inbox() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     prepare(directory.path()).unwrap();
     let file = directory.path().join(FILE);
-    let connection = schema::open(&file, Role::Writer).unwrap();
+    let connection = schema::open(&file, Access::Write).unwrap();
     connection
         .execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")
         .unwrap();
@@ -18,8 +18,8 @@ fn inbox() -> tempfile::TempDir {
     directory
 }
 
-fn refused(directory: &Path) -> Option<StoreErrorKind> {
-    look(directory).err().map(|error| error.kind())
+fn refused(directory: &Path) -> Option<DiskInboxErrorKind> {
+    check(directory).err().map(|error| error.kind())
 }
 
 #[test]
@@ -43,19 +43,19 @@ fn a_file_that_is_gone_empty_or_zeroed_is_a_loss_where_there_was_one() {
     assert_eq!(refused(directory.path()), None);
     let whole = fs::read(&file).unwrap();
     fs::write(&file, vec![0; whole.len()]).unwrap();
-    assert_eq!(refused(directory.path()), Some(StoreErrorKind::Gone));
+    assert_eq!(refused(directory.path()), Some(DiskInboxErrorKind::Missing));
     fs::write(&file, b"").unwrap();
-    assert_eq!(refused(directory.path()), Some(StoreErrorKind::Gone));
+    assert_eq!(refused(directory.path()), Some(DiskInboxErrorKind::Missing));
     fs::remove_file(&file).unwrap();
-    assert_eq!(refused(directory.path()), Some(StoreErrorKind::Gone));
+    assert_eq!(refused(directory.path()), Some(DiskInboxErrorKind::Missing));
     fs::remove_file(directory.path().join(TAG)).unwrap();
     assert_eq!(refused(directory.path()), None);
     fs::write(directory.path().join("inbox.db-wal"), b"what was kept last").unwrap();
-    assert_eq!(refused(directory.path()), Some(StoreErrorKind::Gone));
+    assert_eq!(refused(directory.path()), Some(DiskInboxErrorKind::Missing));
 }
 
 #[test]
-fn a_file_that_is_cut_is_damaged_and_another_programs_is_foreign() {
+fn a_file_that_is_cut_or_another_programs_is_damaged_and_a_later_releases_is_not() {
     let directory = inbox();
     let file = directory.path().join(FILE);
     let mut whole = fs::read(&file).unwrap();
@@ -63,7 +63,7 @@ fn a_file_that_is_cut_is_damaged_and_another_programs_is_foreign() {
         fs::write(&file, &whole[..bytes]).unwrap();
         assert_eq!(
             refused(directory.path()),
-            Some(StoreErrorKind::Damaged),
+            Some(DiskInboxErrorKind::Damaged),
             "{bytes}"
         );
     }
@@ -71,11 +71,11 @@ fn a_file_that_is_cut_is_damaged_and_another_programs_is_foreign() {
     fs::write(&file, &whole).unwrap();
     assert_eq!(
         refused(directory.path()),
-        Some(StoreErrorKind::Newer { release: None })
+        Some(DiskInboxErrorKind::NewerFormat)
     );
     whole[68] = 1;
     fs::write(&file, &whole).unwrap();
-    assert_eq!(refused(directory.path()), Some(StoreErrorKind::Foreign));
+    assert_eq!(refused(directory.path()), Some(DiskInboxErrorKind::Damaged));
 }
 
 #[test]

@@ -1,4 +1,5 @@
-use super::{DirLock, LockError, holder_of};
+use super::{DirLock, holder_of};
+use crate::inbox::DiskInboxErrorKind;
 use crate::inbox::sqlite::LOCK_FILE;
 
 #[test]
@@ -7,10 +8,8 @@ fn a_directory_is_one_inboxs_at_a_time_and_whose_is_told_while_it_is() {
     let path = directory.path();
     assert_eq!(holder_of(path), None);
     let lock = DirLock::acquire(path, LOCK_FILE).unwrap();
-    assert!(matches!(
-        DirLock::acquire(path, LOCK_FILE),
-        Err(LockError::Here)
-    ));
+    let second = DirLock::acquire(path, LOCK_FILE).map_err(|error| error.kind());
+    assert_eq!(second.err(), Some(DiskInboxErrorKind::AlreadyOpen));
     for _ in 0..2 {
         // Whoever looks does not take it away.
         assert_eq!(holder_of(path), Some(Some(std::process::id())));

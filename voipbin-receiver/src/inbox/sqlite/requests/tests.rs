@@ -3,19 +3,19 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Answer, Ask, AskError, FILE, ask, connect, serve};
+use super::{FILE, Request, RequestError, Response, connect, send, serve};
 use crate::inbox::sqlite::LOCK_FILE;
 use crate::inbox::sqlite::lock::DirLock;
 
-fn count(asked: &Ask) -> Answer {
+fn count(asked: &Request) -> Response {
     match asked {
-        Ask::Discard { ids } => Answer::Discarded(ids.len()),
-        other => Answer::Failed(format!("{other:?}")),
+        Request::Discard { ids } => Response::Discarded(ids.len()),
+        other => Response::Failed(format!("{other:?}")),
     }
 }
 
-fn discard(ids: u64) -> Ask {
-    Ask::Discard {
+fn discard(ids: i64) -> Request {
+    Request::Discard {
         ids: (0..ids).collect(),
     }
 }
@@ -25,12 +25,12 @@ fn what_is_asked_is_answered_to_whoever_asked_and_nothing_is_left_of_it() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path();
     let _lock = DirLock::acquire(path, LOCK_FILE).unwrap();
-    let _served = serve(path, |asked| count(&asked)).unwrap();
+    let _server = serve(path, |asked| count(&asked)).unwrap();
     thread::scope(|scope| {
         for ids in 1..=8 {
             scope.spawn(move || {
-                let answer = ask(path, &discard(ids)).unwrap();
-                assert!(matches!(answer, Answer::Discarded(count) if count as u64 == ids));
+                let answer = send(path, &discard(ids)).unwrap();
+                assert!(matches!(answer, Response::Discarded(count) if count as i64 == ids));
             });
         }
     });
@@ -45,7 +45,7 @@ fn what_is_asked_is_answered_to_whoever_asked_and_nothing_is_left_of_it() {
 fn a_request_of_another_release_is_answered_so() {
     let directory = tempfile::tempdir().unwrap();
     let _lock = DirLock::acquire(directory.path(), LOCK_FILE).unwrap();
-    let _served = serve(directory.path(), |asked| count(&asked)).unwrap();
+    let _server = serve(directory.path(), |asked| count(&asked)).unwrap();
     let table = connect(&directory.path().join(FILE), Duration::from_secs(5)).unwrap();
     table
         .execute("INSERT INTO request (asked) VALUES ('{\"Dance\":{}}')", [])
@@ -67,15 +67,15 @@ fn a_tool_that_has_the_table_holds_up_the_answer_and_nothing_is_done_twice() {
     let done = Arc::new(AtomicUsize::new(0));
     let (counted, (began, begun)) = (Arc::clone(&done), mpsc::channel());
     let (go, goes) = mpsc::channel::<()>();
-    let carry_out = move |asked: Ask| {
+    let execute = move |asked: Request| {
         counted.fetch_add(1, Ordering::SeqCst);
         began.send(()).unwrap();
         goes.recv().unwrap();
         count(&asked)
     };
-    let _served = serve(directory.path(), carry_out).unwrap();
+    let _server = serve(directory.path(), execute).unwrap();
     let path = directory.path().to_owned();
-    let asking = thread::spawn(move || ask(&path, &discard(3)));
+    let asking = thread::spawn(move || send(&path, &discard(3)));
     begun.recv().unwrap();
     let table = connect(&directory.path().join(FILE), Duration::from_secs(5)).unwrap();
     table.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -84,7 +84,7 @@ fn a_tool_that_has_the_table_holds_up_the_answer_and_nothing_is_done_twice() {
     assert!(begun.recv_timeout(Duration::from_millis(600)).is_err());
     table.execute_batch("COMMIT").unwrap();
     let answer = asking.join().unwrap().unwrap();
-    assert!(matches!(answer, Answer::Discarded(3)), "{answer:?}");
+    assert!(matches!(answer, Response::Discarded(3)), "{answer:?}");
     assert_eq!(done.load(Ordering::SeqCst), 1);
 }
 
@@ -92,11 +92,11 @@ fn a_tool_that_has_the_table_holds_up_the_answer_and_nothing_is_done_twice() {
 fn who_asks_is_told_when_the_process_ends_and_what_it_left_is_not_carried_out_by_the_next() {
     let directory = tempfile::tempdir().unwrap();
     let lock = DirLock::acquire(directory.path(), LOCK_FILE).unwrap();
-    let (served, thread) = serve(directory.path(), |asked| count(&asked)).unwrap();
-    drop(served);
+    let (server, thread) = serve(directory.path(), |asked| count(&asked)).unwrap();
+    drop(server);
     thread.join().unwrap();
     let path = directory.path().to_owned();
-    let asking = thread::spawn(move || ask(&path, &discard(1)));
+    let asking = thread::spawn(move || send(&path, &discard(1)));
     let table = connect(&directory.path().join(FILE), Duration::from_secs(5)).unwrap();
     let since = Instant::now();
     loop {
@@ -109,9 +109,9 @@ fn who_asks_is_told_when_the_process_ends_and_what_it_left_is_not_carried_out_by
     }
     drop(lock);
     let ended = asking.join().unwrap();
-    assert!(matches!(ended, Err(AskError::Ended)), "{ended:?}");
+    assert!(matches!(ended, Err(RequestError::Ended)), "{ended:?}");
     let never = |_| panic!("it was asked of another process");
-    let _served = serve(directory.path(), never).unwrap();
+    let _server = serve(directory.path(), never).unwrap();
     let sql = "SELECT count(*) FROM request";
     let left: i64 = table.query_row(sql, [], |row| row.get(0)).unwrap();
     assert_eq!(left, 0);
@@ -122,7 +122,7 @@ fn a_torn_table_is_made_anew() {
     let directory = tempfile::tempdir().unwrap();
     let _lock = DirLock::acquire(directory.path(), LOCK_FILE).unwrap();
     std::fs::write(directory.path().join(FILE), vec![0xa5; 5000]).unwrap();
-    let _served = serve(directory.path(), |asked| count(&asked)).unwrap();
-    let answer = ask(directory.path(), &discard(2)).unwrap();
-    assert!(matches!(answer, Answer::Discarded(2)), "{answer:?}");
+    let _server = serve(directory.path(), |asked| count(&asked)).unwrap();
+    let answer = send(directory.path(), &discard(2)).unwrap();
+    assert!(matches!(answer, Response::Discarded(2)), "{answer:?}");
 }
