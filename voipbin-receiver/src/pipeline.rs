@@ -23,7 +23,7 @@ use self::webhook::StageProjection as Stage;
 pub(crate) use self::webhook::Webhook;
 use crate::clock::Clock;
 use crate::event::{Delivery, LaneChoice, Origin, VerifiedBody, classify, content_type};
-use crate::gate::{self, ConcurrencyPermit, Gate};
+use crate::gate::{self, Gate, InFlightPermit};
 use crate::inbox::{Inbox, Incoming, Repeats};
 use crate::observe::{Accepted, Recorder, Refusal, RefusalReason, Trace};
 use crate::router::Router;
@@ -78,7 +78,7 @@ impl<B: Body> Webhook<B> {
 
 impl Pipeline {
     /// By the head alone, before anything is read: cheap checks first, and those that count last.
-    fn admit(&self, head: &Parts, length: u64) -> Result<ConcurrencyPermit, Refusal> {
+    fn admit(&self, head: &Parts, length: u64) -> Result<InFlightPermit, Refusal> {
         if !gate::accepts_method(&head.method) {
             return Err(RefusalReason::Method.into());
         }

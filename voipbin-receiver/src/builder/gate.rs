@@ -10,15 +10,15 @@ use super::ReceiverBuilder;
 use crate::build_error::{BuildError, BuildErrorKind};
 use crate::clock::Clock;
 use crate::gate::{
-    Gate, InFlight, Keyring, Limits, Networks, NotANetwork, Origin, RateSettings, SIGNATURE_HEADER,
-    Secret, SecretSource, Sources, Verifier,
+    Gate, InFlight, Keyring, Limits, NetworkError, Networks, RateSettings, SIGNATURE_HEADER,
+    Secret, SecretOrigin, SecretSource, SourceFilter, Verifier,
 };
 use crate::inbox::Guarantees;
 
 #[derive(Debug)]
 pub(super) struct GateSettings {
     secrets: Vec<Secret>,
-    origins: Vec<Origin>,
+    origins: Vec<SecretOrigin>,
     allow_unsigned: bool,
     signature_header: HeaderName,
     /// `None` is everybody.
@@ -82,7 +82,7 @@ impl ReceiverBuilder {
     /// # Ok(()) }
     /// ```
     pub fn secret_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.gate.origins.push(Origin::File(path.into()));
+        self.gate.origins.push(SecretOrigin::File(path.into()));
         self
     }
 
@@ -93,7 +93,9 @@ impl ReceiverBuilder {
     /// As long as it has not answered, or when it failed the last time, a signature that no known
     /// secret makes is answered 503, and the sender tries again.
     pub fn secret_source(mut self, source: impl SecretSource) -> Self {
-        self.gate.origins.push(Origin::Source(Box::new(source)));
+        self.gate
+            .origins
+            .push(SecretOrigin::Source(Box::new(source)));
         self
     }
 
@@ -286,9 +288,9 @@ impl GateSettings {
         })
     }
 
-    fn sources(&self) -> Result<Sources, BuildError> {
+    fn sources(&self) -> Result<SourceFilter, BuildError> {
         let networks = |setting: &str, texts: &[String]| {
-            let fault = |error: NotANetwork| {
+            let fault = |error: NetworkError| {
                 BuildError::new(BuildErrorKind::BadSetting, format!("`{setting}`: {error}"))
             };
             Networks::parse(texts).map_err(fault)
@@ -303,7 +305,7 @@ impl GateSettings {
             Some(texts) => Some(networks("allow_sources", texts)?),
             None => None,
         };
-        Ok(Sources {
+        Ok(SourceFilter {
             allowed,
             proxies: networks("trust_proxies", &self.proxies)?,
         })

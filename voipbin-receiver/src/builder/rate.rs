@@ -32,7 +32,7 @@ impl ReceiverBuilder {
     /// # Ok(()) }
     /// ```
     pub fn source_rate_limit(mut self, rate: Rate) -> Self {
-        self.gate.rates.each = Some(rate);
+        self.gate.rates.per_source = Some(rate);
         self
     }
 
@@ -43,7 +43,7 @@ impl ReceiverBuilder {
     /// without [`allow_sources`](Self::allow_sources) or a limit for each source, a stranger can
     /// use all of it up.
     pub fn rate_limit(mut self, rate: Rate) -> Self {
-        self.gate.rates.all = Some(rate);
+        self.gate.rates.total = Some(rate);
         self
     }
 }

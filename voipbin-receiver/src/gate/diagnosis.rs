@@ -6,13 +6,13 @@ mod rewrite;
 use std::fmt;
 use std::sync::Arc;
 
-use hmac::{Hmac, KeyInit, Mac};
+use hmac::{Hmac, KeyInit};
 use http::HeaderMap;
 use http::header::HeaderName;
-use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use self::rewrite::{base64, hex};
+use super::keyring::verifies;
 use super::secret::Secret;
 use super::signature::{DIGEST, SIGNATURE_HEADER, SignatureErrorKind, single};
 
@@ -47,7 +47,7 @@ use super::signature::{DIGEST, SIGNATURE_HEADER, SignatureErrorKind, single};
 /// ```
 #[must_use]
 pub fn diagnose(secrets: &[Secret], headers: &HeaderMap, body: &[u8]) -> Diagnosis {
-    let secrets = (1..).zip(secrets).map(|(number, secret)| Tried {
+    let secrets = (1..).zip(secrets).map(|(number, secret)| Candidate {
         label: secret.label_at(number),
         secret,
     });
@@ -59,8 +59,8 @@ pub fn diagnose(secrets: &[Secret], headers: &HeaderMap, body: &[u8]) -> Diagnos
     )
 }
 
-/// A secret and what it is called.
-pub(super) struct Tried<'a> {
+/// A secret to try, and what it is called.
+pub(super) struct Candidate<'a> {
     pub(super) label: Arc<str>,
     pub(super) secret: &'a Secret,
 }
@@ -188,7 +188,7 @@ impl fmt::Display for Diagnosis {
 }
 
 pub(super) fn diagnose_with(
-    secrets: &[Tried<'_>],
+    secrets: &[Candidate<'_>],
     header: &HeaderName,
     headers: &HeaderMap,
     body: &[u8],
@@ -197,18 +197,24 @@ pub(super) fn diagnose_with(
         cause: cause(secrets, header, headers, body),
         tried: secrets
             .iter()
-            .map(|tried| Arc::clone(&tried.label))
+            .map(|candidate| Arc::clone(&candidate.label))
             .collect(),
     }
 }
 
-fn cause(secrets: &[Tried<'_>], header: &HeaderName, headers: &HeaderMap, body: &[u8]) -> Cause {
+fn cause(
+    secrets: &[Candidate<'_>],
+    header: &HeaderName,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Cause {
     let maker = |signature: &[u8; DIGEST], body: &[u8]| {
-        let verifies = |tried: &&Tried<'_>| verifies(tried.secret.as_bytes(), signature, body);
+        let makes_it =
+            |candidate: &&Candidate<'_>| is_made_by(candidate.secret.as_bytes(), signature, body);
         secrets
             .iter()
-            .find(verifies)
-            .map(|tried| Arc::clone(&tried.label))
+            .find(makes_it)
+            .map(|candidate| Arc::clone(&candidate.label))
     };
     let signature = match single(header, headers) {
         Ok(signature) => signature,
@@ -231,14 +237,14 @@ fn cause(secrets: &[Tried<'_>], header: &HeaderName, headers: &HeaderMap, body: 
     if secrets.is_empty() {
         return Cause::NoSecret;
     }
-    for tried in secrets {
+    for candidate in secrets {
         let original =
-            |(_, key): &(SecretChange, Zeroizing<Vec<u8>>)| verifies(key, &signature, body);
-        if let Some((change, _)) = secret_changes(tried.secret.as_str())
+            |(_, key): &(SecretChange, Zeroizing<Vec<u8>>)| is_made_by(key, &signature, body);
+        if let Some((change, _)) = secret_changes(candidate.secret.expose())
             .into_iter()
             .find(original)
         {
-            let secret = Arc::clone(&tried.label);
+            let secret = Arc::clone(&candidate.label);
             return Cause::SecretChanged { change, secret };
         }
     }
@@ -255,10 +261,8 @@ fn cause(secrets: &[Tried<'_>], header: &HeaderName, headers: &HeaderMap, body: 
     }
 }
 
-/// Compares in constant time.
-fn verifies(key: &[u8], signature: &[u8; DIGEST], body: &[u8]) -> bool {
-    Hmac::<Sha256>::new_from_slice(key)
-        .is_ok_and(|mac| mac.chain_update(body).verify_slice(signature).is_ok())
+fn is_made_by(key: &[u8], signature: &[u8; DIGEST], body: &[u8]) -> bool {
+    Hmac::new_from_slice(key).is_ok_and(|mac| verifies(&mac, signature, body))
 }
 
 /// A signature as somebody else may have written it.

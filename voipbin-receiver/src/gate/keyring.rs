@@ -16,23 +16,23 @@ use super::secrets::{SecretSource, SecretUsage};
 
 /// The keys that signatures are checked with, and where they come from.
 pub(crate) struct Keyring {
-    ring: ArcSwap<Ring>,
-    parts: Mutex<Parts>,
-    origins: Vec<Origin>,
-    /// Held while the sources are asked: an older answer must not replace a newer one.
-    turn: tokio::sync::Mutex<()>,
+    keys: ArcSwap<KeySet>,
+    secrets: Mutex<KnownSecrets>,
+    origins: Vec<SecretOrigin>,
+    /// Held while the origins are asked: an older answer must not replace a newer one.
+    refresh_lock: tokio::sync::Mutex<()>,
     pub(super) allow_unsigned: bool,
 }
 
 /// Where secrets come from that can change.
-pub(crate) enum Origin {
+pub(crate) enum SecretOrigin {
     File(PathBuf),
     Source(Box<dyn SecretSource>),
 }
 
 /// What a reader sees: all of it, or all of what was there before.
 #[derive(Default)]
-pub(crate) struct Ring {
+pub(crate) struct KeySet {
     pub(crate) keys: Vec<Arc<Key>>,
     /// Whether every origin has said at its last try which secrets there are. When not, a signature
     /// that matches none may be a good one.
@@ -44,26 +44,28 @@ pub(crate) struct Key {
     pub(super) secret: Secret,
     /// The keyed state, so that a request pays for its body alone.
     mac: Hmac<Sha256>,
-    used: Arc<Used>,
+    usage: Arc<KeyUsage>,
 }
 
 /// How often a key matched, and when last in milliseconds of Unix time.
 #[derive(Default)]
-struct Used {
+struct KeyUsage {
     times: AtomicU64,
     last: AtomicU64,
 }
 
+/// What the keys are made of.
 #[derive(Clone, Default)]
-struct Parts {
+struct KnownSecrets {
     given: Vec<Secret>,
     /// One for each origin.
-    found: Vec<Found>,
+    fetched: Vec<Fetched>,
 }
 
 #[derive(Clone, Default)]
-struct Found {
+struct Fetched {
     secrets: Vec<Secret>,
+    /// Whether the last try succeeded.
     current: bool,
 }
 
@@ -71,55 +73,52 @@ impl Keyring {
     /// Reads the files; sources are not asked before the first [`refresh`](Self::refresh).
     pub(crate) fn new(
         given: Vec<Secret>,
-        origins: Vec<Origin>,
+        origins: Vec<SecretOrigin>,
         allow_unsigned: bool,
     ) -> Result<Self, SecretError> {
-        let found: Result<Vec<Found>, SecretError> = origins
+        let fetched: Result<Vec<Fetched>, SecretError> = origins
             .iter()
             .map(|origin| match origin {
-                Origin::File(path) => Ok(Found {
+                SecretOrigin::File(path) => Ok(Fetched {
                     secrets: vec![Secret::from_file(path)?],
                     current: true,
                 }),
-                Origin::Source(_) => Ok(Found::default()),
+                SecretOrigin::Source(_) => Ok(Fetched::default()),
             })
             .collect();
         let keyring = Self {
-            ring: ArcSwap::default(),
-            parts: Mutex::default(),
+            keys: ArcSwap::default(),
+            secrets: Mutex::default(),
             origins,
-            turn: tokio::sync::Mutex::default(),
+            refresh_lock: tokio::sync::Mutex::default(),
             allow_unsigned,
         };
-        let parts = Parts {
-            given,
-            found: found?,
-        };
-        keyring.install(&mut keyring.parts(), parts)?;
+        let fetched = fetched?;
+        keyring.install(&mut keyring.secrets(), KnownSecrets { given, fetched })?;
         Ok(keyring)
     }
 
     /// The keys as they are now. Takes no lock.
-    pub(crate) fn ring(&self) -> Guard<Arc<Ring>> {
-        self.ring.load()
+    pub(crate) fn keys(&self) -> Guard<Arc<KeySet>> {
+        self.keys.load()
     }
 
     /// Replaces the secrets that were given by value.
     pub(super) fn set(&self, given: Vec<Secret>) -> Result<(), SecretError> {
-        let mut parts = self.parts();
-        let found = parts.found.clone();
-        self.install(&mut parts, Parts { given, found })
+        let mut known = self.secrets();
+        let fetched = known.fetched.clone();
+        self.install(&mut known, KnownSecrets { given, fetched })
     }
 
     /// Asks all origins, also after one has failed, and gives the first failure.
     pub(super) async fn refresh(&self) -> Result<(), SecretError> {
-        let _turn = self.turn.lock().await;
+        let _lock = self.refresh_lock.lock().await;
         let mut outcome = Ok(());
         for (place, origin) in self.origins.iter().enumerate() {
-            let found = match origin {
+            let answer = match origin {
                 // A few bytes, on a local disk: not worth a thread.
-                Origin::File(path) => Secret::from_file(path).map(|secret| vec![secret]),
-                Origin::Source(source) => match source.secrets().await {
+                SecretOrigin::File(path) => Secret::from_file(path).map(|secret| vec![secret]),
+                SecretOrigin::Source(source) => match source.secrets().await {
                     Ok(secrets) if secrets.is_empty() => {
                         Err(SecretError::provider(place + 1, None))
                     }
@@ -127,57 +126,42 @@ impl Keyring {
                     Err(error) => Err(SecretError::provider(place + 1, Some(error))),
                 },
             };
-            outcome = outcome.and(self.found(place, found));
+            outcome = outcome.and(self.update(place, answer));
         }
         outcome
     }
 
     /// Takes what an origin said. What it said before stays when it failed.
-    fn found(
+    fn update(
         &self,
         place: usize,
         answer: Result<Vec<Secret>, SecretError>,
     ) -> Result<(), SecretError> {
-        let mut parts = self.parts();
-        let with = |found: Found| {
-            let mut changed = parts.clone();
-            if let Some(slot) = changed.found.get_mut(place) {
-                *slot = found;
-            }
-            changed
-        };
-        let failed = with(Found {
-            secrets: parts
-                .found
-                .get(place)
-                .map(|found| found.secrets.clone())
-                .unwrap_or_default(),
-            current: false,
+        let mut known = self.secrets();
+        let mut stale = known.clone();
+        stale.fetched[place].current = false;
+        let outcome = answer.and_then(|secrets| {
+            let mut changed = known.clone();
+            changed.fetched[place] = Fetched {
+                secrets,
+                current: true,
+            };
+            self.install(&mut known, changed)
         });
-        let outcome = match answer {
-            Ok(secrets) => {
-                let changed = with(Found {
-                    secrets,
-                    current: true,
-                });
-                self.install(&mut parts, changed)
-            }
-            Err(error) => Err(error),
-        };
         if outcome.is_err() {
-            self.install(&mut parts, failed)?;
+            self.install(&mut known, stale)?;
         }
         outcome
     }
 
-    /// Puts a whole ring together before anybody sees a part of it.
-    fn install(&self, current: &mut Parts, parts: Parts) -> Result<(), SecretError> {
-        let complete = parts.found.iter().all(|found| found.current);
-        let secrets = parts
+    /// Makes the whole set of keys before anybody sees a part of it.
+    fn install(&self, known: &mut KnownSecrets, new: KnownSecrets) -> Result<(), SecretError> {
+        let complete = new.fetched.iter().all(|fetched| fetched.current);
+        let secrets = new
             .given
             .iter()
-            .chain(parts.found.iter().flat_map(|found| &found.secrets));
-        let before = self.ring.load();
+            .chain(new.fetched.iter().flat_map(|fetched| &fetched.secrets));
+        let before = self.keys.load();
         let mut labels = HashSet::new();
         let mut keys = Vec::new();
         let mut short = Vec::new();
@@ -185,13 +169,13 @@ impl Keyring {
             let subject = || format!("secret number {number}");
             secret.check(subject)?;
             let label = secret.label_at(number);
-            if label.is_empty() || &*label == secret.as_str() || !labels.insert(Arc::clone(&label))
+            if label.is_empty() || &*label == secret.expose() || !labels.insert(Arc::clone(&label))
             {
                 return Err(SecretError::new(SecretErrorKind::Label, subject()));
             }
             // HMAC takes a key of any length, so none is left out.
             if let Ok(mac) = Hmac::<Sha256>::new_from_slice(secret.as_bytes()) {
-                let same = before.keys.iter().find(|key| key.is_of(&mac));
+                let same = before.keys.iter().find(|key| key.same_key_as(&mac));
                 if same.is_none() && secret.is_short() {
                     short.push(Arc::clone(&label));
                 }
@@ -199,7 +183,7 @@ impl Keyring {
                     label,
                     secret: secret.clone(),
                     mac,
-                    used: same.map(|key| Arc::clone(&key.used)).unwrap_or_default(),
+                    usage: same.map(|key| Arc::clone(&key.usage)).unwrap_or_default(),
                 }));
             }
         }
@@ -212,8 +196,8 @@ impl Keyring {
                 "a secret is shorter than 16 bytes, and VoIPBIN makes them of 32 or 64: is all of it there?"
             );
         }
-        self.ring.store(Arc::new(Ring { keys, complete }));
-        *current = parts;
+        self.keys.store(Arc::new(KeySet { keys, complete }));
+        *known = new;
         Ok(())
     }
 
@@ -221,30 +205,29 @@ impl Keyring {
     pub(super) fn usage(&self) -> Vec<SecretUsage> {
         let usage = |key: &Arc<Key>| SecretUsage {
             label: Arc::clone(&key.label),
-            accepted: key.used.times.load(Ordering::Relaxed),
+            accepted: key.usage.times.load(Ordering::Relaxed),
             last_used: key.last_used(),
         };
-        self.ring.load().keys.iter().map(usage).collect()
+        self.keys.load().keys.iter().map(usage).collect()
     }
 
     pub(super) fn last_used(&self, label: &str) -> Option<SystemTime> {
-        let ring = self.ring.load();
-        ring.keys
+        let set = self.keys.load();
+        set.keys
             .iter()
             .find(|key| &*key.label == label)?
             .last_used()
     }
 
-    fn parts(&self) -> MutexGuard<'_, Parts> {
-        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+    fn secrets(&self) -> MutexGuard<'_, KnownSecrets> {
+        self.secrets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Key {
-    /// Whether the key makes this signature of the body. Compares in constant time.
+    /// Whether the key makes this signature of the body.
     pub(super) fn verifies(&self, signature: &[u8], body: &[u8]) -> bool {
-        let mac = self.mac.clone().chain_update(body);
-        mac.verify_slice(signature).is_ok()
+        verifies(&self.mac, signature, body)
     }
 
     /// The signature of the body.
@@ -264,8 +247,8 @@ impl Key {
             .unwrap_or_default()
             .as_millis();
         let millis = u64::try_from(millis).unwrap_or(u64::MAX);
-        self.used.last.fetch_max(millis, Ordering::Relaxed);
-        if self.used.times.fetch_add(1, Ordering::Relaxed) == 0 {
+        self.usage.last.fetch_max(millis, Ordering::Relaxed);
+        if self.usage.times.fetch_add(1, Ordering::Relaxed) == 0 {
             tracing::info!(
                 secret = &*self.label,
                 "the first delivery that this secret signed"
@@ -274,32 +257,36 @@ impl Key {
     }
 
     pub(super) fn last_used(&self) -> Option<SystemTime> {
-        if self.used.times.load(Ordering::Relaxed) == 0 {
+        if self.usage.times.load(Ordering::Relaxed) == 0 {
             return None;
         }
-        let millis = Duration::from_millis(self.used.last.load(Ordering::Relaxed));
+        let millis = Duration::from_millis(self.usage.last.load(Ordering::Relaxed));
         SystemTime::UNIX_EPOCH.checked_add(millis)
     }
 
-    fn is_of(&self, mac: &Hmac<Sha256>) -> bool {
+    fn same_key_as(&self, mac: &Hmac<Sha256>) -> bool {
         self.verifies(&mac.clone().finalize().into_bytes(), b"")
     }
 }
 
+/// Whether this keyed state makes this signature of the body. Compares in constant time.
+pub(super) fn verifies(mac: &Hmac<Sha256>, signature: &[u8], body: &[u8]) -> bool {
+    let mac = mac.clone().chain_update(body);
+    mac.verify_slice(signature).is_ok()
+}
+
 impl fmt::Debug for Keyring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ring = self.ring.load();
+        let set = self.keys.load();
+        let labels = set.keys.iter().map(|key| &*key.label);
         f.debug_struct("Keyring")
-            .field(
-                "labels",
-                &ring.keys.iter().map(|key| &*key.label).collect::<Vec<_>>(),
-            )
-            .field("complete", &ring.complete)
+            .field("labels", &labels.collect::<Vec<_>>())
+            .field("complete", &set.complete)
             .finish_non_exhaustive()
     }
 }
 
-impl fmt::Debug for Origin {
+impl fmt::Debug for SecretOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => f.debug_tuple("File").field(path).finish(),

@@ -150,7 +150,7 @@ pub(crate) struct InFlight(Arc<Semaphore>);
 
 /// Held by a request while it is answered.
 #[derive(Debug)]
-pub(crate) struct ConcurrencyPermit {
+pub(crate) struct InFlightPermit {
     _permit: OwnedSemaphorePermit,
 }
 
@@ -160,10 +160,8 @@ impl InFlight {
     }
 
     /// `None` when all are taken.
-    pub(crate) fn try_acquire(&self) -> Option<ConcurrencyPermit> {
+    pub(crate) fn try_acquire(&self) -> Option<InFlightPermit> {
         let permit = Arc::clone(&self.0).try_acquire_owned();
-        permit
-            .ok()
-            .map(|permit| ConcurrencyPermit { _permit: permit })
+        permit.ok().map(|permit| InFlightPermit { _permit: permit })
     }
 }

@@ -19,10 +19,10 @@ mod source;
 use std::sync::Arc;
 
 pub use self::diagnosis::{Diagnosis, diagnose};
-pub(crate) use self::keyring::{Keyring, Origin};
+pub(crate) use self::keyring::{Keyring, SecretOrigin};
 pub use self::limits::Limits;
-pub(crate) use self::limits::{ConcurrencyPermit, InFlight, accepts_method};
-pub(crate) use self::network::{Networks, NotANetwork};
+pub(crate) use self::limits::{InFlight, InFlightPermit, accepts_method};
+pub(crate) use self::network::{NetworkError, Networks};
 #[cfg(feature = "rate-limit")]
 pub use self::rate::Rate;
 pub(crate) use self::rate::{RateSettings, Rates};
@@ -30,14 +30,14 @@ pub use self::secret::Secret;
 pub use self::secret_error::{SecretError, SecretErrorKind};
 pub use self::secrets::{SecretSource, SecretUsage, Secrets};
 pub use self::signature::{SIGNATURE_HEADER, SignatureError, SignatureErrorKind};
-pub(crate) use self::signature::{Unverified, Verifier};
+pub(crate) use self::signature::{Verifier, VerifyError};
 pub use self::source::PeerAddr;
-pub(crate) use self::source::{Source, SourceError, Sources};
+pub(crate) use self::source::{ClientAddr, SourceError, SourceFilter};
 
 /// All that is checked of a request before its content is looked at.
 pub(crate) struct Gate {
     pub(crate) limits: Limits,
-    pub(crate) sources: Sources,
+    pub(crate) sources: SourceFilter,
     pub(crate) rates: Rates,
     pub(crate) in_flight: InFlight,
     pub(crate) verifier: Arc<Verifier>,
@@ -49,7 +49,7 @@ pub(crate) struct Gate {
     not(feature = "rate-limit"),
     allow(dead_code, reason = "nothing can be exceeded without limits")
 )]
-pub(crate) enum Exceeded {
+pub(crate) enum RateExceeded {
     /// That of its source.
     Source,
     /// That of all together.

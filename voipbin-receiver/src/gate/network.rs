@@ -10,13 +10,13 @@ pub(crate) struct Networks(Vec<IpNet>);
 
 /// A text that is no network.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct NotANetwork {
+pub(crate) struct NetworkError {
     pub(crate) text: String,
-    fault: Fault,
+    kind: NetworkErrorKind,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Fault {
+enum NetworkErrorKind {
     Unreadable,
     /// Bits are set beyond the prefix; this is the network without them.
     HostBits(IpNet),
@@ -27,8 +27,8 @@ const MAPPED_BITS: u8 = 96;
 
 impl Networks {
     /// Reads `192.0.2.0/24`, `2001:db8::/32`, or an address alone.
-    pub(crate) fn parse(texts: &[String]) -> Result<Self, NotANetwork> {
-        let networks: Result<Vec<IpNet>, NotANetwork> =
+    pub(crate) fn parse(texts: &[String]) -> Result<Self, NetworkError> {
+        let networks: Result<Vec<IpNet>, NetworkError> =
             texts.iter().map(|text| network(text)).collect();
         Ok(Self(IpNet::aggregate(&networks?)))
     }
@@ -39,12 +39,12 @@ impl Networks {
     }
 }
 
-fn network(text: &str) -> Result<IpNet, NotANetwork> {
-    let fault = |fault| NotANetwork {
+fn network(text: &str) -> Result<IpNet, NetworkError> {
+    let error = |kind| NetworkError {
         text: text.to_owned(),
-        fault,
+        kind,
     };
-    let unreadable = || fault(Fault::Unreadable);
+    let unreadable = || error(NetworkErrorKind::Unreadable);
     // ipnet reads 010.0.0.0/8 as 10.0.0.0/8, which others read as 8.0.0.0/8: the address must stand
     // alone.
     let address = text.split('/').next().unwrap_or(text);
@@ -55,7 +55,7 @@ fn network(text: &str) -> Result<IpNet, NotANetwork> {
     };
     // Whoever writes 192.0.2.7/24 may mean the address as well as the network.
     if network.trunc() != network {
-        return Err(fault(Fault::HostBits(network.trunc())));
+        return Err(error(NetworkErrorKind::HostBits(network.trunc())));
     }
     let unmapped = network
         .prefix_len()
@@ -68,15 +68,15 @@ fn network(text: &str) -> Result<IpNet, NotANetwork> {
     Ok(unmapped.unwrap_or(network))
 }
 
-impl fmt::Display for NotANetwork {
+impl fmt::Display for NetworkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { text, fault } = self;
-        match fault {
-            Fault::Unreadable => write!(
+        let Self { text, kind } = self;
+        match kind {
+            NetworkErrorKind::Unreadable => write!(
                 f,
                 "`{text}` is neither an address nor a network: write 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32"
             ),
-            Fault::HostBits(network) => write!(
+            NetworkErrorKind::HostBits(network) => write!(
                 f,
                 "`{text}` has bits set beyond its prefix: write `{network}`, or the address alone"
             ),
@@ -88,7 +88,7 @@ impl fmt::Display for NotANetwork {
 mod tests {
     use super::*;
 
-    fn networks(texts: &[&str]) -> Result<Networks, NotANetwork> {
+    fn networks(texts: &[&str]) -> Result<Networks, NetworkError> {
         Networks::parse(&texts.iter().copied().map(String::from).collect::<Vec<_>>())
     }
 
@@ -156,8 +156,8 @@ mod tests {
         ] {
             let error = networks(&["192.0.2.1", text]).unwrap_err();
             assert_eq!(
-                (error.text.as_str(), &error.fault),
-                (text, &Fault::Unreadable)
+                (error.text.as_str(), &error.kind),
+                (text, &NetworkErrorKind::Unreadable)
             );
         }
         for (text, meant) in [
@@ -166,7 +166,10 @@ mod tests {
             ("::ffff:192.0.2.7/95", "::fffe:0:0/95"),
         ] {
             let error = networks(&[text]).unwrap_err();
-            assert_eq!(error.fault, Fault::HostBits(meant.parse().unwrap()));
+            assert_eq!(
+                error.kind,
+                NetworkErrorKind::HostBits(meant.parse().unwrap())
+            );
         }
     }
 }

@@ -11,7 +11,7 @@ use governor::nanos::Nanos;
 use governor::state::{InMemoryState, NotKeyed, StateStore};
 use governor::{Quota, RateLimiter};
 
-use super::{Exceeded, Source};
+use super::{ClientAddr, RateExceeded};
 use crate::clock::Clock;
 
 /// How many requests may come in how much time.
@@ -80,62 +80,53 @@ impl Rate {
 /// What was asked for.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct RateSettings {
-    pub(crate) each: Option<Rate>,
-    pub(crate) all: Option<Rate>,
+    pub(crate) per_source: Option<Rate>,
+    pub(crate) total: Option<Rate>,
 }
 
 impl RateSettings {
     /// The limits, or the name of the setting that is out of range.
     pub(crate) fn build(self, clock: &Arc<dyn Clock>) -> Result<Rates, &'static str> {
-        let each = match self.each {
-            Some(rate) => {
-                let quota = rate.quota().ok_or("source_rate_limit")?;
-                Some(RateLimiter::new(
-                    quota,
-                    Slots::new(),
-                    Ticks(Arc::clone(clock)),
-                ))
-            }
-            None => None,
+        let quota = |rate: Option<Rate>, setting| match rate {
+            Some(rate) => rate.quota().ok_or(setting).map(Some),
+            None => Ok(None),
         };
-        let all = match self.all {
-            Some(rate) => {
-                let quota = rate.quota().ok_or("rate_limit")?;
-                let state = InMemoryState::default();
-                Some(RateLimiter::new(quota, state, Ticks(Arc::clone(clock))))
-            }
-            None => None,
-        };
-        Ok(Rates { each, all })
+        let per_source = quota(self.per_source, "source_rate_limit")?;
+        let total = quota(self.total, "rate_limit")?;
+        let clock = || ReceiverClock(Arc::clone(clock));
+        Ok(Rates {
+            per_source: per_source.map(|quota| RateLimiter::new(quota, Buckets::new(), clock())),
+            total: total.map(|quota| RateLimiter::new(quota, InMemoryState::default(), clock())),
+        })
     }
 }
 
-type Limiter<K, S> = RateLimiter<K, S, Ticks, NoOpMiddleware<Nanos>>;
+type Limiter<K, S> = RateLimiter<K, S, ReceiverClock, NoOpMiddleware<Nanos>>;
 
 /// How often requests may come.
 pub(crate) struct Rates {
-    each: Option<Limiter<Group, Slots>>,
-    all: Option<Limiter<NotKeyed, InMemoryState>>,
+    per_source: Option<Limiter<RateKey, Buckets>>,
+    total: Option<Limiter<NotKeyed, InMemoryState>>,
 }
 
 impl Rates {
     /// Counts a request. That of its source is asked first: one that exceeds its own share takes
     /// nothing of what all have together.
-    pub(crate) fn check(&self, source: Source) -> Result<(), Exceeded> {
-        if let Some(each) = &self.each {
-            each.check_key(&Group::of(source))
-                .map_err(|_| Exceeded::Source)?;
+    pub(crate) fn check(&self, source: ClientAddr) -> Result<(), RateExceeded> {
+        if let Some(limiter) = &self.per_source {
+            let checked = limiter.check_key(&RateKey::of(source));
+            checked.map_err(|_| RateExceeded::Source)?;
         }
-        if let Some(all) = &self.all {
-            all.check().map_err(|_| Exceeded::All)?;
+        if let Some(limiter) = &self.total {
+            limiter.check().map_err(|_| RateExceeded::All)?;
         }
         Ok(())
     }
 }
 
-/// Sources that have one share together.
+/// Sources that share one limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Group {
+enum RateKey {
     V4(u32),
     /// A /64, which is what one connection to the net has to choose from.
     V6([u16; 4]),
@@ -143,66 +134,59 @@ enum Group {
     Unknown,
 }
 
-impl Group {
-    fn of(source: Source) -> Self {
+impl RateKey {
+    fn of(source: ClientAddr) -> Self {
         match source {
-            Source::Client(address) | Source::Unclear { proxy: address } => match address {
-                IpAddr::V4(address) => Self::V4(address.to_bits()),
-                IpAddr::V6(address) => {
-                    let [a, b, c, d, ..] = address.segments();
-                    Self::V6([a, b, c, d])
+            ClientAddr::Known(address) | ClientAddr::Ambiguous { proxy: address } => {
+                match address {
+                    IpAddr::V4(address) => Self::V4(address.to_bits()),
+                    IpAddr::V6(address) => {
+                        let [a, b, c, d, ..] = address.segments();
+                        Self::V6([a, b, c, d])
+                    }
                 }
-            },
-            Source::Unknown => Self::Unknown,
+            }
+            ClientAddr::Unknown => Self::Unknown,
         }
     }
 }
 
-/// As many as it takes for two sources out of a thousand to hardly ever meet in one; half a
-/// megabyte.
-const SLOTS: usize = 1 << 16;
+/// Few enough to take half a megabyte; two sources out of a thousand hardly ever share one.
+const BUCKETS: usize = 1 << 16;
 
-/// A word for each of a fixed number of slots, and a source in the slot of its hash. So it never
-/// grows, whoever calls from however many addresses, and needs no cleaning: a word that lies in the
-/// past is as good as none. Two sources in one slot share what one may have; which ones do cannot
-/// be known from outside, for the hash has a key of its own in each process.
-struct Slots {
-    slots: Box<[InMemoryState]>,
+/// The state of each source's limit, in the bucket of its hash: of a fixed size, whoever calls from
+/// however many addresses, and without cleaning. Two sources in one bucket share its limit; the
+/// hash is keyed for each process, so that nobody outside knows which ones do.
+struct Buckets {
+    buckets: Box<[InMemoryState]>,
     hash: RandomState,
 }
 
-impl Slots {
+impl Buckets {
     fn new() -> Self {
         Self {
-            slots: (0..SLOTS).map(|_| InMemoryState::default()).collect(),
+            buckets: (0..BUCKETS).map(|_| InMemoryState::default()).collect(),
             hash: RandomState::new(),
         }
     }
 }
 
-impl StateStore for Slots {
-    type Key = Group;
+impl StateStore for Buckets {
+    type Key = RateKey;
 
-    fn measure_and_replace<T, F, E>(&self, group: &Group, decide: F) -> Result<T, E>
+    fn measure_and_replace<T, F, E>(&self, key: &RateKey, decide: F) -> Result<T, E>
     where
         F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
     {
-        let place = self.hash.hash_one(group) % (SLOTS as u64);
-        let slot = usize::try_from(place)
-            .ok()
-            .and_then(|place| self.slots.get(place));
-        match slot {
-            Some(slot) => slot.measure_and_replace(&NotKeyed::NonKey, decide),
-            // There is a slot for each place.
-            None => decide(None).map(|(decided, _)| decided),
-        }
+        let bucket = self.hash.hash_one(key) % BUCKETS as u64;
+        self.buckets[bucket as usize].measure_and_replace(&NotKeyed::NonKey, decide)
     }
 }
 
 /// The receiver's clock as governor reads one.
-struct Ticks(Arc<dyn Clock>);
+struct ReceiverClock(Arc<dyn Clock>);
 
-impl GovernorClock for Ticks {
+impl GovernorClock for ReceiverClock {
     type Instant = Nanos;
 
     fn now(&self) -> Nanos {

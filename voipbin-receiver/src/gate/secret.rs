@@ -151,16 +151,12 @@ impl Secret {
         self.value.as_bytes()
     }
 
-    pub(crate) fn as_str(&self) -> &str {
-        &self.value
-    }
-
     /// No secret of the platform is empty, has blanks around it or control characters in it: such a
     /// one was cut or copied badly, and would refuse every delivery. HMAC fills keys up with zeros,
     /// so one of NUL characters would be the empty key, which anybody can sign with.
     pub(crate) fn check(&self, subject: impl FnOnce() -> String) -> Result<(), SecretError> {
         const MARK: char = '\u{feff}';
-        let value = self.as_str();
+        let value = self.expose();
         let bare = value.trim_matches(|char: char| char.is_whitespace() || char == MARK);
         let kind = if bare.is_empty() {
             SecretErrorKind::Empty

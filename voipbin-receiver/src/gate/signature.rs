@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::header::HeaderValue;
 use http::{HeaderMap, HeaderName};
 
-use super::diagnosis::{Diagnosis, Tried, diagnose_with};
+use super::diagnosis::{Candidate, Diagnosis, diagnose_with};
 use super::keyring::Keyring;
 use crate::event::{Identity, Proof, VerifiedBody};
 
@@ -104,14 +104,14 @@ impl std::error::Error for SignatureError {}
 
 /// Why a body is not taken for the platform's.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Unverified {
+pub(crate) enum VerifyError {
     /// With the likely cause, where somebody wants to know it.
     Signature(SignatureError, Option<Box<Diagnosis>>),
     /// It is signed, and not all secrets are known at present.
-    Undecided,
+    SecretsIncomplete,
 }
 
-impl From<SignatureErrorKind> for Unverified {
+impl From<SignatureErrorKind> for VerifyError {
     fn from(kind: SignatureErrorKind) -> Self {
         Self::Signature(kind.into(), None)
     }
@@ -147,8 +147,8 @@ impl Verifier {
 
     /// Why the signature of a request does not fit.
     pub(super) fn diagnose(&self, headers: &HeaderMap, body: &[u8]) -> Diagnosis {
-        let ring = self.keyring.ring();
-        let secrets = ring.keys.iter().map(|key| Tried {
+        let set = self.keyset.keys();
+        let secrets = set.keys.iter().map(|key| Candidate {
             label: Arc::clone(&key.label),
             secret: &key.secret,
         });
@@ -192,7 +192,7 @@ impl Verifier {
         bytes: Bytes,
         owned: bool,
         now: SystemTime,
-    ) -> Result<VerifiedBody, Unverified> {
+    ) -> Result<VerifiedBody, VerifyError> {
         let unsigned = |bytes: Bytes| {
             let identity = Identity::of_unsigned(&bytes);
             VerifiedBody {
@@ -202,9 +202,9 @@ impl Verifier {
                 identity,
             }
         };
-        let ring = self.keyring.ring();
+        let set = self.keyset.keys();
         let allow_unsigned = self.keyring.allow_unsigned;
-        if ring.keys.is_empty() && ring.complete && allow_unsigned {
+        if set.keys.is_empty() && set.complete && allow_unsigned {
             return Ok(unsigned(bytes));
         }
 
@@ -212,15 +212,11 @@ impl Verifier {
             Err(SignatureErrorKind::Missing) if allow_unsigned => return Ok(unsigned(bytes)),
             Err(SignatureErrorKind::Missing) => return Err(SignatureErrorKind::Missing.into()),
             read => read.map_err(|kind| {
-                Unverified::Signature(kind.into(), self.explain(headers, &bytes, now))
+                VerifyError::Signature(kind.into(), self.explain(headers, &bytes, now))
             })?,
         };
 
-        if let Some(key) = ring
-            .keys
-            .iter()
-            .find(|key| key.verifies(&signature, &bytes))
-        {
+        if let Some(key) = set.keys.iter().find(|key| key.verifies(&signature, &bytes)) {
             key.note_use(now);
             return Ok(VerifiedBody {
                 bytes,
@@ -232,11 +228,11 @@ impl Verifier {
         let diagnosis = self.explain(headers, &bytes, now);
         Err(if bytes.is_empty() {
             // A redirect leaves the old signature on a request that has lost its body.
-            Unverified::Signature(SignatureErrorKind::NoBody.into(), diagnosis)
-        } else if ring.complete {
-            Unverified::Signature(SignatureErrorKind::Mismatch.into(), diagnosis)
+            VerifyError::Signature(SignatureErrorKind::NoBody.into(), diagnosis)
+        } else if set.complete {
+            VerifyError::Signature(SignatureErrorKind::Mismatch.into(), diagnosis)
         } else {
-            Unverified::Undecided
+            VerifyError::SecretsIncomplete
         })
     }
 }
@@ -245,8 +241,8 @@ impl Verifier {
     /// The identity that a body has when it comes as a webhook, for one that comes otherwise: by
     /// the secret that signed the latest webhook, or the first one while there was none.
     pub(crate) fn identity(&self, body: &[u8]) -> Identity {
-        let ring = self.keyring.ring();
-        let newest = ring.keys.iter().rev().max_by_key(|key| key.last_used());
+        let set = self.keyset.keys();
+        let newest = set.keys.iter().rev().max_by_key(|key| key.last_used());
         match newest {
             Some(key) => Identity::of_signed(&key.sign(body)),
             None => Identity::of_unsigned(body),

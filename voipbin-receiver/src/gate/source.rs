@@ -47,11 +47,11 @@ pub struct PeerAddr(pub SocketAddr);
 
 /// Where a request comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Source {
+pub(crate) enum ClientAddr {
     /// This client: the peer, or what trusted proxies tell of it.
-    Client(IpAddr),
+    Known(IpAddr),
     /// A trusted proxy does not tell, or not clearly.
-    Unclear {
+    Ambiguous {
         /// The proxy.
         proxy: IpAddr,
     },
@@ -67,56 +67,58 @@ pub(crate) enum SourceError {
     /// An address of a private network, which cannot be the platform's.
     Private(IpAddr),
     /// A trusted proxy that names no client.
-    Unclear { proxy: IpAddr },
+    Ambiguous { proxy: IpAddr },
     /// The server does not say who the peer is.
     NoPeer,
 }
 
 /// Which sources are allowed, and whose word is taken for them.
 #[derive(Debug, Default)]
-pub(crate) struct Sources {
+pub(crate) struct SourceFilter {
     /// `None` is everybody.
     pub(crate) allowed: Option<Networks>,
     pub(crate) proxies: Networks,
 }
 
-impl Sources {
+impl SourceFilter {
     /// Where the request comes from, unless it may not come from there.
-    pub(crate) fn check(&self, head: &Parts) -> Result<Source, SourceError> {
+    pub(crate) fn check(&self, head: &Parts) -> Result<ClientAddr, SourceError> {
         let source = self.source(head);
         let Some(allowed) = &self.allowed else {
             return Ok(source);
         };
         Err(match source {
-            Source::Client(client) if allowed.contain(client) => return Ok(source),
-            Source::Client(proxy) if self.proxies.contain(proxy) => SourceError::Unclear { proxy },
-            Source::Client(client) if is_private(client) => SourceError::Private(client),
-            Source::Client(client) => SourceError::NotAllowed(client),
-            Source::Unclear { proxy } => SourceError::Unclear { proxy },
-            Source::Unknown => SourceError::NoPeer,
+            ClientAddr::Known(client) if allowed.contain(client) => return Ok(source),
+            ClientAddr::Known(proxy) if self.proxies.contain(proxy) => {
+                SourceError::Ambiguous { proxy }
+            }
+            ClientAddr::Known(client) if is_private(client) => SourceError::Private(client),
+            ClientAddr::Known(client) => SourceError::NotAllowed(client),
+            ClientAddr::Ambiguous { proxy } => SourceError::Ambiguous { proxy },
+            ClientAddr::Unknown => SourceError::NoPeer,
         })
     }
 
     /// The client's address, as far as it is known; else that of the proxy that does not tell it.
     pub(crate) fn client(&self, head: &Parts) -> Option<IpAddr> {
         match self.source(head) {
-            Source::Client(client) => Some(client),
-            Source::Unclear { proxy } => Some(proxy),
-            Source::Unknown => None,
+            ClientAddr::Known(client) => Some(client),
+            ClientAddr::Ambiguous { proxy } => Some(proxy),
+            ClientAddr::Unknown => None,
         }
     }
 
-    fn source(&self, head: &Parts) -> Source {
+    fn source(&self, head: &Parts) -> ClientAddr {
         let Some(PeerAddr(peer)) = head.extensions.get() else {
-            return Source::Unknown;
+            return ClientAddr::Unknown;
         };
         let peer = peer.ip().to_canonical();
         if !self.proxies.contain(peer) {
-            return Source::Client(peer);
+            return ClientAddr::Known(peer);
         }
         match forwarded::client(&head.headers, &self.proxies) {
-            Some(client) => Source::Client(client),
-            None => Source::Unclear { proxy: peer },
+            Some(client) => ClientAddr::Known(client),
+            None => ClientAddr::Ambiguous { proxy: peer },
         }
     }
 }
@@ -147,7 +149,7 @@ impl fmt::Display for SourceError {
                 f,
                 "{client} is a private address and not in allow_sources: if it is a proxy of yours, name it in trust_proxies"
             ),
-            Self::Unclear { proxy } => write!(
+            Self::Ambiguous { proxy } => write!(
                 f,
                 "the trusted proxy {proxy} tells no client, or not clearly: it must set one of Forwarded and X-Forwarded-For, and where both come they must agree"
             ),

@@ -8,7 +8,7 @@ use http::StatusCode;
 
 use crate::event::{BodyError, BodyErrorKind};
 use crate::gate::{
-    Diagnosis, Exceeded, SignatureError, SignatureErrorKind, SourceError, Unverified,
+    Diagnosis, RateExceeded, SignatureError, SignatureErrorKind, SourceError, VerifyError,
 };
 use crate::inbox::{KeepError, KeepErrorKind};
 
@@ -310,20 +310,20 @@ impl From<SourceError> for Refusal {
     }
 }
 
-impl From<Exceeded> for Refusal {
-    fn from(exceeded: Exceeded) -> Self {
+impl From<RateExceeded> for Refusal {
+    fn from(exceeded: RateExceeded) -> Self {
         Self::Plain(match exceeded {
-            Exceeded::Source => RefusalReason::SourceRate,
-            Exceeded::All => RefusalReason::Rate,
+            RateExceeded::Source => RefusalReason::SourceRate,
+            RateExceeded::All => RefusalReason::Rate,
         })
     }
 }
 
-impl From<Unverified> for Refusal {
-    fn from(unverified: Unverified) -> Self {
+impl From<VerifyError> for Refusal {
+    fn from(unverified: VerifyError) -> Self {
         match unverified {
-            Unverified::Signature(error, diagnosis) => Self::Signature(error, diagnosis),
-            Unverified::Undecided => Self::Plain(RefusalReason::Secrets),
+            VerifyError::Signature(error, diagnosis) => Self::Signature(error, diagnosis),
+            VerifyError::SecretsIncomplete => Self::Plain(RefusalReason::Secrets),
         }
     }
 }

@@ -8,7 +8,7 @@ use super::Pipeline;
 use super::body::{ReadBody, declared_length};
 use super::keeping::Keeping;
 use crate::event::Origin;
-use crate::gate::ConcurrencyPermit;
+use crate::gate::InFlightPermit;
 use crate::observe::{Refusal, Trace};
 
 pin_project! {
@@ -17,7 +17,7 @@ pin_project! {
     pub(crate) struct Webhook<B> {
         pub(super) headers: HeaderMap,
         // Until it is answered.
-        pub(super) permit: Option<ConcurrencyPermit>,
+        pub(super) permit: Option<InFlightPermit>,
         pub(super) trace: Trace,
         #[pin]
         pub(super) stage: Stage<B>,

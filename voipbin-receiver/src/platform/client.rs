@@ -116,7 +116,7 @@ impl Platform {
         };
         let login = Login {
             username,
-            password: password.as_str(),
+            password: password.expose(),
         };
         let answer: Answer = anybody
             .ask(Method::POST, "/auth/login", Some(&login))

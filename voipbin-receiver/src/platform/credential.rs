@@ -54,7 +54,7 @@ impl Credential {
     /// Those of [`Secret::from_file`].
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, SecretError> {
         let secret = Secret::from_file(path)?;
-        let kind = match secret.as_str().starts_with(KEY_PREFIX) {
+        let kind = match secret.expose().starts_with(KEY_PREFIX) {
             true => Kind::AccessKey,
             false => Kind::Token,
         };
@@ -67,7 +67,7 @@ impl Credential {
         // RFC 6265, cookie-octet: all else would end the cookie, or begin another one.
         let plain =
             |byte: u8| matches!(byte, 0x21 | 0x23..=0x2b | 0x2d..=0x3a | 0x3c..=0x5b | 0x5d..=0x7e);
-        let secret = self.secret.as_str();
+        let secret = self.secret.expose();
         if secret.is_empty() || !secret.bytes().all(plain) {
             return Err(unusable());
         }

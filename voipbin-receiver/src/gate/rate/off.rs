@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Exceeded, Source};
+use super::{ClientAddr, RateExceeded};
 use crate::clock::Clock;
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -17,7 +17,7 @@ impl RateSettings {
 pub(crate) struct Rates;
 
 impl Rates {
-    pub(crate) fn check(&self, _: Source) -> Result<(), Exceeded> {
+    pub(crate) fn check(&self, _: ClientAddr) -> Result<(), RateExceeded> {
         Ok(())
     }
 }

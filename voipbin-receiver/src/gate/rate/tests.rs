@@ -16,17 +16,20 @@ impl Clock for Hand {
     }
 }
 
-fn rates(each: Option<Rate>, all: Option<Rate>) -> (Arc<Hand>, Rates) {
+fn rates(per_source: Option<Rate>, total: Option<Rate>) -> (Arc<Hand>, Rates) {
     let hand = Arc::new(Hand::default());
     let clock: Arc<dyn Clock> = hand.clone();
-    (hand, RateSettings { each, all }.build(&clock).unwrap())
+    (
+        hand,
+        RateSettings { per_source, total }.build(&clock).unwrap(),
+    )
 }
 
-fn client(address: &str) -> Source {
-    Source::Client(address.parse().unwrap())
+fn client(address: &str) -> ClientAddr {
+    ClientAddr::Known(address.parse().unwrap())
 }
 
-fn passed(rates: &Rates, source: Source, requests: u32) -> usize {
+fn passed(rates: &Rates, source: ClientAddr, requests: u32) -> usize {
     (0..requests)
         .filter(|_| rates.check(source).is_ok())
         .count()
@@ -49,8 +52,8 @@ fn a_burst_passes_and_then_one_for_each_share_of_the_period() {
             Duration::from_secs(60),
         ),
     ] {
-        for (each, all) in [(Some(rate), None), (None, Some(rate))] {
-            let (hand, rates) = rates(each, all);
+        for (per_source, total) in [(Some(rate), None), (None, Some(rate))] {
+            let (hand, rates) = rates(per_source, total);
             let source = client("203.0.113.9");
             assert_eq!(
                 passed(&rates, source, burst + 3),
@@ -67,9 +70,12 @@ fn a_burst_passes_and_then_one_for_each_share_of_the_period() {
 fn a_source_that_exceeds_its_share_leaves_that_of_others_and_of_all() {
     let (_, rates) = rates(Some(Rate::per_second(3)), Some(Rate::per_second(5)));
     assert_eq!(passed(&rates, client("203.0.113.9"), 1000), 3);
-    assert_eq!(rates.check(client("203.0.113.9")), Err(Exceeded::Source));
+    assert_eq!(
+        rates.check(client("203.0.113.9")),
+        Err(RateExceeded::Source)
+    );
     assert_eq!(passed(&rates, client("198.51.100.1"), 2), 2);
-    assert_eq!(rates.check(client("198.51.100.1")), Err(Exceeded::All));
+    assert_eq!(rates.check(client("198.51.100.1")), Err(RateExceeded::All));
 }
 
 #[test]
@@ -82,33 +88,36 @@ fn an_ipv6_source_is_its_64_bit_network_and_the_unknown_are_one() {
         ("0.0.0.1", "0:0:0:1::", false),
     ] {
         assert_eq!(
-            Group::of(client(one)) == Group::of(client(other)),
+            RateKey::of(client(one)) == RateKey::of(client(other)),
             same,
             "{one} {other}"
         );
     }
     let proxy = "10.0.0.1".parse().unwrap();
     assert_eq!(
-        Group::of(Source::Unclear { proxy }),
-        Group::of(client("10.0.0.1"))
+        RateKey::of(ClientAddr::Ambiguous { proxy }),
+        RateKey::of(client("10.0.0.1"))
     );
     let (_, rates) = rates(Some(Rate::per_second(1)), None);
-    assert_eq!(passed(&rates, Source::Unknown, 3), 1);
+    assert_eq!(passed(&rates, ClientAddr::Unknown, 3), 1);
 }
 
 #[test]
 fn any_number_of_sources_takes_the_same_room() {
     let (_, rates) = rates(Some(Rate::per_second(1)), None);
-    let sources = 4 * SLOTS as u32;
+    let sources = 4 * BUCKETS as u32;
     let passed = (0..sources).filter(|bits| {
         rates
-            .check(Source::Client(IpAddr::V4((*bits).into())))
+            .check(ClientAddr::Known(IpAddr::V4((*bits).into())))
             .is_ok()
     });
-    // Each slot lets one through, and nearly all slots are somebody's.
+    // Each bucket lets one through, and nearly all buckets are somebody's.
     let passed = passed.count();
-    assert!((SLOTS * 9 / 10..=SLOTS).contains(&passed), "{passed}");
-    assert_eq!(rates.each.unwrap().into_state_store().slots.len(), SLOTS);
+    assert!((BUCKETS * 9 / 10..=BUCKETS).contains(&passed), "{passed}");
+    assert_eq!(
+        rates.per_source.unwrap().into_state_store().buckets.len(),
+        BUCKETS
+    );
 }
 
 #[test]
@@ -121,12 +130,12 @@ fn a_rate_out_of_range_is_named() {
         Rate::per_second(5).burst(Rate::MAX + 1),
     ] {
         let each = RateSettings {
-            each: Some(rate),
-            all: None,
+            per_source: Some(rate),
+            total: None,
         };
         let all = RateSettings {
-            each: None,
-            all: Some(rate),
+            per_source: None,
+            total: Some(rate),
         };
         assert_eq!(each.build(&clock).err(), Some("source_rate_limit"));
         assert_eq!(all.build(&clock).err(), Some("rate_limit"));
@@ -137,5 +146,5 @@ fn a_rate_out_of_range_is_named() {
 fn a_clock_at_the_end_of_time_is_no_reason_to_fail() {
     let (hand, rates) = rates(Some(Rate::per_minute(1).burst(Rate::MAX)), None);
     *hand.0.lock().unwrap() = Duration::MAX;
-    assert_eq!(passed(&rates, Source::Unknown, 1000), 1000);
+    assert_eq!(passed(&rates, ClientAddr::Unknown, 1000), 1000);
 }

@@ -22,10 +22,10 @@ fn verifier_of(secrets: &[&str], allow_unsigned: bool) -> Verifier {
 
 const NOW: SystemTime = SystemTime::UNIX_EPOCH;
 
-fn kind(refused: Unverified) -> SignatureErrorKind {
+fn kind(refused: VerifyError) -> SignatureErrorKind {
     match refused {
-        Unverified::Signature(error, _) => error.kind(),
-        Unverified::Undecided => panic!("all secrets are known"),
+        VerifyError::Signature(error, _) => error.kind(),
+        VerifyError::SecretsIncomplete => panic!("all secrets are known"),
     }
 }
 
