@@ -12,9 +12,8 @@ use http::header::HeaderName;
 use zeroize::Zeroizing;
 
 use self::rewrite::{base64, hex};
-use super::keyring::verifies;
 use super::secret::Secret;
-use super::signature::{DIGEST, SIGNATURE_HEADER, SignatureErrorKind, single};
+use super::signature::{SIGNATURE_HEADER, Signature, SignatureErrorKind};
 
 /// Finds out why the signature of a request does not fit, as far as that can be known.
 ///
@@ -208,7 +207,7 @@ fn cause(
     headers: &HeaderMap,
     body: &[u8],
 ) -> Cause {
-    let maker = |signature: &[u8; DIGEST], body: &[u8]| {
+    let maker = |signature: &Signature, body: &[u8]| {
         let makes_it =
             |candidate: &&Candidate<'_>| is_made_by(candidate.secret.as_bytes(), signature, body);
         secrets
@@ -216,7 +215,7 @@ fn cause(
             .find(makes_it)
             .map(|candidate| Arc::clone(&candidate.label))
     };
-    let signature = match single(header, headers) {
+    let signature = match Signature::of_request(header, headers) {
         Ok(signature) => signature,
         Err(SignatureErrorKind::Missing) => return Cause::HeaderMissing,
         Err(SignatureErrorKind::Repeated) => return Cause::HeaderRepeated,
@@ -261,19 +260,19 @@ fn cause(
     }
 }
 
-fn is_made_by(key: &[u8], signature: &[u8; DIGEST], body: &[u8]) -> bool {
-    Hmac::new_from_slice(key).is_ok_and(|mac| verifies(&mac, signature, body))
+fn is_made_by(key: &[u8], signature: &Signature, body: &[u8]) -> bool {
+    Hmac::new_from_slice(key).is_ok_and(|mac| signature.verify(&mac, body))
 }
 
 /// A signature as somebody else may have written it.
-fn leniently(value: &[u8]) -> Option<[u8; DIGEST]> {
+fn leniently(value: &[u8]) -> Option<Signature> {
     let text = std::str::from_utf8(value).ok()?.trim();
     let digits = match text.split_at_checked(7) {
         Some((prefix, digits)) if prefix.eq_ignore_ascii_case("sha256=") => digits,
         _ => text,
     };
     let digest = hex(digits).or_else(|| base64(digits))?;
-    digest.as_slice().try_into().ok()
+    digest.as_slice().try_into().ok().map(Signature)
 }
 
 /// The secrets that this one may have been made of.

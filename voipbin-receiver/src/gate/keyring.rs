@@ -7,12 +7,13 @@ use std::time::{Duration, SystemTime};
 
 // arc-swap: readers take the keys without a lock, and without waiting for whoever changes them.
 use arc_swap::{ArcSwap, Guard};
-use hmac::{Hmac, KeyInit, Mac};
+use hmac::{Hmac, KeyInit};
 use sha2::Sha256;
 
 use super::secret::Secret;
 use super::secret_error::{SecretError, SecretErrorKind};
 use super::secrets::{SecretSource, SecretUsage};
+use super::signature::Signature;
 
 /// The keys that signatures are checked with, and where they come from.
 pub(crate) struct Keyring {
@@ -225,19 +226,12 @@ impl Keyring {
 }
 
 impl Key {
-    /// Whether the key makes this signature of the body.
-    pub(super) fn verifies(&self, signature: &[u8], body: &[u8]) -> bool {
-        verifies(&self.mac, signature, body)
+    pub(super) fn verifies(&self, signature: &Signature, body: &[u8]) -> bool {
+        signature.verify(&self.mac, body)
     }
 
-    /// The signature of the body.
-    pub(super) fn sign(&self, body: &[u8]) -> [u8; 32] {
-        self.mac
-            .clone()
-            .chain_update(body)
-            .finalize()
-            .into_bytes()
-            .into()
+    pub(super) fn sign(&self, body: &[u8]) -> Signature {
+        Signature::sign(&self.mac, body)
     }
 
     /// It made a signature that was accepted.
@@ -265,14 +259,8 @@ impl Key {
     }
 
     fn same_key_as(&self, mac: &Hmac<Sha256>) -> bool {
-        self.verifies(&mac.clone().finalize().into_bytes(), b"")
+        self.verifies(&Signature::sign(mac, b""), b"")
     }
-}
-
-/// Whether this keyed state makes this signature of the body. Compares in constant time.
-pub(super) fn verifies(mac: &Hmac<Sha256>, signature: &[u8], body: &[u8]) -> bool {
-    let mac = mac.clone().chain_update(body);
-    mac.verify_slice(signature).is_ok()
 }
 
 impl fmt::Debug for Keyring {

@@ -15,6 +15,7 @@ mod secret_error;
 mod secrets;
 mod signature;
 mod source;
+mod verifier;
 
 use std::sync::Arc;
 
@@ -30,9 +31,9 @@ pub use self::secret::Secret;
 pub use self::secret_error::{SecretError, SecretErrorKind};
 pub use self::secrets::{SecretSource, SecretUsage, Secrets};
 pub use self::signature::{SIGNATURE_HEADER, SignatureError, SignatureErrorKind};
-pub(crate) use self::signature::{Verifier, VerifyError};
 pub use self::source::PeerAddr;
 pub(crate) use self::source::{ClientAddr, SourceError, SourceFilter};
+pub(crate) use self::verifier::{Verifier, VerifyError};
 
 /// All that is checked of a request before its content is looked at.
 pub(crate) struct Gate {

@@ -10,7 +10,7 @@ use http::HeaderMap;
 use super::diagnosis::Diagnosis;
 use super::secret::Secret;
 use super::secret_error::SecretError;
-use super::signature::Verifier;
+use super::verifier::Verifier;
 
 /// The secrets of a running receiver: to be changed without dropping a request, and to see which of
 /// them are in use. From [`Receiver::secrets`](crate::Receiver::secrets); cheap to clone.

@@ -1,4 +1,6 @@
+use hmac::Mac;
 use http::HeaderValue;
+use sha2::Sha256;
 
 use super::rewrite::originals;
 use super::*;

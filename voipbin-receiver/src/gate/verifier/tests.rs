@@ -1,8 +1,9 @@
 use hmac::{Hmac, KeyInit, Mac};
+use http::HeaderValue;
 use sha2::Sha256;
 
 use super::*;
-use crate::gate::Secret;
+use crate::gate::{SIGNATURE_HEADER, Secret};
 
 /// A fixed vector: HMAC-SHA256 of the body with the six bytes of the secret, as
 /// `openssl dgst -sha256 -hmac s3cret` prints it.
