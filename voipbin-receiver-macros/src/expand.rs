@@ -83,7 +83,7 @@ fn registration(handler: &Handler<'_>) -> TokenStream {
     let events = events(&handler.events);
 
     // Not hygienic like the others: it is named under spans of the user's, too.
-    let wiring = Ident::new("__wiring", Span::call_site());
+    let builder = Ident::new("__builder", Span::call_site());
     let outcome = local("outcome");
     let ended = local("ended");
     let parts = local("parts");
@@ -92,7 +92,7 @@ fn registration(handler: &Handler<'_>) -> TokenStream {
         .collect();
 
     let extract = extractors.iter().zip(arguments).map(|(extractor, ty)| {
-        let argument = call_under(ty, "argument_of", Some(&wiring));
+        let argument = call_under(ty, "argument_of", Some(&builder));
         quote!(let #extractor = #argument;)
     });
     let outcome_of = match &function.sig.output {
@@ -111,7 +111,7 @@ fn registration(handler: &Handler<'_>) -> TokenStream {
         },
     };
     let finish = quote_spanned! {ident.span()=>
-        #wiring.finish(#name, #location, move |mut #parts| async move {
+        #builder.finish(#name, #location, move |mut #parts| async move {
             #(let #extractors = #extractors(&mut #parts).await?;)*
             let #ended = #call;
             #parts.end(#ended).await
@@ -119,7 +119,7 @@ fn registration(handler: &Handler<'_>) -> TokenStream {
     };
     quote! {
         #[allow(unused_mut)]
-        let mut #wiring = #receiver::__private::Wiring::new(#events);
+        let mut #builder = #receiver::__private::RegistrationBuilder::new(#events);
         #(#extract)*
         let #outcome = #outcome_of;
         #finish #options
@@ -168,7 +168,7 @@ fn duration(duration: Duration) -> TokenStream {
 
 /// A call of one of the receiver's functions, spanned so that an error in any part of it underlines
 /// all of `blamed`: compilers join the spans of the first and the last token of an expression.
-fn call_under(blamed: &impl ToTokens, function: &str, wiring: Option<&Ident>) -> TokenStream {
+fn call_under(blamed: &impl ToTokens, function: &str, builder: Option<&Ident>) -> TokenStream {
     let tokens: Vec<_> = blamed.to_token_stream().into_iter().collect();
     let first = tokens
         .first()
@@ -179,9 +179,9 @@ fn call_under(blamed: &impl ToTokens, function: &str, wiring: Option<&Ident>) ->
 
     let receiver = receiver_at(first);
     let function = Ident::new(function, last);
-    let argument = wiring.map(|wiring| {
-        let wiring = Ident::new(&wiring.to_string(), last);
-        quote_spanned!(first=> &mut #wiring)
+    let argument = builder.map(|builder| {
+        let builder = Ident::new(&builder.to_string(), last);
+        quote_spanned!(first=> &mut #builder)
     });
     let mut parentheses = Group::new(Delimiter::Parenthesis, argument.to_token_stream());
     parentheses.set_span(last);

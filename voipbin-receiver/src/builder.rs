@@ -26,8 +26,8 @@ use crate::dispatch::{Control, Dispatch, Parts, RuntimeChoice, start};
 use crate::event::LaneChoice;
 use crate::gate::Secrets;
 use crate::handler::{
-    HandlerOptions, IntoHandler, IntoRegistration, RegisteredHandler, Registration, States, Wrap,
-    warn_of_silence,
+    BoxLayer, HandlerOptions, IntoHandler, IntoRegistration, RegisteredHandler, Registration,
+    States, warn_of_silence,
 };
 use crate::inbox::{Consumer, Inbox, MemoryInbox, Repeats};
 use crate::observe::{Counters, DeadLetter, Hooks, Observer, Recorder, ShutdownReport};
@@ -50,7 +50,7 @@ pub struct ReceiverBuilder {
     concurrency: usize,
     options: HandlerOptions,
     lanes: LaneChoice,
-    layers: Vec<Wrap>,
+    layers: Vec<BoxLayer>,
     hooks: Hooks,
     runtime: RuntimeChoice,
     clock: Arc<dyn Clock>,

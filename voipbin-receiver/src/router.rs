@@ -10,8 +10,8 @@ use crate::build_error::{BuildError, BuildErrorKind};
 use crate::catalog::{CATALOG, Condition, EventType, Select, Selector, mistake};
 use crate::event::Envelope;
 use crate::handler::{
-    HandlerName, HandlerOptions, HandlerService, Registration, RetryPolicy, SourceLocation, States,
-    Wrap,
+    BoxLayer, HandlerName, HandlerOptions, HandlerService, Registration, RetryPolicy,
+    SourceLocation, States,
 };
 use crate::inbox::Jobs;
 
@@ -45,7 +45,7 @@ pub(crate) struct Handler {
 pub(crate) struct Defaults {
     pub(crate) options: HandlerOptions,
     /// Around each handler, the first one inside.
-    pub(crate) layers: Vec<Wrap>,
+    pub(crate) layers: Vec<BoxLayer>,
 }
 
 /// The handlers of one type of event, in the order in which they were registered.

@@ -5,7 +5,7 @@ use tower_service::Service;
 
 use super::ReceiverBuilder;
 use crate::event::{Delivery, LaneChoice};
-use crate::handler::{Context, HandlerError, HandlerOptions, HandlerService, wrap};
+use crate::handler::{Context, HandlerError, HandlerOptions, HandlerService, box_layer};
 
 impl ReceiverBuilder {
     /// The default of [`concurrency`](Self::concurrency).
@@ -101,7 +101,7 @@ impl ReceiverBuilder {
             + Sync
             + 'static,
     {
-        self.layers.push(wrap(layer));
+        self.layers.push(box_layer(layer));
         self
     }
 }

@@ -9,7 +9,7 @@ use super::permit::Permit;
 use super::queue::JobKey;
 use super::run::{Failure, millis};
 use crate::catalog::EventType;
-use crate::handler::Next;
+use crate::handler::RetryHint;
 use crate::inbox::{Attempt, Job, JobHistory, Settled};
 use crate::observe::{DeadLetter, DeadLetterReason, Run, Transition};
 use crate::router::Handler;
@@ -138,18 +138,18 @@ impl Dispatch {
         &self,
         job: &Job,
         handler: &Handler,
-        next: Next,
+        next: RetryHint,
     ) -> Result<Duration, DeadLetterReason> {
         let policy = &handler.retry;
         let made = job.attempts().saturating_add(1);
-        if next == Next::GiveUp {
+        if next == RetryHint::GiveUp {
             return Err(DeadLetterReason::Permanent);
         }
         if made >= policy.attempts {
             return Err(DeadLetterReason::AttemptsExhausted);
         }
         let wait = match next {
-            Next::After(after) => after,
+            RetryHint::After(after) => after,
             _ => policy.wait(made, fastrand::f64()),
         };
         let then = self.age(job).checked_add(wait);

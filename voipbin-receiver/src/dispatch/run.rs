@@ -15,7 +15,7 @@ use tracing::Span;
 use super::dispatcher::Dispatch;
 use super::permit::Permit;
 use super::queue::JobKey;
-use crate::handler::{Context, HandlerError, Next, RunPermit};
+use crate::handler::{Context, HandlerError, RetryHint, RunPermit};
 use crate::inbox::{Attempt, AttemptEnd, Job, Lease, Settled};
 use crate::observe::{Run, Transition};
 use crate::router::Handler;
@@ -91,7 +91,7 @@ pub(super) async fn run(permit: Arc<Permit>, dispatch: Arc<Dispatch>, key: JobKe
 /// A run that ended badly, and what is to follow by the handler's own word.
 pub(super) struct Failure {
     pub(super) attempt: Attempt,
-    pub(super) next: Next,
+    pub(super) next: RetryHint,
 }
 
 /// When a run began.
@@ -193,15 +193,15 @@ impl Call {
                 }
                 CallEnd::Returned(Err(payload)) => {
                     discard(payload);
-                    failed(AttemptEnd::Panicked, Next::Policy)
+                    failed(AttemptEnd::Panicked, RetryHint::Policy)
                 }
-                CallEnd::TimedOut => failed(AttemptEnd::TimedOut, Next::Policy),
+                CallEnd::TimedOut => failed(AttemptEnd::TimedOut, RetryHint::Policy),
                 CallEnd::LeaseLost => Ok(false),
             })
         });
         told.unwrap_or_else(|payload| {
             discard(payload);
-            failed(AttemptEnd::Panicked, Next::Policy)
+            failed(AttemptEnd::Panicked, RetryHint::Policy)
         })
     }
 }

@@ -6,13 +6,13 @@ use futures_util::future::BoxFuture;
 use super::argument::{Needs, States};
 use super::context::Context;
 use super::error::HandlerError;
-use super::signature::{Handles, Signature};
+use super::kind::{Fits, Handles};
 
-pub(crate) type Outcome = Result<(), HandlerError>;
+pub(crate) type RunResult = Result<(), HandlerError>;
 
 /// A handler as the dispatcher runs it, once for each call.
-pub(crate) type Call =
-    Arc<dyn Fn(Context, Arc<States>) -> BoxFuture<'static, Outcome> + Send + Sync>;
+pub(crate) type HandlerFn =
+    Arc<dyn Fn(Context, Arc<States>) -> BoxFuture<'static, RunResult> + Send + Sync>;
 
 /// A handler with a type of its own: for what a function cannot be, such as one that is configured
 /// or generic.
@@ -71,13 +71,13 @@ pub trait HandlerResult: Send + 'static {
 }
 
 impl HandlerResult for () {
-    fn into_outcome(self) -> Outcome {
+    fn into_outcome(self) -> RunResult {
         Ok(())
     }
 }
 
 impl<E: Into<HandlerError> + Send + 'static> HandlerResult for Result<(), E> {
-    fn into_outcome(self) -> Outcome {
+    fn into_outcome(self) -> RunResult {
         self.map_err(Into::into)
     }
 }
@@ -95,7 +95,7 @@ impl<E: Into<HandlerError> + Send + 'static> HandlerResult for Result<(), E> {
 pub trait IntoHandler<E, Marker>: Send + Sync + 'static {
     /// The handler and the states it needs.
     #[doc(hidden)]
-    fn into_handler(self) -> (Call, Needs);
+    fn into_handler(self) -> (HandlerFn, Needs);
 }
 
 // The only implementation, so that the compiler does not stop at "not implemented" but goes on to
@@ -103,9 +103,9 @@ pub trait IntoHandler<E, Marker>: Send + Sync + 'static {
 impl<E, M, H> IntoHandler<E, M> for H
 where
     H: Handles<M>,
-    M: Signature<(E,)>,
+    M: Fits<(E,)>,
 {
-    fn into_handler(self) -> (Call, Needs) {
+    fn into_handler(self) -> (HandlerFn, Needs) {
         M::call(self)
     }
 }

@@ -48,12 +48,12 @@ use crate::event::PayloadError;
 /// ```
 pub struct HandlerError {
     error: Box<dyn StdError + Send + Sync>,
-    next: Next,
+    next: RetryHint,
 }
 
 /// What is to follow a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Next {
+pub(crate) enum RetryHint {
     /// What the policy says.
     Policy,
     /// Another attempt after this time, if the policy leaves one.
@@ -90,7 +90,7 @@ impl HandlerError {
     #[must_use]
     pub fn into_boxed(self) -> Box<dyn StdError + Send + Sync> {
         match self.next {
-            Next::Policy => self.error,
+            RetryHint::Policy => self.error,
             _ => Box::new(Boxed(self)),
         }
     }
@@ -102,7 +102,7 @@ impl HandlerError {
                 let causes = std::iter::successors(error.source(), |cause| (*cause).source());
                 let mut causes = causes.take(MOST_CAUSES);
                 let boxed = causes.find_map(|cause| cause.downcast_ref::<Boxed>());
-                let next = boxed.map_or(Next::Policy, |boxed| boxed.0.next);
+                let next = boxed.map_or(RetryHint::Policy, |boxed| boxed.0.next);
                 Self { error, next }
             }
         }
@@ -112,7 +112,7 @@ impl HandlerError {
     pub fn permanent(error: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self {
             error: error.into(),
-            next: Next::GiveUp,
+            next: RetryHint::GiveUp,
         }
     }
 
@@ -123,7 +123,7 @@ impl HandlerError {
     #[must_use]
     pub fn retry_after(self, after: Duration) -> Self {
         Self {
-            next: Next::After(after),
+            next: RetryHint::After(after),
             ..self
         }
     }
@@ -132,13 +132,13 @@ impl HandlerError {
     /// that the handler asks for.
     #[must_use]
     pub fn is_permanent(&self) -> bool {
-        self.next() == Next::GiveUp
+        self.next() == RetryHint::GiveUp
     }
 
     /// What is to follow. A payload that did not fit will not fit the next time.
-    pub(crate) fn next(&self) -> Next {
+    pub(crate) fn next(&self) -> RetryHint {
         match self.next {
-            Next::Policy if self.is_payload() => Next::GiveUp,
+            RetryHint::Policy if self.is_payload() => RetryHint::GiveUp,
             next => next,
         }
     }

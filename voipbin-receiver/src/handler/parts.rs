@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use super::argument::States;
-use super::call::Outcome;
+use super::call::RunResult;
 use super::context::Context;
 use super::error::HandlerError;
 
@@ -18,7 +18,7 @@ pub struct RunParts {
     hooks: Vec<EndHook>,
 }
 
-type EndHook = Box<dyn FnOnce(Outcome) -> BoxFuture<'static, Outcome> + Send>;
+type EndHook = Box<dyn FnOnce(RunResult) -> BoxFuture<'static, RunResult> + Send>;
 
 impl RunParts {
     pub(crate) fn new(context: Context, states: Arc<States>) -> Self {
@@ -105,7 +105,7 @@ impl RunParts {
 
     /// The handler has returned.
     #[doc(hidden)]
-    pub async fn end(self, mut outcome: Outcome) -> Outcome {
+    pub async fn end(self, mut outcome: RunResult) -> RunResult {
         for hook in self.hooks.into_iter().rev() {
             outcome = hook(outcome).await;
         }

@@ -6,11 +6,11 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::argument::Needs;
-use super::call::{Call, IntoHandler};
+use super::call::{HandlerFn, IntoHandler};
 use super::context::Context;
 use super::error::HandlerError;
 use super::options::HandlerOptions;
-use super::service::{HandlerService, Wrap, wrap};
+use super::service::{BoxLayer, HandlerService, box_layer};
 use crate::catalog::{EventSet, Selector};
 
 /// Where a handler was registered or written, for errors.
@@ -66,9 +66,9 @@ pub struct Registration {
     pub(crate) name: String,
     pub(crate) selectors: Vec<Selector>,
     pub(crate) needs: Needs,
-    pub(crate) call: Call,
+    pub(crate) call: HandlerFn,
     pub(crate) options: HandlerOptions,
-    pub(crate) layers: Vec<Wrap>,
+    pub(crate) layers: Vec<BoxLayer>,
     pub(crate) location: SourceLocation,
     /// Whether it runs in another process.
     pub(crate) elsewhere: bool,
@@ -94,7 +94,7 @@ impl Registration {
         name: String,
         selectors: Vec<Selector>,
         needs: Needs,
-        call: Call,
+        call: HandlerFn,
         location: SourceLocation,
     ) -> Self {
         Self {
@@ -160,7 +160,7 @@ impl Registration {
             + Sync
             + 'static,
     {
-        self.layers.push(wrap(layer));
+        self.layers.push(box_layer(layer));
         self
     }
 }

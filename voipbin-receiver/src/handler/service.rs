@@ -14,7 +14,7 @@ use tower_service::Service;
 use tracing::Span;
 
 use super::argument::States;
-use super::call::{Call, Outcome};
+use super::call::{HandlerFn, RunResult};
 use super::context::Context;
 use super::error::HandlerError;
 use super::parts::RunParts;
@@ -26,20 +26,20 @@ use super::parts::RunParts;
 /// says the same of further attempts as the handler's did. It is always ready; how many runs there
 /// are at once is the receiver's concern. Cheap to clone.
 #[derive(Clone)]
-pub struct HandlerService(Arc<dyn Fn(Context) -> BoxFuture<'static, Outcome> + Send + Sync>);
+pub struct HandlerService(Arc<dyn Fn(Context) -> BoxFuture<'static, RunResult> + Send + Sync>);
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// What wraps a handler.
-pub(crate) type Wrap = Box<dyn Fn(HandlerService) -> HandlerService + Send + Sync>;
+pub(crate) type BoxLayer = Box<dyn Fn(HandlerService) -> HandlerService + Send + Sync>;
 
 impl HandlerService {
-    pub(crate) fn new(call: Call, states: Arc<States>) -> Self {
+    pub(crate) fn new(call: HandlerFn, states: Arc<States>) -> Self {
         Self(Arc::new(move |context| call(context, Arc::clone(&states))))
     }
 
     /// Runs the handler once.
-    pub(crate) fn run(&self, context: Context) -> BoxFuture<'static, Outcome> {
+    pub(crate) fn run(&self, context: Context) -> BoxFuture<'static, RunResult> {
         (self.0)(context)
     }
 
@@ -65,9 +65,9 @@ impl HandlerService {
 /// Runs a function that may block its thread on the runtime's pool for blocking work. The thread
 /// holds what the run holds, its slot and its lane, for as long as it goes on, also when the run is
 /// over.
-pub fn run_blocking<F>(parts: &RunParts, call: F) -> impl Future<Output = Outcome> + Send + use<F>
+pub fn run_blocking<F>(parts: &RunParts, call: F) -> impl Future<Output = RunResult> + Send + use<F>
 where
-    F: FnOnce() -> Outcome + Send + 'static,
+    F: FnOnce() -> RunResult + Send + 'static,
 {
     let permit = parts.context().permit();
     let span = Span::current();
@@ -89,7 +89,7 @@ where
 }
 
 /// A layer, as it wraps whatever handler.
-pub(crate) fn wrap<L>(layer: L) -> Wrap
+pub(crate) fn box_layer<L>(layer: L) -> BoxLayer
 where
     L: Layer<HandlerService> + Send + Sync + 'static,
     L::Service: Service<Context, Response = (), Error: Into<HandlerError>, Future: Send>

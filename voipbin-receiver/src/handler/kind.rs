@@ -1,8 +1,8 @@
 //! How the compiler finds out what kind of handler it was given, and then whether it fits.
 //!
 //! [`Handles`] is about the handler alone: the number of its arguments leaves one implementation,
-//! and with it the [`Signature`]. Only that one looks at the events, so that what does not fit is
-//! reported as itself.
+//! and with it the [`HandlerKind`]. Only whether that kind [`Fits`] looks at the events, so that what
+//! does not fit is reported as itself.
 
 use std::future::Future;
 use std::marker::PhantomData;
@@ -11,69 +11,69 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use super::argument::{Argument, Needs};
-use super::call::{Blocking, Call, EventHandler, HandlerResult, Outcome};
+use super::call::{Blocking, EventHandler, HandlerFn, HandlerResult, RunResult};
 use super::context::Context;
 use super::error::HandlerError;
 use super::parts::RunParts;
 use super::service::run_blocking;
 
-/// A handler of the signature `M`.
-pub trait Handles<M: Parts>: Send + Sync + 'static {
+/// A handler of the kind `K`.
+pub trait Handles<K: HandlerKind>: Send + Sync + 'static {
     /// Begins one run.
-    fn begin(self: &Arc<Self>, input: M::Input) -> M::Output;
+    fn begin(self: &Arc<Self>, input: K::Input) -> K::Output;
 }
 
 /// What goes into a run and what comes out of it.
-pub trait Parts: 'static {
+pub trait HandlerKind: 'static {
     type Input;
     type Output;
 }
 
-/// A signature that fits the events `E`.
-pub trait Signature<E>: Parts + Sized {
-    fn call<H: Handles<Self>>(handler: H) -> (Call, Needs);
+/// A kind of handler that fits the events `E`.
+pub trait Fits<E>: HandlerKind + Sized {
+    fn call<H: Handles<Self>>(handler: H) -> (HandlerFn, Needs);
 }
 
 /// An [`EventHandler`].
-pub struct ByTrait;
+pub struct TraitKind;
 
 /// A function that returns a future.
-pub struct Async<Arguments, Fut>(PhantomData<fn(Arguments) -> Fut>);
+pub struct AsyncKind<Arguments, Fut>(PhantomData<fn(Arguments) -> Fut>);
 
 /// A function that was wrapped in [`blocking`](super::blocking).
-pub struct Plain<Arguments, Output>(PhantomData<fn(Arguments) -> Output>);
+pub struct BlockingKind<Arguments, Output>(PhantomData<fn(Arguments) -> Output>);
 
-impl Parts for ByTrait {
+impl HandlerKind for TraitKind {
     type Input = Context;
-    type Output = BoxFuture<'static, Outcome>;
+    type Output = BoxFuture<'static, RunResult>;
 }
 
-impl<Arguments: 'static, Fut: 'static> Parts for Async<Arguments, Fut> {
+impl<Arguments: 'static, Fut: 'static> HandlerKind for AsyncKind<Arguments, Fut> {
     type Input = Arguments;
     type Output = Fut;
 }
 
-impl<Arguments: 'static, Output: 'static> Parts for Plain<Arguments, Output> {
+impl<Arguments: 'static, Output: 'static> HandlerKind for BlockingKind<Arguments, Output> {
     type Input = Arguments;
     type Output = Output;
 }
 
-impl<E> Signature<E> for ByTrait {
-    fn call<H: Handles<Self>>(handler: H) -> (Call, Needs) {
+impl<E> Fits<E> for TraitKind {
+    fn call<H: Handles<Self>>(handler: H) -> (HandlerFn, Needs) {
         let handler = Arc::new(handler);
-        let call: Call = Arc::new(move |context, _| handler.begin(context));
+        let call: HandlerFn = Arc::new(move |context, _| handler.begin(context));
         (call, Needs::default())
     }
 }
 
-impl<E, A, Fut> Signature<E> for Async<A, Fut>
+impl<E, A, Fut> Fits<E> for AsyncKind<A, Fut>
 where
     A: Arguments<E>,
     Fut: HandlerFuture<Returned: HandlerResult> + Send,
 {
-    fn call<H: Handles<Self>>(handler: H) -> (Call, Needs) {
+    fn call<H: Handles<Self>>(handler: H) -> (HandlerFn, Needs) {
         let handler = Arc::new(handler);
-        let call: Call = Arc::new(move |context, states| {
+        let call: HandlerFn = Arc::new(move |context, states| {
             let handler = Arc::clone(&handler);
             let mut parts = RunParts::new(context, states);
             Box::pin(async move {
@@ -86,14 +86,14 @@ where
     }
 }
 
-impl<E, A, Output> Signature<E> for Plain<A, Output>
+impl<E, A, Output> Fits<E> for BlockingKind<A, Output>
 where
     A: Arguments<E>,
     Output: HandlerResult,
 {
-    fn call<H: Handles<Self>>(handler: H) -> (Call, Needs) {
+    fn call<H: Handles<Self>>(handler: H) -> (HandlerFn, Needs) {
         let handler = Arc::new(handler);
-        let call: Call = Arc::new(move |context, states| {
+        let call: HandlerFn = Arc::new(move |context, states| {
             let handler = Arc::clone(&handler);
             let mut parts = RunParts::new(context, states);
             Box::pin(async move {
@@ -130,8 +130,8 @@ pub trait Arguments<E>: Sized + Send + 'static {
 }
 
 #[diagnostic::do_not_recommend]
-impl<H: EventHandler> Handles<ByTrait> for H {
-    fn begin(self: &Arc<Self>, context: Context) -> BoxFuture<'static, Outcome> {
+impl<H: EventHandler> Handles<TraitKind> for H {
+    fn begin(self: &Arc<Self>, context: Context) -> BoxFuture<'static, RunResult> {
         let handler = Arc::clone(self);
         Box::pin(async move { handler.handle(context).await })
     }
@@ -155,7 +155,7 @@ macro_rules! functions {
 
         #[diagnostic::do_not_recommend]
         #[allow(non_snake_case)]
-        impl<Function, Fut, $($argument),*> Handles<Async<($($argument,)*), Fut>> for Function
+        impl<Function, Fut, $($argument),*> Handles<AsyncKind<($($argument,)*), Fut>> for Function
         where
             Function: Fn($($argument),*) -> Fut + Send + Sync + 'static,
             Fut: 'static,
@@ -168,7 +168,7 @@ macro_rules! functions {
 
         #[diagnostic::do_not_recommend]
         #[allow(non_snake_case)]
-        impl<Function, Output, $($argument),*> Handles<Plain<($($argument,)*), Output>>
+        impl<Function, Output, $($argument),*> Handles<BlockingKind<($($argument,)*), Output>>
             for Blocking<Function>
         where
             Function: Fn($($argument),*) -> Output + Send + Sync + 'static,

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use super::argument::{Argument, Extracted, Needs};
-use super::call::{HandlerResult, Outcome};
+use super::call::{HandlerResult, RunResult};
 use super::parts::RunParts;
 use super::registration::{Registration, SourceLocation};
 use crate::catalog::{EventSet, Selector};
@@ -14,7 +14,7 @@ use crate::catalog::{EventSet, Selector};
 /// that each can be refused on its own, and infers their types, so that each is named in the
 /// function alone.
 #[must_use]
-pub struct Wiring<E> {
+pub struct RegistrationBuilder<E> {
     selectors: Vec<Selector>,
     needs: Needs,
     events: PhantomData<fn() -> E>,
@@ -24,7 +24,7 @@ pub struct Wiring<E> {
 /// argument is reported once.
 type Extract<A> = for<'a> fn(&'a mut RunParts) -> Extracted<'a, A>;
 
-impl<E> Wiring<E> {
+impl<E> RegistrationBuilder<E> {
     /// Begins with the events.
     pub fn new(events: E) -> Self
     where
@@ -41,7 +41,7 @@ impl<E> Wiring<E> {
     pub fn finish<F, Fut>(self, name: &str, location: SourceLocation, run: F) -> Registration
     where
         F: Fn(RunParts) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Outcome> + Send + 'static,
+        Fut: Future<Output = RunResult> + Send + 'static,
     {
         let Self {
             selectors, needs, ..
@@ -53,17 +53,17 @@ impl<E> Wiring<E> {
 }
 
 /// Adds the next argument; the result makes it for one run.
-pub fn argument_of<A, E>(wiring: &mut Wiring<E>) -> Extract<A>
+pub fn argument_of<A, E>(builder: &mut RegistrationBuilder<E>) -> Extract<A>
 where
     A: Argument<E> + 'static,
     E: 'static,
 {
-    A::needs(&mut wiring.needs);
+    A::needs(&mut builder.needs);
     |parts| A::extracted(parts)
 }
 
 /// The conversion of what a handler returns.
-pub fn outcome_of<R: HandlerResult>() -> fn(R) -> Outcome {
+pub fn outcome_of<R: HandlerResult>() -> fn(R) -> RunResult {
     R::into_outcome
 }
 
