@@ -22,7 +22,7 @@ pub use self::role::Role;
 use crate::build_error::{BuildError, BuildErrorKind};
 use crate::catalog::EventSet;
 use crate::clock::{Clock, SystemClock};
-use crate::dispatch::{Control, Dispatch, Parts, RuntimeChoice, start};
+use crate::dispatch::{Control, Dispatch, DispatchParts, RuntimeChoice, start};
 use crate::event::LaneChoice;
 use crate::gate::Secrets;
 use crate::handler::{
@@ -285,7 +285,7 @@ impl ReceiverBuilder {
             Role::Ingress => None,
             Role::Both | Role::Worker => Some(inbox.consume().map_err(BuildError::inbox)?.into()),
         };
-        let dispatch = Arc::new(Dispatch::new(Parts {
+        let dispatch = Arc::new(Dispatch::new(DispatchParts {
             inbox: Arc::clone(&inbox),
             consumer: consumer.as_ref().map(Arc::downgrade),
             handlers,

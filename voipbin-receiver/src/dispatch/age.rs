@@ -1,4 +1,4 @@
-//! How old events are, by a machine's clock that may be set meanwhile.
+//! The age of events, by a wall clock that may be stepped meanwhile.
 
 use std::collections::VecDeque;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -6,60 +6,59 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::clock::Clock;
 use crate::sync::{Arc, Mutex, PoisonError};
 
-/// A clock that goes apart from the monotonic one by more than this was set.
-const STEP: Duration = Duration::from_secs(3600);
+/// The wall clock was stepped when it parts from the monotonic one by more than this.
+const CLOCK_STEP: Duration = Duration::from_secs(3600);
 
-/// For so long after a start or a step no event is older than the time that was measured since.
-const REST: Duration = Duration::from_secs(3600);
+/// For so long after a start or a step no event counts as older than the time measured since.
+const REST_TIME: Duration = Duration::from_secs(3600);
 
-/// Of so many settings of the clock it is remembered which it was.
-const SETTINGS: usize = 8;
+/// How many offsets of the wall clock are remembered.
+const OFFSETS: usize = 8;
 
-/// Ages of events, in which a step of the machine's clock does not count.
-pub(super) struct Ages {
+/// Ages of events, in which a step of the wall clock does not count.
+pub(super) struct EventAges {
     clock: Arc<dyn Clock>,
-    settings: Mutex<Settings>,
+    history: Mutex<ClockHistory>,
 }
 
-struct Settings {
-    /// What the machine's clock was at the zero of the monotonic one, as it was set one time after
-    /// the other.
+struct ClockHistory {
+    /// What the wall clock said at the zero of the monotonic one: one entry for each step.
     zeros: VecDeque<SystemTime>,
-    /// Since when it is set as it is, by the monotonic clock.
+    /// When the last step was noticed, in monotonic time.
     since: Duration,
 }
 
-impl Ages {
+impl EventAges {
     pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
         let (since, zeros) = (clock.monotonic(), VecDeque::from([zero(&*clock)]));
         Self {
             clock,
-            settings: Mutex::new(Settings { zeros, since }),
+            history: Mutex::new(ClockHistory { zeros, since }),
         }
     }
 
-    /// How old an event is at least that was received at this time by the machine's clock.
+    /// The least age of an event that was received at this wall time.
     pub(super) fn of(&self, received_at: SystemTime) -> Duration {
         let (now, zero) = (self.clock.monotonic(), zero(&*self.clock));
-        let mut settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
-        match settings.zeros.back_mut() {
-            // It is slewed, and goes on being the same.
-            Some(last) if apart(*last, zero) <= STEP => *last = zero,
+        let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        match history.zeros.back_mut() {
+            // Slewed, not stepped.
+            Some(last) if apart(*last, zero) <= CLOCK_STEP => *last = zero,
             _ => {
-                settings.zeros.push_back(zero);
-                if settings.zeros.len() > SETTINGS {
-                    settings.zeros.pop_front();
+                history.zeros.push_back(zero);
+                if history.zeros.len() > OFFSETS {
+                    history.zeros.pop_front();
                 }
-                settings.since = now;
+                history.since = now;
             }
         }
-        let ages = settings.zeros.iter().filter_map(|zero| {
+        let ages = history.zeros.iter().filter_map(|zero| {
             let now = zero.checked_add(now)?;
             now.duration_since(received_at).ok()
         });
         let age = ages.min().unwrap_or_default();
-        let measured = now.saturating_sub(settings.since);
-        match measured < REST {
+        let measured = now.saturating_sub(history.since);
+        match measured < REST_TIME {
             true => age.min(measured),
             false => age,
         }
@@ -88,10 +87,10 @@ mod tests {
     struct SetClock(Mutex<(Duration, SystemTime)>);
 
     impl SetClock {
-        fn ages() -> (Arc<Self>, Ages) {
+        fn ages() -> (Arc<Self>, EventAges) {
             let now = UNIX_EPOCH + 20_000 * DAY;
             let clock = Arc::new(Self(Mutex::new((5 * DAY, now))));
-            let ages = Ages::new(Arc::clone(&clock) as Arc<dyn Clock>);
+            let ages = EventAges::new(Arc::clone(&clock) as Arc<dyn Clock>);
             (clock, ages)
         }
 

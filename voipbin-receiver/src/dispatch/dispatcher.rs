@@ -7,12 +7,12 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use super::age::Ages;
-use super::permit::Permit;
-use super::queue::{JobKey, Plan, Queue};
-use super::routes::Routes;
+use super::age::EventAges;
+use super::permit::JobPermit;
+use super::placement::Placements;
+use super::queue::{JobKey, JobQueue, Plan};
 use super::run::discard;
-use super::schedule::{Quarantine, RunSlot};
+use super::schedule::{QuarantineId, RunSlot};
 use super::stale::Completed;
 use super::worker::Workers;
 use crate::catalog::EventType;
@@ -40,12 +40,12 @@ pub(crate) struct Dispatch {
     pub(crate) counters: Arc<Counters>,
     pub(crate) hooks: Arc<Hooks>,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(super) ages: Ages,
+    pub(super) ages: EventAges,
     pub(super) completed: Completed,
     pub(crate) slots: usize,
     pub(super) stepped: bool,
-    routes: Routes,
-    queue: Mutex<Queue>,
+    placements: Placements,
+    queue: Mutex<JobQueue>,
     /// Tells the pump of what it waits for.
     progress: Notify,
     workers: OnceLock<Workers>,
@@ -66,7 +66,7 @@ struct Lifecycle {
 }
 
 /// What a dispatcher is made of.
-pub(crate) struct Parts {
+pub(crate) struct DispatchParts {
     pub(crate) inbox: Arc<dyn Inbox>,
     pub(crate) consumer: Option<Weak<dyn Consumer>>,
     pub(crate) handlers: Handlers,
@@ -79,8 +79,8 @@ pub(crate) struct Parts {
 }
 
 impl Dispatch {
-    pub(crate) fn new(parts: Parts) -> Self {
-        let Parts {
+    pub(crate) fn new(parts: DispatchParts) -> Self {
+        let DispatchParts {
             inbox,
             consumer,
             handlers,
@@ -90,21 +90,21 @@ impl Dispatch {
             concurrency,
             stepped,
         } = parts;
-        let routes = Routes::new(&handlers);
+        let placements = Placements::new(&handlers);
         let in_memory = inbox.guarantees().durability == Durability::Process;
         Self {
             inbox,
             consumer,
-            queue: Mutex::new(Queue::new(concurrency, &routes.limits(), in_memory)),
+            queue: Mutex::new(JobQueue::new(concurrency, &placements.limits(), in_memory)),
             handlers,
             counters,
             hooks,
-            ages: Ages::new(Arc::clone(&clock)),
+            ages: EventAges::new(Arc::clone(&clock)),
             clock,
             completed: Completed::new(RESOURCES),
             slots: concurrency,
             stepped,
-            routes,
+            placements,
             progress: Notify::new(),
             workers: OnceLock::new(),
             running: AtomicUsize::new(0),
@@ -147,7 +147,7 @@ impl Dispatch {
 
     /// Lets nothing of a handler begin, or again; false when there is none of this name.
     pub(crate) fn pause(self: &Arc<Self>, handler: &str, paused: bool) -> bool {
-        let Some(index) = self.routes.index(&HandlerName::new(handler)) else {
+        let Some(index) = self.placements.index(&HandlerName::new(handler)) else {
             return false;
         };
         let mut queue = self.queue();
@@ -159,7 +159,7 @@ impl Dispatch {
     /// The handlers of which nothing begins.
     pub(crate) fn paused(&self) -> Vec<HandlerName> {
         let paused = self.queue().paused();
-        self.routes.names(&paused)
+        self.placements.names(&paused)
     }
 
     /// From here on a failure is the last word where nothing outlives the process.
@@ -233,18 +233,18 @@ impl Dispatch {
         self.is_draining() && !self.keeps_rest()
     }
 
-    pub(super) fn queue(&self) -> MutexGuard<'_, Queue> {
+    pub(super) fn queue(&self) -> MutexGuard<'_, JobQueue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Puts jobs where they wait for their turn.
     pub(crate) fn admit(self: &Arc<Self>, jobs: Vec<Job>) {
         let now = Instant::now();
-        let jobs = jobs.into_iter().map(|job| (self.routes.of(&job), job));
+        let jobs = jobs.into_iter().map(|job| (self.placements.of(&job), job));
         let jobs: Vec<_> = jobs.collect();
         let mut queue = self.queue();
-        for (route, job) in jobs {
-            queue.admit(job, route, now);
+        for (placement, job) in jobs {
+            queue.admit(job, placement, now);
         }
         self.wake(queue);
     }
@@ -287,16 +287,16 @@ impl Dispatch {
 
     /// The next job that may run now.
     #[cfg(feature = "testing")]
-    pub(super) fn next(self: &Arc<Self>) -> Option<(JobKey, Job, Arc<Permit>)> {
+    pub(super) fn next(self: &Arc<Self>) -> Option<(JobKey, Job, Arc<JobPermit>)> {
         let mut queue = self.queue();
         let (key, job, slot) = queue.next()?;
         self.wake(queue);
-        let permit = Arc::new(Permit::new(Arc::clone(self), slot, &job));
+        let permit = Arc::new(JobPermit::new(Arc::clone(self), slot, &job));
         Some((key, job, permit))
     }
 
     /// The same for a worker, which ends when there is none.
-    pub(super) fn next_for_a_worker(self: &Arc<Self>) -> Option<(JobKey, Job, Arc<Permit>)> {
+    pub(super) fn next_for_a_worker(self: &Arc<Self>) -> Option<(JobKey, Job, Arc<JobPermit>)> {
         let mut queue = self.queue();
         let Some((key, job, slot)) = queue.next() else {
             queue.workers -= 1;
@@ -306,7 +306,7 @@ impl Dispatch {
             return None;
         };
         self.wake(queue);
-        let permit = Arc::new(Permit::new(Arc::clone(self), slot, &job));
+        let permit = Arc::new(JobPermit::new(Arc::clone(self), slot, &job));
         Some((key, job, permit))
     }
 
@@ -317,7 +317,7 @@ impl Dispatch {
 
     /// Tells the pump of progress, if it waits for any, and starts a worker if there is something
     /// to run.
-    fn wake(self: &Arc<Self>, mut queue: MutexGuard<'_, Queue>) {
+    fn wake(self: &Arc<Self>, mut queue: MutexGuard<'_, JobQueue>) {
         if std::mem::take(&mut queue.pump_waits) {
             self.progress.notify_one();
         }
@@ -325,7 +325,7 @@ impl Dispatch {
     }
 
     /// There may be one already: it may block its thread and leave the rest to another.
-    fn start_worker(self: &Arc<Self>, mut queue: MutexGuard<'_, Queue>) {
+    fn start_worker(self: &Arc<Self>, mut queue: MutexGuard<'_, JobQueue>) {
         let workers = self.workers.get();
         let workers = workers.filter(|_| !self.stepped || self.is_draining());
         let workers = workers.filter(|workers| queue.workers < workers.most);
@@ -368,7 +368,7 @@ impl Dispatch {
     }
 
     /// This run is not what ends the process, so far.
-    pub(super) fn end_quarantine(self: &Arc<Self>, quarantine: Quarantine) {
+    pub(super) fn end_quarantine(self: &Arc<Self>, quarantine: QuarantineId) {
         let mut queue = self.queue();
         queue.end_quarantine(quarantine);
         self.wake(queue);

@@ -12,9 +12,9 @@ mod age;
 mod dispatcher;
 mod outcome;
 mod permit;
+mod placement;
 mod pump;
 mod queue;
-mod routes;
 mod run;
 mod runtime;
 mod schedule;
@@ -24,6 +24,6 @@ mod stepping;
 mod unfinished;
 mod worker;
 
-pub(crate) use self::dispatcher::{Dispatch, Parts};
+pub(crate) use self::dispatcher::{Dispatch, DispatchParts};
 pub(crate) use self::pump::Control;
 pub(crate) use self::runtime::{RuntimeChoice, start};

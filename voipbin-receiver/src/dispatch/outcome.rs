@@ -5,7 +5,7 @@ use std::time::{Duration, Instant as Moment, SystemTime};
 use tokio::time::Instant;
 
 use super::dispatcher::{Dispatch, log};
-use super::permit::Permit;
+use super::permit::JobPermit;
 use super::queue::JobKey;
 use super::run::{Failure, millis};
 use crate::catalog::EventType;
@@ -69,7 +69,7 @@ impl Dispatch {
         job: &Job,
         handler: &Handler,
         failure: Failure,
-        permit: &Permit,
+        permit: &JobPermit,
     ) {
         self.counters.failed.add();
         let Failure { attempt, next } = failure;
@@ -113,7 +113,7 @@ impl Dispatch {
         job: &Job,
         failed: Attempt,
         after: Duration,
-        permit: &Permit,
+        permit: &JobPermit,
     ) {
         let Some(consumer) = self.consumer() else {
             return;

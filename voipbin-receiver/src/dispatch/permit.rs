@@ -2,7 +2,7 @@ use tokio::time::Instant;
 
 use super::dispatcher::Dispatch;
 use super::queue::JobKey;
-use super::schedule::{Quarantine, RunSlot};
+use super::schedule::{QuarantineId, RunSlot};
 use crate::handler::RunPermit;
 use crate::inbox::{Job, Lease};
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,7 @@ use crate::sync::{Arc, Mutex, PoisonError};
 /// What a running job holds, its slot and its lane: given back when the last clone of its `Arc` is
 /// dropped. A blocking handler holds one in its thread, which goes on after the time for the run is
 /// over.
-pub(super) struct Permit {
+pub(super) struct JobPermit {
     dispatch: Arc<Dispatch>,
     slot: Option<RunSlot>,
     lease: Option<Arc<dyn Lease>>,
@@ -21,7 +21,7 @@ pub(super) struct Permit {
     next: Mutex<Option<(JobKey, Instant)>>,
 }
 
-impl Permit {
+impl JobPermit {
     pub(super) fn new(dispatch: Arc<Dispatch>, slot: RunSlot, job: &Job) -> Self {
         Self {
             dispatch,
@@ -33,7 +33,7 @@ impl Permit {
     }
 
     /// The quarantine that it runs in, if it may be what killed the process.
-    pub(super) fn quarantine(&self) -> Option<Quarantine> {
+    pub(super) fn quarantine(&self) -> Option<QuarantineId> {
         self.slot.as_ref().and_then(RunSlot::quarantine)
     }
 
@@ -54,13 +54,13 @@ impl Permit {
     }
 }
 
-impl RunPermit for Permit {
+impl RunPermit for JobPermit {
     fn is_lost(&self) -> bool {
         self.lease.as_ref().is_some_and(|lease| lease.is_lost())
     }
 }
 
-impl Drop for Permit {
+impl Drop for JobPermit {
     fn drop(&mut self) {
         if let Some(slot) = self.slot.take() {
             let next = self.next.get_mut();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use slab::Slab;
 use tokio::time::Instant;
 
-use super::schedule::{ParkedLane, Quarantine, Route, RunSlot, Schedule};
+use super::schedule::{ParkedLane, Placement, QuarantineId, RunSlot, Schedule};
 use crate::inbox::{Job, Room};
 use crate::observe::{JobState, Unfinished};
 
@@ -26,7 +26,7 @@ const MOST_BYTES: usize = 32 << 20;
 
 /// Jobs that were taken and are not settled. It does not live in the pump, which can go away with
 /// its runtime.
-pub(super) struct Queue {
+pub(super) struct JobQueue {
     schedule: Schedule<JobKey>,
     jobs: Slab<OpenJob>,
     /// How many were taken so far.
@@ -73,7 +73,7 @@ pub(super) struct Plan {
     pub(super) is_idle: bool,
 }
 
-impl Queue {
+impl JobQueue {
     pub(super) fn new(slots: usize, limits: &[Option<usize>], in_memory: bool) -> Self {
         Self {
             most: match in_memory {
@@ -96,7 +96,7 @@ impl Queue {
     }
 
     /// Takes a job in, which waits for its turn.
-    pub(super) fn admit(&mut self, job: Job, route: Route, now: Instant) {
+    pub(super) fn admit(&mut self, job: Job, placement: Placement, now: Instant) {
         self.waiting_bytes += job.delivery().body().len();
         let key = self.jobs.insert(OpenJob {
             state: JobState::before_a_run(&job),
@@ -108,7 +108,7 @@ impl Queue {
             job,
         });
         self.taken += 1;
-        self.schedule.admit(key, route);
+        self.schedule.admit(key, placement);
     }
 
     /// The next job that may run now.
@@ -217,7 +217,7 @@ impl Queue {
         self.parked.push(Reverse((until, open.number, key)));
     }
 
-    pub(super) fn end_quarantine(&mut self, quarantine: Quarantine) {
+    pub(super) fn end_quarantine(&mut self, quarantine: QuarantineId) {
         self.schedule.end_quarantine(quarantine);
     }
 

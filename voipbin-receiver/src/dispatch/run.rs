@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 use tracing::Span;
 
 use super::dispatcher::Dispatch;
-use super::permit::Permit;
+use super::permit::JobPermit;
 use super::queue::JobKey;
 use crate::handler::{Context, HandlerError, RetryHint, RunPermit};
 use crate::inbox::{Attempt, AttemptEnd, Job, Lease, Settled};
@@ -23,14 +23,14 @@ use crate::sync::Arc;
 
 /// For how long no other suspect begins beside one. A run that takes longer is not what ends the
 /// process, or cannot be told from one that is.
-const QUARANTINE: Duration = Duration::from_secs(1);
+const QUARANTINE_TIME: Duration = Duration::from_secs(1);
 
 /// Runs the handler to its end and settles the job. Whatever the handler, its error or its payload
 /// do, the job is settled; only one that is cut short is not.
 ///
 /// There may be many of this future: what is seldom is boxed, so that it takes no room in the
 /// others. The permit is its first argument, as that is dropped last.
-pub(super) async fn run(permit: Arc<Permit>, dispatch: Arc<Dispatch>, key: JobKey, job: Job) {
+pub(super) async fn run(permit: Arc<JobPermit>, dispatch: Arc<Dispatch>, key: JobKey, job: Job) {
     let Some(handler) = dispatch.handlers.get(job.handler()) else {
         return dispatch.unroutable(key, &job);
     };
@@ -69,7 +69,7 @@ pub(super) async fn run(permit: Arc<Permit>, dispatch: Arc<Dispatch>, key: JobKe
         at: Moment::now(),
         wall: dispatch.clock.wall(),
     };
-    let mut call = Call::new(handler, &job, stale, &permit);
+    let mut call = HandlerCall::new(handler, &job, stale, &permit);
     let ended = match (handler.timeout, permit.quarantine(), job.lease()) {
         (None, None, None) => CallEnd::Returned((&mut call).await),
         _ => Box::pin(call.within_its_time(&dispatch, handler, &job, &permit)).await,
@@ -102,7 +102,7 @@ pub(super) struct RunStart {
 }
 
 /// A call of a handler, in its span, until it has ended. Whatever panics in it is caught.
-pub(super) struct Call {
+pub(super) struct HandlerCall {
     span: Span,
     future: BoxFuture<'static, Result<(), HandlerError>>,
 }
@@ -117,8 +117,8 @@ pub(super) enum CallEnd {
     LeaseLost,
 }
 
-impl Call {
-    pub(super) fn new(handler: &Handler, job: &Job, stale: bool, permit: &Arc<Permit>) -> Self {
+impl HandlerCall {
+    pub(super) fn new(handler: &Handler, job: &Job, stale: bool, permit: &Arc<JobPermit>) -> Self {
         let number = job.attempts().saturating_add(1);
         let mut span = Span::none();
         let future = caught(|| {
@@ -149,14 +149,14 @@ impl Call {
         dispatch: &Arc<Dispatch>,
         handler: &Handler,
         job: &Job,
-        permit: &Permit,
+        permit: &JobPermit,
     ) -> CallEnd {
         let call = async {
             if let Some(quarantine) = permit.quarantine() {
                 tokio::select! {
                     biased;
                     ended = &mut *self => return ended,
-                    () = sleep(QUARANTINE) => dispatch.end_quarantine(quarantine),
+                    () = sleep(QUARANTINE_TIME) => dispatch.end_quarantine(quarantine),
                 }
             }
             self.await
@@ -213,7 +213,7 @@ async fn lost(lease: Option<&Arc<dyn Lease>>) {
     }
 }
 
-impl Future for Call {
+impl Future for HandlerCall {
     type Output = Returned;
 
     fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Returned> {
@@ -226,7 +226,7 @@ impl Future for Call {
 }
 
 /// What is left of a call that was cut short ends in its span.
-impl Drop for Call {
+impl Drop for HandlerCall {
     fn drop(&mut self) {
         let left = std::mem::replace(&mut self.future, Box::pin(pending()));
         self.span.in_scope(|| drop(left));

@@ -28,7 +28,7 @@ pub(super) struct Schedule<J> {
     ready_flows: VecDeque<FlowKey>,
     /// Jobs that may be what killed the process: one of them runs at a time.
     suspects: VecDeque<Waiting<J>>,
-    quarantine: Option<Quarantine>,
+    quarantine: Option<QuarantineId>,
     quarantines: u64,
     waiting: usize,
 }
@@ -56,41 +56,41 @@ pub(super) struct FlowKey {
 /// A job and where it belongs.
 struct Waiting<J> {
     job: J,
-    route: Route,
+    placement: Placement,
 }
 
 /// Where a job belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Route {
+pub(super) struct Placement {
     pub(super) flow: FlowKey,
     pub(super) lane: Option<LaneOfHandler>,
     /// Whether it may be what killed the process.
     pub(super) suspect: bool,
 }
 
-/// The run of a suspect, during which no other one begins.
+/// Tells runs of suspects apart; no other suspect begins during one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Quarantine(u64);
+pub(super) struct QuarantineId(u64);
 
 /// What a running job takes up; to be given back when it has ended.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "its lane and its slot are taken until it is given back"]
 pub(super) struct RunSlot {
-    route: Route,
-    quarantine: Option<Quarantine>,
+    placement: Placement,
+    quarantine: Option<QuarantineId>,
 }
 
 /// The lane of a job that waits for its next attempt, with all that is behind it.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "its lane is taken until it is resumed"]
-pub(super) struct ParkedLane(Route);
+pub(super) struct ParkedLane(Placement);
 
 impl RunSlot {
     pub(super) fn has_lane(&self) -> bool {
-        self.route.lane.is_some()
+        self.placement.lane.is_some()
     }
 
-    pub(super) fn quarantine(&self) -> Option<Quarantine> {
+    pub(super) fn quarantine(&self) -> Option<QuarantineId> {
         self.quarantine
     }
 }
@@ -128,10 +128,10 @@ impl<J> Schedule<J> {
     }
 
     /// Takes a job in. Those of one lane run in the order in which they come here.
-    pub(super) fn admit(&mut self, job: J, route: Route) {
+    pub(super) fn admit(&mut self, job: J, placement: Placement) {
         self.waiting += 1;
-        let waiting = Waiting { job, route };
-        if let Some(lane) = route.lane {
+        let waiting = Waiting { job, placement };
+        if let Some(lane) = placement.lane {
             if let Some(others) = self.lanes.get_mut(&lane) {
                 return others.push_back(waiting);
             }
@@ -149,7 +149,7 @@ impl<J> Schedule<J> {
             && let Some(at) = self
                 .suspects
                 .iter()
-                .position(|waiting| self.has_room(waiting.route.flow.handler))
+                .position(|waiting| self.has_room(waiting.placement.flow.handler))
             && let Some(waiting) = self.suspects.remove(at)
         {
             return Some(self.run(waiting));
@@ -177,7 +177,7 @@ impl<J> Schedule<J> {
                 self.ready_flows.push_back(flow);
             }
             let Some(waiting) = next else { continue };
-            if waiting.route.suspect && self.quarantine.is_some() {
+            if waiting.placement.suspect && self.quarantine.is_some() {
                 self.suspects.push_back(waiting);
                 // Its flow has come to something else: the others are to be looked at anew.
                 passed_over = 0;
@@ -190,8 +190,8 @@ impl<J> Schedule<J> {
 
     /// A job has ended.
     pub(super) fn ended(&mut self, slot: RunSlot) {
-        let ParkedLane(route) = self.park(slot);
-        let Some(lane) = route.lane else { return };
+        let ParkedLane(placement) = self.park(slot);
+        let Some(lane) = placement.lane else { return };
         let next = self.lanes.get_mut(&lane).and_then(VecDeque::pop_front);
         match next {
             Some(waiting) => self.line_up(waiting),
@@ -206,29 +206,32 @@ impl<J> Schedule<J> {
 
     /// A job has given its slot back and keeps its lane, until it is [resumed](Self::resume).
     pub(super) fn park(&mut self, slot: RunSlot) -> ParkedLane {
-        let RunSlot { route, quarantine } = slot;
+        let RunSlot {
+            placement,
+            quarantine,
+        } = slot;
         if let Some(quarantine) = quarantine {
             self.end_quarantine(quarantine);
         }
         self.running = self.running.saturating_sub(1);
-        if let Some(quota) = self.handlers.get_mut(route.flow.handler) {
+        if let Some(quota) = self.handlers.get_mut(placement.flow.handler) {
             let reserved_free = quota.reserved_free(self.reserved);
             quota.running = quota.running.saturating_sub(1);
             self.reserved_free =
                 self.reserved_free + quota.reserved_free(self.reserved) - reserved_free;
         }
-        ParkedLane(route)
+        ParkedLane(placement)
     }
 
     /// A parked job waits for a slot again, before all that is behind it in its lane.
     pub(super) fn resume(&mut self, job: J, parked: ParkedLane) {
-        let ParkedLane(route) = parked;
+        let ParkedLane(placement) = parked;
         self.waiting += 1;
-        self.line_up(Waiting { job, route });
+        self.line_up(Waiting { job, placement });
     }
 
     /// This run is not what ends the process, so far: the next suspect may begin.
-    pub(super) fn end_quarantine(&mut self, quarantine: Quarantine) {
+    pub(super) fn end_quarantine(&mut self, quarantine: QuarantineId) {
         if self.quarantine == Some(quarantine) {
             self.quarantine = None;
         }
@@ -252,7 +255,7 @@ impl<J> Schedule<J> {
 
     /// Whether a job is next, or a suspect is in its way.
     pub(super) fn may_have_next(&self) -> bool {
-        let mut suspects = self.suspects.iter().map(|waiting| waiting.route.flow);
+        let mut suspects = self.suspects.iter().map(|waiting| waiting.placement.flow);
         self.free() > 0
             && (self.quarantine.is_none() && suspects.any(|flow| self.has_room(flow.handler))
                 || self
@@ -290,7 +293,7 @@ impl<J> Schedule<J> {
 
     /// Puts a job whose lane is its own where it waits for a slot alone.
     fn line_up(&mut self, waiting: Waiting<J>) {
-        let flow = waiting.route.flow;
+        let flow = waiting.placement.flow;
         let queue = self
             .flows
             .entry(flow)
@@ -302,23 +305,29 @@ impl<J> Schedule<J> {
     }
 
     fn run(&mut self, waiting: Waiting<J>) -> (J, RunSlot) {
-        let Waiting { job, route } = waiting;
+        let Waiting { job, placement } = waiting;
         self.waiting = self.waiting.saturating_sub(1);
         self.running += 1;
-        if let Some(quota) = self.handlers.get_mut(route.flow.handler) {
+        if let Some(quota) = self.handlers.get_mut(placement.flow.handler) {
             let reserved_free = quota.reserved_free(self.reserved);
             quota.running += 1;
             self.reserved_free =
                 self.reserved_free + quota.reserved_free(self.reserved) - reserved_free;
         }
-        let quarantine = route.suspect.then(|| {
+        let quarantine = placement.suspect.then(|| {
             self.quarantines += 1;
-            Quarantine(self.quarantines)
+            QuarantineId(self.quarantines)
         });
         if quarantine.is_some() {
             self.quarantine = quarantine;
         }
-        (job, RunSlot { route, quarantine })
+        (
+            job,
+            RunSlot {
+                placement,
+                quarantine,
+            },
+        )
     }
 }
 

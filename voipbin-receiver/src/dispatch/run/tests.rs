@@ -2,7 +2,7 @@ use futures_util::FutureExt;
 
 use super::*;
 use crate::dispatch::Parts;
-use crate::dispatch::schedule::{FlowKey, Route, Schedule};
+use crate::dispatch::schedule::{FlowKey, Placement, Schedule};
 use crate::event::Delivery;
 use crate::handler::{HandlerName, HandlerService, RetryPolicy};
 use crate::inbox::{KeptEvent, MemoryInbox};
@@ -36,21 +36,21 @@ fn dispatch() -> Arc<Dispatch> {
     }))
 }
 
-fn permit() -> Arc<Permit> {
+fn permit() -> Arc<JobPermit> {
     let flow = FlowKey {
         handler: 0,
         kind: 0,
         again: false,
     };
-    let route = Route {
+    let placement = Placement {
         flow,
         lane: None,
         suspect: false,
     };
     let mut schedule = Schedule::new(1, &[]);
-    schedule.admit((), route);
+    schedule.admit((), placement);
     let ((), slot) = schedule.next().unwrap();
-    Arc::new(Permit::new(dispatch(), slot, &job()))
+    Arc::new(JobPermit::new(dispatch(), slot, &job()))
 }
 
 fn call<Fut>(run: impl Fn() -> Fut + Send + Sync + 'static) -> Call
@@ -65,11 +65,11 @@ where
         skip_stale: false,
         strict: false,
     };
-    Call::new(&handler, &job(), false, &permit())
+    HandlerCall::new(&handler, &job(), false, &permit())
 }
 
 /// How a call ends that is polled once.
-fn end(mut call: Call) -> Option<AttemptEnd> {
+fn end(mut call: HandlerCall) -> Option<AttemptEnd> {
     let start = RunStart {
         at: Moment::now(),
         wall: SystemTime::UNIX_EPOCH,

@@ -1,8 +1,8 @@
 use super::*;
 
 /// Where jobs of a handler and a type belong that are in no lane.
-fn flow(handler: usize, kind: u64) -> Route {
-    Route {
+fn flow(handler: usize, kind: u64) -> Placement {
+    Placement {
         flow: FlowKey {
             handler,
             kind,
@@ -13,15 +13,15 @@ fn flow(handler: usize, kind: u64) -> Route {
     }
 }
 
-fn lane(handler: usize, kind: u64, lane: u64) -> Route {
-    Route {
+fn lane(handler: usize, kind: u64, lane: u64) -> Placement {
+    Placement {
         lane: Some((handler, Lane::from_number(lane))),
         ..flow(handler, kind)
     }
 }
 
-fn suspect(handler: usize, kind: u64) -> Route {
-    Route {
+fn suspect(handler: usize, kind: u64) -> Placement {
+    Placement {
         suspect: true,
         ..flow(handler, kind)
     }
@@ -121,7 +121,7 @@ fn a_slot_that_was_assured_and_is_given_back_is_assured_again() {
         schedule.ended(slot);
     }
     let third = begin(&mut schedule);
-    assert_eq!(third[0].1.route.flow.handler, 1);
+    assert_eq!(third[0].1.placement.flow.handler, 1);
     assert_eq!(third.len(), 1);
 }
 

@@ -5,18 +5,18 @@ use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
 
-use super::schedule::{FlowKey, Route};
+use super::schedule::{FlowKey, Placement};
 use crate::handler::HandlerName;
 use crate::inbox::Job;
 use crate::router::Handlers;
 
 /// The handlers by name: the index of each, and its own limit.
-pub(super) struct Routes {
+pub(super) struct Placements {
     handlers: HashMap<HandlerName, (usize, Option<usize>), RandomState>,
     hasher: RandomState,
 }
 
-impl Routes {
+impl Placements {
     pub(super) fn new(handlers: &Handlers) -> Self {
         let handlers = handlers.iter().enumerate();
         Self {
@@ -49,10 +49,10 @@ impl Routes {
     }
 
     /// Jobs of a handler that is not registered come after the last one.
-    pub(super) fn of(&self, job: &Job) -> Route {
+    pub(super) fn of(&self, job: &Job) -> Placement {
         let handler = self.handlers.get(job.handler());
         let handler = handler.map_or(self.handlers.len(), |(index, _)| *index);
-        Route {
+        Placement {
             flow: FlowKey {
                 handler,
                 kind: self.hasher.hash_one(job.delivery().event_type()),
