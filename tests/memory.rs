@@ -27,7 +27,7 @@ use tower::Service;
 use voipbin_receiver::catalog::{Any, Custom};
 use voipbin_receiver::inbox::{
     Consumer, Guarantees, Inbox, InboxError, InboxStats, Incoming, Job, KeepError, Kept,
-    MemoryInbox, Repeats, Reply, Room, Settled,
+    MemoryInbox, Prefetch, Repeats, Reply, Settled,
 };
 use voipbin_receiver::{
     Context, Delivery, HandlerOptions, Receiver, ReceiverService, Registration, async_trait,
@@ -71,7 +71,7 @@ impl Inbox for Alone {
         let reply = self.inner.keep(incoming);
         if self.finishes {
             let consumer = &self.consumer.0;
-            let taken = consumer.take(Room::for_jobs(1)).now_or_never();
+            let taken = consumer.take(Prefetch::for_jobs(1)).now_or_never();
             for job in taken.flatten().into_iter().flatten() {
                 consumer.settle(&job, Settled::Done);
             }
@@ -96,7 +96,7 @@ struct Nothing;
 
 #[async_trait]
 impl Consumer for Nothing {
-    async fn take(&self, _: Room) -> Option<Vec<Job>> {
+    async fn take(&self, _: Prefetch) -> Option<Vec<Job>> {
         pending().await
     }
 
@@ -145,7 +145,7 @@ struct CountingConsumer {
 
 #[async_trait]
 impl Consumer for CountingConsumer {
-    async fn take(&self, room: Room) -> Option<Vec<Job>> {
+    async fn take(&self, room: Prefetch) -> Option<Vec<Job>> {
         let jobs = self.inner.take(room).await?;
         self.taken.send_modify(|taken| *taken += jobs.len());
         Some(jobs)

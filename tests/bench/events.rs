@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use voipbin_receiver::Repeats;
 use voipbin_receiver::handler::HandlerName;
-use voipbin_receiver::inbox::{Incoming, Jobs};
+use voipbin_receiver::inbox::{HandlerSet, Incoming};
 use voipbin_receiver::testing::delivery;
 
 const LENGTH: usize = 1536;
@@ -27,11 +27,11 @@ pub(crate) fn body(number: usize) -> String {
 }
 
 /// The handler that all events are for.
-pub(crate) fn jobs() -> Jobs {
+pub(crate) fn jobs() -> HandlerSet {
     [HandlerName::new("bench")].into_iter().collect()
 }
 
 /// The event of this number, as the receiver hands it to its inbox.
-pub(crate) fn incoming(number: usize, jobs: &Jobs) -> Incoming {
+pub(crate) fn incoming(number: usize, jobs: &HandlerSet) -> Incoming {
     Incoming::new(delivery(body(number)).unwrap(), jobs.clone(), Repeats::Drop)
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::future::join_all;
 use tokio::runtime::Builder;
-use voipbin_receiver::inbox::{Attempt, AttemptEnd, DiskInbox, Inbox, Kept, Room, Settled};
+use voipbin_receiver::inbox::{Attempt, AttemptEnd, DiskInbox, Inbox, Kept, Prefetch, Settled};
 
 use crate::events::{incoming, jobs};
 use support::process::{disk_use, memory, written};
@@ -40,7 +40,7 @@ async fn run(directory: &Path, events: usize) {
     for attempt in 1..=ATTEMPTS {
         let mut ended = 0;
         while ended < events {
-            let jobs = consumer.take(Room::for_jobs(AT_ONCE)).await.unwrap();
+            let jobs = consumer.take(Prefetch::for_jobs(AT_ONCE)).await.unwrap();
             let may = join_all(jobs.iter().map(|job| consumer.begin(job))).await;
             assert!(may.into_iter().all(|may| may.is_ok()));
             for job in &jobs {

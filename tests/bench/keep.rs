@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use voipbin_receiver::ReceiverBuilder;
 use voipbin_receiver::inbox::{
-    Consumer, DiskInbox, Inbox, Incoming, Jobs, KeepError, Kept, Reply, Room, Settled,
+    Consumer, DiskInbox, HandlerSet, Inbox, Incoming, KeepError, Kept, Prefetch, Reply, Settled,
 };
 
 use crate::Effort;
@@ -62,7 +62,7 @@ impl Keeper {
 /// What a receiver does with what it takes, as many at once, but the handlers.
 async fn handle_all(consumer: Arc<dyn Consumer>) {
     let slots = Arc::new(Semaphore::new(ReceiverBuilder::DEFAULT_CONCURRENCY));
-    while let Some(jobs) = consumer.take(Room::for_jobs(64)).await {
+    while let Some(jobs) = consumer.take(Prefetch::for_jobs(64)).await {
         for job in jobs {
             let slot = Arc::clone(&slots).acquire_owned().await;
             let consumer = Arc::clone(&consumer);
@@ -79,7 +79,7 @@ async fn handle_all(consumer: Arc<dyn Consumer>) {
 /// Events that are made before the clock runs.
 struct Supply {
     next: usize,
-    jobs: Jobs,
+    jobs: HandlerSet,
 }
 
 impl Supply {

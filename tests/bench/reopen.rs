@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Builder;
 use tokio::task::JoinSet;
-use voipbin_receiver::inbox::{Consumer, DiskInbox, Inbox, Kept, MemoryInbox, Room, Settled};
+use voipbin_receiver::inbox::{Consumer, DiskInbox, Inbox, Kept, MemoryInbox, Prefetch, Settled};
 
 use crate::events::{incoming, jobs};
 use support::process::{Other, disk_use, memory};
@@ -129,7 +129,7 @@ async fn handle(consumer: &dyn Consumer, events: usize) {
     let begun = Instant::now();
     let mut handled = 0;
     while handled < events {
-        for job in consumer.take(Room::for_jobs(256)).await.unwrap() {
+        for job in consumer.take(Prefetch::for_jobs(256)).await.unwrap() {
             consumer.settle(&job, Settled::Done);
             handled += 1;
         }
@@ -162,7 +162,7 @@ async fn watch(inbox: &DiskInbox, consumer: &dyn Consumer, directory: &Path) {
             let kept = inbox.keep(incoming(usize::MAX - beat, &jobs())).await;
             slowest = slowest.max(sent.elapsed());
             assert_eq!(kept.unwrap(), Kept::New);
-            for job in consumer.take(Room::for_jobs(1)).await.unwrap() {
+            for job in consumer.take(Prefetch::for_jobs(1)).await.unwrap() {
                 consumer.settle(&job, Settled::Done);
             }
         }

@@ -20,7 +20,7 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use voipbin_receiver::handler::HandlerName;
 use voipbin_receiver::inbox::{
-    Consumer, Inbox, Incoming, Job, Jobs, Kept, MemoryInbox, Room, Settled,
+    Consumer, HandlerSet, Inbox, Incoming, Job, Kept, MemoryInbox, Prefetch, Settled,
 };
 use voipbin_receiver::resource::Call;
 use voipbin_receiver::testing::{Signer, delivery};
@@ -186,7 +186,7 @@ mod payload {
 mod memory {
     use super::*;
 
-    fn jobs() -> Jobs {
+    fn jobs() -> HandlerSet {
         std::iter::once(HandlerName::new("bench")).collect()
     }
 
@@ -202,7 +202,9 @@ mod memory {
     type Consumed = (MemoryInbox, Box<dyn Consumer>);
 
     fn take((_, consumer): &Consumed, jobs: u32) -> Vec<Job> {
-        let taken = consumer.take(Room::for_jobs(jobs as usize)).now_or_never();
+        let taken = consumer
+            .take(Prefetch::for_jobs(jobs as usize))
+            .now_or_never();
         taken.flatten().unwrap_or_default()
     }
 

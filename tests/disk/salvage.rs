@@ -7,8 +7,8 @@ use std::path::Path;
 use support::call_hangup;
 use voipbin_receiver::handler::HandlerName;
 use voipbin_receiver::inbox::{
-    DiskInbox, DiskInboxErrorKind, Inbox, Incoming, Jobs, Kept, RecordFilter, RecordState, Records,
-    Repeats, Room, Settled,
+    DiskInbox, DiskInboxErrorKind, HandlerSet, Inbox, Incoming, Kept, Prefetch, RecordFilter,
+    RecordState, Records, Repeats, Settled,
 };
 use voipbin_receiver::testing::delivery;
 use voipbin_receiver::{Delivery, Identity};
@@ -18,7 +18,7 @@ fn event(id: usize) -> Delivery {
 }
 
 async fn keep(inbox: &DiskInbox, id: usize) -> Kept {
-    let jobs: Jobs = [HandlerName::new("crm")].into_iter().collect();
+    let jobs: HandlerSet = [HandlerName::new("crm")].into_iter().collect();
     let incoming = Incoming::new(event(id), jobs, Repeats::Drop);
     inbox.keep(incoming).await.unwrap()
 }
@@ -35,7 +35,7 @@ async fn fill(directory: &Path) {
     let consumer = inbox.consume().unwrap();
     let mut done = 0;
     while done < 200 {
-        let room = Room::for_jobs(200 - done);
+        let room = Prefetch::for_jobs(200 - done);
         for job in consumer.take(room).await.unwrap() {
             assert!(consumer.begin(&job).await.is_ok());
             consumer.settle(&job, Settled::Done);
@@ -78,7 +78,7 @@ async fn a_file_whose_beginning_is_gone_still_yields_its_events() {
     let consumer = inbox.consume().unwrap();
     let mut taken = BTreeSet::new();
     while taken.len() < 400 {
-        for job in consumer.take(Room::for_jobs(64)).await.unwrap() {
+        for job in consumer.take(Prefetch::for_jobs(64)).await.unwrap() {
             assert!(taken.insert(job.delivery().identity()));
             consumer.settle(&job, Settled::Done);
         }
@@ -105,7 +105,7 @@ async fn an_event_whose_bytes_are_damaged_is_a_dead_letter_and_takes_no_other_wi
     let mut taken = 0;
     while inbox.stats().events > 0 {
         let jobs = tokio::select! {
-            jobs = consumer.take(Room::for_jobs(64)) => jobs.unwrap(),
+            jobs = consumer.take(Prefetch::for_jobs(64)) => jobs.unwrap(),
             flushed = consumer.flush() => {
                 flushed.unwrap();
                 continue;

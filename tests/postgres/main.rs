@@ -22,7 +22,7 @@ mod sharing;
 use std::time::Duration;
 
 use voipbin_receiver::handler::HandlerName;
-use voipbin_receiver::inbox::{Consumer, Incoming, Job, Jobs, Lane, Repeats, Room};
+use voipbin_receiver::inbox::{Consumer, HandlerSet, Incoming, Job, Lane, Prefetch, Repeats};
 use voipbin_receiver::testing::delivery;
 
 /// How long something may take that happens in its own time.
@@ -39,7 +39,7 @@ fn event(number: usize) -> Incoming {
 }
 
 fn incoming(body: impl Into<String>, repeats: Repeats) -> Incoming {
-    let jobs = Jobs::from_iter([HandlerName::new("crm")]);
+    let jobs = HandlerSet::from_iter([HandlerName::new("crm")]);
     Incoming::new(delivery(body.into()).unwrap(), jobs, repeats)
 }
 
@@ -53,7 +53,7 @@ async fn patiently<T>(step: impl Future<Output = T>) -> T {
 async fn take(consumer: &dyn Consumer, jobs: usize) -> Vec<Job> {
     let mut taken = Vec::new();
     while taken.len() < jobs {
-        let room = Room::for_jobs(jobs - taken.len());
+        let room = Prefetch::for_jobs(jobs - taken.len());
         taken.extend(patiently(consumer.take(room)).await.unwrap());
     }
     taken

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use support::standalone::program;
 use voipbin_receiver::handler::HandlerName;
 use voipbin_receiver::inbox::{
-    Attempt, AttemptEnd, DiskInbox, DiskRecords, Inbox, Incoming, Jobs, Kept,
+    Attempt, AttemptEnd, DiskInbox, DiskRecords, HandlerSet, Inbox, Incoming, Kept,
     PostgresInboxErrorKind, Record, RecordFilter, Records, Repeats, Settled,
 };
 
@@ -32,7 +32,7 @@ async fn fill(directory: &Path) {
     let inbox = DiskInbox::open(directory).await.unwrap();
     for number in 0..EVENTS {
         let jobs = ["crm", "billing"].map(HandlerName::new);
-        let jobs = Jobs::from_iter(jobs.into_iter().take(1 + number % 2));
+        let jobs = HandlerSet::from_iter(jobs.into_iter().take(1 + number % 2));
         let Incoming { delivery, lane, .. } = event(number);
         let event = Incoming::new(delivery, jobs, Repeats::Drop).in_lane(lane);
         assert_eq!(inbox.keep(event).await.unwrap(), Kept::New);

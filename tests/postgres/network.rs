@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use support::Certificate;
-use voipbin_receiver::inbox::{Consumer, Inbox, PostgresInbox, Room, Settled};
+use voipbin_receiver::inbox::{Consumer, Inbox, PostgresInbox, Prefetch, Settled};
 
 use crate::load::{Load, assert_kept_once};
 use crate::proxy::{Flow, Proxy};
@@ -18,7 +18,7 @@ use crate::{GLANCE, patiently};
 
 /// Handles what comes, and counts runs.
 async fn handle(consumer: Arc<dyn Consumer>, runs: Arc<Mutex<BTreeMap<u64, u32>>>) {
-    while let Some(jobs) = consumer.take(Room::for_jobs(64)).await {
+    while let Some(jobs) = consumer.take(Prefetch::for_jobs(64)).await {
         for job in jobs {
             let (consumer, runs) = (Arc::clone(&consumer), Arc::clone(&runs));
             tokio::spawn(async move {

@@ -19,7 +19,7 @@ use tokio::io::{AsyncBufReadExt, BufReader, stdin};
 use tokio_postgres::{Client, NoTls};
 use voipbin_receiver::catalog::Any;
 use voipbin_receiver::handler::HandlerName;
-use voipbin_receiver::inbox::{Inbox, Incoming, Jobs, Lane, PostgresInbox, Repeats};
+use voipbin_receiver::inbox::{HandlerSet, Inbox, Incoming, Lane, PostgresInbox, Repeats};
 use voipbin_receiver::testing::delivery;
 use voipbin_receiver::{Context, HandlerError, HandlerOptions, Receiver, Registration, Role};
 
@@ -53,7 +53,7 @@ async fn keep(inbox: PostgresInbox) {
 /// An event of this id, such as `fail-17`, in one of ten lanes by its last digit.
 fn event(id: &str) -> Incoming {
     let body = format!(r#"{{"type":"call_hangup","data":{{"id":"{id}"}}}}"#);
-    let jobs = Jobs::from_iter([HandlerName::new("crm")]);
+    let jobs = HandlerSet::from_iter([HandlerName::new("crm")]);
     let lane = id.chars().last().map(|last| Lane::of(last.to_string()));
     Incoming::new(delivery(body).unwrap(), jobs, Repeats::Drop).in_lane(lane)
 }

@@ -24,8 +24,8 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::sleep;
 use voipbin_receiver::handler::HandlerName;
 use voipbin_receiver::inbox::{
-    Attempt, AttemptEnd, Consumer, DiskInbox, Inbox, Incoming, Job, Jobs, RecordFilter,
-    RecordState, Records, Room, Settled,
+    Attempt, AttemptEnd, Consumer, DiskInbox, HandlerSet, Inbox, Incoming, Job, Prefetch,
+    RecordFilter, RecordState, Records, Settled,
 };
 use voipbin_receiver::testing::delivery;
 use voipbin_receiver::{Delivery, Repeats};
@@ -142,7 +142,7 @@ impl Life {
     }
 
     async fn send(self: Arc<Self>, inbox: DiskInbox, last: u64) {
-        let jobs: Jobs = [HandlerName::new("handler")].into_iter().collect();
+        let jobs: HandlerSet = [HandlerName::new("handler")].into_iter().collect();
         loop {
             let event = self.next.fetch_add(1, Ordering::Relaxed);
             if event >= last {
@@ -167,7 +167,7 @@ impl Life {
     async fn handle_all(self: Arc<Self>, consumer: Arc<dyn Consumer>) {
         let mut handlers = JoinSet::new();
         loop {
-            let room = Room::for_jobs(self.below(1..16) as usize);
+            let room = Prefetch::for_jobs(self.below(1..16) as usize);
             let Some(jobs) = consumer.take(room).await else {
                 break;
             };

@@ -9,9 +9,9 @@ use support::call_hangup;
 use voipbin_receiver::async_trait;
 use voipbin_receiver::handler::HandlerName;
 use voipbin_receiver::inbox::{
-    Attempt, AttemptEnd, Consumer, DiskInbox, Durability, Guarantees, Inbox, InboxError,
-    InboxStats, Incoming, Job, JobHistory, Jobs, KeepError, Kept, LaneOrder, MemoryInbox, Repeats,
-    Reply, Room, Settled,
+    Attempt, AttemptEnd, Consumer, DiskInbox, Durability, Guarantees, HandlerSet, Inbox,
+    InboxError, InboxStats, Incoming, Job, JobHistory, KeepError, Kept, LaneOrder, MemoryInbox,
+    Prefetch, Repeats, Reply, Settled,
 };
 use voipbin_receiver::testing::{delivery, inbox_contract};
 
@@ -33,7 +33,7 @@ async fn a_memory_inbox_that_remembers_next_to_nothing_keeps_the_contract() {
 #[tokio::test(start_paused = true)]
 async fn a_take_that_is_dropped_takes_along_no_time_that_another_waits_for() {
     let inbox = MemoryInbox::new();
-    let jobs = Jobs::from_iter([HandlerName::new("handler")]);
+    let jobs = HandlerSet::from_iter([HandlerName::new("handler")]);
     let event = delivery(call_hangup(1)).unwrap();
     assert!(
         inbox
@@ -42,7 +42,7 @@ async fn a_take_that_is_dropped_takes_along_no_time_that_another_waits_for() {
             .is_ok()
     );
     let consumer = inbox.consume().unwrap();
-    let one = || consumer.take(Room::for_jobs(1));
+    let one = || consumer.take(Prefetch::for_jobs(1));
     let job = one().await.unwrap().remove(0);
     let (mut first, mut second) = (one(), one());
     assert!(futures_util::poll!(&mut first).is_pending());
@@ -100,7 +100,7 @@ impl Inbox for Flawed {
             Flaw::NeverMarks => incoming.repeats = Repeats::Drop,
             Flaw::LosesLanes => incoming.lane = None,
             Flaw::LosesEvents if self.first.swap(false, Ordering::SeqCst) => {
-                incoming.jobs = Jobs::from_iter([]);
+                incoming.handlers = HandlerSet::from_iter([]);
             }
             Flaw::KeepsWhenDrained if self.drained.load(Ordering::SeqCst) => {
                 return Reply::ready(Ok(Kept::New));
@@ -148,7 +148,7 @@ struct Nothing;
 
 #[async_trait]
 impl Consumer for Nothing {
-    async fn take(&self, _: Room) -> Option<Vec<Job>> {
+    async fn take(&self, _: Prefetch) -> Option<Vec<Job>> {
         std::future::pending().await
     }
 
@@ -165,7 +165,7 @@ struct FlawedConsumer {
 
 #[async_trait]
 impl Consumer for FlawedConsumer {
-    async fn take(&self, mut room: Room) -> Option<Vec<Job>> {
+    async fn take(&self, mut room: Prefetch) -> Option<Vec<Job>> {
         match self.flaw {
             Flaw::TakesTooMany => room.jobs = 1000,
             Flaw::TakesTooMuch => room.bytes = usize::MAX,

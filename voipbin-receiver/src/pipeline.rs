@@ -116,8 +116,8 @@ impl Pipeline {
     ) -> Result<Keeping, Refusal> {
         let envelope = classify(&body.bytes)?;
         self.recorder.note_type(envelope.event_type.as_ref(), trace);
-        let jobs = self.router.route(&envelope, &body.bytes);
-        if jobs.is_empty() && !self.keep_unmatched {
+        let handlers = self.router.route(&envelope, &body.bytes);
+        if handlers.is_empty() && !self.keep_unmatched {
             self.recorder.note_unmatched(envelope.event_type.as_ref());
             return Ok(Keeping::Unmatched);
         }
@@ -126,7 +126,7 @@ impl Pipeline {
         let (delivery, repeats) = self.identify(delivery)?;
         let span = trace.enter(&delivery);
         let lane = self.lane.of(&delivery);
-        let incoming = Incoming::new(delivery, jobs, repeats)
+        let incoming = Incoming::new(delivery, handlers, repeats)
             .in_lane(lane)
             .within(span.clone());
         Ok(Keeping::Reply(span.in_scope(|| self.inbox.keep(incoming))))

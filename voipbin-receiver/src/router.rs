@@ -13,15 +13,15 @@ use crate::handler::{
     BoxLayer, HandlerName, HandlerOptions, HandlerService, Registration, RetryPolicy,
     SourceLocation, States,
 };
-use crate::inbox::Jobs;
+use crate::inbox::HandlerSet;
 
 /// From the type of an event to the handlers it is for, worked out when the receiver is built: a
 /// delivery costs one look-up.
 pub(crate) struct Router {
     by_type: HashMap<EventType, Route, RandomState>,
     /// For types that neither the catalogue nor a registration names.
-    unknown: Jobs,
-    custom: Jobs,
+    unknown: HandlerSet,
+    custom: HandlerSet,
 }
 
 /// The registered handlers.
@@ -51,11 +51,11 @@ pub(crate) struct Defaults {
 /// The handlers of one type of event, in the order in which they were registered.
 enum Route {
     /// The same for every event.
-    Fixed(Jobs),
+    Fixed(HandlerSet),
     /// Some look at the payload.
     Conditional {
         rows: Vec<(HandlerName, Match)>,
-        fallback: Jobs,
+        fallback: HandlerSet,
     },
 }
 
@@ -85,8 +85,8 @@ impl Router {
         check_fallbacks(&registrations)?;
         check_limits(&registrations)?;
 
-        let rows: Vec<Row> = registrations.iter().map(Row::new).collect();
-        let fallback = jobs(&rows, &Select::Fallback);
+        let rows: Vec<Subscription> = registrations.iter().map(Subscription::new).collect();
+        let fallback = handlers_of(&rows, &Select::Fallback);
 
         let named = rows.iter().flat_map(|row| &row.selects);
         let named = named.filter_map(|select| match select {
@@ -104,11 +104,11 @@ impl Router {
             })
             .collect();
 
-        let any = jobs(&rows, &Select::Any);
+        let any = handlers_of(&rows, &Select::Any);
         let router = Self {
             by_type,
             unknown: if any.is_empty() { fallback } else { any },
-            custom: jobs(&rows, &Select::Custom),
+            custom: handlers_of(&rows, &Select::Custom),
         };
         let names = rows.into_iter().map(|row| row.name);
         let handlers = registrations.into_iter().map(|registration| {
@@ -130,27 +130,26 @@ impl Router {
     /// Whether a handler takes events of this type, if only some.
     pub(crate) fn handles(&self, event_type: &EventType) -> bool {
         match self.by_type.get(&event_type.canonical()) {
-            Some(Route::Fixed(jobs)) => !jobs.is_empty(),
+            Some(Route::Fixed(handlers)) => !handlers.is_empty(),
             Some(Route::Conditional { .. }) => true,
             None => !self.unknown.is_empty(),
         }
     }
 
     /// The handlers that a body is for, in the order in which they were registered.
-    pub(crate) fn route(&self, envelope: &Envelope, body: &[u8]) -> Jobs {
+    pub(crate) fn route(&self, envelope: &Envelope, body: &[u8]) -> HandlerSet {
         let Some(event_type) = &envelope.event_type else {
             return self.custom.clone();
         };
         match self.by_type.get(&event_type.canonical()) {
-            Some(Route::Fixed(jobs)) => jobs.clone(),
+            Some(Route::Fixed(handlers)) => handlers.clone(),
             Some(Route::Conditional { rows, fallback }) => {
                 let direction = envelope.direction(body);
                 let taking = rows.iter().filter(|(_, matched)| matched.holds(direction));
-                let jobs: Jobs = taking.map(|(name, _)| name.clone()).collect();
-                if jobs.is_empty() {
-                    fallback.clone()
-                } else {
-                    jobs
+                let handlers: HandlerSet = taking.map(|(name, _)| name.clone()).collect();
+                match handlers.is_empty() {
+                    true => fallback.clone(),
+                    false => handlers,
                 }
             }
             None => self.unknown.clone(),
@@ -159,7 +158,7 @@ impl Router {
 }
 
 impl Route {
-    fn new(rows: &[Row], event_type: &EventType, fallback: &Jobs) -> Self {
+    fn new(rows: &[Subscription], event_type: &EventType, fallback: &HandlerSet) -> Self {
         let rows: Vec<(HandlerName, Match)> = rows
             .iter()
             .map(|row| (row.name.clone(), row.matches(event_type)))
@@ -191,12 +190,12 @@ impl Match {
 }
 
 /// What one registration listens for.
-struct Row {
+struct Subscription {
     name: HandlerName,
     selects: Vec<Select>,
 }
 
-impl Row {
+impl Subscription {
     fn new(registration: &Registration) -> Self {
         Self {
             name: HandlerName::new(&registration.name),
@@ -233,7 +232,7 @@ impl Row {
 }
 
 /// The registrations that name this.
-fn jobs(rows: &[Row], select: &Select) -> Jobs {
+fn handlers_of(rows: &[Subscription], select: &Select) -> HandlerSet {
     rows.iter()
         .filter(|row| row.selects.contains(select))
         .map(|row| row.name.clone())

@@ -8,7 +8,7 @@ use support::process::{keep_to_cores, memory};
 use support::{call_hangup, signed};
 use tokio::runtime::Builder;
 use tower::Service;
-use voipbin_receiver::inbox::{Inbox, Incoming, Jobs, Kept, MemoryInbox, Repeats};
+use voipbin_receiver::inbox::{HandlerSet, Inbox, Incoming, Kept, MemoryInbox, Repeats};
 use voipbin_receiver::testing::delivery;
 
 use crate::report::Identities;
@@ -64,7 +64,7 @@ pub(crate) fn identities(count: &str) {
     let inbox = MemoryInbox::builder()
         .max_identities(count + 2 * SAMPLE)
         .build();
-    let nobody: Jobs = std::iter::empty().collect();
+    let nobody: HandlerSet = std::iter::empty().collect();
     let incoming = |number: usize| {
         let body = format!(r#"{{"number":{number}}}"#);
         Incoming::new(delivery(body).unwrap(), nobody.clone(), Repeats::Drop)

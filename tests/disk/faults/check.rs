@@ -8,8 +8,8 @@ use rusqlite::Connection;
 use support::life::{End, body};
 use voipbin_receiver::handler::HandlerName;
 use voipbin_receiver::inbox::{
-    DiskInbox, Inbox, Incoming, Jobs, Kept, Record, RecordFilter, RecordState, Records, Room,
-    Settled,
+    DiskInbox, HandlerSet, Inbox, Incoming, Kept, Prefetch, Record, RecordFilter, RecordState,
+    Records, Settled,
 };
 use voipbin_receiver::testing::delivery;
 use voipbin_receiver::{Delivery, Repeats};
@@ -110,7 +110,7 @@ fn holds(event: &Event, records: &[Record]) -> Result<(), &'static str> {
 /// Copies are known, new events are kept, and all that is left is handed out, in its time.
 async fn goes_on(inbox: &DiskInbox, expected: &Expected) -> Result<(), String> {
     let consumer = inbox.consume().map_err(|error| format!("{error:?}"))?;
-    let jobs: Jobs = [HandlerName::new("handler")].into_iter().collect();
+    let jobs: HandlerSet = [HandlerName::new("handler")].into_iter().collect();
     let keep = |number: u64| {
         let delivery = delivery(body(number)).unwrap();
         inbox.keep(Incoming::new(delivery, jobs.clone(), Repeats::Drop))
@@ -129,7 +129,7 @@ async fn goes_on(inbox: &DiskInbox, expected: &Expected) -> Result<(), String> {
         return Err(format!("a new event: {kept:?}"));
     }
     while inbox.stats().events > 0 {
-        let taken = consumer.take(Room::for_jobs(64)).await;
+        let taken = consumer.take(Prefetch::for_jobs(64)).await;
         for job in taken.into_iter().flatten() {
             let number = whole(job.delivery())?;
             let event = expected.events.get(&number);

@@ -13,7 +13,7 @@ use tokio::runtime::Builder;
 use tokio::time::timeout;
 use voipbin_receiver::Repeats;
 use voipbin_receiver::handler::HandlerName;
-use voipbin_receiver::inbox::{DiskInbox, Inbox, Incoming, Jobs, Kept, Room, Settled};
+use voipbin_receiver::inbox::{DiskInbox, HandlerSet, Inbox, Incoming, Kept, Prefetch, Settled};
 use voipbin_receiver::testing::delivery;
 
 use crate::faults::check::whole;
@@ -57,7 +57,7 @@ fn filled() -> Image {
 
 async fn fill(directory: &Path) {
     let inbox = DiskInbox::open(directory).await.unwrap();
-    let jobs: Jobs = [HandlerName::new("handler")].into_iter().collect();
+    let jobs: HandlerSet = [HandlerName::new("handler")].into_iter().collect();
     for first in (0..EVENTS).step_by(50) {
         let kept = (first..first + 50).map(|number| {
             let delivery = delivery(body(number)).unwrap();
@@ -71,7 +71,7 @@ async fn fill(directory: &Path) {
     for end in [Settled::Done, Settled::Dead { failed: None }] {
         let mut over = 0;
         while over < OVER {
-            let room = Room::for_jobs((OVER - over) as usize);
+            let room = Prefetch::for_jobs((OVER - over) as usize);
             for job in consumer.take(room).await.unwrap() {
                 assert!(consumer.begin(&job).await.is_ok());
                 consumer.settle(&job, end.clone());
@@ -92,7 +92,7 @@ fn handed_out(directory: &Path) -> Option<(HashSet<u64>, usize)> {
         let mut handed = HashSet::new();
         let consumer = inbox.consume().unwrap();
         while inbox.stats().events > 0 {
-            let take = consumer.take(Room::for_jobs(64));
+            let take = consumer.take(Prefetch::for_jobs(64));
             let Ok(Some(jobs)) = timeout(Duration::from_secs(20), take).await else {
                 break;
             };

@@ -42,7 +42,7 @@ impl Table {
     }
 
     /// Takes what there is room for, of lanes of which no other consumer has a job.
-    fn take(&mut self, mut room: Room, consumer: u64) -> Vec<Job> {
+    fn take(&mut self, mut room: Prefetch, consumer: u64) -> Vec<Job> {
         let mut taken = Vec::new();
         for at in 0..self.rows.len() {
             let (job, due, by) = &self.rows[at];
@@ -71,7 +71,7 @@ impl Inbox for TableInbox {
             }
             let event = KeptEvent::new(table.number(), incoming.delivery);
             let event = Arc::new(event.in_lane(incoming.lane).marked(is_copy));
-            for handler in &incoming.jobs {
+            for handler in &incoming.handlers {
                 let job = Job::new(Arc::clone(&event), handler.clone(), table.number());
                 table.rows.push((job, Instant::now(), None));
             }
@@ -102,7 +102,7 @@ impl Inbox for TableInbox {
 
 #[async_trait]
 impl Consumer for TableConsumer {
-    async fn take(&self, room: Room) -> Option<Vec<Job>> {
+    async fn take(&self, room: Prefetch) -> Option<Vec<Job>> {
         loop {
             let changed = self.0.0.1.notified();
             let next_due = {

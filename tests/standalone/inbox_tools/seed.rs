@@ -15,7 +15,7 @@ use voipbin_receiver::Identity;
 use voipbin_receiver::event::Proof;
 use voipbin_receiver::handler::HandlerName;
 use voipbin_receiver::inbox::{
-    Attempt, AttemptEnd, DiskInbox, Inbox, Incoming, Jobs, Kept, Repeats, Room, Settled,
+    Attempt, AttemptEnd, DiskInbox, HandlerSet, Inbox, Incoming, Kept, Prefetch, Repeats, Settled,
     StoredDelivery,
 };
 
@@ -66,7 +66,7 @@ impl Place {
             keep(&inbox, body, Duration::from_secs(hours * 3600)).await;
         }
         let consumer = inbox.consume().unwrap();
-        for job in consumer.take(Room::for_jobs(16)).await.unwrap() {
+        for job in consumer.take(Prefetch::for_jobs(16)).await.unwrap() {
             match job.id() {
                 PENDING => {}
                 DONE => consumer.settle(&job, Settled::Done),
@@ -88,7 +88,11 @@ impl Place {
                 other => panic!("event {other}"),
             }
         }
-        let again = consumer.take(Room::for_jobs(1)).await.unwrap().remove(0);
+        let again = consumer
+            .take(Prefetch::for_jobs(1))
+            .await
+            .unwrap()
+            .remove(0);
         assert_eq!(again.id(), DEAD);
         consumer.settle(&again, dead("no line to\nthe CRM"));
         consumer.flush().await.unwrap();
@@ -129,7 +133,7 @@ impl Place {
             .unwrap();
         keep(&inbox, "[1]".to_owned(), age).await;
         let consumer = inbox.consume().unwrap();
-        for job in consumer.take(Room::for_jobs(1)).await.unwrap() {
+        for job in consumer.take(Prefetch::for_jobs(1)).await.unwrap() {
             consumer.settle(&job, Settled::Done);
         }
         drop(consumer);
@@ -214,7 +218,7 @@ async fn keep(inbox: &DiskInbox, body: String, age: Duration) {
         Proof::Signed,
         received_at,
     );
-    let jobs = Jobs::from_iter([HandlerName::new(handler)]);
+    let jobs = HandlerSet::from_iter([HandlerName::new(handler)]);
     let incoming = Incoming::new(stored.restore().unwrap(), jobs, Repeats::Mark);
     assert_eq!(inbox.keep(incoming).await.unwrap(), Kept::New);
 }

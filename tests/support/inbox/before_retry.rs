@@ -4,7 +4,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use voipbin_receiver::inbox::{
     Consumer, Guarantees, Inbox, InboxError, InboxStats, Incoming, Job, KeepError, Kept,
-    MemoryInbox, Reply, Room, Settled,
+    MemoryInbox, Prefetch, Reply, Settled,
 };
 
 /// A memory inbox that does something just before a failed job is settled.
@@ -57,7 +57,7 @@ struct Consuming<F> {
 
 #[async_trait]
 impl<F: Fn() + Send + Sync + 'static> Consumer for Consuming<F> {
-    async fn take(&self, room: Room) -> Option<Vec<Job>> {
+    async fn take(&self, room: Prefetch) -> Option<Vec<Job>> {
         self.inner.take(room).await
     }
 

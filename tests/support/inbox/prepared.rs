@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use tokio::sync::{Mutex as AsyncMutex, Notify, mpsc};
 use voipbin_receiver::inbox::{
     Consumer, Durability, Guarantees, Inbox, InboxError, InboxStats, Incoming, Job, KeepError,
-    KeepErrorKind, Kept, Reply, Room, Settled,
+    KeepErrorKind, Kept, Prefetch, Reply, Settled,
 };
 
 /// A durable inbox that hands out the jobs it was made with, and passes on what became of each.
@@ -92,7 +92,7 @@ impl Drop for PreparedConsumer {
 
 #[async_trait]
 impl Consumer for PreparedConsumer {
-    async fn take(&self, room: Room) -> Option<Vec<Job>> {
+    async fn take(&self, room: Prefetch) -> Option<Vec<Job>> {
         loop {
             let came = self.inbox.came.notified();
             if self.inbox.drained.load(Ordering::SeqCst) {

@@ -2,8 +2,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use voipbin_receiver::inbox::{
-    Consumer, Guarantees, Inbox, InboxError, InboxStats, Incoming, Job, KeepError, Kept, Records,
-    Reply, Room, Settled,
+    Consumer, Guarantees, Inbox, InboxError, InboxStats, Incoming, Job, KeepError, Kept, Prefetch,
+    Records, Reply, Settled,
 };
 
 /// An inbox that passes on what becomes of the jobs of another.
@@ -71,7 +71,7 @@ struct Watching {
 
 #[async_trait]
 impl Consumer for Watching {
-    async fn take(&self, room: Room) -> Option<Vec<Job>> {
+    async fn take(&self, room: Prefetch) -> Option<Vec<Job>> {
         let jobs = self.inner.take(room).await?;
         self.seen.lock().unwrap().taken += jobs.len();
         Some(jobs)

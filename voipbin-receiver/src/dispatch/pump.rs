@@ -87,13 +87,13 @@ async fn feed(dispatch: &Arc<Dispatch>, consumer: &dyn Consumer) {
         // What else is ready goes first: tokio would run the pump between any two answers, and a
         // job that is taken alone costs more than one of many.
         yield_now().await;
-        let plan = dispatch.plan(|plan| ended || plan.room.is_none());
+        let plan = dispatch.plan(|plan| ended || plan.prefetch.is_none());
         if ended && plan.is_idle {
             return;
         }
-        let room = plan.room.filter(|_| !ended);
-        if let (Some(room), None) = (room, &taking) {
-            taking = Some(consumer.take(room));
+        let prefetch = plan.prefetch.filter(|_| !ended);
+        if let (Some(prefetch), None) = (prefetch, &taking) {
+            taking = Some(consumer.take(prefetch));
         }
         if !plan.is_idle {
             look.get_or_insert_with(|| Box::pin(sleep(LOOK)));
@@ -106,7 +106,7 @@ async fn feed(dispatch: &Arc<Dispatch>, consumer: &dyn Consumer) {
         };
         let take = async {
             match &mut taking {
-                Some(taking) if room.is_some() => taking.await,
+                Some(taking) if prefetch.is_some() => taking.await,
                 _ => pending().await,
             }
         };

@@ -8,7 +8,7 @@ use slab::Slab;
 use tokio::time::Instant;
 
 use super::schedule::{ParkedLane, Placement, QuarantineId, RunSlot, Schedule};
-use crate::inbox::{Job, Room};
+use crate::inbox::{Job, Prefetch};
 use crate::observe::{JobState, Unfinished};
 
 /// How many jobs are asked of the inbox at once.
@@ -35,7 +35,7 @@ pub(super) struct JobQueue {
     parked: BinaryHeap<Reverse<(Instant, u64, JobKey)>>,
     /// Bytes of the bodies of jobs that wait here.
     waiting_bytes: usize,
-    most: Room,
+    most: Prefetch,
     /// Tasks that look for something to run.
     pub(super) workers: usize,
     /// Whether nothing further is to begin: the inbox keeps it for the next consumer.
@@ -66,7 +66,7 @@ struct OpenJob {
 /// What the pump is to do.
 pub(super) struct Plan {
     /// How much to take.
-    pub(super) room: Option<Room>,
+    pub(super) prefetch: Option<Prefetch>,
     /// When the first of the parked jobs is due.
     pub(super) next_due: Option<Instant>,
     /// Whether nothing runs, and nothing is left that is to run.
@@ -77,8 +77,8 @@ impl JobQueue {
     pub(super) fn new(slots: usize, limits: &[Option<usize>], in_memory: bool) -> Self {
         Self {
             most: match in_memory {
-                true => Room::for_jobs(usize::MAX),
-                false => Room {
+                true => Prefetch::for_jobs(usize::MAX),
+                false => Prefetch {
                     jobs: MOST_JOBS,
                     bytes: MOST_BYTES,
                 },
@@ -231,7 +231,7 @@ impl JobQueue {
             self.resume(key);
         }
         Plan {
-            room: self.room(),
+            prefetch: self.prefetch(),
             next_due: self.parked.peek().map(|Reverse((due, ..))| *due),
             is_idle: self.schedule.running() == 0
                 && (self.stopping || (self.schedule.waiting() == 0 && self.parked.is_empty())),
@@ -249,10 +249,10 @@ impl JobQueue {
 
     /// How much to take out of the inbox now: not much more than can begin at once, so that the
     /// rest stays where it is safe.
-    fn room(&self) -> Option<Room> {
+    fn prefetch(&self) -> Option<Prefetch> {
         // To be told that there is no more.
         if self.stopping {
-            return Some(Room::for_jobs(1));
+            return Some(Prefetch::for_jobs(1));
         }
         let waiting = self.schedule.waiting();
         let ahead = PREFETCH_JOBS.saturating_sub(waiting);
@@ -262,11 +262,11 @@ impl JobQueue {
             let most = self.most.jobs.saturating_sub(waiting);
             (self.schedule.free().min(most), self.most.bytes)
         };
-        let room = Room {
+        let prefetch = Prefetch {
             jobs: jobs.min(BATCH),
             bytes: bytes.saturating_sub(self.waiting_bytes),
         };
-        (!room.is_full()).then_some(room)
+        (!prefetch.is_full()).then_some(prefetch)
     }
 
     /// Nothing new will come. What waits stays for the next consumer where the inbox `keeps` it,

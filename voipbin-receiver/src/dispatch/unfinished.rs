@@ -3,7 +3,7 @@
 use futures_util::FutureExt;
 
 use super::dispatcher::Dispatch;
-use crate::inbox::{Consumer, Job, Room, Settled};
+use crate::inbox::{Consumer, Job, Prefetch, Settled};
 use crate::observe::{JobState, Unfinished};
 
 impl Dispatch {
@@ -40,7 +40,7 @@ impl Dispatch {
         if self.keeps_rest() {
             return Vec::new();
         }
-        while let Some(Some(jobs)) = consumer.take(Room::for_jobs(64)).now_or_never() {
+        while let Some(Some(jobs)) = consumer.take(Prefetch::for_jobs(64)).now_or_never() {
             rest.extend(jobs);
         }
         // Back again: another receiver may be built on this inbox.

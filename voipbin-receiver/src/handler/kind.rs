@@ -1,8 +1,8 @@
 //! How the compiler finds out what kind of handler it was given, and then whether it fits.
 //!
 //! [`Handles`] is about the handler alone: the number of its arguments leaves one implementation,
-//! and with it the [`HandlerKind`]. Only whether that kind [`Fits`] looks at the events, so that what
-//! does not fit is reported as itself.
+//! and with it the [`HandlerKind`]. Only whether that kind [`Fits`] looks at the events, so that
+//! what does not fit is reported as itself.
 
 use std::future::Future;
 use std::marker::PhantomData;

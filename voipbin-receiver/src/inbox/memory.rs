@@ -12,7 +12,7 @@ use self::queue::Queue;
 use super::dedup::{DedupCache, RETRY_TIME};
 use super::{
     Consumer, Durability, Guarantees, Inbox, InboxError, InboxStats, Incoming, Job, KeepError,
-    KeepErrorKind, Kept, Records, Repeats, Reply, Room, Settled,
+    KeepErrorKind, Kept, Prefetch, Records, Repeats, Reply, Settled,
 };
 use crate::clock::{Clock, SystemClock};
 use crate::sync::time::{Instant, sleep_until};
@@ -159,7 +159,7 @@ impl Inbox for MemoryInbox {
 impl Store {
     fn keep(&self, incoming: Incoming) -> Result<Kept, KeepError> {
         let identity = incoming.delivery.identity();
-        let for_nobody = incoming.jobs.is_empty();
+        let for_nobody = incoming.handlers.is_empty();
         let kept = match incoming.repeats {
             Repeats::Drop => {
                 let push = || self.push(incoming, false);
@@ -186,7 +186,7 @@ impl Store {
             return Err(KeepError::new(KeepErrorKind::Draining));
         }
         // An event without handlers is finished as it comes: its identity is all that is kept.
-        if incoming.jobs.is_empty() {
+        if incoming.handlers.is_empty() {
             return Ok(());
         }
         if self.is_full(&queue) {
@@ -212,14 +212,14 @@ struct MemoryConsumer(Arc<Store>);
 
 #[async_trait]
 impl Consumer for MemoryConsumer {
-    async fn take(&self, room: Room) -> Option<Vec<Job>> {
+    async fn take(&self, prefetch: Prefetch) -> Option<Vec<Job>> {
         let store = &self.0;
         loop {
             let arrived = store.arrived.notified();
             let next_due = {
                 let mut queue = store.queue();
                 let now = Instant::now();
-                let jobs = queue.take(room, now);
+                let jobs = queue.take(prefetch, now);
                 if !jobs.is_empty() {
                     let has_more = queue.has_ready(now);
                     drop(queue);

@@ -21,6 +21,7 @@ mod sqlite;
 mod stats;
 
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -50,44 +51,34 @@ pub use self::stats::InboxStats;
 use crate::event::{Delivery, HandlerName};
 pub use crate::event::{Lane, RecordId, StoredDelivery};
 
-/// The handlers that an event is kept for, each of them once. Cheap to clone.
+/// The handlers that an event is kept for: each once, in the order in which they were registered.
+/// Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Jobs(Arc<Vec<HandlerName>>);
+pub struct HandlerSet(Arc<Vec<HandlerName>>);
 
-impl Jobs {
-    /// The names of the handlers, in the order in which they were registered.
-    pub fn iter(&self) -> std::slice::Iter<'_, HandlerName> {
-        self.0.iter()
-    }
+impl Deref for HandlerSet {
+    type Target = [HandlerName];
 
-    /// How many there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    fn deref(&self) -> &[HandlerName] {
+        &self.0
     }
 }
 
 /// A name that comes again is left out.
-impl FromIterator<HandlerName> for Jobs {
+impl FromIterator<HandlerName> for HandlerSet {
     fn from_iter<I: IntoIterator<Item = HandlerName>>(names: I) -> Self {
-        let mut jobs = Vec::new();
+        let mut handlers = Vec::new();
         for name in names {
-            if !jobs.contains(&name) {
-                jobs.push(name);
+            if !handlers.contains(&name) {
+                handlers.push(name);
             }
         }
-        jobs.shrink_to_fit();
-        Self(Arc::new(jobs))
+        handlers.shrink_to_fit();
+        Self(Arc::new(handlers))
     }
 }
 
-impl<'a> IntoIterator for &'a Jobs {
+impl<'a> IntoIterator for &'a HandlerSet {
     type Item = &'a HandlerName;
     type IntoIter = std::slice::Iter<'a, HandlerName>;
 
@@ -153,8 +144,8 @@ pub trait Inbox: fmt::Debug + Send + Sync + 'static {
 /// its content with the process refuses new events.
 #[async_trait]
 pub trait Consumer: Send + Sync + 'static {
-    /// Waits for jobs that may run, and takes at least one of them and at most what there is
-    /// [room](Room) for.
+    /// Waits for jobs that may run, and takes at least one of them and at most the
+    /// [prefetch](Prefetch).
     ///
     /// First attempts come in the order in which their events were kept, further ones when their
     /// time has come. Jobs of one lane may be taken together: the consumer runs them one after the
@@ -166,7 +157,7 @@ pub trait Consumer: Send + Sync + 'static {
     ///
     /// A job is either taken and returned, or still in the inbox. Needs a tokio runtime with its
     /// timer.
-    async fn take(&self, room: Room) -> Option<Vec<Job>>;
+    async fn take(&self, prefetch: Prefetch) -> Option<Vec<Job>>;
 
     /// An attempt is about to begin. A durable inbox writes that down first, so that an event which
     /// kills the process does not do so for ever.
@@ -210,17 +201,17 @@ pub trait Consumer: Send + Sync + 'static {
     }
 }
 
-/// How much a consumer has room for.
+/// How much a consumer takes at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Room {
+pub struct Prefetch {
     /// How many jobs, at least one.
     pub jobs: usize,
     /// How many bytes of bodies; the last one may go beyond it.
     pub bytes: usize,
 }
 
-impl Room {
-    /// Room for this many jobs, however large they are.
+impl Prefetch {
+    /// This many jobs, however large they are.
     #[must_use]
     pub const fn for_jobs(jobs: usize) -> Self {
         Self {
@@ -229,14 +220,14 @@ impl Room {
         }
     }
 
-    /// Takes up room for one body, and says whether there is any left.
+    /// Counts one job with a body of so many bytes, and says whether there may be more.
     pub fn add(&mut self, bytes: usize) -> bool {
         self.jobs = self.jobs.saturating_sub(1);
         self.bytes = self.bytes.saturating_sub(bytes);
         !self.is_full()
     }
 
-    /// Whether there is none.
+    /// Whether there may be no more.
     #[must_use]
     pub const fn is_full(&self) -> bool {
         self.jobs == 0 || self.bytes == 0
@@ -273,7 +264,7 @@ pub struct Incoming {
     /// The delivery.
     pub delivery: Delivery,
     /// The handlers that are to run for it, by name; may be empty.
-    pub jobs: Jobs,
+    pub handlers: HandlerSet,
     /// Its lane, to be kept with it. `None` for an event that may run beside all others.
     pub lane: Option<Lane>,
     /// What to do when the identity is known.
@@ -285,10 +276,10 @@ pub struct Incoming {
 impl Incoming {
     /// A delivery for the given handlers, in no lane and no span.
     #[must_use]
-    pub fn new(delivery: Delivery, jobs: Jobs, repeats: Repeats) -> Self {
+    pub fn new(delivery: Delivery, handlers: HandlerSet, repeats: Repeats) -> Self {
         Self {
             delivery,
-            jobs,
+            handlers,
             lane: None,
             repeats,
             span: Span::none(),

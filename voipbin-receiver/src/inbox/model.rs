@@ -41,7 +41,7 @@ pub(crate) fn name(job: &Job) -> (String, String) {
 pub(crate) fn names(number: u32, jobs: usize) -> Vec<(String, String)> {
     let incoming = incoming(number, jobs);
     let event = Arc::new(KeptEvent::new(0, incoming.delivery));
-    let jobs = incoming.jobs.iter();
+    let jobs = incoming.handlers.iter();
     jobs.map(|handler| name(&Job::new(Arc::clone(&event), handler.clone(), 0)))
         .collect()
 }

@@ -29,8 +29,8 @@ use super::delivery;
 use crate::event::Delivery;
 use crate::handler::HandlerName;
 use crate::inbox::{
-    Attempt, AttemptEnd, Consumer, Durability, Guarantees, Inbox, Incoming, Job, Jobs, KeepError,
-    Kept, Repeats, Room, Settled,
+    Attempt, AttemptEnd, Consumer, Durability, Guarantees, HandlerSet, Inbox, Incoming, Job,
+    KeepError, Kept, Prefetch, Repeats, Settled,
 };
 
 /// How long an inbox may take over one step before it counts as hanging.
@@ -256,7 +256,7 @@ impl<I: Inbox> Case<I> {
 
     /// None when there will be none any more.
     async fn take(&self, jobs: usize) -> Result<Vec<Job>, Violation> {
-        let taken = self.patiently(self.consumer.take(Room::for_jobs(jobs)));
+        let taken = self.patiently(self.consumer.take(Prefetch::for_jobs(jobs)));
         Ok(taken.await?.unwrap_or_default())
     }
 
@@ -274,7 +274,7 @@ impl<I: Inbox> Case<I> {
     }
 
     fn has_none(&self, otherwise: &str) -> Check {
-        let taken = self.consumer.take(Room::for_jobs(1)).now_or_never();
+        let taken = self.consumer.take(Prefetch::for_jobs(1)).now_or_never();
         self.expect(taken.is_none(), || otherwise.into())
     }
 
@@ -310,7 +310,7 @@ fn failed() -> Attempt {
 }
 
 fn incoming(event: &Delivery, jobs: usize, repeats: Repeats) -> Incoming {
-    let jobs: Jobs = (0..jobs)
+    let jobs: HandlerSet = (0..jobs)
         .map(|job| HandlerName::new(&format!("handler {job}")))
         .collect();
     Incoming::new(event.clone(), jobs, repeats)

@@ -10,7 +10,7 @@ use super::MemoryInbox;
 use crate::event::HandlerName;
 use crate::event::RecordId;
 use crate::inbox::{
-    Attempt, Job, JobRecord, Jobs, KeptEvent, Record, RecordFilter, RecordPage, Records,
+    Attempt, HandlerSet, Job, JobRecord, KeptEvent, Record, RecordFilter, RecordPage, Records,
     RecordsError, Stage,
 };
 
@@ -157,14 +157,14 @@ impl Records for MemoryInbox {
         let dead = queue.dead.events.get(&id.get());
         let dead = dead.ok_or_else(RecordsError::not_found)?;
         let event = Arc::clone(&dead.event);
-        let handlers: Jobs = match handlers {
+        let handlers: HandlerSet = match handlers {
             Some(handlers) => handlers.iter().cloned().collect(),
             None => dead.jobs.iter().map(|job| job.handler.clone()).collect(),
         };
         if queue.draining {
             return Err(RecordsError::storage("the receiver is shutting down"));
         }
-        queue.dead.resolve(id.get(), &handlers.0);
+        queue.dead.resolve(id.get(), &handlers);
         let replay = queue.replay(id, &event, &handlers);
         drop(queue);
         self.0.arrived.notify_waiters();

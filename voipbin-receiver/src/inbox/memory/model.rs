@@ -19,7 +19,7 @@ struct Consumed {
 
 impl Consumed {
     fn take(&self, max: usize) -> impl Future<Output = Option<Vec<Job>>> + '_ {
-        self.consumer.take(Room::for_jobs(max))
+        self.consumer.take(Prefetch::for_jobs(max))
     }
 
     fn settle(&self, job: &Job, outcome: Settled) {

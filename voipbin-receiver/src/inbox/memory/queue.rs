@@ -8,14 +8,14 @@ use super::dead::DeadLetters;
 use crate::event::HandlerName;
 use crate::event::RecordId;
 use crate::inbox::delays::DelayQueue;
-use crate::inbox::{Attempt, Incoming, Job, Jobs, KeptEvent, Room};
+use crate::inbox::{Attempt, HandlerSet, Incoming, Job, KeptEvent, Prefetch};
 use crate::sync::time::Instant;
 
 /// What one lock covers: keeping an event is one push into it. It is never held across an await.
 #[derive(Default)]
 pub(super) struct Queue {
     /// Events of which no job was taken, each with its handlers.
-    fresh: VecDeque<(Arc<KeptEvent>, Jobs)>,
+    fresh: VecDeque<(Arc<KeptEvent>, HandlerSet)>,
     /// Jobs that may run at once and come before all fresh events, in the order of their events:
     /// those that were released, replays, and what is left of an event that was taken in part.
     ready: BTreeMap<(u64, HandlerName), Job>,
@@ -43,12 +43,12 @@ impl Queue {
             .in_lane(incoming.lane)
             .marked(possible_repeat)
             .within(incoming.span);
-        self.open(&event, &incoming.jobs);
+        self.open(&event, &incoming.handlers);
         if self.fresh.len() == self.fresh.capacity() {
             // By an eighth, as twice the room would be a tenth of what an event takes.
             self.fresh.reserve_exact(self.fresh.len() / 8 + Self::ROOM);
         }
-        self.fresh.push_back((Arc::new(event), incoming.jobs));
+        self.fresh.push_back((Arc::new(event), incoming.handlers));
     }
 
     fn next_id(&mut self) -> u64 {
@@ -57,7 +57,7 @@ impl Queue {
     }
 
     /// An event is there that is not finished.
-    fn open(&mut self, event: &KeptEvent, handlers: &Jobs) {
+    fn open(&mut self, event: &KeptEvent, handlers: &HandlerSet) {
         self.events += 1;
         self.bytes += event.delivery().body().len();
         if handlers.len() > 1 {
@@ -66,7 +66,12 @@ impl Queue {
     }
 
     /// Has an event handled again by these handlers, under a number of its own.
-    pub(super) fn replay(&mut self, original: RecordId, event: &KeptEvent, handlers: &Jobs) -> u64 {
+    pub(super) fn replay(
+        &mut self,
+        original: RecordId,
+        event: &KeptEvent,
+        handlers: &HandlerSet,
+    ) -> u64 {
         let id = self.next_id();
         if !handlers.is_empty() {
             let replay = KeptEvent::new(id, event.delivery().clone())
@@ -81,10 +86,10 @@ impl Queue {
         id
     }
 
-    /// Takes as many jobs that may run now as there is room for.
-    pub(super) fn take(&mut self, mut room: Room, now: Instant) -> Vec<Job> {
+    /// Takes as many jobs that may run now as the prefetch allows.
+    pub(super) fn take(&mut self, mut prefetch: Prefetch, now: Instant) -> Vec<Job> {
         let mut jobs = Vec::new();
-        while !room.is_full() {
+        while !prefetch.is_full() {
             let job = self
                 .delayed
                 .pop_due(now)
@@ -94,7 +99,7 @@ impl Queue {
             let entry = self.taken.vacant_entry();
             let job = job.with_token(entry.key() as u64);
             entry.insert(job.clone());
-            room.add(job.delivery().body().len());
+            prefetch.add(job.delivery().body().len());
             jobs.push(job);
         }
         jobs
@@ -106,14 +111,14 @@ impl Queue {
         if self.fresh.is_empty() {
             self.fresh.shrink_to(Self::ROOM);
         }
-        let (first, others) = handlers.0.split_first()?;
+        let (first, others) = handlers.split_first()?;
         for handler in others {
             self.make_ready(Job::new(Arc::clone(&event), handler.clone(), 0));
         }
         Some(Job::new(event, first.clone(), 0))
     }
 
-    /// For how many events the room is kept.
+    /// For how many events memory is kept.
     const ROOM: usize = 1024;
 
     pub(super) fn has_ready(&self, now: Instant) -> bool {

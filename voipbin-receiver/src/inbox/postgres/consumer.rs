@@ -13,7 +13,7 @@ use super::Alive;
 use super::server::Trouble;
 use super::shared::{Shared, Wake};
 use super::state::State;
-use crate::inbox::{Consumer, InboxError, Job, Reply, Room, Settled};
+use crate::inbox::{Consumer, InboxError, Job, Prefetch, Reply, Settled};
 
 /// What a consumer and its tasks share.
 pub(super) struct Core {
@@ -121,7 +121,7 @@ impl PostgresConsumer {
 
 #[async_trait]
 impl Consumer for PostgresConsumer {
-    async fn take(&self, mut room: Room) -> Option<Vec<Job>> {
+    async fn take(&self, mut room: Prefetch) -> Option<Vec<Job>> {
         loop {
             let ready = self.core.ready.notified();
             tokio::pin!(ready);

@@ -314,7 +314,7 @@ impl Batch {
             .collect();
         let handlers: Vec<String> = incoming()
             .map(|of| {
-                let names = of.jobs.iter().map(|name| name.as_str().into());
+                let names = of.handlers.iter().map(|name| name.as_str().into());
                 serde_json::Value::Array(names.collect()).to_string()
             })
             .collect();

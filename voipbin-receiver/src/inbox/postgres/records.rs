@@ -76,8 +76,12 @@ impl Records for PostgresInbox {
         id: RecordId,
         handlers: Option<&[HandlerName]>,
     ) -> Result<RecordId, RecordsError> {
-        let named =
-            handlers.map(|handlers| handlers.iter().cloned().collect::<super::super::Jobs>());
+        let named = handlers.map(|handlers| {
+            handlers
+                .iter()
+                .cloned()
+                .collect::<super::super::HandlerSet>()
+        });
         let names = named.map(|named| -> Vec<String> {
             named.iter().map(|name| name.as_str().to_owned()).collect()
         });

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::lease::{JobLease, Membership};
 use super::row::attempt_json;
-use crate::inbox::{InboxError, Job, Lease, ReplySender, Room, Settled};
+use crate::inbox::{InboxError, Job, Lease, Prefetch, ReplySender, Settled};
 
 /// With fewer jobs than this at hand, more are read.
 const LOW: usize = 128;
@@ -127,7 +127,7 @@ impl State {
     }
 
     /// The next jobs, as many as there is room for. Says whether few are left.
-    pub(super) fn take(&mut self, room: &mut Room) -> (Vec<Job>, bool) {
+    pub(super) fn take(&mut self, room: &mut Prefetch) -> (Vec<Job>, bool) {
         let mut jobs = Vec::new();
         while !room.is_full()
             && let Some(key) = self.ready.pop_front()

@@ -33,17 +33,17 @@ use crate::inbox::Attempt;
 ///         }
 ///     }
 /// }
-/// # use voipbin_receiver::inbox::{Incoming, Inbox, Jobs, MemoryInbox, Repeats, Room, Settled};
+/// # use voipbin_receiver::inbox::{Incoming, Inbox, HandlerSet, MemoryInbox, Repeats, Prefetch, Settled};
 /// # use voipbin_receiver::handler::HandlerName;
 /// # use voipbin_receiver::testing::{delivery, event};
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let inbox = MemoryInbox::new();
-/// # let jobs = Jobs::from_iter([HandlerName::new("crm")]);
+/// # let jobs = HandlerSet::from_iter([HandlerName::new("crm")]);
 /// # let delivery = delivery(event(voipbin_receiver::events::CallHangup).id("c-1"))?;
 /// # inbox.keep(Incoming::new(delivery, jobs, Repeats::Drop)).await?;
 /// # let consumer = inbox.consume()?;
-/// # let jobs = consumer.take(Room::for_jobs(1)).await.unwrap_or_default();
+/// # let jobs = consumer.take(Prefetch::for_jobs(1)).await.unwrap_or_default();
 /// # consumer.settle(&jobs[0], Settled::Dead { failed: None });
 /// # let mut lines = Vec::new();
 /// # export(&inbox, &RecordFilter::new(), &mut lines).await?;

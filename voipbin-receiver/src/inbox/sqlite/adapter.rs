@@ -13,7 +13,7 @@ use super::shared::Shared;
 use super::{DiskInbox, DiskInboxError};
 use crate::inbox::{
     Consumer, Durability, Guarantees, Inbox, InboxError, InboxStats, Incoming, Job, KeepError,
-    Kept, Records, Reply, Room, Settled,
+    Kept, Prefetch, Records, Reply, Settled,
 };
 use crate::sync::time::sleep_until;
 
@@ -71,7 +71,7 @@ struct DiskConsumer(DiskInbox);
 
 #[async_trait]
 impl Consumer for DiskConsumer {
-    async fn take(&self, room: Room) -> Option<Vec<Job>> {
+    async fn take(&self, room: Prefetch) -> Option<Vec<Job>> {
         self.0.take(room).await
     }
 
@@ -99,7 +99,7 @@ impl Drop for DiskConsumer {
 }
 
 impl DiskInbox {
-    pub(super) async fn take(&self, room: Room) -> Option<Vec<Job>> {
+    pub(super) async fn take(&self, room: Prefetch) -> Option<Vec<Job>> {
         let shared = self.shared();
         loop {
             // Before the look, so that nothing that comes between is missed.

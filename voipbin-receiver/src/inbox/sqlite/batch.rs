@@ -16,7 +16,7 @@ use super::row::{
 use super::shared::{PendingKeep, Shared};
 use super::time;
 use crate::event::{Delivery, Proof, RecordId};
-use crate::inbox::{Attempt, Jobs, KeptEvent, Lane, Repeats};
+use crate::inbox::{Attempt, HandlerSet, KeptEvent, Lane, Repeats};
 
 /// Sums over all events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -152,7 +152,7 @@ impl<'a> Batch<'a> {
             parent: None,
             span: Some(incoming.span.clone()),
         };
-        self.insert(&incoming.delivery, &incoming.jobs, attributes)?;
+        self.insert(&incoming.delivery, &incoming.handlers, attributes)?;
         Ok(())
     }
 
@@ -161,7 +161,7 @@ impl<'a> Batch<'a> {
     pub(super) fn insert(
         &mut self,
         delivery: &Delivery,
-        jobs: &Jobs,
+        jobs: &HandlerSet,
         attributes: Attributes,
     ) -> Result<RecordId> {
         let seq = self.next_seq;

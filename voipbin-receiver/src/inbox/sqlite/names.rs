@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use super::error::{DiskInboxError, Result};
 use super::row::cached;
 use crate::event::HandlerName;
-use crate::inbox::Jobs;
+use crate::inbox::HandlerSet;
 
 /// All that the file has.
 #[derive(Debug, Default)]
@@ -23,7 +23,7 @@ pub(super) struct Names {
 #[derive(Debug)]
 pub(super) struct HandlerList {
     pub(super) id: i64,
-    pub(super) jobs: Jobs,
+    pub(super) jobs: HandlerSet,
     /// The ids of their names, in the same order.
     pub(super) ids: Vec<i64>,
 }
@@ -85,7 +85,7 @@ impl Names {
     pub(super) fn list(
         &mut self,
         connection: &Connection,
-        jobs: &Jobs,
+        jobs: &HandlerSet,
     ) -> Result<Arc<HandlerList>> {
         if let Some(list) = self.by_names.get(jobs.0.as_slice()) {
             return Ok(Arc::clone(list));

@@ -14,7 +14,7 @@ use super::names::HandlerList;
 use super::row::{AttemptRow, EventRow, FixedSum, JobRow, JobStage};
 use crate::event::{HandlerName, Identity};
 use crate::inbox::delays::DelayQueue;
-use crate::inbox::{self, JobHistory, KeptEvent, Room};
+use crate::inbox::{self, JobHistory, KeptEvent, Prefetch};
 use crate::sync::time::Instant;
 
 #[derive(Default)]
@@ -154,7 +154,7 @@ impl ActiveEvent {
     }
 
     fn hand_out(&mut self, place: usize, loaded: &LoadedEvent, now: i64) -> Option<inbox::Job> {
-        let handler = self.meta.handlers.jobs.iter().nth(place)?.clone();
+        let handler = self.meta.handlers.jobs.get(place)?.clone();
         let Job { row, position } = self.jobs.get_mut(place)?;
         *position = Position::HandedOut;
         let own = loaded.attempts.iter();
@@ -288,7 +288,7 @@ impl JobQueue {
     }
 
     /// At this time of the inbox's clock.
-    pub(super) fn next(&mut self, mut room: Room, now: i64) -> Next {
+    pub(super) fn next(&mut self, mut room: Prefetch, now: i64) -> Next {
         if self.closed {
             return Next::Closed;
         }

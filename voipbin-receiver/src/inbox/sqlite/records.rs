@@ -13,7 +13,7 @@ use super::row::{self, JobStage, REPEAT, State, record_id, seq_of};
 use super::view::{Page, Query, Scan, View};
 use super::{DiskInbox, DiskRecords, Handle};
 use crate::event::{HandlerName, RecordId};
-use crate::inbox::{Jobs, Record, RecordFilter, RecordPage, Records, RecordsError};
+use crate::inbox::{HandlerSet, Record, RecordFilter, RecordPage, Records, RecordsError};
 
 impl From<DiskInboxError> for RecordsError {
     fn from(error: DiskInboxError) -> Self {
@@ -295,7 +295,7 @@ fn replay(
         let has = |id| move |row: &row::JobRow| row.handler == id && row.stage == stage;
         let named = handlers.ids.iter().zip(&handlers.jobs);
         let named = named.filter(|(id, _)| rows.iter().any(has(**id)));
-        named.map(|(_, name)| name.clone()).collect::<Jobs>()
+        named.map(|(_, name)| name.clone()).collect::<HandlerSet>()
     };
     let dead = in_stage(JobStage::Dead);
     let jobs = match by {

@@ -6,7 +6,8 @@ use super::DiskInbox;
 use crate::event::HandlerName;
 use crate::event::{Identity, Proof, RecordId, StoredDelivery};
 use crate::inbox::{
-    Attempt, AttemptEnd, Inbox, Incoming, Jobs, Kept, Record, Records, Repeats, Room, Settled,
+    Attempt, AttemptEnd, HandlerSet, Inbox, Incoming, Kept, Prefetch, Record, Records, Repeats,
+    Settled,
 };
 
 pub(super) const PENDING: u64 = 1;
@@ -31,7 +32,7 @@ pub(super) async fn keep(inbox: &DiskInbox, number: u64, names: &[&str], body: S
     identity[..8].copy_from_slice(&number.to_le_bytes());
     let identity = Identity::from_bytes(identity);
     let stored = StoredDelivery::new(body.into(), identity, Proof::Signed, SystemTime::now());
-    let jobs: Jobs = names.iter().map(|name| HandlerName::new(name)).collect();
+    let jobs: HandlerSet = names.iter().map(|name| HandlerName::new(name)).collect();
     let incoming = Incoming::new(stored.restore().unwrap(), jobs, Repeats::Drop);
     assert_eq!(inbox.keep(incoming).await.unwrap(), Kept::New);
 }
@@ -51,7 +52,7 @@ pub(super) async fn seed(inbox: &DiskInbox) {
     }
     let mut left = 9;
     while left > 0 {
-        for job in inbox.take(Room::for_jobs(left)).await.unwrap() {
+        for job in inbox.take(Prefetch::for_jobs(left)).await.unwrap() {
             left -= 1;
             let dead = || Settled::Dead {
                 failed: Some(failed(PHONE)),

@@ -265,7 +265,7 @@ impl Shared {
                     }
                 };
                 if kept {
-                    let open = incoming.repeats == Repeats::Drop && !incoming.jobs.is_empty();
+                    let open = incoming.repeats == Repeats::Drop && !incoming.handlers.is_empty();
                     known.insert(identity, Duration::ZERO, open);
                 }
             }

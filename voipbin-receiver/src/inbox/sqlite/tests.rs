@@ -21,7 +21,7 @@ use super::*;
 use crate::clock::Clock;
 use crate::event::HandlerName;
 use crate::inbox::{
-    AttemptEnd, InboxStats, Job, JobHistory, Kept, RecordId, Records, Repeats, Room, Settled,
+    AttemptEnd, InboxStats, Job, JobHistory, Kept, Prefetch, RecordId, Records, Repeats, Settled,
 };
 use crate::testing::inbox_contract;
 
@@ -57,7 +57,8 @@ async fn keep_all(inbox: &DiskInbox, numbers: std::ops::RangeInclusive<u64>) {
 async fn take(inbox: &DiskInbox, count: usize) -> Vec<Job> {
     let mut jobs = Vec::new();
     while jobs.len() < count {
-        let taken = tokio::time::timeout(PATIENCE, inbox.take(Room::for_jobs(count - jobs.len())));
+        let taken =
+            tokio::time::timeout(PATIENCE, inbox.take(Prefetch::for_jobs(count - jobs.len())));
         jobs.extend(taken.await.unwrap().unwrap());
     }
     jobs
@@ -186,7 +187,7 @@ async fn what_was_answered_is_there_after_a_kill_and_known() {
     interrupted.history = found[1].history().unwrap().history.clone();
     assert_eq!(found[1].history(), Some(&interrupted));
     assert_eq!(interrupted.history[0].ended, AttemptEnd::Interrupted);
-    assert!(inbox.take(Room::for_jobs(1)).now_or_never().is_none());
+    assert!(inbox.take(Prefetch::for_jobs(1)).now_or_never().is_none());
     for number in 1..=100 {
         let mut identity = [7; 16];
         identity[..8].copy_from_slice(&u64::to_le_bytes(number));
@@ -331,7 +332,7 @@ async fn an_event_whose_bytes_are_damaged_is_a_dead_letter_and_takes_no_other_al
     assert_eq!(ids(&jobs), [1, 3]);
     until(&inbox, |stats| stats.damaged == 1 && stats.events == 2).await;
     assert_eq!(inbox.stats().dead, 1);
-    assert!(inbox.take(Room::for_jobs(1)).now_or_never().is_none());
+    assert!(inbox.take(Prefetch::for_jobs(1)).now_or_never().is_none());
     let inbox = again(inbox, &directory).await;
     assert_eq!((inbox.stats().damaged, inbox.stats().dead), (1, 1));
 }
@@ -389,7 +390,7 @@ async fn a_file_that_is_moved_is_not_written_and_one_that_is_put_back_is() {
     until(&inbox, |stats| stats.failing).await;
     let delivery = crate::testing::delivery(body(2)).unwrap();
     let incoming = || {
-        let jobs = crate::inbox::Jobs::from_iter([HandlerName::new("a")]);
+        let jobs = crate::inbox::HandlerSet::from_iter([HandlerName::new("a")]);
         crate::inbox::Incoming::new(delivery.clone(), jobs, Repeats::Drop)
     };
     assert!(inbox.keep(incoming()).await.is_err());

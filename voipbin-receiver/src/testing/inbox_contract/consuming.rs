@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 
 use super::{Case, Check, Violation, incoming};
-use crate::inbox::{Consumer, Inbox, InboxErrorKind, Job, KeepErrorKind, Repeats, Room, Settled};
+use crate::inbox::{
+    Consumer, Inbox, InboxErrorKind, Job, KeepErrorKind, Prefetch, Repeats, Settled,
+};
 
 impl<I: Inbox> Case<I> {
     /// The consumer ends, and there is a next one.
@@ -99,7 +101,7 @@ struct Gone;
 
 #[async_trait]
 impl Consumer for Gone {
-    async fn take(&self, _: Room) -> Option<Vec<Job>> {
+    async fn take(&self, _: Prefetch) -> Option<Vec<Job>> {
         None
     }
 

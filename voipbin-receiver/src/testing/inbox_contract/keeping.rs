@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 
 use super::{Case, Check, Violation, incoming};
 use crate::event::{Origin, Proof};
-use crate::inbox::{Inbox, Kept, Lane, Repeats, Room, StoredDelivery};
+use crate::inbox::{Inbox, Kept, Lane, Prefetch, Repeats, StoredDelivery};
 
 impl<I: Inbox> Case<I> {
     pub(super) async fn order(self) -> Check {
@@ -34,7 +34,7 @@ impl<I: Inbox> Case<I> {
             self.keep_new(&self.event(number)?, 1).await?;
         }
         for (bytes, most) in [(1, 1), (2 * size, 2)] {
-            let room = Room { jobs: 10, bytes };
+            let room = Prefetch { jobs: 10, bytes };
             let taken = self.patiently(self.consumer.take(room)).await?;
             let count = taken.map_or(0, |taken| taken.len());
             self.expect((1..=most).contains(&count), || {
@@ -163,7 +163,7 @@ impl<I: Inbox> Case<I> {
 
     pub(super) async fn woken(self) -> Check {
         for number in 0..3 {
-            let mut take = self.consumer.take(Room::for_jobs(1));
+            let mut take = self.consumer.take(Prefetch::for_jobs(1));
             let taken = futures_util::poll!(&mut take);
             self.expect(taken.is_pending(), || {
                 "an empty inbox handed something out".into()

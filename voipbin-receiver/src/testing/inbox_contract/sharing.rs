@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use futures_util::FutureExt;
 
 use super::{Case, Check, Violation, incoming};
-use crate::inbox::{Consumer, Inbox, Job, Lane, LaneOrder, Repeats, Room, Settled};
+use crate::inbox::{Consumer, Inbox, Job, Lane, LaneOrder, Prefetch, Repeats, Settled};
 
 impl<I: Inbox> Case<I> {
     fn further_consumer(&self) -> Result<Box<dyn Consumer>, Violation> {
@@ -17,7 +17,7 @@ impl<I: Inbox> Case<I> {
 
     /// One job, if there is one now.
     fn one(consumer: &dyn Consumer) -> Vec<Job> {
-        let taken = consumer.take(Room::for_jobs(1)).now_or_never();
+        let taken = consumer.take(Prefetch::for_jobs(1)).now_or_never();
         taken.flatten().unwrap_or_default()
     }
 
@@ -34,10 +34,10 @@ impl<I: Inbox> Case<I> {
         self.patiently(async {
             while events.len() < EVENTS {
                 tokio::select! {
-                    taken = self.consumer.take(Room::for_jobs(1)) => {
+                    taken = self.consumer.take(Prefetch::for_jobs(1)) => {
                         events.extend(taken.iter().flatten().map(Job::id));
                     }
-                    taken = other.take(Room::for_jobs(1)) => {
+                    taken = other.take(Prefetch::for_jobs(1)) => {
                         events.extend(taken.iter().flatten().map(Job::id));
                     }
                 }

@@ -17,7 +17,7 @@ use super::step::Step;
 use crate::handler::HandlerName;
 use crate::inbox::{
     Consumer, Durability, Guarantees, Inbox, InboxError, InboxStats, Incoming, Job, KeepError,
-    Kept, Records, Reply, Room, Settled,
+    Kept, Prefetch, Records, Reply, Settled,
 };
 
 pub(super) struct RecordedInbox {
@@ -115,7 +115,7 @@ impl RecordedInbox {
 
     /// The next job that is due now; `None` when there is none.
     pub(super) async fn due(&self, consumer: &dyn Consumer) -> Option<Vec<Job>> {
-        let mut take = consumer.take(Room::for_jobs(1));
+        let mut take = consumer.take(Prefetch::for_jobs(1));
         let woken = Arc::new(Woken::default());
         let waker = Waker::from(Arc::clone(&woken));
         loop {
@@ -207,7 +207,7 @@ struct Recorded {
 
 #[async_trait]
 impl Consumer for Recorded {
-    async fn take(&self, room: Room) -> Option<Vec<Job>> {
+    async fn take(&self, room: Prefetch) -> Option<Vec<Job>> {
         self.inner.take(room).await
     }
 

@@ -6,7 +6,7 @@ use crate::inbox::sqlite::seeded::{
     stages,
 };
 use crate::inbox::{
-    Inbox, RecordFilter, RecordState, Records, RecordsErrorKind, Room, Settled, Stage,
+    Inbox, Prefetch, RecordFilter, RecordState, Records, RecordsErrorKind, Settled, Stage,
 };
 
 async fn ids(records: &dyn Records, filter: &RecordFilter) -> Vec<u64> {
@@ -146,7 +146,7 @@ async fn a_replay_of_all_ends_even_if_each_replay_is_a_dead_letter_at_once() {
     async fn dies(inbox: &DiskInbox) {
         let mut left = 150;
         while left > 0 {
-            for job in inbox.take(Room::for_jobs(left)).await.unwrap() {
+            for job in inbox.take(Prefetch::for_jobs(left)).await.unwrap() {
                 inbox.settle(&job, Settled::Dead { failed: None });
                 left -= 1;
             }
@@ -172,12 +172,17 @@ async fn what_is_given_up_is_not_handed_out_and_what_is_settled_of_it_later_leav
     for number in 1..=3 {
         keep(&inbox, number, &["a"], format!("[{number}]")).await;
     }
-    let job = inbox.take(Room::for_jobs(1)).await.unwrap().remove(0);
+    let job = inbox.take(Prefetch::for_jobs(1)).await.unwrap().remove(0);
     assert!(inbox.begin(&job).await.is_ok());
     let gone = [1, 2, 9].map(RecordId::new);
     assert_eq!(inbox.discard(&gone).await.unwrap(), 2);
     assert_eq!(
-        inbox.take(Room::for_jobs(1)).await.unwrap().remove(0).id(),
+        inbox
+            .take(Prefetch::for_jobs(1))
+            .await
+            .unwrap()
+            .remove(0)
+            .id(),
         3
     );
     inbox.settle(

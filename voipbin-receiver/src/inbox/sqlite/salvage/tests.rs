@@ -9,7 +9,7 @@ use crate::inbox::sqlite::DiskInbox;
 use crate::inbox::sqlite::schema::FILE;
 use crate::inbox::sqlite::seeded::{DEAD, DISCARDED, keep, record, seed, stages};
 use crate::inbox::{
-    CopyReport, DiskInboxErrorKind, Inbox, RecordFilter, RecordState, Records, Room, Settled,
+    CopyReport, DiskInboxErrorKind, Inbox, Prefetch, RecordFilter, RecordState, Records, Settled,
 };
 
 /// A disk with an unreadable part.
@@ -140,7 +140,7 @@ async fn many(directory: &Path) {
     }
     let mut taken = 0;
     while taken < 150 {
-        for job in inbox.take(Room::for_jobs(150 - taken)).await.unwrap() {
+        for job in inbox.take(Prefetch::for_jobs(150 - taken)).await.unwrap() {
             taken += 1;
             match job.id() {
                 ..=100 => inbox.settle(&job, Settled::Done),

@@ -3,7 +3,7 @@
 use std::io::{Seek, SeekFrom, Write};
 
 use super::*;
-use crate::inbox::{Incoming, Jobs, KeepError};
+use crate::inbox::{HandlerSet, Incoming, KeepError};
 
 const PAGE: u64 = 16_384;
 
@@ -31,7 +31,7 @@ fn damage(directory: &Path, name: &str, bytes: u64) {
 
 async fn try_keep(inbox: &DiskInbox, number: u64) -> Result<Kept, KeepError> {
     let delivery = crate::testing::delivery(body(number)).unwrap();
-    let jobs = Jobs::from_iter([HandlerName::new("a")]);
+    let jobs = HandlerSet::from_iter([HandlerName::new("a")]);
     inbox
         .keep(Incoming::new(delivery, jobs, Repeats::Drop))
         .await
@@ -61,7 +61,7 @@ async fn what_is_behind_a_damaged_page_is_told_as_lost_and_holds_up_no_other() {
     let since = Instant::now();
     while inbox.stats().events > 0 {
         assert!(since.elapsed() < PATIENCE, "{:?}", inbox.stats());
-        let taken = inbox.take(Room::for_jobs(64)).now_or_never().flatten();
+        let taken = inbox.take(Prefetch::for_jobs(64)).now_or_never().flatten();
         for job in taken.into_iter().flatten() {
             inbox.settle(&job, Settled::Done);
             handed += 1;

@@ -9,7 +9,7 @@ use crate::inbox::sqlite::seeded::{
     DEAD, HELD, PHONE, RUNNING, WAITING, keep, record, seed, stages,
 };
 use crate::inbox::{
-    DiskInboxErrorKind, RecordFilter, RecordState, Records, RecordsErrorKind, Room, Settled,
+    DiskInboxErrorKind, Prefetch, RecordFilter, RecordState, Records, RecordsErrorKind, Settled,
 };
 
 async fn ids(records: &dyn Records) -> Vec<u64> {
@@ -29,7 +29,7 @@ async fn beside_the_inbox_a_tool_sees_what_it_sees_and_what_it_asks_for_is_done_
     }
     let dead = RecordFilter::new().state(RecordState::Dead);
     assert_eq!(tool.replay_all(&dead, None).await.unwrap(), 1);
-    let taken = inbox.take(Room::for_jobs(2)).await.unwrap();
+    let taken = inbox.take(Prefetch::for_jobs(2)).await.unwrap();
     assert!(
         taken
             .iter()
