@@ -2,7 +2,7 @@
 
 mod gate;
 mod handling;
-mod keeping;
+mod identity;
 #[cfg(feature = "rate-limit")]
 mod rate;
 mod role;
@@ -17,7 +17,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
 use self::gate::{GateSettings, check_event_age};
-use self::role::Intake;
+use self::role::ClosableInbox;
 pub use self::role::Role;
 use crate::build_error::{BuildError, BuildErrorKind};
 use crate::catalog::EventSet;
@@ -30,7 +30,7 @@ use crate::handler::{
     States, warn_of_silence,
 };
 use crate::inbox::{Consumer, Inbox, MemoryInbox, Repeats};
-use crate::observe::{Counters, DeadLetter, Hooks, Observer, Recorder, ShutdownReport};
+use crate::observe::{Counters, DeadLetter, Hooks, Observer, OutcomeRecorder, ShutdownReport};
 use crate::pipeline::{IdentityFn, Pipeline};
 use crate::receiver::{Drain, Receiver};
 use crate::router::{Defaults, Router};
@@ -310,7 +310,7 @@ impl ReceiverBuilder {
             None => drop(report.send_replace(Some(ShutdownReport::new(Vec::new(), true, 0)))),
         }
         let closed = Arc::new(AtomicBool::new(self.role == Role::Worker));
-        let inbox = Arc::new(Intake {
+        let inbox = Arc::new(ClosableInbox {
             inbox,
             closed: Arc::clone(&closed),
         });
@@ -324,7 +324,7 @@ impl ReceiverBuilder {
             repeats: self.repeats,
             keep_unmatched: self.keep_unmatched,
             max_event_age,
-            recorder: Recorder::new(counters, hooks, Arc::clone(&self.clock)),
+            recorder: OutcomeRecorder::new(counters, hooks, Arc::clone(&self.clock)),
             clock: self.clock,
         };
         let service = ReceiverService::new(Edge {

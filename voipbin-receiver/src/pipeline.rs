@@ -2,9 +2,9 @@
 //!
 //! The service maps its result to HTTP. What is no webhook enters at [`Pipeline::accept`].
 
+mod accept;
 mod body;
 mod identity;
-mod keeping;
 mod webhook;
 
 use std::pin::Pin;
@@ -17,15 +17,15 @@ use http::HeaderMap;
 use http::request::Parts;
 use http_body::Body;
 
+use self::accept::AcceptFuture;
 pub(crate) use self::identity::IdentityFn;
-use self::keeping::Keeping;
-use self::webhook::StageProjection as Stage;
-pub(crate) use self::webhook::Webhook;
+pub(crate) use self::webhook::WebhookFuture;
+use self::webhook::WebhookStateProjection as WebhookState;
 use crate::clock::Clock;
 use crate::event::{Delivery, LaneChoice, Origin, VerifiedBody, classify, content_type};
 use crate::gate::{self, Gate, InFlightPermit};
 use crate::inbox::{Inbox, Incoming, Repeats};
-use crate::observe::{Accepted, Recorder, Refusal, RefusalReason, Trace};
+use crate::observe::{Accepted, OutcomeRecorder, Refusal, RefusalReason, Trace};
 use crate::router::Router;
 
 pub(crate) struct Pipeline {
@@ -40,10 +40,10 @@ pub(crate) struct Pipeline {
     /// How old an event may be by its own word.
     pub(crate) max_event_age: Option<Duration>,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) recorder: Recorder,
+    pub(crate) recorder: OutcomeRecorder,
 }
 
-impl<B: Body> Webhook<B> {
+impl<B: Body> WebhookFuture<B> {
     /// As a future's `poll`. Its head was [admitted](Pipeline::admit) when it was made.
     pub(crate) fn poll(
         self: Pin<&mut Self>,
@@ -52,12 +52,12 @@ impl<B: Body> Webhook<B> {
     ) -> Poll<Result<Accepted, Refusal>> {
         let mut this = self.project();
         let result = loop {
-            let bytes = match this.stage.as_mut().project() {
-                Stage::Refused { refusal } => break Err(refusal.take().unwrap_or_default()),
-                Stage::Reading { body } => {
+            let bytes = match this.state.as_mut().project() {
+                WebhookState::Refused { refusal } => break Err(refusal.take().unwrap_or_default()),
+                WebhookState::Reading { body } => {
                     ready!(body.poll_read(&pipeline.gate.limits, cx))
                 }
-                Stage::Keeping { keeping } => break ready!(Pin::new(keeping).poll(cx)),
+                WebhookState::Accepting { future } => break ready!(Pin::new(future).poll(cx)),
             };
             let accepted = bytes
                 .and_then(|(bytes, owned)| pipeline.verify(this.headers, bytes, owned))
@@ -66,7 +66,7 @@ impl<B: Body> Webhook<B> {
                     pipeline.accept(body, kind, Origin::Webhook, this.trace)
                 });
             match accepted {
-                Ok(keeping) => this.stage.as_mut().keep(keeping),
+                Ok(future) => this.state.as_mut().accept(future),
                 Err(refusal) => break Err(refusal),
             }
         };
@@ -113,13 +113,13 @@ impl Pipeline {
         content_type: Option<&str>,
         origin: Origin,
         trace: &mut Trace,
-    ) -> Result<Keeping, Refusal> {
+    ) -> Result<AcceptFuture, Refusal> {
         let envelope = classify(&body.bytes)?;
         self.recorder.note_type(envelope.event_type.as_ref(), trace);
         let handlers = self.router.route(&envelope, &body.bytes);
         if handlers.is_empty() && !self.keep_unmatched {
             self.recorder.note_unmatched(envelope.event_type.as_ref());
-            return Ok(Keeping::Unmatched);
+            return Ok(AcceptFuture::Unmatched);
         }
         let delivery = Delivery::new(body, envelope, self.clock.wall(), content_type, origin);
         self.check_age(&delivery)?;
@@ -129,6 +129,8 @@ impl Pipeline {
         let incoming = Incoming::new(delivery, handlers, repeats)
             .in_lane(lane)
             .within(span.clone());
-        Ok(Keeping::Reply(span.in_scope(|| self.inbox.keep(incoming))))
+        Ok(AcceptFuture::Reply(
+            span.in_scope(|| self.inbox.keep(incoming)),
+        ))
     }
 }

@@ -24,7 +24,7 @@ use crate::gate::Secrets;
 use crate::handler::{HandlerName, RegisteredHandler};
 use crate::inbox::Records;
 use crate::observe::{
-    Accepted, Gauges, Health, Problem, RefusalReason, Runs, ShutdownReport, Stats, Warning,
+    Accepted, Gauges, Health, Problem, RefusalReason, RunCounts, ShutdownReport, Stats, Warning,
 };
 #[cfg(feature = "inspector")]
 use crate::observe::{Observer, Transition};
@@ -479,7 +479,7 @@ impl Receiver {
     #[must_use]
     pub fn stats(&self) -> Stats {
         let dispatch = &self.drain.dispatch;
-        let runs = Runs {
+        let runs = RunCounts {
             running: dispatch.running(),
             long_running: dispatch.long_running(),
             paused: dispatch.paused().len(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 
 use crate::build_error::{BuildError, BuildErrorKind};
-use crate::catalog::{CATALOG, Condition, EventType, Select, Selector, mistake};
+use crate::catalog::{CATALOG, Condition, EventType, Matcher, Selector, mistake};
 use crate::event::Envelope;
 use crate::handler::{
     BoxLayer, HandlerName, HandlerOptions, HandlerService, Registration, RetryPolicy,
@@ -86,11 +86,13 @@ impl Router {
         check_limits(&registrations)?;
 
         let rows: Vec<Subscription> = registrations.iter().map(Subscription::new).collect();
-        let fallback = handlers_of(&rows, &Select::Fallback);
+        let fallback = handlers_of(&rows, &Matcher::Fallback);
 
-        let named = rows.iter().flat_map(|row| &row.selects);
-        let named = named.filter_map(|select| match select {
-            Select::Type(event_type) | Select::When(event_type, _) => Some(event_type.canonical()),
+        let named = rows.iter().flat_map(|row| &row.matchers);
+        let named = named.filter_map(|matcher| match matcher {
+            Matcher::Type(event_type) | Matcher::When(event_type, _) => {
+                Some(event_type.canonical())
+            }
             _ => None,
         });
         let known = CATALOG
@@ -104,11 +106,11 @@ impl Router {
             })
             .collect();
 
-        let any = handlers_of(&rows, &Select::Any);
+        let any = handlers_of(&rows, &Matcher::Any);
         let router = Self {
             by_type,
             unknown: if any.is_empty() { fallback } else { any },
-            custom: handlers_of(&rows, &Select::Custom),
+            custom: handlers_of(&rows, &Matcher::Custom),
         };
         let names = rows.into_iter().map(|row| row.name);
         let handlers = registrations.into_iter().map(|registration| {
@@ -145,7 +147,9 @@ impl Router {
             Some(Route::Fixed(handlers)) => handlers.clone(),
             Some(Route::Conditional { rows, fallback }) => {
                 let direction = envelope.direction(body);
-                let taking = rows.iter().filter(|(_, matched)| matched.holds(direction));
+                let taking = rows
+                    .iter()
+                    .filter(|(_, matched)| matched.matches(direction));
                 let handlers: HandlerSet = taking.map(|(name, _)| name.clone()).collect();
                 match handlers.is_empty() {
                     true => fallback.clone(),
@@ -178,12 +182,12 @@ impl Route {
 }
 
 impl Match {
-    fn holds(&self, direction: Option<&str>) -> bool {
+    fn matches(&self, direction: Option<&str>) -> bool {
         match self {
             Self::Always => true,
             Self::When(conditions) => conditions
                 .iter()
-                .any(|condition| condition.holds(direction)),
+                .any(|condition| condition.matches(direction)),
             Self::Never => false,
         }
     }
@@ -192,17 +196,17 @@ impl Match {
 /// What one registration listens for.
 struct Subscription {
     name: HandlerName,
-    selects: Vec<Select>,
+    matchers: Vec<Matcher>,
 }
 
 impl Subscription {
     fn new(registration: &Registration) -> Self {
         Self {
             name: HandlerName::new(&registration.name),
-            selects: registration
+            matchers: registration
                 .selectors
                 .iter()
-                .flat_map(Selector::selects)
+                .flat_map(Selector::matchers)
                 .cloned()
                 .collect(),
         }
@@ -210,14 +214,14 @@ impl Subscription {
 
     fn matches(&self, event_type: &EventType) -> Match {
         let mut conditions = Vec::new();
-        for select in &self.selects {
-            match select {
-                Select::Type(wanted) if wanted.canonical() == *event_type => return Match::Always,
-                Select::Resource(kind) if event_type.resource() == Some(*kind) => {
+        for matcher in &self.matchers {
+            match matcher {
+                Matcher::Type(wanted) if wanted.canonical() == *event_type => return Match::Always,
+                Matcher::Resource(kind) if event_type.resource() == Some(*kind) => {
                     return Match::Always;
                 }
-                Select::Any => return Match::Always,
-                Select::When(wanted, condition) if wanted.canonical() == *event_type => {
+                Matcher::Any => return Match::Always,
+                Matcher::When(wanted, condition) if wanted.canonical() == *event_type => {
                     conditions.push(*condition);
                 }
                 _ => {}
@@ -232,9 +236,9 @@ impl Subscription {
 }
 
 /// The registrations that name this.
-fn handlers_of(rows: &[Subscription], select: &Select) -> HandlerSet {
+fn handlers_of(rows: &[Subscription], matcher: &Matcher) -> HandlerSet {
     rows.iter()
-        .filter(|row| row.selects.contains(select))
+        .filter(|row| row.matchers.contains(matcher))
         .map(|row| row.name.clone())
         .collect()
 }
@@ -298,7 +302,7 @@ fn check_events(registrations: &[Registration]) -> Result<(), BuildError> {
             ));
         }
         for (place, selector) in selectors.iter().enumerate() {
-            if let Select::Type(EventType::Other(event)) = selector.written()
+            if let Matcher::Type(EventType::Other(event)) = selector.matcher()
                 && let Some(mistake) = mistake(event)
             {
                 return Err(BuildError::new(
@@ -345,13 +349,13 @@ fn check_limits(registrations: &[Registration]) -> Result<(), BuildError> {
 }
 
 fn check_fallbacks(registrations: &[Registration]) -> Result<(), BuildError> {
-    let with = |select: Select| {
+    let with = |wanted: Matcher| {
         registrations.iter().find(move |registration| {
-            let mut selects = registration.selectors.iter().flat_map(Selector::selects);
-            selects.any(|other| *other == select)
+            let mut matchers = registration.selectors.iter().flat_map(Selector::matchers);
+            matchers.any(|matcher| *matcher == wanted)
         })
     };
-    match (with(Select::Any), with(Select::Fallback)) {
+    match (with(Matcher::Any), with(Matcher::Fallback)) {
         (Some(any), Some(fallback)) => Err(BuildError::new(
             BuildErrorKind::UnreachableHandler,
             format!(

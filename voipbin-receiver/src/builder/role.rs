@@ -83,12 +83,12 @@ impl ReceiverBuilder {
 
 /// The inbox as deliveries come to it. While it is closed, as a worker's always is, what comes is
 /// to be sent again: to an ingress, or to another machine.
-pub(super) struct Intake {
+pub(super) struct ClosableInbox {
     pub(super) inbox: Arc<dyn Inbox>,
     pub(super) closed: Arc<AtomicBool>,
 }
 
-impl Inbox for Intake {
+impl Inbox for ClosableInbox {
     fn keep(&self, incoming: Incoming) -> Reply<Kept, KeepError> {
         if self.closed.load(Ordering::Relaxed) {
             return Reply::ready(Err(KeepError::new(KeepErrorKind::Draining)));
@@ -109,7 +109,7 @@ impl Inbox for Intake {
     }
 }
 
-impl fmt::Debug for Intake {
+impl fmt::Debug for ClosableInbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.inbox, f)
     }

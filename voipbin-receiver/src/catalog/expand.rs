@@ -79,13 +79,13 @@ macro_rules! catalog {
             /// of the same, and what it stands for otherwise.
             pub(crate) fn selector(&self) -> $crate::catalog::Selector {
                 #[allow(unused_mut)]
-                let mut selects = Vec::new();
+                let mut aliases = Vec::new();
                 match self {
-                    $(Self::$variant => $crate::catalog::expand::select!(selects $status),)+
+                    $(Self::$variant => $crate::catalog::expand::aliases!(aliases $status),)+
                     Self::Other(_) => {}
                 }
-                let written = $crate::catalog::select::Select::Type(self.clone());
-                $crate::catalog::Selector::new(written, selects)
+                let matcher = $crate::catalog::selector::Matcher::Type(self.clone());
+                $crate::catalog::Selector::new(matcher, aliases)
             }
         }
 
@@ -258,17 +258,17 @@ macro_rules! canonical {
     };
 }
 
-macro_rules! select {
-    ($selects:ident [when $target:ident, "direction" = $value:literal]) => {
-        $selects.push($crate::catalog::select::Select::When(
+macro_rules! aliases {
+    ($aliases:ident [when $target:ident, "direction" = $value:literal]) => {
+        $aliases.push($crate::catalog::selector::Matcher::When(
             Self::$target,
-            $crate::catalog::select::Condition { direction: $value },
+            $crate::catalog::selector::Condition { direction: $value },
         ))
     };
-    ($selects:ident [each $($target:ident)+]) => {
-        $selects.extend([$($crate::catalog::select::Select::Type(Self::$target)),+])
+    ($aliases:ident [each $($target:ident)+]) => {
+        $aliases.extend([$($crate::catalog::selector::Matcher::Type(Self::$target)),+])
     };
-    ($selects:ident $status:tt) => {{}};
+    ($aliases:ident $status:tt) => {{}};
 }
 
-pub(super) use {canonical, carries, carries_doc, catalog, kind, select, status, status_doc};
+pub(super) use {aliases, canonical, carries, carries_doc, catalog, kind, status, status_doc};

@@ -11,17 +11,17 @@
 
 mod expand;
 mod kind;
-mod select;
+mod selector;
 mod spelling;
 mod table;
 
 use std::fmt;
 
 pub use self::kind::ResourceKind;
-pub use self::select::{
+pub use self::selector::{
     AllOf, Any, CarriedBy, Carries, Custom, EventSet, Fallback, Named, Selector, all_of, named,
 };
-pub(crate) use self::select::{Condition, Select};
+pub(crate) use self::selector::{Condition, Matcher};
 pub(crate) use self::spelling::{mistake, never_sent, unknown_of};
 pub use self::table::{CATALOG, EventType, events};
 

@@ -1,4 +1,4 @@
-use super::select::{Condition, Select};
+use super::selector::{Condition, Matcher};
 use super::{EventSet, EventType, Selector, events, named};
 use crate::event::classify;
 
@@ -10,7 +10,7 @@ const INBOUND: Condition = Condition {
 fn a_plain_name_selects_itself() {
     assert_eq!(
         events::CallHungup.selectors(),
-        [Selector::from(Select::Type(EventType::CallHungup))],
+        [Selector::from(Matcher::Type(EventType::CallHungup))],
         "the router compares canonical names"
     );
 }
@@ -18,8 +18,8 @@ fn a_plain_name_selects_itself() {
 #[test]
 fn a_conditional_name_selects_itself_and_what_meets_the_condition() {
     let expected = [Selector::new(
-        Select::Type(EventType::MessageReceived),
-        vec![Select::When(EventType::MessageCreated, INBOUND)],
+        Matcher::Type(EventType::MessageReceived),
+        vec![Matcher::When(EventType::MessageCreated, INBOUND)],
     )];
     assert_eq!(events::MessageReceived.selectors(), expected);
     assert_eq!(named("message.received").selectors(), expected);
@@ -30,8 +30,8 @@ fn a_pattern_selects_itself_and_all_its_names() {
     let selectors = events::AnyCallStatus.selectors();
     let names: Vec<String> = selectors
         .iter()
-        .flat_map(Selector::selects)
-        .map(|select| Selector::from(select.clone()).to_string())
+        .flat_map(Selector::matchers)
+        .map(|matcher| Selector::from(matcher.clone()).to_string())
         .collect();
     assert_eq!(
         names,
@@ -67,7 +67,7 @@ fn a_condition_reads_the_field_of_the_payload_and_no_other() {
         let body = format!(r#"{{"type":"message_created","data":{data}}}"#);
         let envelope = classify(body.as_bytes()).unwrap();
         let direction = envelope.direction(body.as_bytes());
-        assert_eq!(INBOUND.holds(direction), holds, "{data}");
+        assert_eq!(INBOUND.matches(direction), holds, "{data}");
     }
 }
 

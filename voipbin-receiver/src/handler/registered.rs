@@ -1,7 +1,7 @@
 use std::fmt;
 
 use super::registration::Registration;
-use crate::catalog::{Select, Selector, never_sent, unknown_of};
+use crate::catalog::{Matcher, Selector, never_sent, unknown_of};
 use crate::event::HandlerName;
 
 /// A handler of a receiver, and the events that it is for. Made by
@@ -44,8 +44,8 @@ pub(crate) fn warn_of_silence(registration: &Registration) {
         location,
         ..
     } = registration;
-    for select in selectors.iter().map(Selector::written) {
-        let Select::Type(event_type) = select else {
+    for matcher in selectors.iter().map(Selector::matcher) {
+        let Matcher::Type(event_type) = matcher else {
             continue;
         };
         if let Some(entry) = never_sent(event_type) {

@@ -21,9 +21,9 @@ pub use self::metrics::Metrics;
 pub use self::outcome::{Accepted, DeadLetterReason, Outcome};
 #[cfg(any(feature = "inspector", feature = "server"))]
 pub(crate) use self::recorder::WarnLimiter;
-pub(crate) use self::recorder::{Recorder, Trace};
+pub(crate) use self::recorder::{OutcomeRecorder, Trace};
 pub(crate) use self::refusal::{Connection, Refusal};
 pub use self::refusal::{RefusalReason, Refused};
 pub use self::shutdown::{JobState, ShutdownReport, Unfinished};
 pub use self::stats::Stats;
-pub(crate) use self::stats::{Counters, Runs};
+pub(crate) use self::stats::{Counters, RunCounts};

@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::event::{Delivery, Origin};
 
 /// Records how each delivery came out.
-pub(crate) struct Recorder {
+pub(crate) struct OutcomeRecorder {
     counters: Arc<Counters>,
     hooks: Arc<Hooks>,
     clock: Arc<dyn Clock>,
@@ -66,7 +66,7 @@ impl Trace {
     }
 }
 
-impl Recorder {
+impl OutcomeRecorder {
     pub(crate) fn new(counters: Arc<Counters>, hooks: Arc<Hooks>, clock: Arc<dyn Clock>) -> Self {
         Self {
             counters,

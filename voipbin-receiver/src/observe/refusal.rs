@@ -54,7 +54,7 @@ impl WarnGroup {
 }
 
 /// A row of the table.
-pub(crate) struct Row {
+pub(crate) struct RefusalRow {
     pub(crate) status: StatusCode,
     pub(crate) connection: Connection,
     /// The stable code of the answer. Where a reason has several kinds, that of the kind counts.
@@ -92,9 +92,9 @@ macro_rules! refusals {
                 }
             }
 
-            pub(crate) const fn row(self) -> &'static Row {
+            pub(crate) const fn row(self) -> &'static RefusalRow {
                 match self {
-                    $(Self::$reason => &Row {
+                    $(Self::$reason => &RefusalRow {
                         status: StatusCode::$status,
                         connection: Connection::$connection,
                         code: $code,

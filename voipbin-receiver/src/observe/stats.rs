@@ -10,7 +10,7 @@ macro_rules! counters {
         #[derive(Debug, Default)]
         pub(crate) struct Counters {
             $(pub(crate) $name: Counter,)+
-            pub(crate) refused: RefusedCounters,
+            pub(crate) refused: RefusalCounters,
         }
 
         /// What a receiver has counted since it was built.
@@ -21,7 +21,7 @@ macro_rules! counters {
         #[non_exhaustive]
         pub struct Stats {
             $($(#[$doc])+ pub $name: u64,)+
-            refused: Refused,
+            refused: RefusalCounts,
             /// Runs of handlers that have begun and not ended.
             pub running: usize,
             /// Runs that have been going on for more than five minutes, and may hang: looked at
@@ -38,9 +38,9 @@ macro_rules! counters {
         }
 
         impl Counters {
-            pub(crate) fn read(&self, runs: Runs, inbox: InboxStats) -> Stats {
+            pub(crate) fn read(&self, runs: RunCounts, inbox: InboxStats) -> Stats {
                 let refused = self.refused.read();
-                let Runs { running, long_running, paused, slots } = runs;
+                let RunCounts { running, long_running, paused, slots } = runs;
                 Stats { $($name: self.$name.get(),)+ refused, running, long_running, paused, slots, inbox }
             }
         }
@@ -71,7 +71,7 @@ counters! {
 }
 
 /// What runs at one moment.
-pub(crate) struct Runs {
+pub(crate) struct RunCounts {
     pub(crate) running: usize,
     pub(crate) long_running: usize,
     pub(crate) paused: usize,
@@ -124,12 +124,12 @@ impl Stats {
 
 /// How many deliveries were refused, by the place of the reason among all.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Refused([u64; REASONS]);
+struct RefusalCounts([u64; REASONS]);
 
 const REASONS: usize = RefusalReason::ALL.len();
 
 /// Shows those reasons that there were.
-impl fmt::Debug for Refused {
+impl fmt::Debug for RefusalCounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let counted = RefusalReason::ALL.iter().zip(self.0);
         let counted = counted.filter(|(_, count)| *count > 0);
@@ -140,16 +140,16 @@ impl fmt::Debug for Refused {
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct RefusedCounters([Counter; REASONS]);
+pub(crate) struct RefusalCounters([Counter; REASONS]);
 
-impl RefusedCounters {
+impl RefusalCounters {
     pub(crate) fn add(&self, reason: RefusalReason) {
         if let Some(counter) = self.0.get(reason as usize) {
             counter.add();
         }
     }
 
-    fn read(&self) -> Refused {
-        Refused(self.0.each_ref().map(Counter::get))
+    fn read(&self) -> RefusalCounts {
+        RefusalCounts(self.0.each_ref().map(Counter::get))
     }
 }

@@ -5,8 +5,8 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 
 use super::Pipeline;
+use super::accept::AcceptFuture;
 use super::body::{ReadBody, declared_length};
-use super::keeping::Keeping;
 use crate::event::Origin;
 use crate::gate::InFlightPermit;
 use crate::observe::{Refusal, Trace};
@@ -14,56 +14,56 @@ use crate::observe::{Refusal, Trace};
 pin_project! {
     /// One webhook on its way.
     #[project = WebhookProjection]
-    pub(crate) struct Webhook<B> {
+    pub(crate) struct WebhookFuture<B> {
         pub(super) headers: HeaderMap,
         // Until it is answered.
         pub(super) permit: Option<InFlightPermit>,
         pub(super) trace: Trace,
         #[pin]
-        pub(super) stage: Stage<B>,
+        pub(super) state: WebhookState<B>,
     }
 }
 
 pin_project! {
-    #[project = StageProjection]
-    pub(super) enum Stage<B> {
+    #[project = WebhookStateProjection]
+    pub(super) enum WebhookState<B> {
         // The head was enough.
         Refused { refusal: Option<Refusal> },
         // Nothing is reserved while a body comes in.
         Reading { #[pin] body: ReadBody<B> },
         // The inbox has the delivery; only its word is missing.
-        Keeping { keeping: Keeping },
+        Accepting { future: AcceptFuture },
     }
 }
 
-impl<B: Body> Webhook<B> {
+impl<B: Body> WebhookFuture<B> {
     pub(crate) fn new(pipeline: &Pipeline, request: Request<B>) -> Self {
         let mut trace = pipeline.recorder.begin(Origin::Webhook);
         let (head, body) = request.into_parts();
         trace.note_client(|| pipeline.gate.sources.client(&head));
         let length = declared_length(&head.headers).max(body.size_hint().lower());
-        let (permit, stage) = match pipeline.admit(&head, length) {
+        let (permit, state) = match pipeline.admit(&head, length) {
             Ok(permit) => {
                 let body = ReadBody::new(body);
-                (Some(permit), Stage::Reading { body })
+                (Some(permit), WebhookState::Reading { body })
             }
             Err(refusal) => {
                 let refusal = Some(refusal);
-                (None, Stage::Refused { refusal })
+                (None, WebhookState::Refused { refusal })
             }
         };
         Self {
             headers: head.headers,
             permit,
             trace,
-            stage,
+            state,
         }
     }
 }
 
-impl<B> Stage<B> {
+impl<B> WebhookState<B> {
     /// The body goes, and the memory of the connection that it may hold.
-    pub(super) fn keep(mut self: Pin<&mut Self>, keeping: Keeping) {
-        self.set(Self::Keeping { keeping });
+    pub(super) fn accept(mut self: Pin<&mut Self>, future: AcceptFuture) {
+        self.set(Self::Accepting { future });
     }
 }

@@ -10,7 +10,7 @@ use pin_project_lite::pin_project;
 
 use super::Edge;
 use super::answer::{self, ResponseBody};
-use crate::pipeline::Webhook;
+use crate::pipeline::WebhookFuture;
 
 pin_project! {
     /// The answer to one request.
@@ -20,7 +20,7 @@ pin_project! {
         edge: Arc<Edge>,
         version: Version,
         #[pin]
-        webhook: Webhook<B>,
+        webhook: WebhookFuture<B>,
     }
 }
 
@@ -28,7 +28,7 @@ impl<B: Body> ResponseFuture<B> {
     pub(super) fn new(edge: Arc<Edge>, request: Request<B>) -> Self {
         Self {
             version: request.version(),
-            webhook: Webhook::new(&edge.pipeline, request),
+            webhook: WebhookFuture::new(&edge.pipeline, request),
             edge,
         }
     }

@@ -1,4 +1,4 @@
-//! Settings of who a delivery is, and which ones are kept.
+//! Settings of what the identity of a delivery is, and which deliveries are kept.
 
 use super::ReceiverBuilder;
 use crate::event::Delivery;

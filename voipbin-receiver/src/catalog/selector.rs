@@ -7,39 +7,36 @@ use serde_json::Value;
 use super::{EventType, ResourceKind};
 use crate::resource::Resource;
 
-/// One entry of an [`EventSet`] as the router sees it: what it is written as, and what else it
-/// stands for.
+/// One entry of an [`EventSet`] as the router sees it: what it takes, and what it takes under other
+/// names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selector {
-    written: Select,
-    stands_for: Vec<Select>,
+    matcher: Matcher,
+    aliases: Vec<Matcher>,
 }
 
 impl Selector {
-    pub(crate) fn new(written: Select, stands_for: Vec<Select>) -> Self {
-        Self {
-            written,
-            stands_for,
-        }
+    pub(crate) fn new(matcher: Matcher, aliases: Vec<Matcher>) -> Self {
+        Self { matcher, aliases }
     }
 
-    pub(crate) fn written(&self) -> &Select {
-        &self.written
+    pub(crate) fn matcher(&self) -> &Matcher {
+        &self.matcher
     }
 
-    pub(crate) fn selects(&self) -> impl Iterator<Item = &Select> {
-        std::iter::once(&self.written).chain(&self.stands_for)
+    pub(crate) fn matchers(&self) -> impl Iterator<Item = &Matcher> {
+        std::iter::once(&self.matcher).chain(&self.aliases)
     }
 }
 
-impl From<Select> for Selector {
-    fn from(written: Select) -> Self {
-        Self::new(written, Vec::new())
+impl From<Matcher> for Selector {
+    fn from(matcher: Matcher) -> Self {
+        Self::new(matcher, Vec::new())
     }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Select {
+pub(crate) enum Matcher {
     /// One event of the catalogue, under any of its names: compare what
     /// [`EventType::canonical`] makes of both.
     Type(EventType),
@@ -63,7 +60,7 @@ pub(crate) struct Condition {
 
 impl Condition {
     /// Whether a payload of this direction meets the condition.
-    pub(crate) fn holds(&self, direction: Option<&str>) -> bool {
+    pub(crate) fn matches(&self, direction: Option<&str>) -> bool {
         direction == Some(self.direction)
     }
 }
@@ -138,7 +135,7 @@ pub fn all_of<T: Resource>() -> AllOf<T> {
 
 impl<T: Resource> EventSet for AllOf<T> {
     fn selectors(&self) -> Vec<Selector> {
-        vec![Select::Resource(T::KIND).into()]
+        vec![Matcher::Resource(T::KIND).into()]
     }
 }
 
@@ -151,7 +148,7 @@ pub struct Any;
 
 impl EventSet for Any {
     fn selectors(&self) -> Vec<Selector> {
-        vec![Select::Any.into()]
+        vec![Matcher::Any.into()]
     }
 }
 
@@ -164,7 +161,7 @@ pub struct Custom;
 
 impl EventSet for Custom {
     fn selectors(&self) -> Vec<Selector> {
-        vec![Select::Custom.into()]
+        vec![Matcher::Custom.into()]
     }
 }
 
@@ -176,7 +173,7 @@ pub struct Fallback;
 
 impl EventSet for Fallback {
     fn selectors(&self) -> Vec<Selector> {
-        vec![Select::Fallback.into()]
+        vec![Matcher::Fallback.into()]
     }
 }
 
@@ -214,14 +211,14 @@ tuple_of_events!(A B C D E F G H I J K L);
 /// The name that a registration gets when none is given.
 impl fmt::Display for Selector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.written {
-            Select::Type(event_type) | Select::When(event_type, _) => {
+        match &self.matcher {
+            Matcher::Type(event_type) | Matcher::When(event_type, _) => {
                 fmt::Display::fmt(event_type, f)
             }
-            Select::Resource(kind) => write!(f, "{}_*", kind.as_str()),
-            Select::Any => f.write_str("*"),
-            Select::Custom => f.write_str("custom"),
-            Select::Fallback => f.write_str("fallback"),
+            Matcher::Resource(kind) => write!(f, "{}_*", kind.as_str()),
+            Matcher::Any => f.write_str("*"),
+            Matcher::Custom => f.write_str("custom"),
+            Matcher::Fallback => f.write_str("fallback"),
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::inbox::{KeepError, Kept, Reply};
 use crate::observe::{Accepted, Refusal};
 
 /// A delivery that was taken over; only the word of the inbox is missing.
-pub(crate) enum Keeping {
+pub(crate) enum AcceptFuture {
     /// No handler wants it, and no inbox was asked.
     Unmatched,
     Reply(Reply<Kept, KeepError>),
@@ -26,7 +26,7 @@ impl Pipeline {
             proof: Proof::Unsigned,
         };
         let result = match self.accept(body, None, origin, &mut trace) {
-            Ok(keeping) => keeping.await,
+            Ok(future) => future.await,
             Err(refusal) => Err(refusal),
         };
         self.recorder.record(&result, &trace);
@@ -34,7 +34,7 @@ impl Pipeline {
     }
 }
 
-impl Future for Keeping {
+impl Future for AcceptFuture {
     type Output = Result<Accepted, Refusal>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
