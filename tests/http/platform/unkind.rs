@@ -6,7 +6,7 @@ use support::platform::{ACCESS_KEY, Fault, LOGIN, Platform, SEVEN, TOKENS};
 use support::within;
 use voipbin_receiver::gate::Secret;
 use voipbin_receiver::platform::{
-    Credential, DestinationErrorKind, PlatformErrorKind, Refusal, Target, WebhookFields,
+    Credential, DestinationErrorKind, PlatformErrorKind, Target, UnfitDestination, WebhookFields,
 };
 
 use crate::platform::{HOOK, builder, client};
@@ -146,20 +146,32 @@ async fn what_would_not_arrive_is_refused_before_anything_is_asked() {
         let destination = client(&stand_in).destination();
         let long = format!("https://hooks.example.com/{}", "a".repeat(1000));
         for (uri, method, refusal) in [
-            ("ftp://hooks.example.com/", "POST", Refusal::Scheme),
+            ("ftp://hooks.example.com/", "POST", UnfitDestination::Scheme),
             (
                 "https://jo:pw@hooks.example.com/",
                 "POST",
-                Refusal::UserInfo,
+                UnfitDestination::UserInfo,
             ),
-            ("https://hooks.example.com/#a", "POST", Refusal::Fragment),
-            ("https://192.168.0.1/", "POST", Refusal::PrivateHost),
-            ("http://localhost:5000/", "POST", Refusal::PrivateHost),
-            ("http://0x7f.1/", "POST", Refusal::NumericHost),
-            (&long, "POST", Refusal::TooLong),
-            ("hooks.example.com", "POST", Refusal::NotAUri),
-            (HOOK, "post", Refusal::Method),
-            (HOOK, "", Refusal::Method),
+            (
+                "https://hooks.example.com/#a",
+                "POST",
+                UnfitDestination::Fragment,
+            ),
+            (
+                "https://192.168.0.1/",
+                "POST",
+                UnfitDestination::PrivateHost,
+            ),
+            (
+                "http://localhost:5000/",
+                "POST",
+                UnfitDestination::PrivateHost,
+            ),
+            ("http://0x7f.1/", "POST", UnfitDestination::NumericHost),
+            (&long, "POST", UnfitDestination::TooLong),
+            ("hooks.example.com", "POST", UnfitDestination::NotAUri),
+            (HOOK, "post", UnfitDestination::Method),
+            (HOOK, "", UnfitDestination::Method),
         ] {
             let error = destination.set(uri, method).await.unwrap_err();
             assert_eq!(

@@ -30,7 +30,7 @@ pub(super) struct Guard {
 
 /// Why a request is refused, whoever sent it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(super) enum Rejection {
     /// It is for a name that is not this machine's, as after DNS rebinding.
     Host,
     /// It came from another machine, or the server does not say from where.
@@ -42,14 +42,14 @@ pub(super) enum Refusal {
 }
 
 impl Guard {
-    pub(super) fn check(&self, head: &Parts) -> Result<(), Refusal> {
+    pub(super) fn check(&self, head: &Parts) -> Result<(), Rejection> {
         if self.loopback_only {
             check_loopback(head)?;
         }
         if is_safe(&head.method) || self.is_same_origin(head) {
             Ok(())
         } else {
-            Err(Refusal::CrossSite)
+            Err(Rejection::CrossSite)
         }
     }
 
@@ -99,20 +99,20 @@ pub(super) fn is_safe(method: &Method) -> bool {
     [Method::GET, Method::HEAD].contains(method)
 }
 
-fn check_loopback(head: &Parts) -> Result<(), Refusal> {
+fn check_loopback(head: &Parts) -> Result<(), Rejection> {
     if OF_PROXIES
         .iter()
         .any(|name| head.headers.contains_key(name))
     {
-        return Err(Refusal::Proxied);
+        return Err(Rejection::Proxied);
     }
     let peer = head.extensions.get::<PeerAddr>();
     if !peer.is_some_and(|PeerAddr(peer)| peer.ip().to_canonical().is_loopback()) {
-        return Err(Refusal::Peer);
+        return Err(Rejection::Peer);
     }
     match host(head) {
         Some(host) if is_loopback(host.host()) => Ok(()),
-        _ => Err(Refusal::Host),
+        _ => Err(Rejection::Host),
     }
 }
 
@@ -142,7 +142,7 @@ fn is_loopback(host: &str) -> bool {
         || address.is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Host => {
@@ -217,25 +217,29 @@ mod tests {
             "localhost/",
         ] {
             let refused = loopback().check(&head("GET", &[("host", host)]));
-            assert_eq!(refused, Err(Refusal::Host), "{host}");
+            assert_eq!(refused, Err(Rejection::Host), "{host}");
         }
-        assert_eq!(loopback().check(&head("GET", &[])), Err(Refusal::Host));
+        assert_eq!(loopback().check(&head("GET", &[])), Err(Rejection::Host));
         let two = [("host", "localhost"), ("host", "localhost")];
-        assert_eq!(loopback().check(&head("GET", &two)), Err(Refusal::Host));
+        assert_eq!(loopback().check(&head("GET", &two)), Err(Rejection::Host));
     }
 
     #[test]
     fn what_came_by_a_proxy_or_from_another_machine_is_refused() {
         for name in OF_PROXIES {
             let proxied = head("GET", &[("host", "localhost"), (name.as_str(), "x")]);
-            assert_eq!(loopback().check(&proxied), Err(Refusal::Proxied), "{name}");
+            assert_eq!(
+                loopback().check(&proxied),
+                Err(Rejection::Proxied),
+                "{name}"
+            );
         }
         let mut unknown = head("GET", &[("host", "localhost")]);
         unknown.extensions.clear();
-        assert_eq!(loopback().check(&unknown), Err(Refusal::Peer));
+        assert_eq!(loopback().check(&unknown), Err(Rejection::Peer));
         let peer = PeerAddr("192.0.2.1:1".parse().unwrap());
         unknown.extensions.insert(peer);
-        assert_eq!(loopback().check(&unknown), Err(Refusal::Peer));
+        assert_eq!(loopback().check(&unknown), Err(Rejection::Peer));
         assert_eq!(Guard::default().check(&unknown), Ok(()));
     }
 

@@ -23,7 +23,7 @@ use super::customer::{Customer, WritableFields, secret};
 use super::destination::Destination;
 use super::error::{PlatformError, PlatformErrorKind};
 use super::rate_limiter::RateLimiter;
-use super::refusal::is_this_machine;
+use super::unfit::is_this_machine;
 use super::webhooks::Webhooks;
 #[cfg(feature = "stream")]
 use super::websocket::{self, WebSocket};

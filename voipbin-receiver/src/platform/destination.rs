@@ -7,7 +7,7 @@ use super::client::Platform;
 use super::customer::{Customer, WritableFields};
 use super::error::{PlatformError, PlatformErrorKind};
 use super::probe::{look, probe};
-use super::refusal::{Refusal, check};
+use super::unfit::{UnfitDestination, check};
 
 /// Where the account's events are sent: the one webhook that it has. Made by
 /// [`Platform::destination`].
@@ -307,7 +307,7 @@ pub struct DestinationError {
 #[non_exhaustive]
 pub enum DestinationErrorKind {
     /// Events would not arrive there. Nothing was asked.
-    Refused(Refusal),
+    Refused(UnfitDestination),
     /// Somebody else has changed these fields of the account meanwhile. Nothing was written.
     Changed(Vec<&'static str>),
     /// The change was written, and these fields of the account are not what they should be:

@@ -39,7 +39,7 @@ mod error;
 
 mod probe;
 mod rate_limiter;
-mod refusal;
+mod unfit;
 mod webhooks;
 #[cfg(feature = "stream")]
 mod websocket;
@@ -52,7 +52,7 @@ pub use self::destination::{
     Change, Destination, DestinationError, DestinationErrorKind, Target, Warning,
 };
 pub use self::error::{PlatformError, PlatformErrorKind};
-pub use self::refusal::Refusal;
+pub use self::unfit::UnfitDestination;
 pub use self::webhooks::{Webhook, WebhookFields, Webhooks};
 #[cfg(feature = "stream")]
 pub(crate) use self::websocket::WebSocket;

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::connector::Https;
 use super::destination::Warning;
-use super::refusal::is_refused;
+use super::unfit::is_refused;
 
 const PATIENCE: Duration = Duration::from_secs(15);
 const LARGEST: usize = 64 * 1024;

@@ -14,7 +14,7 @@ pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json"
 
 /// What one delivery sends: the same for each of its attempts.
 #[derive(Clone)]
-pub(super) struct Message {
+pub(super) struct RequestTemplate {
     pub(super) method: Method,
     pub(super) uri: Uri,
     pub(super) content_type: Option<HeaderValue>,
@@ -23,7 +23,7 @@ pub(super) struct Message {
     pub(super) peer: Option<PeerAddr>,
 }
 
-impl Message {
+impl RequestTemplate {
     /// As a client takes it: with the whole address as its target, as far as it was given.
     pub(super) fn addressed(&self, body: Bytes) -> Request<Full<Bytes>> {
         let mut request = self.request(body);
@@ -76,8 +76,8 @@ fn host(uri: &Uri) -> Option<&str> {
 mod tests {
     use super::*;
 
-    fn message(uri: &'static str) -> Message {
-        Message {
+    fn message(uri: &'static str) -> RequestTemplate {
+        RequestTemplate {
             method: Method::POST,
             uri: Uri::from_static(uri),
             content_type: Some(JSON),

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tower_service::Service;
 
 use super::report::{Answer, AttemptError, Report};
-use super::request::{JSON, Message};
+use super::request::{JSON, RequestTemplate};
 use super::signer::Signer;
 use crate::gate::PeerAddr;
 
@@ -67,12 +67,12 @@ const KEPT_OF_ANSWER: usize = 64 * 1024;
 pub struct Sender<S> {
     service: S,
     signer: Option<Signer>,
-    message: Message,
-    schedule: Schedule,
+    template: RequestTemplate,
+    schedule: RetrySchedule,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Schedule {
+struct RetrySchedule {
     attempts: u32,
     pause: Duration,
     answer_timeout: Duration,
@@ -103,14 +103,14 @@ impl<S> Sender<S> {
         Self {
             service,
             signer,
-            message: Message {
+            template: RequestTemplate {
                 method: Method::POST,
                 uri: Uri::from_static("/voipbin/webhook"),
                 content_type: Some(JSON),
                 signature: None,
                 peer: None,
             },
-            schedule: Schedule {
+            schedule: RetrySchedule {
                 attempts: ATTEMPTS,
                 pause: PAUSE,
                 answer_timeout: ANSWER_TIMEOUT,
@@ -126,7 +126,7 @@ impl<S> Sender<S> {
         Sender {
             service: before(self.service.clone()),
             signer: self.signer.clone(),
-            message: self.message.clone(),
+            template: self.template.clone(),
             schedule: self.schedule,
         }
     }
@@ -136,7 +136,7 @@ impl<S> Sender<S> {
     /// It is the target of each request, without a user and password, and its host the header
     /// `Host`; where the bytes go is the service's affair.
     pub fn uri(mut self, uri: Uri) -> Self {
-        self.message.uri = uri;
+        self.template.uri = uri;
         self
     }
 
@@ -148,7 +148,7 @@ impl<S> Sender<S> {
     ///
     /// When the string cannot be a method in HTTP.
     pub fn method(mut self, configured: &str) -> Result<Self, InvalidMethod> {
-        self.message.method = match configured {
+        self.template.method = match configured {
             "" => Method::GET,
             method => Method::from_bytes(method.as_bytes())?,
         };
@@ -164,7 +164,7 @@ impl<S> Sender<S> {
     ///
     /// When the string cannot be the value of a header.
     pub fn content_type(mut self, configured: &str) -> Result<Self, InvalidHeaderValue> {
-        self.message.content_type = match configured {
+        self.template.content_type = match configured {
             "" => None,
             value => Some(HeaderValue::from_str(value)?),
         };
@@ -199,7 +199,7 @@ impl<S> Sender<S> {
     /// # Ok(()) }
     /// ```
     pub fn peer(mut self, peer: SocketAddr) -> Self {
-        self.message.peer = Some(PeerAddr(peer));
+        self.template.peer = Some(PeerAddr(peer));
         self
     }
 
@@ -246,13 +246,18 @@ where
     /// is no further attempt.
     pub fn send<T: Into<Bytes>>(&self, body: T) -> impl Future<Output = Report> + use<S, B, T> {
         let body = body.into();
-        let mut message = self.message.clone();
-        message.signature = self.signer.as_ref().and_then(|signer| signer.header(&body));
-        deliver(self.service.clone(), message, body, self.schedule)
+        let mut template = self.template.clone();
+        template.signature = self.signer.as_ref().and_then(|signer| signer.header(&body));
+        deliver(self.service.clone(), template, body, self.schedule)
     }
 }
 
-async fn deliver<S, B>(mut service: S, message: Message, body: Bytes, schedule: Schedule) -> Report
+async fn deliver<S, B>(
+    mut service: S,
+    template: RequestTemplate,
+    body: Bytes,
+    schedule: RetrySchedule,
+) -> Report
 where
     S: Service<Request<Full<Bytes>>, Response = Response<B>>,
     S::Error: Into<Box<dyn StdError + Send + Sync>>,
@@ -260,7 +265,7 @@ where
 {
     let mut attempts = Vec::new();
     for left in (0..schedule.attempts.max(1)).rev() {
-        let request = message.addressed(body.clone());
+        let request = template.addressed(body.clone());
         let attempt = exchange(&mut service, request, schedule.answer_timeout).await;
         let is_final = attempt.as_ref().is_ok_and(Answer::is_final);
         attempts.push(attempt);

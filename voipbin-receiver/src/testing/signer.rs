@@ -6,7 +6,7 @@ use http::{HeaderValue, Method, Request, Uri};
 use http_body_util::Full;
 use sha2::{Digest, Sha256};
 
-use super::request::{JSON, Message};
+use super::request::{JSON, RequestTemplate};
 use crate::gate::Secret;
 
 /// The block of SHA-256, to which HMAC brings its key.
@@ -83,14 +83,14 @@ impl Signer {
     #[must_use]
     pub fn request(&self, uri: Uri, body: impl Into<Bytes>) -> Request<Full<Bytes>> {
         let body = body.into();
-        let message = Message {
+        let template = RequestTemplate {
             method: Method::POST,
             uri,
             content_type: Some(JSON),
             signature: self.header(&body),
             peer: None,
         };
-        message.request(body)
+        template.request(body)
     }
 
     pub(super) fn header(&self, body: &[u8]) -> Option<HeaderValue> {

@@ -21,7 +21,10 @@ impl<I: Inbox> Case<I> {
     }
 
     fn end_consumer(&mut self) {
-        drop(std::mem::replace(&mut self.consumer, Box::new(Gone)));
+        drop(std::mem::replace(
+            &mut self.consumer,
+            Box::new(EndedConsumer),
+        ));
     }
 
     pub(super) async fn one_consumer(self) -> Check {
@@ -96,11 +99,11 @@ impl<I: Inbox> Case<I> {
     }
 }
 
-/// In the place of a consumer that has ended.
-struct Gone;
+/// Stands in the place of a consumer that was dropped.
+struct EndedConsumer;
 
 #[async_trait]
-impl Consumer for Gone {
+impl Consumer for EndedConsumer {
     async fn take(&self, _: Prefetch) -> Option<Vec<Job>> {
         None
     }

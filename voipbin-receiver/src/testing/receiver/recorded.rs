@@ -179,7 +179,7 @@ impl Inbox for RecordedInbox {
     }
 
     fn consume(&self) -> Result<Box<dyn Consumer>, InboxError> {
-        Ok(Box::new(Recorded {
+        Ok(Box::new(RecordedConsumer {
             inner: self.inner.consume()?,
             runtime: self.runtime.clone(),
             journal: Arc::clone(&self.journal),
@@ -199,14 +199,14 @@ impl Inbox for RecordedInbox {
     }
 }
 
-struct Recorded {
+struct RecordedConsumer {
     inner: Box<dyn Consumer>,
     runtime: Handle,
     journal: Arc<Journal>,
 }
 
 #[async_trait]
-impl Consumer for Recorded {
+impl Consumer for RecordedConsumer {
     async fn take(&self, room: Prefetch) -> Option<Vec<Job>> {
         self.inner.take(room).await
     }

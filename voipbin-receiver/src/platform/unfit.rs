@@ -11,7 +11,7 @@ use ipnet::IpNet;
 /// events would be lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Refusal {
+pub enum UnfitDestination {
     /// It is no URI, or holds blanks or characters beyond ASCII.
     NotAUri,
     /// It begins with neither `http://` nor `https://`.
@@ -31,7 +31,7 @@ pub enum Refusal {
     Method,
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for UnfitDestination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NotAUri => "this is no URI: write it as https://hooks.example.com/voipbin/webhook, in ASCII and without blanks",
@@ -46,7 +46,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-impl std::error::Error for Refusal {}
+impl std::error::Error for UnfitDestination {}
 
 /// As many characters as the platform's column has.
 const LONGEST: usize = 1023;
@@ -88,44 +88,44 @@ const REFUSED: [&str; 30] = [
 ];
 
 /// A URI that could be the destination.
-pub(super) fn check(uri: &str, method: &str, private_hosts: bool) -> Result<Uri, Refusal> {
+pub(super) fn check(uri: &str, method: &str, private_hosts: bool) -> Result<Uri, UnfitDestination> {
     if !METHODS.contains(&method) {
-        return Err(Refusal::Method);
+        return Err(UnfitDestination::Method);
     }
     if uri.chars().count() > LONGEST {
-        return Err(Refusal::TooLong);
+        return Err(UnfitDestination::TooLong);
     }
     if !uri.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(Refusal::NotAUri);
+        return Err(UnfitDestination::NotAUri);
     }
     // It would be dropped without a word.
     if uri.contains('#') {
-        return Err(Refusal::Fragment);
+        return Err(UnfitDestination::Fragment);
     }
-    let parsed: Uri = uri.parse().map_err(|_| Refusal::NotAUri)?;
+    let parsed: Uri = uri.parse().map_err(|_| UnfitDestination::NotAUri)?;
     match parsed.scheme() {
         Some(scheme) if *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS => {}
-        Some(_) => return Err(Refusal::Scheme),
+        Some(_) => return Err(UnfitDestination::Scheme),
         None => {
             return Err(if uri.contains(':') {
-                Refusal::Scheme
+                UnfitDestination::Scheme
             } else {
-                Refusal::NotAUri
+                UnfitDestination::NotAUri
             });
         }
     }
-    let authority = parsed.authority().ok_or(Refusal::NotAUri)?;
+    let authority = parsed.authority().ok_or(UnfitDestination::NotAUri)?;
     if authority.as_str().contains('@') {
-        return Err(Refusal::UserInfo);
+        return Err(UnfitDestination::UserInfo);
     }
     let host = Host::of(authority.host());
     match host {
-        Host::Name("") => Err(Refusal::NotAUri),
-        Host::Number => Err(Refusal::NumericHost),
+        Host::Name("") => Err(UnfitDestination::NotAUri),
+        Host::Number => Err(UnfitDestination::NumericHost),
         Host::Address(address) if !private_hosts && is_refused(address) => {
-            Err(Refusal::PrivateHost)
+            Err(UnfitDestination::PrivateHost)
         }
-        Host::Name(name) if !private_hosts && is_local(name) => Err(Refusal::PrivateHost),
+        Host::Name(name) if !private_hosts && is_local(name) => Err(UnfitDestination::PrivateHost),
         _ => Ok(parsed),
     }
 }
@@ -192,7 +192,7 @@ pub(super) fn is_this_machine(host: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn refused(uri: &str) -> Option<Refusal> {
+    fn refused(uri: &str) -> Option<UnfitDestination> {
         check(uri, "POST", false).err()
     }
 
@@ -259,7 +259,7 @@ mod tests {
         ] {
             for port in ["", ":8080"] {
                 let uri = format!("https://{host}{port}/hook");
-                assert_eq!(refused(&uri), Some(Refusal::PrivateHost), "{uri}");
+                assert_eq!(refused(&uri), Some(UnfitDestination::PrivateHost), "{uri}");
                 assert!(check(&uri, "POST", true).is_ok(), "{uri}");
             }
         }
@@ -272,36 +272,45 @@ mod tests {
             "1.2.3.4.5",
         ] {
             let uri = format!("http://{host}/");
-            assert_eq!(refused(&uri), Some(Refusal::NumericHost), "{uri}");
+            assert_eq!(refused(&uri), Some(UnfitDestination::NumericHost), "{uri}");
         }
     }
 
     #[test]
     fn what_would_not_arrive_is_refused() {
         for (uri, refusal) in [
-            ("", Refusal::NotAUri),
-            ("hooks.example.com", Refusal::NotAUri),
-            ("/voipbin/webhook", Refusal::NotAUri),
-            ("https://", Refusal::NotAUri),
-            ("https://hooks.example.com/a b", Refusal::NotAUri),
-            ("https://hooks.example.com/\u{e9}", Refusal::NotAUri),
-            ("https://hooks.example.com/\n", Refusal::NotAUri),
-            ("ftp://hooks.example.com/", Refusal::Scheme),
-            ("wss://hooks.example.com/", Refusal::Scheme),
-            ("javascript:alert(1)", Refusal::Scheme),
-            ("https://jo@hooks.example.com/", Refusal::UserInfo),
-            ("https://jo:pw@hooks.example.com/", Refusal::UserInfo),
-            ("https://hooks.example.com/#part", Refusal::Fragment),
+            ("", UnfitDestination::NotAUri),
+            ("hooks.example.com", UnfitDestination::NotAUri),
+            ("/voipbin/webhook", UnfitDestination::NotAUri),
+            ("https://", UnfitDestination::NotAUri),
+            ("https://hooks.example.com/a b", UnfitDestination::NotAUri),
+            (
+                "https://hooks.example.com/\u{e9}",
+                UnfitDestination::NotAUri,
+            ),
+            ("https://hooks.example.com/\n", UnfitDestination::NotAUri),
+            ("ftp://hooks.example.com/", UnfitDestination::Scheme),
+            ("wss://hooks.example.com/", UnfitDestination::Scheme),
+            ("javascript:alert(1)", UnfitDestination::Scheme),
+            ("https://jo@hooks.example.com/", UnfitDestination::UserInfo),
+            (
+                "https://jo:pw@hooks.example.com/",
+                UnfitDestination::UserInfo,
+            ),
+            (
+                "https://hooks.example.com/#part",
+                UnfitDestination::Fragment,
+            ),
         ] {
             assert_eq!(refused(uri), Some(refusal), "{uri}");
         }
         let of_length =
             |length: usize| format!("https://hooks.example.com/{}", "a".repeat(length - 26));
         assert_eq!(refused(&of_length(1023)), None);
-        assert_eq!(refused(&of_length(1024)), Some(Refusal::TooLong));
+        assert_eq!(refused(&of_length(1024)), Some(UnfitDestination::TooLong));
         for method in ["", "post", "PATCH", "HEAD", "POST "] {
             let checked = check("https://hooks.example.com/", method, false);
-            assert_eq!(checked.err(), Some(Refusal::Method), "{method:?}");
+            assert_eq!(checked.err(), Some(UnfitDestination::Method), "{method:?}");
         }
     }
 }
