@@ -39,7 +39,7 @@ async fn whatever_strangers_do_a_good_client_is_answered_within_a_second() {
     support::within(everything()).await;
 }
 
-struct Stage {
+struct Servers {
     server: Process,
     /// With room for all.
     plain: String,
@@ -51,7 +51,7 @@ struct Stage {
     listed: String,
 }
 
-impl Stage {
+impl Servers {
     async fn attack(&self, name: &str, address: &str, count: Option<u64>) -> Value {
         let count = count.map(|count| count.to_string());
         let arguments = [Some(name), Some(address), count.as_deref()];
@@ -74,7 +74,7 @@ async fn everything() {
     let mut server = Process::start(env!("CARGO_BIN_EXE_hostile-server"), [chain, key, &room]);
     let told = server.line().await;
     let address = |name: &str| told[name].as_str().unwrap().to_owned();
-    let stage = Stage {
+    let stage = Servers {
         plain: address("plain"),
         narrow: address("narrow"),
         secure: address("secure"),
@@ -116,7 +116,7 @@ async fn everything() {
 }
 
 /// All of them are held.
-async fn idle(stage: &Stage, connections: u64) {
+async fn idle(stage: &Servers, connections: u64) {
     let memory = || stage.server.memory("VmRSS:");
     let before = memory();
     let count = IDLE.min(connections - connections / 11);
@@ -137,7 +137,7 @@ async fn idle(stage: &Stage, connections: u64) {
 
 /// A head that comes slowly is left; a body that does is asked for again. Where there are too many
 /// of them, they make room for others.
-async fn slow(stage: &Stage) {
+async fn slow(stage: &Servers) {
     let (heads, bodies) = tokio::join!(
         stage.attack("slow-heads", &stage.plain, Some(SLOW)),
         stage.attack("slow-bodies", &stage.plain, Some(SLOW)),
@@ -155,7 +155,7 @@ async fn slow(stage: &Stage) {
 }
 
 /// Heads beyond any measure are refused, or their connections closed, before they end.
-async fn heads(stage: &Stage) {
+async fn heads(stage: &Servers) {
     let heads = stage.attack("heads", &stage.plain, None).await;
     for (kind, ends) in heads.as_object().unwrap() {
         assert_ends(kind, ends, &["[431]", "[400]", "[]"]);
@@ -163,7 +163,7 @@ async fn heads(stage: &Stage) {
 }
 
 /// What is too long is refused before it came.
-async fn bodies(stage: &Stage) {
+async fn bodies(stage: &Servers) {
     let bodies = stage.attack("bodies", &stage.plain, None).await;
     for kind in ["honest", "chunked", "shorter"] {
         assert_ends(kind, &bodies[kind], &["[413]", "[]"]);
@@ -178,7 +178,7 @@ async fn bodies(stage: &Stage) {
 }
 
 /// What is no TLS is not answered, and is let go within the time of a handshake.
-async fn garbage(stage: &Stage) {
+async fn garbage(stage: &Servers) {
     let garbage = stage.attack("garbage", &stage.secure, Some(GARBAGE)).await;
     for (kind, ends) in garbage.as_object().unwrap() {
         assert_ends(kind, ends, &["[]"]);
@@ -186,7 +186,7 @@ async fn garbage(stage: &Stage) {
 }
 
 /// Nobody becomes another one by saying so.
-async fn forged(stage: &Stage) {
+async fn forged(stage: &Servers) {
     let open = stage.attack("forged", &stage.plain, None).await;
     assert!(open.as_array().unwrap().iter().all(|status| status == 200));
     let listed = stage.attack("forged", &stage.listed, None).await;

@@ -153,12 +153,12 @@ async fn the_path_of_the_webhook_has_no_redirect(app: &Path) {
 }
 
 /// A service that is told of ended calls, and answers when a test says so.
-struct Told {
+struct CallListener {
     listener: TcpListener,
     url: String,
 }
 
-impl Told {
+impl CallListener {
     async fn listen() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
@@ -186,7 +186,7 @@ async fn drains(address: SocketAddr) {
 const TOLD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
 async fn what_runs_ends_before_the_app_does_and_what_comes_meanwhile_is_for_the_next(app: &Path) {
-    let told = Told::listen().await;
+    let told = CallListener::listen().await;
     let tell = ["--tell", &told.url, "--drain", "3600"];
     let (server, directory) = start(app, &tell).await;
     let mut idle = Wire::connect(server.address).await;
@@ -220,7 +220,7 @@ async fn what_runs_ends_before_the_app_does_and_what_comes_meanwhile_is_for_the_
 }
 
 async fn a_second_signal_ends_the_app_at_once(app: &Path) {
-    let told = Told::listen().await;
+    let told = CallListener::listen().await;
     let tell = ["--tell", &told.url, "--drain", "3600"];
     let (server, _directory) = start(app, &tell).await;
     assert!(

@@ -19,9 +19,9 @@ use voipbin_receiver::{
     blocking, handlers, on,
 };
 
-type Told = UnboundedSender<String>;
+type Lines = UnboundedSender<String>;
 
-fn told() -> (State<Told>, UnboundedReceiver<String>) {
+fn told() -> (State<Lines>, UnboundedReceiver<String>) {
     let (tell, told) = unbounded_channel();
     (State(tell), told)
 }
@@ -41,7 +41,7 @@ async fn all(receiver: Receiver, mut told: UnboundedReceiver<String>) -> Vec<Str
 
 #[on(CallHangup)]
 async fn hangup(
-    tell: State<Told>,
+    tell: State<Lines>,
     context: Context,
     call: Event<Call>,
 ) -> Result<(), HandlerError> {
@@ -54,7 +54,7 @@ async fn hangup(
 }
 
 #[on(CallHangup, CallProgressing, name = "two")]
-async fn two_events(call: Event<Call>, tell: State<Told>) {
+async fn two_events(call: Event<Call>, tell: State<Lines>) {
     let _ = tell.send(format!(
         "two {}",
         call.received_as().map_or("", |name| name.as_str())
@@ -62,7 +62,7 @@ async fn two_events(call: Event<Call>, tell: State<Told>) {
 }
 
 #[on(any(Call))]
-async fn calls(call: Event<Call>, tell: State<Told>) -> Result<(), HandlerError> {
+async fn calls(call: Event<Call>, tell: State<Lines>) -> Result<(), HandlerError> {
     Ok(tell.send(format!(
         "calls {}",
         call.delivery().resource_id().unwrap_or_default()
@@ -70,12 +70,12 @@ async fn calls(call: Event<Call>, tell: State<Told>) -> Result<(), HandlerError>
 }
 
 #[on(custom)]
-async fn custom(json: Event<Value>, tell: State<Told>) -> Result<(), HandlerError> {
+async fn custom(json: Event<Value>, tell: State<Lines>) -> Result<(), HandlerError> {
     Ok(tell.send(format!("custom {}", *json))?)
 }
 
 #[on(fallback)]
-async fn fallback(delivery: Delivery, tell: State<Told>) -> Result<(), HandlerError> {
+async fn fallback(delivery: Delivery, tell: State<Lines>) -> Result<(), HandlerError> {
     Ok(tell.send(format!("fallback {}", delivery.payload_json()))?)
 }
 
@@ -85,7 +85,7 @@ struct Renewal {
 }
 
 #[on("number_renewed", blocking)]
-fn renewed(renewal: Event<Renewal>, tell: State<Told>) -> Result<(), HandlerError> {
+fn renewed(renewal: Event<Renewal>, tell: State<Lines>) -> Result<(), HandlerError> {
     Ok(tell.send(format!("renewed {}", renewal.years))?)
 }
 
@@ -144,7 +144,7 @@ async fn closures_do_the_same() {
         .state(tell)
         .on(
             CallHangup,
-            |tell: State<Told>, call: Event<Call>| async move {
+            |tell: State<Lines>, call: Event<Call>| async move {
                 tell.send(format!(
                     "{:?}",
                     call.event_type().map(|name| name.to_string())
@@ -153,16 +153,16 @@ async fn closures_do_the_same() {
         )
         .on(
             (MessageCreated,),
-            |message: Event<Message>, tell: State<Told>| async move {
+            |message: Event<Message>, tell: State<Lines>| async move {
                 let _ = tell.send(message.text.clone().unwrap_or_default());
             },
         )
-        .on(all_of::<Call>(), |tell: State<Told>| async move {
+        .on(all_of::<Call>(), |tell: State<Lines>| async move {
             tell.send("all".into())
         })
         .on(
             named("x"),
-            blocking(|tell: State<Told>| tell.send("named".into())),
+            blocking(|tell: State<Lines>| tell.send("named".into())),
         )
         .on(Custom, || async {})
         .on(Fallback, |_: Context| async {})

@@ -6,7 +6,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use support::SECRET;
 use support::platform::{ACCESS_KEY, Platform};
-use support::standalone::{command, within};
+use support::standalone::{command, run, within};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, ChildStdout};
@@ -154,13 +154,9 @@ async fn what_makes_no_sense_is_refused_before_anybody_is_asked() {
             let directory = tempfile::tempdir().unwrap();
             let environment = [("VOIPBIN_API", &*url), ("VOIPBIN_ACCESS_KEY", ACCESS_KEY)];
             let arguments = [&["listen"], arguments].concat();
-            let output = command(directory.path(), &arguments, &environment)
-                .output()
-                .await
-                .unwrap();
-            let stderr = String::from_utf8(output.stderr).unwrap();
-            assert_eq!(output.status.code(), Some(2), "{arguments:?}: {stderr}");
-            assert!(stderr.contains(says), "{arguments:?}: {stderr}");
+            let refused = run(directory.path(), &arguments, &environment).await;
+            assert_eq!(refused.code, 2, "{arguments:?}: {refused:?}");
+            assert!(refused.stderr.contains(says), "{arguments:?}: {refused:?}");
         }
         assert!(stand_in.seen().is_empty());
     })

@@ -1,6 +1,6 @@
 //! The options of the standalone example, and the variables that stand for them.
 
-use support::standalone::{Server, command, refuses, within};
+use support::standalone::{Server, command, refuses, run, within};
 use support::{PATH, SECRET, call_hangup, http_client};
 use voipbin_receiver::testing::Sender;
 
@@ -266,12 +266,9 @@ async fn help_names_every_option_and_its_variable_and_never_a_secret() {
     within(async {
         for help in ["--help", "-h"] {
             let environment = [("VOIPBIN_SECRET", "Pa55-word")];
-            let output = command(&std::env::temp_dir(), &[help], &environment)
-                .output()
-                .await
-                .unwrap();
-            assert!(output.status.success());
-            let text = String::from_utf8(output.stdout).unwrap();
+            let helped = run(&std::env::temp_dir(), &[help], &environment).await;
+            assert_eq!(helped.code, 0);
+            let text = helped.stdout;
             for name in [
                 "listen",
                 "path",

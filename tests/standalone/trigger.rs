@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use support::standalone::{Server, command, within};
+use support::standalone::{Finished, Server, run, within};
 use support::{Certificate, SECRET};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -17,35 +17,11 @@ use voipbin_receiver::testing::Signer;
 
 const KEY: (&str, &str) = ("VOIPBIN_SECRET", SECRET);
 
-struct Ran {
-    code: i32,
-    stdout: String,
-    stderr: String,
-}
-
-impl Ran {
-    /// Its lines of JSON.
-    fn lines(&self) -> Vec<Value> {
-        let lines = self.stdout.lines();
-        lines
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect()
-    }
-}
-
-async fn trigger(arguments: &[&str], environment: &[(&str, &str)]) -> Ran {
+async fn trigger(arguments: &[&str], environment: &[(&str, &str)]) -> Finished {
     let directory = tempfile::tempdir().unwrap();
     let mut all = vec!["trigger"];
     all.extend(arguments);
-    let output = command(directory.path(), &all, environment)
-        .output()
-        .await
-        .unwrap();
-    let ran = Ran {
-        code: output.status.code().unwrap(),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    };
+    let ran = run(directory.path(), &all, environment).await;
     assert!(!ran.stdout.contains(SECRET) && !ran.stderr.contains(SECRET));
     ran
 }
@@ -416,10 +392,9 @@ async fn the_list_has_each_event_that_is_sent_and_shells_complete_them() {
 
         let directory = tempfile::tempdir().unwrap();
         for shell in ["bash", "zsh", "fish"] {
-            let output = command(directory.path(), &["completions", shell], &[])
-                .output()
-                .await;
-            let script = String::from_utf8(output.unwrap().stdout).unwrap();
+            let script = run(directory.path(), &["completions", shell], &[])
+                .await
+                .stdout;
             assert!(
                 script.contains("trigger") && script.contains("inbox"),
                 "{shell}"

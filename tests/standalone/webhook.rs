@@ -4,9 +4,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use http::Method;
-use serde_json::Value;
 use support::platform::{ACCESS_KEY, Fault, Platform, TOKENS};
-use support::standalone::{Server, command, within};
+use support::standalone::{Finished, Server, run, within};
 use support::{Certificate, SECRET};
 use tempfile::TempDir;
 use voipbin_receiver::events::CallHangup;
@@ -14,25 +13,12 @@ use voipbin_receiver::testing::event;
 
 const HOOK: &str = "https://hooks.example.com/voipbin/webhook";
 
-struct Place {
+struct Account {
     directory: TempDir,
     platform: Platform,
 }
 
-struct Ran {
-    code: i32,
-    stdout: String,
-    stderr: String,
-}
-
-impl Ran {
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout)
-            .unwrap_or_else(|_| panic!("{}{}", self.stdout, self.stderr))
-    }
-}
-
-impl Place {
+impl Account {
     async fn new() -> Self {
         Self {
             directory: tempfile::tempdir().unwrap(),
@@ -44,25 +30,17 @@ impl Place {
         self.directory.path()
     }
 
-    async fn run(&self, arguments: &[&str]) -> Ran {
+    async fn run(&self, arguments: &[&str]) -> Finished {
         self.run_as(arguments, &[("VOIPBIN_ACCESS_KEY", ACCESS_KEY)])
             .await
     }
 
-    async fn run_as(&self, arguments: &[&str], credential: &[(&str, &str)]) -> Ran {
+    async fn run_as(&self, arguments: &[&str], credential: &[(&str, &str)]) -> Finished {
         let url = self.platform.url();
         let mut environment = vec![("VOIPBIN_API", &*url)];
         environment.extend(credential);
         let arguments = [&["webhook"], arguments].concat();
-        let output = command(self.path(), &arguments, &environment)
-            .output()
-            .await
-            .unwrap();
-        let ran = Ran {
-            code: output.status.code().unwrap(),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        };
+        let ran = run(self.path(), &arguments, &environment).await;
         for hidden in [ACCESS_KEY, SECRET, TOKENS[0].0, "owner@example.com"] {
             assert!(
                 !ran.stdout.contains(hidden) && !ran.stderr.contains(hidden),
@@ -83,7 +61,7 @@ impl Place {
 #[tokio::test]
 async fn an_account_is_set_up_and_its_first_event_handled() {
     within(async {
-        let place = Place::new().await;
+        let place = Account::new().await;
         let shown = place
             .run(&["show", "--save-secret", "voipbin-secret"])
             .await;
@@ -121,7 +99,7 @@ async fn an_account_is_set_up_and_its_first_event_handled() {
 #[tokio::test]
 async fn what_was_there_is_kept_for_an_undo_by_its_owner_alone() {
     within(async {
-        let place = Place::new().await;
+        let place = Account::new().await;
         let nothing = place.run(&["undo"]).await;
         assert!(nothing.code == 1 && nothing.stderr.contains("voipbin-webhook.json"));
 
@@ -176,7 +154,7 @@ async fn what_was_there_is_kept_for_an_undo_by_its_owner_alone() {
 #[tokio::test]
 async fn the_tutorials_words_do_what_they_say_with_yes_alone_on_a_platform_of_today() {
     within(async {
-        let place = Place::new().await;
+        let place = Account::new().await;
         let create = [
             "create",
             "--name",
@@ -221,7 +199,7 @@ async fn the_tutorials_words_do_what_they_say_with_yes_alone_on_a_platform_of_to
 #[tokio::test]
 async fn the_tutorials_words_are_those_of_a_platform_that_serves_them() {
     within(async {
-        let place = Place::new().await;
+        let place = Account::new().await;
         place.platform.serve_webhooks();
         let create = [
             "create",
@@ -261,7 +239,7 @@ async fn the_tutorials_words_are_those_of_a_platform_that_serves_them() {
 #[tokio::test]
 async fn who_asks_is_told_by_a_variable_or_a_file_and_never_by_a_flag() {
     within(async {
-        let place = Place::new().await;
+        let place = Account::new().await;
         let nobody = place.run_as(&["show"], &[]).await;
         assert!(nobody.code == 2 && nobody.stderr.contains("VOIPBIN_ACCESS_KEY"));
         assert_eq!(
@@ -296,7 +274,7 @@ async fn who_asks_is_told_by_a_variable_or_a_file_and_never_by_a_flag() {
 #[tokio::test]
 async fn what_goes_wrong_is_told_with_its_status() {
     within(async {
-        let place = Place::new().await;
+        let place = Account::new().await;
         for (arguments, says) in [
             (&["set", "http://127.0.0.1:5000/hook"][..], "private"),
             (&["set", "ftp://hooks.example.com/"], "https"),
@@ -339,7 +317,7 @@ async fn a_platform_of_ones_own_is_trusted_by_its_ca() {
         let certificate = Certificate::for_name("localhost");
         let platform = Platform::start_tls(&certificate.chain(), &certificate.key()).await;
         let directory = tempfile::tempdir().unwrap();
-        let place = Place {
+        let place = Account {
             directory,
             platform,
         };

@@ -1,8 +1,9 @@
 //! The standalone example, run as a newcomer and as a service manager run it.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::{ExitStatus, Output, Stdio};
 use std::sync::LazyLock;
 
 use serde_json::Value;
@@ -43,6 +44,67 @@ pub fn command(directory: &Path, arguments: &[&str], environment: &[(&str, &str)
         .stderr(Stdio::piped())
         .kill_on_drop(true);
     command
+}
+
+/// A run that came to its end by itself, and what it printed.
+#[derive(Debug)]
+pub struct Finished {
+    /// The exit code.
+    pub code: i32,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Finished {
+    /// Of a process that was waited for.
+    pub fn of(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// The JSON on standard output.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|_| panic!("{self:?}"))
+    }
+
+    /// The lines of JSON on standard output.
+    pub fn lines(&self) -> Vec<Value> {
+        let lines = self.stdout.lines();
+        lines
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    /// Of a run of `--check`: a setting, and where it came from.
+    pub fn setting(&self, key: &str) -> (String, String) {
+        let all = self.settings();
+        all.get(key)
+            .unwrap_or_else(|| panic!("no {key} in {self:?}"))
+            .clone()
+    }
+
+    /// Of a run of `--check`: every setting that has a value, and where it came from.
+    pub fn settings(&self) -> BTreeMap<String, (String, String)> {
+        let lines = self.stdout.lines().filter(|line| !line.starts_with('#'));
+        lines
+            .map(|line| {
+                let (written, origin) = line.split_once(" # ").unwrap();
+                let (key, value) = written.trim_end().split_once(" = ").unwrap();
+                (key.to_owned(), (value.to_owned(), origin.to_owned()))
+            })
+            .collect()
+    }
+}
+
+/// Runs the program in this directory until it ends.
+pub async fn run(directory: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Finished {
+    let output = command(directory, arguments, environment).output().await;
+    Finished::of(output.unwrap())
 }
 
 /// A server that has said that it listens.
@@ -243,13 +305,10 @@ impl Server {
 /// Runs it to its end without a signal; exit code and standard error. It prints nothing else.
 pub async fn refuses(arguments: &[&str], environment: &[(&str, &str)]) -> String {
     let directory = tempfile::tempdir().unwrap();
-    let output = command(directory.path(), arguments, environment)
-        .output()
-        .await
-        .unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(2), "{said}");
-    assert!(output.stdout.is_empty());
+    let refused = run(directory.path(), arguments, environment).await;
+    let said = refused.stderr;
+    assert_eq!(refused.code, 2, "{said}");
+    assert!(refused.stdout.is_empty());
     assert!(said.len() > 30 && said.contains(' '), "no sentence: {said}");
     said
 }

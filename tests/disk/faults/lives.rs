@@ -10,9 +10,9 @@ use crate::faults::expected::Expected;
 use crate::faults::record::{Operation, Record, scratch, shim};
 
 /// A place for an inbox, the record of what is done there, and all that is said.
-pub(crate) struct Place(TempDir);
+pub(crate) struct RecordedDir(TempDir);
 
-impl Place {
+impl RecordedDir {
     pub(crate) fn new() -> Self {
         let place = Self(scratch());
         std::fs::create_dir(place.disk()).unwrap();

@@ -7,13 +7,13 @@ use fastrand::Rng;
 use crate::faults::check::check;
 use crate::faults::disk::{Disk, image, restore};
 use crate::faults::expected::Expected;
-use crate::faults::lives::{Place, inbox, marks};
+use crate::faults::lives::{RecordedDir, inbox, marks};
 use crate::faults::record::{Record, scratch};
 use crate::faults::{number, seed, side_by_side};
 
 /// Lives through a number of processes: some are killed, the last one closes the inbox.
 fn recorded(chance: &mut Rng) -> Record {
-    let place = Place::new();
+    let place = RecordedDir::new();
     for process in (0..chance.u64(2..5)).rev() {
         let end = if process > 0 && chance.bool() {
             "kill"

@@ -7,7 +7,7 @@ use fastrand::Rng;
 use crate::faults::check::check;
 use crate::faults::disk::{Disk, restore};
 use crate::faults::expected::Expected;
-use crate::faults::lives::{Place, inbox, marks};
+use crate::faults::lives::{RecordedDir, inbox, marks};
 use crate::faults::record::scratch;
 use crate::faults::{number, seed, side_by_side};
 
@@ -47,7 +47,7 @@ fn meets(trouble: Trouble, first: usize, lasting: bool, seed: u64) -> Result<usi
     let Trouble { operations, error } = trouble;
     let count = if lasting { usize::MAX >> 1 } else { 1 };
     let failure = format!("{operations} {first} {count} {error}");
-    let place = Place::new();
+    let place = RecordedDir::new();
     let output = place.live(seed, EVENTS, "close", Some(&failure));
     let said = String::from_utf8_lossy(&output.stderr);
     let why = |what| {
@@ -81,7 +81,7 @@ fn meets(trouble: Trouble, first: usize, lasting: bool, seed: u64) -> Result<usi
 
 /// How many of its operations a life without trouble has.
 fn operations_of(trouble: Trouble, seed: u64) -> usize {
-    let place = Place::new();
+    let place = RecordedDir::new();
     // Far behind the last one.
     let failure = format!(
         "{} {} 1 {}",

@@ -46,10 +46,10 @@ pub fn forwarded(bytes: &[u8]) {
     let listed = |lines: &[&[u8]]| told(&X_FORWARDED_FOR, lines);
     let readable = forged.iter().all(|byte| matches!(byte, b'\t' | 32..127));
     for source in [listed(&[&line]), listed(&[&line, PROXY.as_bytes()])] {
-        assert_eq!(source == Told::Client, readable, "{source:?}");
+        assert_eq!(source == TakenFor::Client, readable, "{source:?}");
     }
     // A line of its own takes no other along.
-    assert_eq!(listed(&[forged, CLIENT.as_bytes()]), Told::Client);
+    assert_eq!(listed(&[forged, CLIENT.as_bytes()]), TakenFor::Client);
 
     let host = host.escape_ascii();
     for said in [
@@ -59,10 +59,10 @@ pub fn forwarded(bytes: &[u8]) {
     ] {
         let line = [forged, b", ", said.as_bytes()].concat();
         let alone = told(&FORWARDED, &[&line]);
-        assert_ne!(alone, Told::Another, "{said}");
+        assert_ne!(alone, TakenFor::Another, "{said}");
         let lines = [forged, said.as_bytes(), b"for=10.0.0.1"];
         let several = told(&FORWARDED, &lines);
-        assert_eq!(several, Told::Client, "{said}");
+        assert_eq!(several, TakenFor::Client, "{said}");
     }
 
     let mut networks: Vec<String> = Vec::new();
@@ -93,18 +93,18 @@ pub fn forwarded(bytes: &[u8]) {
 
 /// Who is taken for the sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Told {
+enum TakenFor {
     Client,
     Another,
     Nobody,
 }
 
 /// What a request with these header lines is taken for that comes from a trusted proxy.
-fn told(name: &HeaderName, lines: &[&[u8]]) -> Told {
+fn told(name: &HeaderName, lines: &[&[u8]]) -> TakenFor {
     match &*asked(&ALL_OTHERS, PROXY.parse().unwrap(), name, lines) {
-        "source_not_allowed" => Told::Client,
-        "signature_missing" => Told::Another,
-        "source_unknown" => Told::Nobody,
+        "source_not_allowed" => TakenFor::Client,
+        "signature_missing" => TakenFor::Another,
+        "source_unknown" => TakenFor::Nobody,
         code => panic!("{code}"),
     }
 }

@@ -11,7 +11,7 @@ use crate::clients::mounts::{HOST, Mount, Mounted};
 
 /// What curl tells of one request.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Told {
+pub(crate) struct CurlOutput {
     pub(crate) status: u16,
     pub(crate) version: String,
     /// How many connections it opened for it.
@@ -26,7 +26,7 @@ pub(crate) async fn curl(
     body: &str,
     arguments: &[&str],
     times: usize,
-) -> Vec<Told> {
+) -> Vec<CurlOutput> {
     let url = mounted.url();
     let signature = signer().sign(body.as_bytes());
     let mut command = Command::new("curl");
@@ -67,10 +67,10 @@ pub(crate) async fn curl(
     let output = child.wait_with_output().await.unwrap();
     assert!(output.status.success(), "{arguments:?}: {output:?}");
     let text = String::from_utf8(output.stdout).unwrap();
-    text.lines().map(Told::read).collect()
+    text.lines().map(CurlOutput::read).collect()
 }
 
-impl Told {
+impl CurlOutput {
     fn read(line: &str) -> Self {
         let mut fields = line.split('\t');
         let mut field = || fields.next().unwrap();
@@ -112,13 +112,13 @@ pub(crate) async fn each_of_its_ways_to_send_an_event_is_received(mount: Mount) 
         let closed = *arguments == ["--http1.0"]
             || arguments.contains(&"Connection: close")
             || (*arguments == UPGRADE && mount.closes_after_an_offer_to_upgrade());
-        let [first, second] = ["received", "duplicate"].map(|word| Told {
+        let [first, second] = ["received", "duplicate"].map(|word| CurlOutput {
             status: 200,
             version: (*version).to_owned(),
             connects: 1,
             body: format!(r#"{{"status":"{word}"}}"#),
         });
-        let second = Told {
+        let second = CurlOutput {
             connects: u32::from(closed),
             ..second
         };

@@ -10,7 +10,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use support::{PATH, builder, call_hangup, serve_actix_h2c, signer, within};
 use voipbin_receiver::gate::Limits;
 
-use crate::clients::curl::{Told, curl};
+use crate::clients::curl::{CurlOutput, curl};
 use crate::clients::mounts::{Mount, Mounted, recorded};
 
 #[derive(Clone, Copy)]
@@ -71,7 +71,7 @@ async fn an_event_of_curl_is_received_with_every_method(server: Server) {
         for word in ["received", "duplicate"] {
             // One at a time: curl 7.88, which Debian has, cannot use such a connection again.
             let told = curl(&mounted, &event, &arguments, 1).await;
-            let expected = Told {
+            let expected = CurlOutput {
                 status: 200,
                 version: "2".to_owned(),
                 connects: 1,

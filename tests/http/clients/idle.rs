@@ -57,7 +57,7 @@ struct Time {
     mounted: Mounted,
     /// Moves the clock of a server that has a runtime of its own.
     there: Option<Tell>,
-    _held: Held,
+    _held: HeldClock,
 }
 
 /// How far to move a clock, and whom to tell that it has moved.
@@ -65,11 +65,11 @@ type Tell = UnboundedSender<(Duration, oneshot::Sender<()>)>;
 
 /// Keeps the clock of a runtime from moving by itself: tokio's would whenever nothing is left to
 /// do, and what is on its way through a socket counts as nothing.
-struct Held {
+struct HeldClock {
     _release: mpsc::Sender<()>,
 }
 
-impl Held {
+impl HeldClock {
     /// Begins in the runtime that it is called in. A test that hangs is released, and then ends.
     fn here() -> Self {
         let (release, released) = mpsc::channel();
@@ -87,7 +87,7 @@ impl Time {
     }
 
     async fn start_with(mount: Mount, keep_alive: Option<Duration>) -> Self {
-        let held = Held::here();
+        let held = HeldClock::here();
         let (mounted, there) = if mount == Mount::Actix {
             let (mounted, there) = actix(keep_alive);
             (mounted, Some(there))
@@ -133,7 +133,7 @@ fn actix(keep_alive: Option<Duration>) -> (Mounted, Tell) {
     let mut server = HttpServer::new(move || {
         let mut told = told.lock().unwrap().take().unwrap();
         pause();
-        let held = Held::here();
+        let held = HeldClock::here();
         actix_web::rt::spawn(async move {
             while let Some((time, done)) = told.recv().await {
                 advance(time).await;

@@ -3,12 +3,12 @@
 use support::standalone::within;
 use support::{SECRET, call_hangup};
 
-use crate::configuration::place::Place;
+use crate::configuration::settings_dir::SettingsDir;
 
 #[tokio::test]
 async fn what_it_prints_is_a_file_with_the_same_settings() {
     within(async {
-        let place = Place::with(
+        let place = SettingsDir::with(
             "path = \"/a\"\nsecret_file = [\"one\", \"two\"]\nallow_sources = [\"192.0.2.0/24\", \"::1\"]\n\
              rate_limit = \"5/s burst 9\"\nlog = \"warn\"\nmax_events = 7\nquiet = true\n\
              directory = \"with \\\"quotes\\\" and \\\\\"",
@@ -37,7 +37,8 @@ async fn what_it_prints_is_a_file_with_the_same_settings() {
 #[tokio::test]
 async fn no_secret_is_shown_wherever_it_comes_from() {
     within(async {
-        let place = Place::with("secret = [\"Pa55-one\", \"Pa55-two\"]\nsecret_file = \"three\"");
+        let place =
+            SettingsDir::with("secret = [\"Pa55-one\", \"Pa55-two\"]\nsecret_file = \"three\"");
         place.write("three", "Pa55-three\n");
         for (arguments, environment) in [
             (&[][..], &[][..]),
@@ -81,7 +82,7 @@ async fn whatever_would_keep_the_server_from_starting_is_found() {
                 "127.0.0.1:5000",
             ),
         ] {
-            let place = Place::with(settings);
+            let place = SettingsDir::with(settings);
             place.write("same", "a secret");
             std::fs::create_dir(place.in_it("damaged")).unwrap();
             std::fs::write(place.in_it("damaged/inbox.db"), "not a database").unwrap();
@@ -99,7 +100,7 @@ async fn an_address_that_somebody_has_is_told() {
     within(async {
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap();
-        let place = Place::with(&format!("secret = \"{SECRET}\"\nlisten = \"{address}\""));
+        let place = SettingsDir::with(&format!("secret = \"{SECRET}\"\nlisten = \"{address}\""));
         let checked = place.check().await;
         assert_eq!(checked.code, 0, "{checked:?}");
         let told = format!("{address} is in use");
@@ -111,7 +112,7 @@ async fn an_address_that_somebody_has_is_told() {
 #[tokio::test]
 async fn all_problems_are_told_and_not_the_first_alone() {
     within(async {
-        let place = Place::with("secret_file = \"not-there\"\ndirectory = \"settings.toml\"");
+        let place = SettingsDir::with("secret_file = \"not-there\"\ndirectory = \"settings.toml\"");
         let said = place.check().await.stderr;
         assert_eq!(said.matches("error: ").count(), 2, "{said}");
     })
@@ -121,7 +122,7 @@ async fn all_problems_are_told_and_not_the_first_alone() {
 #[tokio::test]
 async fn looking_leaves_nothing_behind() {
     within(async {
-        let place = Place::with("secret = \"a secret\"");
+        let place = SettingsDir::with("secret = \"a secret\"");
         assert_eq!(place.check().await.code, 0);
         let names = std::fs::read_dir(place.path()).unwrap();
         let names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
@@ -133,7 +134,7 @@ async fn looking_leaves_nothing_behind() {
 #[tokio::test]
 async fn a_server_that_runs_is_not_disturbed() {
     within(async {
-        let place = Place::with(&format!("secret = \"{SECRET}\""));
+        let place = SettingsDir::with(&format!("secret = \"{SECRET}\""));
         let mut server = place.serve(&[]).await;
         let checked = place.check().await;
         assert_eq!(checked.code, 0, "{checked:?}");
@@ -153,7 +154,7 @@ async fn a_server_that_runs_is_not_disturbed() {
 #[tokio::test]
 async fn a_file_with_a_secret_that_everybody_can_read_is_warned_of() {
     within(async {
-        let place = Place::with("secret = \"a secret\"\nsecret_file = \"other\"");
+        let place = SettingsDir::with("secret = \"a secret\"\nsecret_file = \"other\"");
         place.write("other", "another secret");
         assert!(!place.check().await.stderr.contains("chmod"));
         for (name, other) in [("settings.toml", "other"), ("other", "settings.toml")] {
@@ -176,7 +177,7 @@ async fn a_file_with_a_secret_that_everybody_can_read_is_warned_of() {
 #[tokio::test]
 async fn the_tools_of_the_inbox_are_none_of_what_it_checks() {
     within(async {
-        let place = Place::with("");
+        let place = SettingsDir::with("");
         assert_eq!(place.check_with(&["inbox", "list"], &[]).await.code, 2);
     })
     .await;

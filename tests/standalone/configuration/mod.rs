@@ -1,20 +1,20 @@
 //! The settings of the standalone example: where they come from, and what is refused.
 
 mod checking;
-mod place;
 mod reloading;
 mod serving;
+mod settings_dir;
 mod tls;
 mod trouble;
 
-use support::standalone::within;
+use support::standalone::{run, within};
 
-use crate::configuration::place::Place;
+use crate::configuration::settings_dir::SettingsDir;
 
 #[tokio::test]
 async fn a_flag_wins_over_a_variable_and_a_variable_over_the_file() {
     within(async {
-        let place = Place::with("path = \"/file\"\nattempts = 3\ndrain = \"1m\"");
+        let place = SettingsDir::with("path = \"/file\"\nattempts = 3\ndrain = \"1m\"");
         let variables = [("VOIPBIN_PATH", "/variable"), ("VOIPBIN_ATTEMPTS", "4")];
         let checked = place.check_with(&["--path", "/flag"], &variables).await;
         for (key, value, origin) in [
@@ -38,16 +38,15 @@ async fn a_flag_wins_over_a_variable_and_a_variable_over_the_file() {
 #[tokio::test]
 async fn the_file_can_be_named_by_a_variable_too() {
     within(async {
-        let place = Place::with("path = \"/file\"");
-        let other = Place::with("path = \"/other\"");
+        let place = SettingsDir::with("path = \"/file\"");
+        let other = SettingsDir::with("path = \"/other\"");
         let config = [("VOIPBIN_CONFIG", &*other.settings())];
         assert_eq!(
             place.check_with(&[], &config).await.setting("path").0,
             "\"/file\""
         );
-        let output = support::standalone::command(place.path(), &["--check"], &config);
-        let printed = { output }.output().await.unwrap().stdout;
-        assert!(String::from_utf8(printed).unwrap().contains("\"/other\""));
+        let checked = run(place.path(), &["--check"], &config).await;
+        assert!(checked.stdout.contains("\"/other\""));
     })
     .await;
 }
@@ -55,7 +54,7 @@ async fn the_file_can_be_named_by_a_variable_too() {
 #[tokio::test]
 async fn a_flag_takes_back_what_the_file_turns_on() {
     within(async {
-        let place = Place::with("quiet = true\nallow_unsigned = true");
+        let place = SettingsDir::with("quiet = true\nallow_unsigned = true");
         let checked = place.check_with(&["--quiet=false"], &[]).await;
         assert_eq!(checked.setting("quiet"), ("false".into(), "flag".into()));
         assert_eq!(
@@ -90,7 +89,7 @@ async fn values_are_written_as_people_write_them() {
             ("inbox = \"memory\"", "inbox"),
             ("quiet = true", "quiet"),
         ] {
-            let place = Place::with(line);
+            let place = SettingsDir::with(line);
             for secret in ["a", "b"] {
                 place.write(secret, &format!("the secret in {secret}"));
             }
@@ -119,7 +118,8 @@ async fn a_key_that_there_is_not_is_refused_with_its_line_and_the_nearest_one() 
             ("a=b", "`a=b`"),
             ("zzz", "--help"),
         ] {
-            let place = Place::with(&format!("# a comment\n\npath = \"/a\"\n\"{key}\" = 1\n"));
+            let place =
+                SettingsDir::with(&format!("# a comment\n\npath = \"/a\"\n\"{key}\" = 1\n"));
             let checked = place.check().await;
             assert_eq!(checked.code, 2, "{key}");
             assert!(
@@ -138,7 +138,8 @@ async fn a_key_that_there_is_not_is_refused_with_its_line_and_the_nearest_one() 
 #[tokio::test]
 async fn everything_that_is_wrong_with_a_file_is_told_at_once_in_the_order_of_its_lines() {
     within(async {
-        let place = Place::with("zebra = 1\nlisten = \"nowhere\"\nattempts = 0\n[server]\na = 1");
+        let place =
+            SettingsDir::with("zebra = 1\nlisten = \"nowhere\"\nattempts = 0\n[server]\na = 1");
         let said = place.check().await.stderr;
         let places: Vec<_> = (1..=4)
             .map(|line| said.find(&format!("settings.toml:{line}: ")).unwrap())
@@ -179,7 +180,7 @@ async fn a_value_that_makes_no_sense_is_refused_with_its_key_and_its_line_and_no
             "secret = \"xyzzy,xyzzy\"",
             "retain_done = { days = 1 }",
         ] {
-            let place = Place::with(&format!("\n{line}\n"));
+            let place = SettingsDir::with(&format!("\n{line}\n"));
             let checked = place.check().await;
             assert_eq!(checked.code, 2, "{line}: {checked:?}");
             let key = line.split(' ').next().unwrap();
@@ -201,7 +202,7 @@ async fn a_value_that_makes_no_sense_is_refused_with_its_key_and_its_line_and_no
 #[tokio::test]
 async fn a_value_in_the_file_is_checked_also_where_a_flag_wins_over_it() {
     within(async {
-        let place = Place::with("drain = \"soon\"");
+        let place = SettingsDir::with("drain = \"soon\"");
         assert_eq!(place.check_with(&["--drain", "1s"], &[]).await.code, 2);
     })
     .await;
@@ -215,13 +216,13 @@ async fn a_file_that_is_no_toml_is_refused_with_the_line_and_without_what_stands
             "secret = Pa55-word",
             "secret Pa55-word",
         ] {
-            let place = Place::with(&format!("path = \"/a\"\n{line}\n"));
+            let place = SettingsDir::with(&format!("path = \"/a\"\n{line}\n"));
             let checked = place.check().await;
             assert_eq!(checked.code, 2);
             assert!(checked.stderr.contains("settings.toml:2: "), "{checked:?}");
             assert!(!checked.stderr.contains("Pa55"), "{checked:?}");
         }
-        let twice = Place::with("path = \"/a\"\npath = \"/b\"");
+        let twice = SettingsDir::with("path = \"/a\"\npath = \"/b\"");
         assert!(twice.check().await.stderr.contains("settings.toml:2: "));
     })
     .await;
@@ -230,7 +231,7 @@ async fn a_file_that_is_no_toml_is_refused_with_the_line_and_without_what_stands
 #[tokio::test]
 async fn a_file_that_cannot_be_read_is_an_error_that_names_it() {
     within(async {
-        let place = Place::with("");
+        let place = SettingsDir::with("");
         std::fs::remove_file(place.settings()).unwrap();
         let checked = place.check().await;
         assert_eq!(checked.code, 2);
@@ -245,7 +246,7 @@ async fn a_file_that_cannot_be_read_is_an_error_that_names_it() {
 #[tokio::test]
 async fn an_empty_file_says_nothing() {
     within(async {
-        let checked = Place::with("").check().await;
+        let checked = SettingsDir::with("").check().await;
         assert_eq!(checked.code, 0, "{checked:?}");
         // The tests' servers have no inspector, by its variable.
         let mut settings = checked.settings();

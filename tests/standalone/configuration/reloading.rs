@@ -3,12 +3,12 @@
 use support::standalone::{Server, command, within};
 use support::{SECRET, call_hangup};
 
-use crate::configuration::place::Place;
+use crate::configuration::settings_dir::SettingsDir;
 
 #[tokio::test]
 async fn a_hangup_has_the_files_of_secrets_read_again() {
     within(async {
-        let place = Place::with("secret_file = \"secret\"\nreload_interval = \"0s\"");
+        let place = SettingsDir::with("secret_file = \"secret\"\nreload_interval = \"0s\"");
         place.write("secret", "old-secret\n");
         let mut server = place.serve(&[]).await;
         assert_eq!(
@@ -59,7 +59,7 @@ async fn a_hangup_has_the_files_of_secrets_read_again() {
 #[tokio::test]
 async fn files_of_secrets_are_read_again_every_so_often() {
     within(async {
-        let place = Place::with("secret_file = \"secret\"\nreload_interval = \"10ms\"");
+        let place = SettingsDir::with("secret_file = \"secret\"\nreload_interval = \"10ms\"");
         place.write("secret", "old-secret");
         let server = place.serve(&[]).await;
         place.write("next", "new-secret");
@@ -85,7 +85,7 @@ async fn files_of_secrets_are_read_again_every_so_often() {
 #[tokio::test]
 async fn a_hangup_does_not_end_a_server_without_files() {
     within(async {
-        let place = Place::with(&format!("secret = \"{SECRET}\""));
+        let place = SettingsDir::with(&format!("secret = \"{SECRET}\""));
         let mut server = place.serve(&[]).await;
         server.signal("HUP").await;
         server.logged("read again").await;
@@ -105,7 +105,7 @@ async fn a_hangup_ends_a_server_in_a_terminal() {
     use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
 
     within(async {
-        let place = Place::with("listen = \"127.0.0.1:0\"");
+        let place = SettingsDir::with("listen = \"127.0.0.1:0\"");
         let open = OpenptFlags::RDWR | OpenptFlags::NOCTTY;
         let screen = openpt(open).unwrap();
         unlockpt(&screen).unwrap();

@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use support::standalone::{Server, command, paste, within};
+use support::standalone::{Server, command, paste, run, within};
 use support::{SECRET, call_hangup};
 
-use crate::configuration::place::Place;
+use crate::configuration::settings_dir::SettingsDir;
 
 #[tokio::test]
 async fn a_file_is_all_that_a_server_needs() {
     within(async {
-        let place = Place::with(
+        let place = SettingsDir::with(
             "listen = \"127.0.0.1:0\"\npath = \"/elsewhere\"\nsecret_file = \"secret\"\ninbox = \"memory\"\n\
              quiet = true\nlog_format = \"json\"\nlog = \"info\"\n",
         );
@@ -42,7 +42,7 @@ async fn what_comes_in_is_held_to_the_limits() {
             ("rate_limit = \"1/min\"", 503),
             ("source_rate_limit = \"1/min\"", 503),
         ] {
-            let place = Place::with(&format!("secret = \"{SECRET}\"\n{limit}"));
+            let place = SettingsDir::with(&format!("secret = \"{SECRET}\"\n{limit}"));
             let server = place.serve(&[]).await;
             let sender = server.sender(SECRET).pause(Duration::ZERO);
             let _ = sender.send(call_hangup(1)).await;
@@ -58,7 +58,7 @@ async fn a_proxy_is_believed_where_the_settings_say_so() {
     within(async {
         let sources = "allow_sources = \"192.0.2.0/24\"";
         for (proxies, status) in [("", "503"), ("trust_proxies = \"127.0.0.0/8\"", "200")] {
-            let place = Place::with(&format!("{sources}\n{proxies}"));
+            let place = SettingsDir::with(&format!("{sources}\n{proxies}"));
             let mut server = place.serve(&[]).await;
             let as_a_proxy =
                 "curl -sS -o /dev/null -w '%{http_code}' -H 'X-Forwarded-For: 192.0.2.9' ";
@@ -75,7 +75,7 @@ async fn a_proxy_is_believed_where_the_settings_say_so() {
 #[tokio::test]
 async fn the_tools_find_the_directory_of_the_inbox_in_the_file() {
     within(async {
-        let place = Place::with(&format!("secret = \"{SECRET}\"\ndirectory = \"kept-here\""));
+        let place = SettingsDir::with(&format!("secret = \"{SECRET}\"\ndirectory = \"kept-here\""));
         let mut server = place.serve(&[]).await;
         assert_eq!(
             server.send(SECRET, &call_hangup(1)).await.status().unwrap(),
@@ -95,15 +95,9 @@ async fn the_tools_find_the_directory_of_the_inbox_in_the_file() {
                 &[("VOIPBIN_CONFIG", &*settings)],
             ),
         ] {
-            let output = command(place.path(), arguments, environment)
-                .output()
-                .await
-                .unwrap();
-            assert!(output.status.success(), "{output:?}");
-            assert_eq!(
-                output.stdout.iter().filter(|byte| **byte == b'\n').count(),
-                1
-            );
+            let listed = run(place.path(), arguments, environment).await;
+            assert_eq!(listed.code, 0, "{listed:?}");
+            assert_eq!(listed.stdout.lines().count(), 1);
         }
         let elsewhere = [
             "inbox",
@@ -113,15 +107,8 @@ async fn the_tools_find_the_directory_of_the_inbox_in_the_file() {
             "--directory",
             "elsewhere",
         ];
-        let output = command(place.path(), &elsewhere, &[])
-            .output()
-            .await
-            .unwrap();
-        assert!(
-            String::from_utf8(output.stderr)
-                .unwrap()
-                .contains("elsewhere")
-        );
+        let listed = run(place.path(), &elsewhere, &[]).await;
+        assert!(listed.stderr.contains("elsewhere"));
     })
     .await;
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use support::standalone::{paste, within};
 use support::{Certificate, offering, tls_connect};
 
-use crate::configuration::place::Place;
+use crate::configuration::settings_dir::SettingsDir;
 
 /// Names the files of a certificate.
 fn settings(certificate: &Certificate) -> String {
@@ -19,7 +19,7 @@ async fn a_server_with_a_certificate_speaks_tls_and_nothing_else() {
     within(async {
         let certificate = Certificate::new();
         std::fs::set_permissions(certificate.key(), Permissions::from_mode(0o644)).unwrap();
-        let place = Place::with(&settings(&certificate));
+        let place = SettingsDir::with(&settings(&certificate));
         let mut server = place.serve(&[]).await;
         assert!(server.url.starts_with("https://"));
         let checked = place.check().await;
@@ -44,7 +44,7 @@ async fn a_server_with_a_certificate_speaks_tls_and_nothing_else() {
 async fn a_hangup_has_the_certificate_read_again() {
     within(async {
         let mut certificate = Certificate::new();
-        let place = Place::with(&settings(&certificate));
+        let place = SettingsDir::with(&settings(&certificate));
         let mut server = place.serve(&[]).await;
         let trusting = |certificate: &Certificate| offering(&[], [certificate]);
         let before = trusting(&certificate);
@@ -83,7 +83,7 @@ async fn a_certificate_that_cannot_be_used_is_found_before_the_start() {
             format!("tls_cert = {chain:?}\ntls_key = \"not-there\""),
             format!("tls_cert = {key:?}\ntls_key = {key:?}"),
         ] {
-            let checked = Place::with(&settings).check().await;
+            let checked = SettingsDir::with(&settings).check().await;
             assert_eq!(checked.code, 2, "{settings}: {checked:?}");
             assert!(!checked.stderr.contains("PRIVATE"), "{checked:?}");
         }

@@ -9,10 +9,10 @@ use tokio::net::TcpStream;
 use tokio::process::Command;
 use voipbin_receiver::testing::Signer;
 
-use crate::configuration::place::Place;
+use crate::configuration::settings_dir::SettingsDir;
 
 /// The server with these arguments, where a process may open no more than so many files.
-fn with_files(place: &Place, files: u32, arguments: &[&str]) -> Command {
+fn with_files(place: &SettingsDir, files: u32, arguments: &[&str]) -> Command {
     let limited = format!("ulimit -n {files} && exec \"$0\" \"$@\"");
     let mut command = Command::new("sh");
     command
@@ -33,7 +33,7 @@ fn with_files(place: &Place, files: u32, arguments: &[&str]) -> Command {
 #[tokio::test]
 async fn a_server_with_few_files_answers_beside_a_crowd_and_says_why_it_closes_others() {
     within(async {
-        let place = Place::with("");
+        let place = SettingsDir::with("");
         let server = Server::run(with_files(&place, 64, &["--secret", SECRET])).await;
         let mut crowd = Vec::new();
         for _ in 0..150 {
@@ -65,7 +65,7 @@ async fn a_server_with_few_files_answers_beside_a_crowd_and_says_why_it_closes_o
 #[tokio::test]
 async fn as_many_headers_as_the_settings_allow_are_read() {
     within(async {
-        let place = Place::with(&format!("secret = \"{SECRET}\"\nheader_count_limit = 300"));
+        let place = SettingsDir::with(&format!("secret = \"{SECRET}\"\nheader_count_limit = 300"));
         let server = place.serve(&[]).await;
         for (more, status) in [(280, 200), (320, 503)] {
             let body = call_hangup(more);
@@ -86,7 +86,7 @@ async fn as_many_headers_as_the_settings_allow_are_read() {
 #[tokio::test]
 async fn a_delivery_to_another_path_is_told_and_counted() {
     within(async {
-        let place = Place::with(&format!("secret = \"{SECRET}\"\npath = \"/here\""));
+        let place = SettingsDir::with(&format!("secret = \"{SECRET}\"\npath = \"/here\""));
         let mut server = place.serve(&["--metrics-listen", "127.0.0.1:0"]).await;
         let metrics = server.told("metrics on ").await;
         server.url = server.url.replace("/here", "/here/");
@@ -118,7 +118,7 @@ async fn empty_variables_are_named() {
         }
         let said = refuses(&["--secret", "", "--listen", "127.0.0.1:0"], &[]).await;
         assert_eq!(said.matches("empty").count(), 1, "{said}");
-        let place = Place::with("");
+        let place = SettingsDir::with("");
         let mut tools = command(place.path(), &["inbox", "--help"], &[("VOIPBIN_PATH", "")]);
         assert!(tools.status().await.unwrap().success());
     })
@@ -134,7 +134,7 @@ async fn a_certificate_that_has_ended_is_a_problem() {
             certificate.chain(),
             certificate.key()
         );
-        let place = Place::with(&settings);
+        let place = SettingsDir::with(&settings);
         assert_eq!(place.check().await.code, 0);
         certificate.end();
         let checked = place.check().await;
@@ -154,7 +154,7 @@ async fn a_certificate_that_has_ended_is_a_problem() {
 #[tokio::test]
 async fn probes_may_ask_for_the_methods() {
     within(async {
-        let place = Place::with("");
+        let place = SettingsDir::with("");
         let server = place.serve(&[]).await;
         let health = format!("http://{}/health/live", server.address);
         let asked = paste(&format!("curl -sS -i -X OPTIONS '{health}'")).await;
@@ -167,7 +167,7 @@ async fn probes_may_ask_for_the_methods() {
 #[tokio::test]
 async fn the_command_that_signs_an_event_by_hand_works() {
     within(async {
-        let place = Place::with("");
+        let place = SettingsDir::with("");
         let mut server = place.serve(&["--secret", SECRET]).await;
         let event = server.told("event='").await;
         let curl = server.printed_command().await;

@@ -6,21 +6,21 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use support::standalone::{Server, command, within};
+use support::standalone::{Finished, Server, command, run, within};
 use support::{SECRET, call_hangup};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::sleep;
 use voipbin_receiver::inbox::DiskInbox;
 
-use crate::inbox_tools::seed::{CREDENTIAL, DEAD, DEAD_CREDENTIAL, ODD, PHONE, Place, Ran};
+use crate::inbox_tools::seed::{CREDENTIAL, DEAD, DEAD_CREDENTIAL, InboxDir, ODD, PHONE};
 
 fn mode(path: &Path) -> u32 {
     metadata(path).unwrap().permissions().mode() & 0o777
 }
 
 /// A server on this place that has handled what was pending there.
-async fn server(place: &Place) -> Server {
+async fn server(place: &InboxDir) -> Server {
     let mut server = Server::start_in(place.path(), &["--secret", SECRET], &[]).await;
     for _ in 0..2 {
         server.event().await;
@@ -33,7 +33,7 @@ async fn server(place: &Place) -> Server {
 #[tokio::test]
 async fn nobody_else_can_reach_the_inbox() {
     within(async {
-        let place = Place::empty();
+        let place = InboxDir::empty();
         let _server = Server::start_in(place.path(), &["--secret", SECRET], &[]).await;
         assert_eq!(mode(&place.inbox()), 0o700);
         let mut files = 0;
@@ -52,7 +52,7 @@ async fn nobody_else_can_reach_the_inbox() {
 #[tokio::test]
 async fn the_tools_print_the_same_as_without_a_server() {
     within(async {
-        let place = Place::seeded().await;
+        let place = InboxDir::seeded().await;
         let server = server(&place).await;
         let tools = [
             &["list"][..],
@@ -80,7 +80,7 @@ async fn the_tools_print_the_same_as_without_a_server() {
         }
         assert!(server.stop().await.status.success());
         for (tool, beside) in tools.iter().zip(beside) {
-            let Ran {
+            let Finished {
                 code,
                 stdout,
                 stderr,
@@ -95,7 +95,7 @@ async fn the_tools_print_the_same_as_without_a_server() {
 #[tokio::test]
 async fn what_is_replayed_is_handled_at_once_and_its_line_names_the_original() {
     within(async {
-        let place = Place::seeded().await;
+        let place = InboxDir::seeded().await;
         let mut server = server(&place).await;
         let ran = place
             .run(&["replay", "--state", "dead", "--event", "call_hangup"])
@@ -128,7 +128,7 @@ async fn what_is_replayed_is_handled_at_once_and_its_line_names_the_original() {
 #[tokio::test]
 async fn events_are_given_up_under_a_server() {
     within(async {
-        let place = Place::seeded().await;
+        let place = InboxDir::seeded().await;
         let _server = server(&place).await;
         assert_eq!(place.get(&["discard", "3"]).await, "1 event discarded\n");
         assert_eq!(place.get(&["purge"]).await, "3 events discarded\n");
@@ -145,11 +145,10 @@ async fn events_are_given_up_under_a_server() {
 #[tokio::test]
 async fn a_second_server_is_told_which_process_has_the_directory() {
     within(async {
-        let place = Place::empty();
+        let place = InboxDir::empty();
         let server = Server::start_in(place.path(), &["--secret", SECRET], &[]).await;
         let arguments = ["--listen", "127.0.0.1:0", "--secret", SECRET];
-        let second = command(place.path(), &arguments, &[]).output().await;
-        let second = Ran::of(second.unwrap());
+        let second = run(place.path(), &arguments, &[]).await;
         assert_eq!(second.code, 2);
         assert!(
             second.stderr.contains(&server.pid().to_string()),
@@ -164,7 +163,7 @@ async fn a_second_server_is_told_which_process_has_the_directory() {
 #[tokio::test]
 async fn a_server_waits_a_moment_for_a_tool_that_has_the_directory() {
     within(async {
-        let place = Place::empty();
+        let place = InboxDir::empty();
         // What a tool does while it looks.
         let looking = DiskInbox::open(place.inbox()).await.unwrap();
         let arguments = ["--listen", "127.0.0.1:0", "--secret", SECRET];
@@ -187,7 +186,7 @@ async fn a_server_waits_a_moment_for_a_tool_that_has_the_directory() {
 #[tokio::test]
 async fn what_a_killed_server_leaves_is_no_hindrance() {
     within(async {
-        let place = Place::empty();
+        let place = InboxDir::empty();
         let server = Server::start_in(place.path(), &["--secret", SECRET], &[]).await;
         assert!(
             server
@@ -217,7 +216,7 @@ async fn tools_that_are_stopped_in_the_middle_hold_up_neither_events_nor_a_new_s
         &["backup"],
     ];
     within(async {
-        let place = Place::with_many(300).await;
+        let place = InboxDir::with_many(300).await;
         let mut server = Server::start_in(place.path(), &["--secret", SECRET], &[]).await;
         let mut stopped = Vec::new();
         let mut slowest = Duration::ZERO;
@@ -276,7 +275,7 @@ async fn signal(tool: &Child, name: &str) {
 #[tokio::test]
 async fn a_backup_and_an_erasure_under_a_server() {
     within(async {
-        let place = Place::seeded().await;
+        let place = InboxDir::seeded().await;
         let _server = server(&place).await;
         let ran = place.run(&["backup", "copy/inbox.db"]).await;
         assert_eq!(ran.code, 1, "there is no such directory: {ran:?}");
@@ -327,7 +326,7 @@ async fn a_backup_and_an_erasure_under_a_server() {
 #[tokio::test]
 async fn a_server_with_an_inbox_in_memory_leaves_the_directory_alone() {
     within(async {
-        let place = Place::empty();
+        let place = InboxDir::empty();
         let arguments = ["--secret", SECRET, "--inbox", "memory"];
         let _server = Server::start_in(place.path(), &arguments, &[]).await;
         assert!(!place.inbox().exists());

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use support::SECRET;
-use support::standalone::{Server, command, within};
+use support::standalone::{Server, run, within};
 
 /// Moves the cursor, turns the direction of writing, ends lines.
 const STEERING: &str = "a\u{1b}[2J\u{9b}2J\u{202e}b\r\nc\u{7f}\u{2028}\u{61c}";
@@ -56,10 +56,9 @@ async fn no_name_or_id_of_an_event_breaks_a_tool_or_steers_a_terminal() {
 
 async fn look(directory: &std::path::Path, tool: &[&str], events: usize) {
     let arguments: Vec<_> = ["inbox"].iter().chain(tool).copied().collect();
-    let ran = command(directory, &arguments, &[]).output().await.unwrap();
-    let told = String::from_utf8_lossy(&ran.stderr);
-    assert_eq!(ran.status.code(), Some(0), "{tool:?}: {told}");
-    let printed = String::from_utf8(ran.stdout).unwrap();
+    let ran = run(directory, &arguments, &[]).await;
+    assert_eq!(ran.code, 0, "{tool:?}: {}", ran.stderr);
+    let printed = ran.stdout;
     let steers = |char: char| char.is_control() || "\u{202e}\u{2028}\u{61c}".contains(char);
     for line in printed.lines() {
         assert!(!line.contains(steers), "{tool:?}");

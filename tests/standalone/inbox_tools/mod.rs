@@ -5,14 +5,14 @@ mod hostile;
 mod offline;
 mod seed;
 
-use support::standalone::within;
+use support::standalone::{run, within};
 
-use crate::inbox_tools::seed::Place;
+use crate::inbox_tools::seed::InboxDir;
 
 #[tokio::test]
 async fn what_makes_no_sense_is_refused_and_says_what_would() {
     within(async {
-        let place = Place::seeded().await;
+        let place = InboxDir::seeded().await;
         for (arguments, says) in [
             (&["replay"][..], "--all"),
             (&["discard", "--dry-run"], "--all"),
@@ -44,10 +44,9 @@ async fn what_makes_no_sense_is_refused_and_says_what_would() {
 #[tokio::test]
 async fn the_options_of_the_server_are_none_of_the_tools() {
     within(async {
-        let place = Place::seeded().await;
+        let place = InboxDir::seeded().await;
         let arguments = ["--listen", "127.0.0.1:0", "inbox", "list"];
-        let output = support::standalone::command(place.path(), &arguments, &[]);
-        assert_eq!({ output }.status().await.unwrap().code(), Some(2));
+        assert_eq!(run(place.path(), &arguments, &[]).await.code, 2);
 
         let environment = [
             ("VOIPBIN_LISTEN", "127.0.0.1:0"),
@@ -55,8 +54,7 @@ async fn the_options_of_the_server_are_none_of_the_tools() {
             ("VOIPBIN_INBOX", "memory"),
         ];
         let arguments = ["inbox", "list"];
-        let mut list = support::standalone::command(place.path(), &arguments, &environment);
-        assert_eq!(list.status().await.unwrap().code(), Some(0));
+        assert_eq!(run(place.path(), &arguments, &environment).await.code, 0);
     })
     .await;
 }
@@ -64,7 +62,7 @@ async fn the_options_of_the_server_are_none_of_the_tools() {
 #[tokio::test]
 async fn help_names_every_tool_and_what_it_takes() {
     within(async {
-        let place = Place::empty();
+        let place = InboxDir::empty();
         let text = place.get(&["--help"]).await;
         for name in [
             "list",

@@ -4,18 +4,18 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use support::SECRET;
-use support::standalone::{Server, command, within};
+use support::standalone::{Finished, Server, command, run, within};
 use voipbin_receiver::inbox::DiskInbox;
 
 use crate::inbox_tools::seed::{
-    CREDENTIAL, DEAD, DEAD_CREDENTIAL, DEAD_CUSTOM, DONE, INTERRUPTED, ODD, PENDING, PHONE, Place,
-    Ran,
+    CREDENTIAL, DEAD, DEAD_CREDENTIAL, DEAD_CUSTOM, DONE, INTERRUPTED, InboxDir, ODD, PENDING,
+    PHONE,
 };
 
 #[tokio::test]
 async fn a_list_has_a_line_for_each_event_and_no_body() {
     within(async {
-        let place = Place::seeded().await;
+        let place = InboxDir::seeded().await;
         let table = place.get(&["list"]).await;
         let lines: Vec<_> = table.lines().collect();
         assert_eq!(lines.len(), 7, "{table}");
@@ -61,7 +61,7 @@ async fn a_list_has_a_line_for_each_event_and_no_body() {
 #[tokio::test]
 async fn filters_choose_the_events() {
     within(async {
-        let place = Place::seeded().await;
+        let place = InboxDir::seeded().await;
         for (filters, ids) in [
             (&["--state", "pending"][..], &[PENDING, INTERRUPTED][..]),
             (&["--state", "done"], &[DONE]),
@@ -94,7 +94,7 @@ async fn filters_choose_the_events() {
 #[tokio::test]
 async fn a_list_that_is_cut_says_where_it_goes_on() {
     within(async {
-        let place = Place::seeded().await;
+        let place = InboxDir::seeded().await;
         let first = place.run(&["list", "--json", "--limit", "4"]).await;
         assert_eq!(first.stdout.lines().count(), 4);
         assert!(first.stderr.contains("--after-id 4"), "{first:?}");
@@ -112,7 +112,7 @@ async fn a_list_that_is_cut_says_where_it_goes_on() {
 #[tokio::test]
 async fn one_event_is_shown_with_its_attempts_and_its_body_only_on_demand() {
     within(async {
-        let place = Place::seeded().await;
+        let place = InboxDir::seeded().await;
         let shown = place.get(&["show", "3"]).await;
         for part in [
             "the first time",
@@ -146,7 +146,7 @@ async fn one_event_is_shown_with_its_attempts_and_its_body_only_on_demand() {
 #[tokio::test]
 async fn an_export_has_each_body_byte_for_byte() {
     within(async {
-        let place = Place::seeded().await;
+        let place = InboxDir::seeded().await;
         let all = place.json(&["export"]).await;
         assert_eq!(all.len(), 6);
         assert_eq!(all[2]["body"], ODD);
@@ -165,12 +165,12 @@ async fn an_export_has_each_body_byte_for_byte() {
 #[tokio::test]
 async fn an_export_that_nobody_reads_to_its_end_just_ends() {
     within(async {
-        let place = Place::with_many(200).await;
+        let place = InboxDir::with_many(200).await;
         assert_eq!(place.ids(&["--limit", "0"]).await.len(), 200);
         let mut export = command(place.path(), &["inbox", "export"], &[]);
         let mut export = export.stdout(Stdio::piped()).spawn().unwrap();
         drop(export.stdout.take());
-        let ran = Ran::of(export.wait_with_output().await.unwrap());
+        let ran = Finished::of(export.wait_with_output().await.unwrap());
         assert_eq!((ran.code, &*ran.stderr), (0, ""));
     })
     .await;
@@ -179,7 +179,7 @@ async fn an_export_that_nobody_reads_to_its_end_just_ends() {
 #[tokio::test]
 async fn looking_changes_nothing_and_runs_nothing() {
     within(async {
-        let place = Place::seeded().await;
+        let place = InboxDir::seeded().await;
         let before = place.get(&["export"]).await;
         for tool in [
             &["list"][..],
@@ -198,7 +198,7 @@ async fn looking_changes_nothing_and_runs_nothing() {
 #[tokio::test]
 async fn what_is_replayed_without_a_server_runs_when_one_starts() {
     within(async {
-        let place = Place::seeded().await;
+        let place = InboxDir::seeded().await;
         let ran = place.run(&["replay", "3", "4"]).await;
         assert_eq!((ran.code, &*ran.stdout), (0, "7\n8\n"));
         assert!(ran.stderr.contains("when the server starts"), "{ran:?}");
@@ -237,7 +237,7 @@ async fn what_is_replayed_without_a_server_runs_when_one_starts() {
 #[tokio::test]
 async fn filters_and_handlers_of_a_replay() {
     within(async {
-        let place = Place::seeded().await;
+        let place = InboxDir::seeded().await;
         let dry = place.run(&["replay", "--state", "dead", "--dry-run"]).await;
         assert_eq!((dry.code, &*dry.stdout), (0, "3\n4\n5\n"));
         assert!(dry.stderr.contains("3 events would be"), "{dry:?}");
@@ -262,7 +262,7 @@ async fn filters_and_handlers_of_a_replay() {
 #[tokio::test]
 async fn events_are_given_up_and_purged() {
     within(async {
-        let place = Place::seeded().await;
+        let place = InboxDir::seeded().await;
         assert_eq!(
             place.get(&["purge", "--older-than", "1h"]).await,
             "0 events discarded\n"
@@ -295,7 +295,7 @@ async fn events_are_given_up_and_purged() {
 #[tokio::test]
 async fn what_is_erased_without_a_server_is_in_no_file_any_more() {
     within(async {
-        let place = Place::seeded().await;
+        let place = InboxDir::seeded().await;
         assert_eq!(
             place.get(&["erase", "--number", PHONE]).await,
             "5 events erased\n"
@@ -313,7 +313,7 @@ async fn what_is_erased_without_a_server_is_in_no_file_any_more() {
 #[tokio::test]
 async fn where_there_is_no_inbox_none_is_made() {
     within(async {
-        let place = Place::empty();
+        let place = InboxDir::empty();
         let ran = place.run(&["list"]).await;
         assert_eq!(ran.code, 1);
         assert!(ran.stderr.contains("--directory"), "{ran:?}");
@@ -325,7 +325,7 @@ async fn where_there_is_no_inbox_none_is_made() {
 #[tokio::test]
 async fn an_inbox_whose_file_is_gone_is_told_of_and_not_begun_anew_in_silence() {
     within(async {
-        let place = Place::seeded().await;
+        let place = InboxDir::seeded().await;
         // What was written is in the file, and not in its log.
         DiskInbox::open(place.inbox()).await.unwrap().closed().await;
         let file = place.inbox().join("inbox.db");
@@ -343,8 +343,7 @@ async fn an_inbox_whose_file_is_gone_is_told_of_and_not_begun_anew_in_silence() 
             assert_eq!(place.run(&["list"]).await.code, 1);
             for check in [&["--check"][..], &[]] {
                 let arguments = [&["--listen", "127.0.0.1:0", "--secret", SECRET], check].concat();
-                let refused = command(place.path(), &arguments, &[]).output().await;
-                let refused = Ran::of(refused.unwrap());
+                let refused = run(place.path(), &arguments, &[]).await;
                 assert_eq!(refused.code, 2, "{refused:?}");
                 assert!(refused.stderr.contains("recreate"), "{refused:?}");
                 assert_eq!(std::fs::read(&file).ok(), damaged, "it was changed");
@@ -364,7 +363,7 @@ async fn an_inbox_whose_file_is_gone_is_told_of_and_not_begun_anew_in_silence() 
 #[tokio::test]
 async fn what_is_left_of_an_inbox_is_brought_back_into_another() {
     within(async {
-        let place = Place::seeded().await;
+        let place = InboxDir::seeded().await;
         let before = place.ids(&[]).await.len();
         let ran = place.run(&["salvage", "anew"]).await;
         assert_eq!((ran.code, &*ran.stdout), (0, ""), "{ran:?}");
@@ -382,7 +381,7 @@ async fn what_is_left_of_an_inbox_is_brought_back_into_another() {
 #[tokio::test]
 async fn no_tool_removes_an_event_by_its_age() {
     within(async {
-        let place = Place::with_a_finished_one(Duration::from_secs(90 * 24 * 3600)).await;
+        let place = InboxDir::with_a_finished_one(Duration::from_secs(90 * 24 * 3600)).await;
         for _ in 0..3 {
             assert_eq!(place.ids(&["--state", "done"]).await, [1]);
         }

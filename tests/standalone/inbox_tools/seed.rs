@@ -3,13 +3,12 @@
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
-use std::process::Output;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 use support::ManualClock;
-use support::standalone::command;
+use support::standalone::{Finished, run};
 use tempfile::TempDir;
 use voipbin_receiver::Identity;
 use voipbin_receiver::event::Proof;
@@ -36,9 +35,9 @@ pub(crate) const DEAD_CREDENTIAL: u64 = 5;
 pub(crate) const INTERRUPTED: u64 = 6;
 
 /// A directory to run in. The inbox in it has the name that is the default.
-pub(crate) struct Place(TempDir);
+pub(crate) struct InboxDir(TempDir);
 
-impl Place {
+impl InboxDir {
     /// Without an inbox.
     pub(crate) fn empty() -> Self {
         Self(tempfile::tempdir().unwrap())
@@ -150,10 +149,9 @@ impl Place {
     }
 
     /// Runs a tool to its end.
-    pub(crate) async fn run(&self, arguments: &[&str]) -> Ran {
+    pub(crate) async fn run(&self, arguments: &[&str]) -> Finished {
         let arguments: Vec<_> = ["inbox"].iter().chain(arguments).copied().collect();
-        let output = command(self.path(), &arguments, &[]).output().await;
-        Ran::of(output.unwrap())
+        run(self.path(), &arguments, &[]).await
     }
 
     /// Runs one that succeeds; what it prints.
@@ -180,24 +178,6 @@ impl Place {
             .iter()
             .map(|line| line["id"].as_u64().unwrap())
             .collect()
-    }
-}
-
-/// What a tool printed, and how it ended.
-#[derive(Debug)]
-pub(crate) struct Ran {
-    pub(crate) code: i32,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-}
-
-impl Ran {
-    pub(crate) fn of(output: Output) -> Self {
-        Self {
-            code: output.status.code().unwrap(),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
     }
 }
 

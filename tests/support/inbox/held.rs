@@ -11,9 +11,9 @@ use voipbin_receiver::inbox::{
 /// A memory inbox that says what becomes of a delivery only when the test lets it, as one that
 /// writes to a disk does.
 #[derive(Clone)]
-pub struct HeldInbox(Arc<Held>);
+pub struct HeldInbox(Arc<HeldState>);
 
-struct Held {
+struct HeldState {
     inner: MemoryInbox,
     holding: Mutex<Option<Vec<HeldEvent>>>,
     came: mpsc::UnboundedSender<()>,
@@ -27,7 +27,7 @@ impl HeldInbox {
     #[allow(clippy::new_without_default, reason = "nobody asks for one")]
     pub fn new() -> Self {
         let (came, seen) = mpsc::unbounded_channel();
-        Self(Arc::new(Held {
+        Self(Arc::new(HeldState {
             inner: MemoryInbox::new(),
             holding: Mutex::new(Some(Vec::new())),
             came,

@@ -1,25 +1,16 @@
 //! A directory with a file of settings, and a look at what the standalone server makes of it.
 
-use std::collections::BTreeMap;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use support::standalone::{Server, command};
+use support::standalone::{Finished, Server, run};
 use tempfile::TempDir;
 
 /// A directory to run in.
-pub(crate) struct Place(TempDir);
+pub(crate) struct SettingsDir(TempDir);
 
-/// What `--check` told.
-#[derive(Debug)]
-pub(crate) struct Checked {
-    pub(crate) code: i32,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-}
-
-impl Place {
+impl SettingsDir {
     /// With this in the file of settings.
     pub(crate) fn with(settings: &str) -> Self {
         let place = Self(tempfile::tempdir().unwrap());
@@ -51,7 +42,7 @@ impl Place {
     }
 
     /// Has the server look at the file, without an environment.
-    pub(crate) async fn check(&self) -> Checked {
+    pub(crate) async fn check(&self) -> Finished {
         self.check_with(&[], &[]).await
     }
 
@@ -60,20 +51,14 @@ impl Place {
         &self,
         arguments: &[&str],
         environment: &[(&str, &str)],
-    ) -> Checked {
+    ) -> Finished {
         let settings = self.settings();
         let arguments: Vec<_> = ["--config", &settings, "--check"]
             .iter()
             .chain(arguments)
             .copied()
             .collect();
-        let output = command(self.path(), &arguments, environment).output().await;
-        let output = output.unwrap();
-        Checked {
-            code: output.status.code().unwrap(),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
+        run(self.path(), &arguments, environment).await
     }
 
     /// Starts the server from the file, in this directory.
@@ -85,27 +70,5 @@ impl Place {
             .copied()
             .collect();
         Server::start_in(self.path(), &arguments, &[]).await
-    }
-}
-
-impl Checked {
-    /// A setting, and where it came from.
-    pub(crate) fn setting(&self, key: &str) -> (String, String) {
-        let all = self.settings();
-        all.get(key)
-            .unwrap_or_else(|| panic!("no {key} in {self:?}"))
-            .clone()
-    }
-
-    /// Every setting that has a value, and where it came from.
-    pub(crate) fn settings(&self) -> BTreeMap<String, (String, String)> {
-        let lines = self.stdout.lines().filter(|line| !line.starts_with('#'));
-        lines
-            .map(|line| {
-                let (written, origin) = line.split_once(" # ").unwrap();
-                let (key, value) = written.trim_end().split_once(" = ").unwrap();
-                (key.to_owned(), (value.to_owned(), origin.to_owned()))
-            })
-            .collect()
     }
 }
