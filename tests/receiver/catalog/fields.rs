@@ -1,5 +1,5 @@
 //! What the sources say of the fields of payloads and of the words that they hold: lists in the
-//! macros `object!` and `words!`, a declaration a line.
+//! macros `resource!`, `object!` and `words!`, a declaration a line.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -43,7 +43,8 @@ impl Payloads {
     }
 
     fn add(&mut self, code: &str) {
-        for block in code.split("\nobject! {\n").skip(1) {
+        let resources = code.split("\nresource! {\n").skip(1);
+        for block in resources.chain(code.split("\nobject! {\n").skip(1)) {
             let (docs, name, body) = declaration(block, "struct");
             let fields = body.lines().fold((Vec::new(), Vec::new()), field).0;
             let object = Object {

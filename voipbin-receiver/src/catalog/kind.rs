@@ -1,4 +1,4 @@
-use crate::resource;
+use crate::resource::{self, Resource};
 
 macro_rules! kinds {
     ($($(#[$meta:meta])* $kind:ident = $name:literal,)+) => {
@@ -27,6 +27,16 @@ macro_rules! kinds {
             pub const fn fields(self) -> &'static [&'static str] {
                 match self {
                     $(Self::$kind => resource::$kind::FIELDS,)+
+                }
+            }
+
+            /// The field that holds the id of the resource that this one is a part of, where order
+            /// matters across its parts. What
+            /// [`Resource::container_id`](crate::resource::Resource::container_id) reads.
+            #[must_use]
+            pub const fn container_field(self) -> Option<&'static str> {
+                match self {
+                    $(Self::$kind => <resource::$kind as Resource>::CONTAINER_FIELD,)+
                 }
             }
 
@@ -115,18 +125,5 @@ impl ResourceKind {
     #[must_use]
     pub const fn id_is_credential(self) -> bool {
         matches!(self, Self::WebchatSession)
-    }
-
-    /// The field that holds the id of the resource that this one is a part of, where order matters
-    /// across its parts. What [`Resource::container_id`](crate::resource::Resource::container_id)
-    /// reads.
-    #[must_use]
-    pub const fn container_field(self) -> Option<&'static str> {
-        match self {
-            Self::Transcript | Self::Speech => Some("transcribe_id"),
-            Self::AiMessage | Self::AiMessageDelta => Some("aicall_id"),
-            Self::ChatMessage | Self::ChatParticipant => Some("chat_id"),
-            _ => None,
-        }
     }
 }

@@ -1,8 +1,8 @@
-use super::object::{object, resource, words};
+use super::object::{resource, words};
 use super::{Id, RawJson};
 use crate::event::Time;
 
-object! {
+resource! {
     /// A messaging account, such as a LINE or WhatsApp one.
     ///
     /// This is what `account_*` events carry; changes of the billing account are not sent.
@@ -29,11 +29,6 @@ object! {
         tm_delete: Option<Time> = Null;
     }
 }
-
-resource!(Account {
-    created: tm_create,
-    updated: tm_update
-});
 
 words! {
     /// What a messaging account connects to.

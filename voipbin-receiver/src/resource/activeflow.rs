@@ -1,8 +1,8 @@
-use super::object::{object, resource, words};
+use super::object::{resource, words};
 use super::{Action, Id};
 use crate::event::Time;
 
-object! {
+resource! {
     /// A running instance of a flow.
     pub struct Activeflow {
         /// The resource's id.
@@ -39,11 +39,6 @@ object! {
         tm_delete: Option<Time> = Null;
     }
 }
-
-resource!(Activeflow {
-    created: tm_create,
-    updated: tm_update
-});
 
 impl Activeflow {
     /// Whether the flow ended. This comes with `activeflow_updated`; `activeflow_deleted` tells

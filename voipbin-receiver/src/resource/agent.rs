@@ -1,8 +1,8 @@
-use super::object::{object, resource, words};
+use super::object::{resource, words};
 use super::{Address, Id};
 use crate::event::Time;
 
-object! {
+resource! {
     /// A person who takes calls.
     pub struct Agent {
         /// The resource's id.
@@ -35,11 +35,6 @@ object! {
         tm_delete: Option<Time> = Omit;
     }
 }
-
-resource!(Agent {
-    created: tm_create,
-    updated: tm_update
-});
 
 words! {
     /// In which order an agent's addresses are rung.

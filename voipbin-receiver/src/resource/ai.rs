@@ -1,10 +1,10 @@
 use serde_json::{Map, Value};
 
 use super::Id;
-use super::object::{object, resource, words};
+use super::object::{resource, words};
 use crate::event::Time;
 
-object! {
+resource! {
     /// The settings of an AI.
     ///
     /// It holds the key of the language model's API: do not log or pass on the whole payload.
@@ -61,11 +61,6 @@ object! {
         tm_delete: Option<Time> = Null;
     }
 }
-
-resource!(Ai {
-    created: tm_create,
-    updated: tm_update
-});
 
 words! {
     /// What an AI is for.

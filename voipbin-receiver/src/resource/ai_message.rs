@@ -1,8 +1,8 @@
-use super::object::{object, resource, words};
+use super::object::{resource, words};
 use super::{Direction, Id, ToolCall};
 use crate::event::Time;
 
-object! {
+resource! {
     /// A message in a session with an AI.
     pub struct AiMessage {
         /// The resource's id.
@@ -10,7 +10,7 @@ object! {
         /// The account that owns it.
         customer_id: Option<Id> = Always;
         /// The AI call that it is a part of.
-        aicall_id: Option<Id> = Always;
+        aicall_id: Option<Id> = Always container;
         /// The running instance of the flow; it may have a webhook of its own.
         activeflow_id: Option<Id> = Always;
         /// The AI that spoke.
@@ -29,11 +29,6 @@ object! {
         tm_create: Option<Time> = Null;
     }
 }
-
-resource!(AiMessage {
-    created: tm_create,
-    container: aicall_id
-});
 
 words! {
     /// Who speaks.

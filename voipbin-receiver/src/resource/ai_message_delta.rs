@@ -1,7 +1,7 @@
-use super::object::{object, resource};
+use super::object::resource;
 use super::{AiMessageRole, Direction, Id};
 
-object! {
+resource! {
     /// The next piece of a reply that an AI is still giving.
     ///
     /// It has no times: pieces of one reply share their id and are ordered by `sequence`.
@@ -11,7 +11,7 @@ object! {
         /// The account that owns it.
         customer_id: Option<Id> = Always;
         /// The AI call that it is a part of.
-        aicall_id: Option<Id> = Always;
+        aicall_id: Option<Id> = Always container;
         /// The running instance of the flow; it may have a webhook of its own.
         activeflow_id: Option<Id> = Always;
         /// The AI that speaks.
@@ -26,8 +26,3 @@ object! {
         sequence: i64 = Always;
     }
 }
-
-resource!(AiMessageDelta {
-    container: aicall_id,
-    sequence: sequence
-});

@@ -1,10 +1,10 @@
 use serde_json::{Map, Value};
 
 use super::Id;
-use super::object::{object, resource, words};
+use super::object::{resource, words};
 use crate::event::Time;
 
-object! {
+resource! {
     /// A session with an AI.
     pub struct Aicall {
         /// The resource's id.
@@ -55,11 +55,6 @@ object! {
         tm_delete: Option<Time> = Null;
     }
 }
-
-resource!(Aicall {
-    created: tm_create,
-    updated: tm_update
-});
 
 words! {
     /// Who assists.

@@ -2,11 +2,11 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::object::{object, resource, words};
+use super::object::{resource, words};
 use super::{Action, Address, Direction, Id, OwnerType};
 use crate::event::Time;
 
-object! {
+resource! {
     /// A call leg.
     pub struct Call {
         /// The resource's id.
@@ -66,11 +66,6 @@ object! {
         tm_delete: Option<Time> = Omit;
     }
 }
-
-resource!(Call {
-    created: tm_create,
-    updated: tm_update
-});
 
 impl Call {
     /// Whether the call is over.

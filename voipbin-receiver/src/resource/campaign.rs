@@ -1,8 +1,8 @@
-use super::object::{object, resource, words};
+use super::object::{resource, words};
 use super::{Action, Id};
 use crate::event::Time;
 
-object! {
+resource! {
     /// A campaign: a list of targets to be called.
     pub struct Campaign {
         /// The resource's id.
@@ -39,11 +39,6 @@ object! {
         tm_delete: Option<Time> = Null;
     }
 }
-
-resource!(Campaign {
-    created: tm_create,
-    updated: tm_update
-});
 
 words! {
     /// What a campaign starts for each target.

@@ -1,8 +1,8 @@
-use super::object::{object, resource, words};
+use super::object::{resource, words};
 use super::{Address, Id};
 use crate::event::Time;
 
-object! {
+resource! {
     /// A call or flow that a campaign started for one target.
     pub struct Campaigncall {
         /// The resource's id.
@@ -47,11 +47,6 @@ object! {
         tm_delete: Option<Time> = Null;
     }
 }
-
-resource!(Campaigncall {
-    created: tm_create,
-    updated: tm_update
-});
 
 words! {
     /// What a campaign started.

@@ -1,8 +1,8 @@
 use super::Id;
-use super::object::{object, resource, words};
+use super::object::{resource, words};
 use crate::event::Time;
 
-object! {
+resource! {
     /// A chat among agents.
     pub struct Chat {
         /// The resource's id.
@@ -25,11 +25,6 @@ object! {
         tm_delete: Option<Time> = Null;
     }
 }
-
-resource!(Chat {
-    created: tm_create,
-    updated: tm_update
-});
 
 words! {
     /// What kind of chat it is.

@@ -2,7 +2,7 @@ use super::object::{object, resource, words};
 use super::{Address, Id, OwnerType};
 use crate::event::Time;
 
-object! {
+resource! {
     /// A message of a chat.
     pub struct ChatMessage {
         /// The resource's id.
@@ -14,7 +14,7 @@ object! {
         /// The author.
         owner_id: Option<Id> = Always;
         /// The chat that it is a part of.
-        chat_id: Option<Id> = Always;
+        chat_id: Option<Id> = Always container;
         /// The message that this one replies to.
         parent_id: Option<Id> = Omit;
         /// Whether a user or the platform wrote it.
@@ -33,12 +33,6 @@ object! {
         tm_delete: Option<Time> = Null;
     }
 }
-
-resource!(ChatMessage {
-    created: tm_create,
-    updated: tm_update,
-    container: chat_id
-});
 
 object! {
     /// Something attached to a chat message.

@@ -1,8 +1,8 @@
-use super::object::{object, resource};
+use super::object::resource;
 use super::{Id, OwnerType};
 use crate::event::Time;
 
-object! {
+resource! {
     /// A member of a chat, who was added or removed.
     pub struct ChatParticipant {
         /// The resource's id.
@@ -14,13 +14,8 @@ object! {
         /// The member.
         owner_id: Option<Id> = Always;
         /// The chat that it is a part of.
-        chat_id: Option<Id> = Always;
+        chat_id: Option<Id> = Always container;
         /// When the member joined.
-        tm_joined: Option<Time> = Null;
+        tm_joined: Option<Time> = Null created;
     }
 }
-
-resource!(ChatParticipant {
-    created: tm_joined,
-    container: chat_id
-});

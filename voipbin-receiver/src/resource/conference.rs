@@ -1,10 +1,10 @@
 use serde_json::{Map, Value};
 
 use super::Id;
-use super::object::{object, resource, words};
+use super::object::{resource, words};
 use crate::event::Time;
 
-object! {
+resource! {
     /// A conference.
     pub struct Conference {
         /// The resource's id.
@@ -49,11 +49,6 @@ object! {
         tm_delete: Option<Time> = Null;
     }
 }
-
-resource!(Conference {
-    created: tm_create,
-    updated: tm_update
-});
 
 impl Conference {
     /// Whether the conference is over.

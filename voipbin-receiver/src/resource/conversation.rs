@@ -1,8 +1,8 @@
-use super::object::{object, resource, words};
+use super::object::{resource, words};
 use super::{Address, Id, OwnerType};
 use crate::event::Time;
 
-object! {
+resource! {
     /// A thread with one peer over one channel.
     pub struct Conversation {
         /// The resource's id.
@@ -35,11 +35,6 @@ object! {
         tm_delete: Option<Time> = Null;
     }
 }
-
-resource!(Conversation {
-    created: tm_create,
-    updated: tm_update
-});
 
 words! {
     /// What a conversation goes through.

@@ -1,8 +1,8 @@
-use super::object::{object, resource, words};
+use super::object::{resource, words};
 use super::{Address, Channel, Direction, Id, Media};
 use crate::event::Time;
 
-object! {
+resource! {
     /// A message of a conversation, over any channel.
     pub struct ConversationMessage {
         /// The resource's id.
@@ -37,11 +37,6 @@ object! {
         tm_delete: Option<Time> = Null;
     }
 }
-
-resource!(ConversationMessage {
-    created: tm_create,
-    updated: tm_update
-});
 
 impl ConversationMessage {
     /// Whether the message came to the account.

@@ -1,8 +1,8 @@
-use super::object::{object, resource, words};
+use super::object::{resource, words};
 use super::{Address, Attachment, Id};
 use crate::event::Time;
 
-object! {
+resource! {
     /// An e-mail.
     pub struct Email {
         /// The resource's id.
@@ -29,11 +29,6 @@ object! {
         tm_delete: Option<Time> = Null;
     }
 }
-
-resource!(Email {
-    created: tm_create,
-    updated: tm_update
-});
 
 words! {
     /// What the provider last reported; `open` and `click` can repeat.

@@ -55,23 +55,33 @@ impl<F: Field> fmt::Debug for Shown<'_, F> {
     }
 }
 
+/// What is shown of a credential or of personal data.
+pub(crate) const REDACTED: &str = "[redacted]";
+
 /// Shows only whether there is something.
 pub(crate) struct Hidden<'a, F>(pub(crate) &'a F);
 
 impl<F: Field> fmt::Debug for Hidden<'_, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_none() {
-            "none"
-        } else {
-            "[redacted]"
-        })
+        f.write_str(if self.0.is_none() { "none" } else { REDACTED })
     }
 }
 
-impl Field for Option<Id> {
+/// What a field may have or not: an `Option` of it is a [`Field`].
+pub(crate) trait Element: Sized + Serialize {
+    /// What the platform writes for "none" where it leaves nothing out; `null` where it is `None`.
+    const NONE: Option<&'static str> = None;
+
+    /// As [`Field::read`]: `Some(None)` is "none", and `None` JSON of another shape.
+    fn read(json: &str) -> Option<Option<Self>>;
+
+    /// Shows what is neither a credential nor personal data.
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
+}
+
+impl<T: Element> Field for Option<T> {
     fn read(json: &str) -> Option<Self> {
-        let id = string(json)?;
-        Some((id != NIL).then(|| Id::from(&*id)))
+        T::read(json)
     }
 
     fn is_none(&self) -> bool {
@@ -79,52 +89,65 @@ impl Field for Option<Id> {
     }
 
     fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_deref().unwrap_or(NIL))
-    }
-
-    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_deref().unwrap_or("none"))
-    }
-}
-
-impl Field for Option<String> {
-    fn read(json: &str) -> Option<Self> {
-        Some(Some(string(json)?.into_owned()))
-    }
-
-    fn is_none(&self) -> bool {
-        self.is_none()
-    }
-
-    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_deref().unwrap_or_default())
-    }
-
-    /// Texts are names, numbers and messages of people, or credentials.
-    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&Hidden(self), f)
-    }
-}
-
-impl Field for Option<Time> {
-    fn read(json: &str) -> Option<Self> {
-        let time: Time = string(json)?.parse().ok()?;
-        Some((!time.is_not_yet()).then_some(time))
-    }
-
-    fn is_none(&self) -> bool {
-        self.is_none()
-    }
-
-    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.serialize(serializer)
+        match (self, T::NONE) {
+            (None, Some(none)) => serializer.serialize_str(none),
+            _ => self.serialize(serializer),
+        }
     }
 
     fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Some(time) => fmt::Display::fmt(time, f),
+            Some(value) => value.show(f),
             None => f.write_str("none"),
         }
+    }
+}
+
+impl Element for Id {
+    const NONE: Option<&'static str> = Some(NIL);
+
+    fn read(json: &str) -> Option<Option<Self>> {
+        let id = string(json)?;
+        Some((id != NIL).then(|| Self::from(&*id)))
+    }
+
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self)
+    }
+}
+
+impl Element for String {
+    const NONE: Option<&'static str> = Some("");
+
+    fn read(json: &str) -> Option<Option<Self>> {
+        Some(Some(string(json)?.into_owned()))
+    }
+
+    /// Texts are names, numbers and messages of people, or credentials.
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(REDACTED)
+    }
+}
+
+impl Element for Time {
+    fn read(json: &str) -> Option<Option<Self>> {
+        let time: Self = string(json)?.parse().ok()?;
+        Some((!time.is_not_yet()).then_some(time))
+    }
+
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A number that is told from its absence: zero is one.
+impl Element for i64 {
+    fn read(json: &str) -> Option<Option<Self>> {
+        <Self as Field>::read(json).map(Some)
+    }
+
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
     }
 }
 
@@ -172,34 +195,8 @@ macro_rules! plain {
 
 plain!(i64 bool);
 
-/// A number that is told from its absence: zero is one.
-impl Field for Option<i64> {
-    fn read(json: &str) -> Option<Self> {
-        i64::read(json).map(Some)
-    }
-
-    fn is_none(&self) -> bool {
-        self.is_none()
-    }
-
-    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.serialize(serializer)
-    }
-
-    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Some(number) => fmt::Debug::fmt(number, f),
-            None => f.write_str("none"),
-        }
-    }
-}
-
 /// A list; elements that are "none" are not in it.
-impl<T> Field for Vec<T>
-where
-    Option<T>: Field,
-    T: Serialize + fmt::Debug,
-{
+impl<T: Element + fmt::Debug> Field for Vec<T> {
     fn read(json: &str) -> Option<Self> {
         let mut list = Self::new();
         for element in serde_json::from_str::<Vec<&RawValue>>(json).ok()? {

@@ -1,8 +1,8 @@
-use super::object::{object, resource, words};
+use super::object::{resource, words};
 use super::{Address, Id, OwnerType};
 use crate::event::Time;
 
-object! {
+resource! {
     /// Several addresses dialled as one.
     pub struct Groupcall {
         /// The resource's id.
@@ -51,11 +51,6 @@ object! {
         tm_delete: Option<Time> = Omit;
     }
 }
-
-resource!(Groupcall {
-    created: tm_create,
-    updated: tm_update
-});
 
 words! {
     /// Where a groupcall is in its life.

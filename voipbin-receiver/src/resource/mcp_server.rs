@@ -1,8 +1,8 @@
 use super::Id;
-use super::object::{object, resource, words};
+use super::object::{resource, words};
 use crate::event::Time;
 
-object! {
+resource! {
     /// A server of tools that AIs may call, by the Model Context Protocol. What it is called with
     /// stays at the platform: [`has_secret`](Self::has_secret) only tells that there is something.
     pub struct McpServer {
@@ -34,11 +34,6 @@ object! {
         tm_delete: Option<Time> = Null;
     }
 }
-
-resource!(McpServer {
-    created: tm_create,
-    updated: tm_update
-});
 
 words! {
     /// Whether an MCP server is used.

@@ -1,8 +1,8 @@
-use super::object::{object, resource, words};
+use super::object::{resource, words};
 use super::{Address, Id, MessageDirection, Target};
 use crate::event::Time;
 
-object! {
+resource! {
     /// An SMS.
     ///
     /// One that the account sends is announced too, with the direction `outbound`.
@@ -29,11 +29,6 @@ object! {
         tm_delete: Option<Time> = Null;
     }
 }
-
-resource!(Message {
-    created: tm_create,
-    updated: tm_update
-});
 
 impl Message {
     /// Whether the message came to the account. A message that the account itself sends is

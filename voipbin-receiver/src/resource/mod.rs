@@ -90,54 +90,15 @@ mod transcript;
 mod webchat_message;
 mod webchat_session;
 
-pub use self::account::{Account, AccountType};
-pub use self::action::{Action, ActionType};
-pub use self::activeflow::{Activeflow, ActiveflowReferenceType, ActiveflowStatus, WebhookMethod};
-pub use self::address::{Address, AddressType};
-pub use self::agent::{Agent, AgentRingMethod, AgentStatus};
-pub use self::ai::{Ai, AiType};
-pub use self::ai_message::{AiMessage, AiMessageRole};
-pub use self::ai_message_delta::AiMessageDelta;
-pub use self::aicall::{Aicall, AicallReferenceType, AicallStatus, AssistanceType};
-pub use self::attachment::{Attachment, AttachmentReferenceType};
-pub use self::call::{Call, CallStatus, CallType, HangupBy, HangupReason, MuteDirection};
-pub use self::campaign::{Campaign, CampaignEndHandle, CampaignStatus, CampaignType};
-pub use self::campaigncall::{
-    Campaigncall, CampaigncallReferenceType, CampaigncallResult, CampaigncallStatus,
+pub use self::{
+    account::*, action::*, activeflow::*, address::*, agent::*, ai::*, ai_message::*,
+    ai_message_delta::*, aicall::*, attachment::*, call::*, campaign::*, campaigncall::*, chat::*,
+    chat_message::*, chat_participant::*, conference::*, conversation::*, conversation_message::*,
+    direction::*, email::*, groupcall::*, id::*, mcp_server::*, media::*, message::*, number::*,
+    outdial::*, owner::*, queue::*, queuecall::*, raw::*, recording::*, speech::*, summary::*,
+    target::*, team::*, tool_call::*, transcribe::*, transcript::*, webchat_message::*,
+    webchat_session::*,
 };
-pub use self::chat::{Chat, ChatType};
-pub use self::chat_message::{
-    ChatMedia, ChatMediaType, ChatMessage, ChatMessageType, ChatMetadata, Reaction,
-};
-pub use self::chat_participant::ChatParticipant;
-pub use self::conference::{Conference, ConferenceStatus, ConferenceType};
-pub use self::conversation::{Channel, Conversation};
-pub use self::conversation_message::{ConversationMessage, ConversationMessageStatus};
-pub use self::direction::{Direction, MessageDirection, SpeechDirection};
-pub use self::email::{Email, EmailStatus};
-pub use self::groupcall::{AnswerMethod, Groupcall, GroupcallRingMethod, GroupcallStatus};
-pub use self::id::Id;
-pub use self::mcp_server::{McpServer, McpServerAuthType, McpServerStatus};
-pub use self::media::{Media, MediaType};
-pub use self::message::{Message, MessageType, Reply};
-pub use self::number::{Number, NumberMetadata, NumberStatus, NumberType};
-pub use self::outdial::Outdial;
-pub use self::owner::OwnerType;
-pub use self::queue::Queue;
-pub use self::queuecall::{Queuecall, QueuecallReferenceType, QueuecallStatus};
-pub use self::raw::{RawFields, RawJson};
-pub use self::recording::{Recording, RecordingFormat, RecordingReferenceType, RecordingStatus};
-pub use self::speech::Speech;
-pub use self::summary::{Summary, SummaryReferenceType, SummaryStatus};
-pub use self::target::{Target, TargetStatus};
-pub use self::team::{Team, TeamMember, TeamTransition};
-pub use self::tool_call::{ToolCall, ToolFunction};
-pub use self::transcribe::{
-    Transcribe, TranscribeProvider, TranscribeReferenceType, TranscribeStatus,
-};
-pub use self::transcript::Transcript;
-pub use self::webchat_message::{WebchatMessage, WebchatMessageStatus};
-pub use self::webchat_session::{WebchatSession, WebchatSessionStatus};
 
 /// When any payload was last changed or, while that has not happened, created; read without the
 /// rest of it. `None` where the payload does not tell.
@@ -168,6 +129,9 @@ pub trait Resource:
 
     /// The fields that came in another shape than the struct knows.
     fn odd_fields(&self) -> &RawFields;
+
+    /// The field of [`container_id`](Self::container_id), under its name in the payload.
+    const CONTAINER_FIELD: Option<&'static str> = None;
 
     /// The id of the resource that this one is a part of, where order matters across its parts: the
     /// transcription of a transcript, the AI call of an AI message, the chat of a chat message.

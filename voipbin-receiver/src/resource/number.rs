@@ -2,7 +2,7 @@ use super::Id;
 use super::object::{object, resource, words};
 use crate::event::Time;
 
-object! {
+resource! {
     /// A phone number of the account.
     pub struct Number {
         /// The resource's id.
@@ -41,11 +41,6 @@ object! {
         tm_delete: Option<Time> = Null;
     }
 }
-
-resource!(Number {
-    created: tm_create,
-    updated: tm_update
-});
 
 object! {
     /// Settings that the platform keeps with a number.

@@ -80,7 +80,7 @@ macro_rules! object {
         pub struct $name:ident $(from_text $text:ident)? {
             $(
                 $(#[$field_meta:meta])*
-                $field:ident $(as $wire:literal)?: $type:ty = $presence:ident $($secret:ident)?;
+                $field:ident $(as $wire:literal)?: $type:ty = $presence:ident $($mark:ident)?;
             )+
         }
     ) => {
@@ -159,18 +159,10 @@ macro_rules! object {
             }
         }
 
-        /// An element of a list.
-        impl $crate::resource::field::Field for Option<$name> {
-            fn read(json: &str) -> Option<Self> {
-                $name::from_json(json).map(Some)
-            }
-
-            fn is_none(&self) -> bool {
-                self.is_none()
-            }
-
-            fn write<S: ::serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                ::serde::Serialize::serialize(self, serializer)
+        /// Of a list.
+        impl $crate::resource::field::Element for $name {
+            fn read(json: &str) -> Option<Option<Self>> {
+                Self::from_json(json).map(Some)
             }
 
             fn show(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
@@ -222,7 +214,7 @@ macro_rules! object {
                     if !$crate::resource::field::Field::is_none(&self.$field) {
                         shown.field(
                             stringify!($field),
-                            &$crate::resource::object::shown!(&self.$field $(, $secret)?),
+                            &$crate::resource::object::shown!(&self.$field $(, $mark)?),
                         );
                     }
                 )+
@@ -249,18 +241,38 @@ macro_rules! wire {
 }
 
 macro_rules! shown {
-    ($field:expr) => {
-        $crate::resource::field::Shown($field)
-    };
     ($field:expr, secret) => {
         $crate::resource::field::Hidden($field)
     };
+    ($field:expr $(, $mark:ident)?) => {
+        $crate::resource::field::Shown($field)
+    };
 }
 
-/// Makes a struct the payload of a kind of event: which fields tell what it is a
-/// part of, and its changes.
+/// Declares the payload of a kind of event, as [`object`] does.
+///
+/// `tm_create`, `tm_update` and `sequence` tell when it changed. Where another field does, it has
+/// `created` or `updated` at its end, and `container` the id of what the resource is a part of.
 macro_rules! resource {
-    ($name:ident { $($method:ident: $field:ident),* $(,)? }) => {
+    (
+        $(#[$meta:meta])*
+        pub struct $name:ident {
+            $(
+                $(#[$field_meta:meta])*
+                $field:ident $(as $wire:literal)?: $type:ty = $presence:ident $($mark:ident)?;
+            )+
+        }
+    ) => {
+        $crate::resource::object::object! {
+            $(#[$meta])*
+            pub struct $name {
+                $(
+                    $(#[$field_meta])*
+                    $field $(as $wire)?: $type = $presence $($mark)?;
+                )+
+            }
+        }
+
         impl $crate::resource::Resource for $name {
             const KIND: $crate::catalog::ResourceKind = $crate::catalog::ResourceKind::$name;
             const FIELDS: &'static [&'static str] = Self::FIELDS;
@@ -281,32 +293,42 @@ macro_rules! resource {
                 &self.odd
             }
 
-            $($crate::resource::object::method!($method $field);)*
+            $($crate::resource::object::method!($field $($mark)?);)+
         }
     };
 }
 
+/// What a field tells of a resource.
 macro_rules! method {
-    (container $field:ident) => {
-        fn container_id(&self) -> Option<&$crate::resource::Id> {
-            self.$field.as_ref()
+    (tm_create) => {
+        $crate::resource::object::method!(tm_create created);
+    };
+    (tm_update) => {
+        $crate::resource::object::method!(tm_update updated);
+    };
+    (sequence) => {
+        fn sequence(&self) -> Option<i64> {
+            Some(self.sequence)
         }
     };
-    (created $field:ident) => {
+    ($field:ident created) => {
         fn created_at(&self) -> Option<$crate::event::Time> {
             self.$field
         }
     };
-    (updated $field:ident) => {
+    ($field:ident updated) => {
         fn updated_at(&self) -> Option<$crate::event::Time> {
             self.$field
         }
     };
-    (sequence $field:ident) => {
-        fn sequence(&self) -> Option<i64> {
-            Some(self.$field)
+    ($field:ident container) => {
+        const CONTAINER_FIELD: Option<&'static str> = Some(stringify!($field));
+
+        fn container_id(&self) -> Option<&$crate::resource::Id> {
+            self.$field.as_ref()
         }
     };
+    ($field:ident $($mark:ident)?) => {};
 }
 
 /// Declares a set of words that the platform may extend.
@@ -382,21 +404,15 @@ macro_rules! words {
             }
         }
 
-        impl $crate::resource::field::Field for Option<$name> {
-            fn read(json: &str) -> Option<Self> {
-                Some(Some($name::from(&*$crate::resource::field::string(json)?)))
-            }
+        impl $crate::resource::field::Element for $name {
+            const NONE: Option<&'static str> = Some("");
 
-            fn is_none(&self) -> bool {
-                self.is_none()
-            }
-
-            fn write<S: ::serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str(self.as_ref().map_or("", $name::as_str))
+            fn read(json: &str) -> Option<Option<Self>> {
+                Some(Some(Self::from(&*$crate::resource::field::string(json)?)))
             }
 
             fn show(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
-                f.write_str(self.as_ref().map_or("none", $name::as_str))
+                f.write_str(self.as_str())
             }
         }
     };

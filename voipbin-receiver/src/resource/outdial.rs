@@ -1,8 +1,8 @@
 use super::Id;
-use super::object::{object, resource};
+use super::object::resource;
 use crate::event::Time;
 
-object! {
+resource! {
     /// A list of targets for campaigns.
     pub struct Outdial {
         /// The resource's id.
@@ -25,8 +25,3 @@ object! {
         tm_delete: Option<Time> = Null;
     }
 }
-
-resource!(Outdial {
-    created: tm_create,
-    updated: tm_update
-});

@@ -1,8 +1,8 @@
 use super::Id;
-use super::object::{object, resource};
+use super::object::resource;
 use crate::event::Time;
 
-object! {
+resource! {
     /// A queue.
     ///
     /// The platform sends no queue events; its documents show them, and this is what they show.
@@ -45,8 +45,3 @@ object! {
         tm_delete: Option<Time> = Null;
     }
 }
-
-resource!(Queue {
-    created: tm_create,
-    updated: tm_update
-});

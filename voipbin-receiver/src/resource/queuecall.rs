@@ -1,10 +1,10 @@
 use std::time::Duration;
 
 use super::Id;
-use super::object::{object, resource, words};
+use super::object::{resource, words};
 use crate::event::Time;
 
-object! {
+resource! {
     /// An entry of a queue.
     ///
     /// Which queue it is in is not told.
@@ -35,11 +35,6 @@ object! {
         tm_delete: Option<Time> = Null;
     }
 }
-
-resource!(Queuecall {
-    created: tm_create,
-    updated: tm_update
-});
 
 impl Queuecall {
     /// How long the entry waited, as far as that is over.

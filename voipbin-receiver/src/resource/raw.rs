@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::field::{Field, Hidden};
+use super::field::{Element, REDACTED};
 
 /// Some JSON as it was written, for a field whose shape depends on a third party. `Debug` does not
 /// show it.
@@ -39,7 +39,7 @@ impl Eq for RawJson {}
 
 impl fmt::Debug for RawJson {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[redacted]")
+        f.write_str(REDACTED)
     }
 }
 
@@ -49,23 +49,14 @@ impl Serialize for RawJson {
     }
 }
 
-impl Field for Option<RawJson> {
-    fn read(json: &str) -> Option<Self> {
-        RawValue::from_string(json.to_owned())
-            .ok()
-            .map(|json| Some(RawJson(json)))
-    }
-
-    fn is_none(&self) -> bool {
-        self.is_none()
-    }
-
-    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.serialize(serializer)
+impl Element for RawJson {
+    fn read(json: &str) -> Option<Option<Self>> {
+        let json = RawValue::from_string(json.to_owned()).ok();
+        json.map(|json| Some(Self(json)))
     }
 
     fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&Hidden(self), f)
+        fmt::Debug::fmt(self, f)
     }
 }
 

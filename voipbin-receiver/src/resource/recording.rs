@@ -1,10 +1,10 @@
 use std::time::Duration;
 
-use super::object::{object, resource, words};
+use super::object::{resource, words};
 use super::{Id, OwnerType};
 use crate::event::Time;
 
-object! {
+resource! {
     /// A recording of a call or conference.
     pub struct Recording {
         /// The resource's id.
@@ -39,11 +39,6 @@ object! {
         tm_delete: Option<Time> = Omit;
     }
 }
-
-resource!(Recording {
-    created: tm_create,
-    updated: tm_update
-});
 
 impl Recording {
     /// Whether the recording is over: `ended` today, `done` in the older tutorial.

@@ -1,8 +1,8 @@
-use super::object::{object, resource};
+use super::object::resource;
 use super::{Id, SpeechDirection};
 use crate::event::Time;
 
-object! {
+resource! {
     /// Speech that is being transcribed: begun, partly understood, or ended.
     pub struct Speech {
         /// A new id for each event.
@@ -12,7 +12,7 @@ object! {
         /// The audio stream.
         streaming_id: Option<Id> = Always;
         /// The transcription that it is a part of.
-        transcribe_id: Option<Id> = Always;
+        transcribe_id: Option<Id> = Always container;
         /// Which side speaks.
         direction: Option<SpeechDirection> = Always;
         /// What was understood so far; only while it goes on.
@@ -23,8 +23,3 @@ object! {
         tm_create: Option<Time> = Null;
     }
 }
-
-resource!(Speech {
-    created: tm_create,
-    container: transcribe_id
-});

@@ -1,8 +1,8 @@
 use super::Id;
-use super::object::{object, resource, words};
+use super::object::{resource, words};
 use crate::event::Time;
 
-object! {
+resource! {
     /// A summary that an AI writes of a call, conference, transcription or recording.
     pub struct Summary {
         /// The resource's id.
@@ -31,11 +31,6 @@ object! {
         tm_delete: Option<Time> = Null;
     }
 }
-
-resource!(Summary {
-    created: tm_create,
-    updated: tm_update
-});
 
 words! {
     /// What is summed up.

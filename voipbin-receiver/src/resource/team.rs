@@ -4,7 +4,7 @@ use super::Id;
 use super::object::{object, resource};
 use crate::event::Time;
 
-object! {
+resource! {
     /// A team of AIs that hand over to each other.
     pub struct Team {
         /// The resource's id.
@@ -31,11 +31,6 @@ object! {
         tm_delete: Option<Time> = Null;
     }
 }
-
-resource!(Team {
-    created: tm_create,
-    updated: tm_update
-});
 
 object! {
     /// A member of a team.

@@ -1,8 +1,8 @@
-use super::object::{object, resource, words};
+use super::object::{resource, words};
 use super::{Id, SpeechDirection};
 use crate::event::Time;
 
-object! {
+resource! {
     /// A transcription: a session that turns speech into transcripts.
     pub struct Transcribe {
         /// The resource's id.
@@ -33,11 +33,6 @@ object! {
         tm_delete: Option<Time> = Null;
     }
 }
-
-resource!(Transcribe {
-    created: tm_create,
-    updated: tm_update
-});
 
 words! {
     /// What is transcribed.

@@ -1,10 +1,10 @@
 use std::time::Duration;
 
-use super::object::{object, resource};
+use super::object::resource;
 use super::{Id, SpeechDirection};
 use crate::event::Time;
 
-object! {
+resource! {
     /// One piece of a transcription, in its final form.
     pub struct Transcript {
         /// The resource's id.
@@ -12,7 +12,7 @@ object! {
         /// The account that owns it.
         customer_id: Option<Id> = Always;
         /// The transcription that it is a part of.
-        transcribe_id: Option<Id> = Always;
+        transcribe_id: Option<Id> = Always container;
         /// Which side spoke.
         direction: Option<SpeechDirection> = Always;
         /// What was said.
@@ -25,11 +25,6 @@ object! {
         tm_create: Option<Time> = Null;
     }
 }
-
-resource!(Transcript {
-    created: tm_create,
-    container: transcribe_id
-});
 
 impl Transcript {
     /// Where in the session this was said, in today's form or the older one. `None` where there is

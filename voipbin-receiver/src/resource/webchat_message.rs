@@ -1,8 +1,8 @@
-use super::object::{object, resource, words};
+use super::object::{resource, words};
 use super::{Id, MessageDirection};
 use crate::event::Time;
 
-object! {
+resource! {
     /// A message between a visitor of a web page and the account.
     pub struct WebchatMessage {
         /// The resource's id.
@@ -24,14 +24,9 @@ object! {
         /// When it was created.
         tm_create: Option<Time> = Null;
         /// When it was deleted.
-        tm_delete: Option<Time> = Null;
+        tm_delete: Option<Time> = Null updated;
     }
 }
-
-resource!(WebchatMessage {
-    created: tm_create,
-    updated: tm_delete
-});
 
 impl WebchatMessage {
     /// Whether the visitor wrote the message.

@@ -1,8 +1,8 @@
-use super::object::{object, resource, words};
+use super::object::{resource, words};
 use super::{Address, Id};
 use crate::event::Time;
 
-object! {
+resource! {
     /// A visit to a web page with a webchat widget.
     pub struct WebchatSession {
         /// The visitor's continuity token: a credential.
@@ -31,11 +31,6 @@ object! {
         tm_end: Option<Time> = Omit;
     }
 }
-
-resource!(WebchatSession {
-    created: tm_create,
-    updated: tm_update
-});
 
 words! {
     /// Whether a webchat session goes on.
