@@ -82,96 +82,38 @@ where
     I: Inbox,
     F: AsyncFn() -> I,
 {
-    let case = async |name| Case::new(Arc::new(make().await), name);
-    case("what is kept is handed out once, in order")
-        .await?
-        .order()
-        .await?;
-    case("what is taken fits the room for it")
-        .await?
-        .room()
-        .await?;
-    case("an event comes with all that was known of its delivery")
-        .await?
-        .deliveries()
-        .await?;
-    case("an event comes with the lane that it was kept with")
-        .await?
-        .lanes()
-        .await?;
-    case("a copy is known while its event waits, runs, and when it is finished")
-        .await?
-        .copies()
-        .await?;
-    case("of many copies at once one is new")
-        .await?
-        .copies_at_once()
-        .await?;
-    case("deliveries without an identity are kept each time, and marked")
-        .await?
-        .marks()
-        .await?;
-    case("an event for nobody is known again and never handed out")
-        .await?
-        .nobody()
-        .await?;
-    case("a reply that nobody awaits changes nothing")
-        .await?
-        .dropped_reply()
-        .await?;
-    case("a take that is dropped loses nothing")
-        .await?
-        .dropped_take()
-        .await?;
-    case("a take that waits is woken").await?.woken().await?;
-    case("an event is finished with its last job")
-        .await?
-        .finished()
-        .await?;
-    case("each handler of an event is a job of its own")
-        .await?
-        .jobs()
-        .await?;
-    case("a job that failed comes again after its time, and is counted")
-        .await?
-        .retried()
-        .await?;
-    case("a job whose attempts are made in place stays with its consumer")
-        .await?
-        .in_place()
-        .await?;
-    case("a job that is released comes again, and is not counted")
-        .await?
-        .released()
-        .await?;
-    case("a job may begin").await?.begun().await?;
-    case("where an inbox can be looked into, a dead letter is there, can be handled again and given up").await?
-        .recorded()
-        .await?;
-    case("an inbox that is drained hands out what it would lose, and ends")
-        .await?
-        .drained()
-        .await?;
-    case("an inbox that is drained lets nothing wait that it would lose")
-        .await?
-        .expired()
-        .await?;
-    case("there is one consumer at a time, unless the inbox is shared")
-        .await?
-        .one_consumer()
-        .await?;
-    case("the next consumer goes on where the one before ended")
-        .await?
-        .next_consumer()
-        .await?;
-    case("of several consumers each job has one")
-        .await?
-        .shared()
-        .await?;
-    case("no lane overlaps across consumers, where that is claimed")
-        .await?
-        .lanes_across_consumers()
-        .await
+    macro_rules! check {
+        ($($promise:literal: $check:ident;)+) => {
+            $(Case::new(Arc::new(make().await), $promise)?.$check().await?;)+
+        };
+    }
+    check! {
+        "what is kept is handed out once, in order": order;
+        "what is taken fits the room for it": room;
+        "an event comes with all that was known of its delivery": deliveries;
+        "an event comes with the lane that it was kept with": lanes;
+        "a copy is known while its event waits, runs, and when it is finished": copies;
+        "of many copies at once one is new": copies_at_once;
+        "deliveries without an identity are kept each time, and marked": marks;
+        "an event for nobody is known again and never handed out": nobody;
+        "a reply that nobody awaits changes nothing": dropped_reply;
+        "a take that is dropped loses nothing": dropped_take;
+        "a take that waits is woken": woken;
+        "an event is finished with its last job": finished;
+        "each handler of an event is a job of its own": jobs;
+        "a job that failed comes again after its time, and is counted": retried;
+        "a job whose attempts are made in place stays with its consumer": in_place;
+        "a job that is released comes again, and is not counted": released;
+        "a job may begin": begun;
+        "where an inbox can be looked into, a dead letter is there, can be handled again and given up": recorded;
+        "an inbox that is drained hands out what it would lose, and ends": drained;
+        "an inbox that is drained lets nothing wait that it would lose": expired;
+        "there is one consumer at a time, unless the inbox is shared": one_consumer;
+        "the next consumer goes on where the one before ended": next_consumer;
+        "of several consumers each job has one": shared;
+        "no lane overlaps across consumers, where that is claimed": lanes_across_consumers;
+    }
+    Ok(())
 }
 
 struct Case<I> {
