@@ -165,14 +165,14 @@ impl Observer for Standing {
     fn observe(&self, _: &Transition<'_>) {}
 
     fn record_gauges(&self, gauges: &Gauges<'_>) {
-        let (stats, handlers) = (gauges.stats(), gauges.handlers());
+        let (stats, handlers) = (gauges.stats, gauges.handlers);
         self.0.0.lock().unwrap().push(format!(
             "{} of {:?} events, {} of {} running, ready={}, {handlers:?}",
             stats.inbox.events,
             stats.inbox.max_events,
             stats.running,
             stats.slots,
-            gauges.health().is_ready(),
+            gauges.health.is_ready(),
         ));
     }
 }

@@ -503,7 +503,7 @@ impl Receiver {
     ///     fn observe(&self, _: &Transition<'_>) {}
     ///
     ///     fn record_gauges(&self, gauges: &Gauges<'_>) {
-    ///         println!("{} events in the inbox", gauges.stats().inbox.events);
+    ///         println!("{} events in the inbox", gauges.stats.inbox.events);
     ///     }
     /// }
     ///
@@ -518,11 +518,13 @@ impl Receiver {
     /// ```
     pub fn record_gauges(&self) {
         let dispatch = &self.drain.dispatch;
-        let (stats, health) = (self.stats(), self.health());
         let handlers: Vec<_> = dispatch.handlers.keys().cloned().collect();
-        let secrets = self.secrets.usage();
-        let gauges = Gauges::new(&stats, &health, &handlers, &secrets);
-        dispatch.hooks.record_gauges(&gauges);
+        dispatch.hooks.record_gauges(&Gauges {
+            stats: &self.stats(),
+            health: &self.health(),
+            handlers: &handlers,
+            secrets: &self.secrets.usage(),
+        });
     }
 }
 

@@ -233,30 +233,30 @@ async fn chaos(
     let report = chaos
         .send(bodies.iter().map(|body| body.bytes.clone()))
         .await;
-    let mut good = !report.arrivals().is_empty();
-    for arrival in report.arrivals() {
-        let status = arrival.status();
+    let mut good = !report.arrivals.is_empty();
+    for arrival in &report.arrivals {
+        let status = arrival.status;
         good &= status.is_some_and(|status| status.is_success());
-        let body = bodies.get(arrival.event());
+        let body = bodies.get(arrival.event);
         let line = Attempt {
             event: body.and_then(|body| body.event.as_deref()),
             resource_id: body.and_then(|body| body.resource_id.as_deref()),
-            copy: arrival.copy(),
-            attempt: usize::try_from(arrival.attempt()).unwrap_or(usize::MAX),
+            copy: arrival.copy,
+            attempt: usize::try_from(arrival.attempt).unwrap_or(usize::MAX),
             status: status.map(|status| status.as_u16()),
             answer: None,
             error: status.is_none().then(|| "no answer".to_owned()),
-            ms: Some(milliseconds(arrival.at())),
+            ms: Some(milliseconds(arrival.at)),
         };
         print(output, as_json, &line)?;
     }
     say(format_args!(
         "seed {}: of {} events {} never arrived and {} were answered 2xx; {} requests arrived",
-        report.seed(),
+        report.seed,
         bodies.len(),
         report.lost().len(),
         report.accepted().len(),
-        report.arrivals().len(),
+        report.arrivals.len(),
     ));
     Ok(good)
 }

@@ -63,51 +63,16 @@ impl<F: Fn(&Transition<'_>) + Send + Sync + 'static> Observer for F {
 
 /// How a receiver stands at one moment.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Gauges<'a> {
-    stats: &'a Stats,
-    health: &'a Health,
-    handlers: &'a [HandlerName],
-    secrets: &'a [SecretUsage],
-}
-
-impl<'a> Gauges<'a> {
-    pub(crate) fn new(
-        stats: &'a Stats,
-        health: &'a Health,
-        handlers: &'a [HandlerName],
-        secrets: &'a [SecretUsage],
-    ) -> Self {
-        Self {
-            stats,
-            health,
-            handlers,
-            secrets,
-        }
-    }
-
     /// What was counted so far, and how full the inbox is.
-    #[must_use]
-    pub fn stats(&self) -> &'a Stats {
-        self.stats
-    }
-
+    pub stats: &'a Stats,
     /// Whether new events are taken and handled.
-    #[must_use]
-    pub fn health(&self) -> &'a Health {
-        self.health
-    }
-
+    pub health: &'a Health,
     /// The registered handlers, whether or not they ever ran.
-    #[must_use]
-    pub fn handlers(&self) -> &'a [HandlerName] {
-        self.handlers
-    }
-
+    pub handlers: &'a [HandlerName],
     /// The secrets that signatures are checked with, and what each was used for.
-    #[must_use]
-    pub fn secrets(&self) -> &'a [SecretUsage] {
-        self.secrets
-    }
+    pub secrets: &'a [SecretUsage],
 }
 
 /// Something that happened.

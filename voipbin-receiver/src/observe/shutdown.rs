@@ -1,3 +1,4 @@
+use super::words::words;
 use crate::event::{Delivery, HandlerName};
 use crate::inbox::Job;
 
@@ -64,16 +65,17 @@ impl Unfinished {
     }
 }
 
-/// How far a run had come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum JobState {
-    /// It had not begun, and never had before.
-    Queued,
-    /// It had begun: an async handler was dropped at an await, a blocking one goes on by itself.
-    Running,
-    /// It had failed, with attempts left for which there is no more time.
-    Failed,
+words! {
+    /// How far a run had come.
+    JobState {
+        /// It had not begun, and never had before.
+        Queued = "queued",
+        /// It had begun: an async handler was dropped at an await, a blocking one goes on by
+        /// itself.
+        Running = "running",
+        /// It had failed, with attempts left for which there is no more time.
+        Failed = "failed",
+    }
 }
 
 impl JobState {

@@ -70,7 +70,7 @@ impl GaugeSet {
     }
 
     pub(super) fn record(&self, now: &Gauges<'_>) {
-        let stats = now.stats();
+        let stats = now.stats;
         for (gauge, read) in &self.gauges {
             gauge.set(read(stats));
         }
@@ -91,11 +91,11 @@ impl GaugeSet {
         }
         self.evicted.absolute(evicted);
         self.dead_dropped.absolute(dead_dropped);
-        self.ready.set(flag(now.health().is_ready()));
+        self.ready.set(flag(now.health.is_ready()));
         for (problem, gauge) in &self.problems {
-            gauge.set(flag(now.health().problems.contains(problem)));
+            gauge.set(flag(now.health.problems.contains(problem)));
         }
-        for secret in now.secrets() {
+        for secret in now.secrets {
             self.record_secret(secret);
         }
     }

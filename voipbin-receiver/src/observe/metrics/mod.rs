@@ -220,7 +220,7 @@ impl Observer for Metrics {
 
     fn record_gauges(&self, gauges: &Gauges<'_>) {
         let (series, set) = self.all();
-        for handler in gauges.handlers() {
+        for handler in gauges.handlers {
             drop(series.handler(handler));
         }
         set.record(gauges);

@@ -34,7 +34,7 @@ pub(super) struct HandlerSeries {
     pub(super) replayed: Counter,
     pub(super) skipped: Counter,
     pub(super) held: Counter,
-    dropped: Each<&'static str, Counter>,
+    dropped: Each<JobState, Counter>,
     dead: Each<DeadLetterReason, Counter>,
     pub(super) waited: Histogram,
     took: ByType<Histogram>,
@@ -131,8 +131,8 @@ impl HandlerSeries {
             replayed: one(names::RUNS_REPLAYED),
             skipped: one(names::RUNS_SKIPPED),
             held: one(names::RUNS_HELD),
-            dropped: Each::of(&["queued", "running", "failed"], |state| {
-                with(names::RUNS_DROPPED, "state", state)
+            dropped: Each::of(JobState::ALL, |state| {
+                with(names::RUNS_DROPPED, "state", state.as_str())
             }),
             dead: Each::of(DeadLetterReason::ALL, |reason| {
                 with(names::DEAD_LETTERS, "reason", reason.as_str())
@@ -153,11 +153,7 @@ impl HandlerSeries {
     }
 
     pub(super) fn dropped(&self, state: JobState) -> Option<&Counter> {
-        self.dropped.get(match state {
-            JobState::Queued => "queued",
-            JobState::Running => "running",
-            JobState::Failed => "failed",
-        })
+        self.dropped.get(state)
     }
 
     pub(super) fn dead(&self, reason: DeadLetterReason) -> Option<&Counter> {

@@ -12,53 +12,53 @@ use crate::testing::Report;
 /// line.
 #[derive(Debug)]
 #[must_use]
+#[non_exhaustive]
 pub struct ChaosReport {
-    pub(super) seed: u64,
+    /// The seed, to do the same again.
+    pub seed: u64,
     pub(super) events: usize,
-    pub(super) deliveries: Vec<ChaosDelivery>,
-    pub(super) arrivals: Vec<Arrival>,
+    /// The deliveries with all their attempts, by event and copy. An event that was dropped has
+    /// none.
+    pub deliveries: Vec<ChaosDelivery>,
+    /// The requests that reached the receiver, in the order in which they did: copies and further
+    /// attempts as well.
+    pub arrivals: Vec<Arrival>,
 }
 
 /// One delivery as its sender saw it.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct ChaosDelivery {
-    pub(super) event: usize,
-    pub(super) copy: u32,
-    pub(super) report: Report,
+    /// The place of the event in the list that was sent.
+    pub event: usize,
+    /// Which of the deliveries of the event it is, from 1. All have the same bytes and the same
+    /// signature.
+    pub copy: u32,
+    /// How it went, attempt by attempt.
+    pub report: Report,
 }
 
 /// One request that reached the receiver.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Arrival {
-    pub(super) event: usize,
-    pub(super) copy: u32,
-    pub(super) attempt: u32,
-    pub(super) at: Duration,
-    pub(super) status: Option<StatusCode>,
-    pub(super) answer_seen: bool,
+    /// The place of the event in the list that was sent.
+    pub event: usize,
+    /// Which of the deliveries of the event it belongs to, from 1.
+    pub copy: u32,
+    /// Which attempt of the delivery it is, from 1. Attempts that broke on their way are counted
+    /// and did not arrive.
+    pub attempt: u32,
+    /// When it arrived, by tokio's clock, from when the sending began.
+    pub at: Duration,
+    /// What the receiver answered; `None` when it did not within 15 s, or failed.
+    pub status: Option<StatusCode>,
+    /// Whether the answer was let through to the sender. When it was not, the sender tries again
+    /// what the receiver may have handled.
+    pub answer_seen: bool,
 }
 
 impl ChaosReport {
-    /// The seed, to do the same again.
-    #[must_use]
-    pub fn seed(&self) -> u64 {
-        self.seed
-    }
-
-    /// The requests that reached the receiver, in the order in which they did: copies and further
-    /// attempts as well.
-    #[must_use]
-    pub fn arrivals(&self) -> &[Arrival] {
-        &self.arrivals
-    }
-
-    /// The deliveries with all their attempts, by event and copy. An event that was dropped has
-    /// none.
-    #[must_use]
-    pub fn deliveries(&self) -> &[ChaosDelivery] {
-        &self.deliveries
-    }
-
     /// The events that never reached the receiver: dropped, or all attempts broke on their way.
     #[must_use]
     pub fn lost(&self) -> Vec<usize> {
@@ -77,66 +77,6 @@ impl ChaosReport {
         let accepted = arrivals.filter(|arrival| arrival.status.is_some_and(is_success));
         let accepted: BTreeSet<_> = accepted.map(|arrival| arrival.event).collect();
         accepted.into_iter().collect()
-    }
-}
-
-impl ChaosDelivery {
-    /// The place of the event in the list that was sent.
-    #[must_use]
-    pub fn event(&self) -> usize {
-        self.event
-    }
-
-    /// Which of the deliveries of the event it is, from 1. All have the same bytes and the same
-    /// signature.
-    #[must_use]
-    pub fn copy(&self) -> u32 {
-        self.copy
-    }
-
-    /// How it went, attempt by attempt.
-    pub fn report(&self) -> &Report {
-        &self.report
-    }
-}
-
-impl Arrival {
-    /// The place of the event in the list that was sent.
-    #[must_use]
-    pub fn event(&self) -> usize {
-        self.event
-    }
-
-    /// Which of the deliveries of the event it belongs to, from 1.
-    #[must_use]
-    pub fn copy(&self) -> u32 {
-        self.copy
-    }
-
-    /// Which attempt of the delivery it is, from 1. Attempts that broke on their way are counted
-    /// and did not arrive.
-    #[must_use]
-    pub fn attempt(&self) -> u32 {
-        self.attempt
-    }
-
-    /// When it arrived, by tokio's clock, from when the sending began.
-    #[must_use]
-    pub fn at(&self) -> Duration {
-        self.at
-    }
-
-    /// What the receiver answered; `None` when it did not within 15 s, or failed.
-    #[must_use]
-    pub fn status(&self) -> Option<StatusCode> {
-        self.status
-    }
-
-    /// Whether the answer was let through to the sender. When it was not, the sender tries again
-    /// what the receiver may have handled.
-    #[must_use]
-    pub fn answer_was_seen(&self) -> bool {
-        self.answer_seen
     }
 }
 
@@ -168,15 +108,12 @@ impl fmt::Display for ChaosReport {
                 Some(status) => write!(f, "{}", status.as_u16())?,
                 None => f.write_str("no answer")?,
             }
-            writeln!(
-                f,
-                "{}",
-                if arrival.answer_seen {
-                    ""
-                } else {
-                    ", not seen"
-                }
-            )?;
+            let unseen = if arrival.answer_seen {
+                ""
+            } else {
+                ", not seen"
+            };
+            writeln!(f, "{unseen}")?;
         }
         Ok(())
     }
