@@ -1,8 +1,8 @@
 //! Which handlers a delivery is for.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
@@ -31,14 +31,7 @@ pub(crate) type Handlers = HashMap<HandlerName, Handler, RandomState>;
 pub(crate) struct Handler {
     pub(crate) service: HandlerService,
     pub(crate) retry: RetryPolicy,
-    /// How long one of its runs may take.
-    pub(crate) timeout: Option<Duration>,
-    /// How many of its runs there may be at once.
-    pub(crate) concurrency: Option<usize>,
-    /// Whether it leaves out events that are stale.
-    pub(crate) skip_stale: bool,
-    /// Whether later events of a lane wait until an earlier one is done or dead.
-    pub(crate) strict: bool,
+    pub(crate) options: HandlerOptions,
 }
 
 /// What holds for handlers that do not say otherwise.
@@ -120,10 +113,7 @@ impl Router {
             Handler {
                 service: layers.fold(service, |service, wrap| wrap(service)),
                 retry: options.policy(),
-                timeout: options.run_timeout(),
-                concurrency: options.most_runs(),
-                skip_stale: options.skips_stale(),
-                strict: options.is_strict(),
+                options,
             }
         });
         Ok((router, names.zip(handlers).collect()))
@@ -243,6 +233,16 @@ fn handlers_of(rows: &[Subscription], matcher: &Matcher) -> HandlerSet {
         .collect()
 }
 
+/// What is wrong with a handler.
+fn fault(
+    registration: &Registration,
+    kind: BuildErrorKind,
+    fault: fmt::Arguments<'_>,
+) -> BuildError {
+    let Registration { name, location, .. } = registration;
+    BuildError::new(kind, format!("the handler `{name}` at {location} {fault}"))
+}
+
 fn check_names(registrations: &[Registration]) -> Result<(), BuildError> {
     let mut taken: HashMap<&str, SourceLocation> = HashMap::new();
     for Registration { name, location, .. } in registrations {
@@ -265,19 +265,14 @@ fn check_names(registrations: &[Registration]) -> Result<(), BuildError> {
 }
 
 fn check_states(registrations: &[Registration], states: &States) -> Result<(), BuildError> {
-    for Registration {
-        name,
-        location,
-        needs,
-        ..
-    } in registrations
-    {
-        if let Some((_, missing)) = needs.0.iter().find(|(id, _)| !states.has(*id)) {
-            return Err(BuildError::new(
+    for registration in registrations {
+        let mut needs = registration.needs.0.iter();
+        if let Some((_, missing)) = needs.find(|(id, _)| !states.has(*id)) {
+            return Err(fault(
+                registration,
                 BuildErrorKind::MissingState,
-                format!(
-                    "the handler `{name}` at {location} asks for `State<{0}>`, and no `{0}` was given: add `.state(…)` to the builder",
-                    missing
+                format_args!(
+                    "asks for `State<{missing}>`, and no `{missing}` was given: add `.state(…)` to the builder"
                 ),
             ));
         }
@@ -286,43 +281,29 @@ fn check_states(registrations: &[Registration], states: &States) -> Result<(), B
 }
 
 fn check_events(registrations: &[Registration]) -> Result<(), BuildError> {
-    for Registration {
-        name,
-        location,
-        selectors,
-        ..
-    } in registrations
-    {
+    for registration in registrations {
+        let fault = |kind, text: fmt::Arguments<'_>| Err(fault(registration, kind, text));
+        let selectors = &registration.selectors;
         if selectors.is_empty() {
-            return Err(BuildError::new(
+            return fault(
                 BuildErrorKind::UnreachableHandler,
-                format!(
-                    "the handler `{name}` at {location} is for no event: its set of events is empty"
-                ),
-            ));
+                format_args!("is for no event: its set of events is empty"),
+            );
         }
         for (place, selector) in selectors.iter().enumerate() {
             if let Matcher::Type(EventType::Other(event)) = selector.matcher()
                 && let Some(mistake) = mistake(event)
             {
-                return Err(BuildError::new(
+                return fault(
                     BuildErrorKind::BadEventName,
-                    format!(
-                        "the handler `{name}` at {location} names `{event}`, which no event is called: {mistake}"
-                    ),
-                ));
+                    format_args!("names `{event}`, which no event is called: {mistake}"),
+                );
             }
-            if selectors
-                .iter()
-                .take(place)
-                .any(|earlier| earlier == selector)
-            {
-                return Err(BuildError::new(
+            if selectors[..place].contains(selector) {
+                return fault(
                     BuildErrorKind::DuplicateEvent,
-                    format!(
-                        "the handler `{name}` at {location} names `{selector}` twice: leave one out"
-                    ),
-                ));
+                    format_args!("names `{selector}` twice: leave one out"),
+                );
             }
         }
     }
@@ -330,20 +311,14 @@ fn check_events(registrations: &[Registration]) -> Result<(), BuildError> {
 }
 
 fn check_limits(registrations: &[Registration]) -> Result<(), BuildError> {
-    for Registration {
-        name,
-        location,
-        options,
-        ..
-    } in registrations
-    {
-        let Some(zero) = options.zero() else {
-            continue;
-        };
-        return Err(BuildError::new(
-            BuildErrorKind::BadSetting,
-            format!("the handler `{name}` at {location} could never run with a `{zero}` of zero"),
-        ));
+    for registration in registrations {
+        if let Some(zero) = registration.options.zero() {
+            return Err(fault(
+                registration,
+                BuildErrorKind::BadSetting,
+                format_args!("could never run with a `{zero}` of zero"),
+            ));
+        }
     }
     Ok(())
 }
@@ -355,22 +330,14 @@ fn check_fallbacks(registrations: &[Registration]) -> Result<(), BuildError> {
             matchers.any(|matcher| *matcher == wanted)
         })
     };
-    match (with(Matcher::Any), with(Matcher::Fallback)) {
-        (Some(any), Some(fallback)) => Err(BuildError::new(
-            BuildErrorKind::UnreachableHandler,
-            format!(
-                "the fallback `{}` at {} can never run, because `{}` at {} takes every event",
-                fallback.name, fallback.location, any.name, any.location
-            ),
-        )),
-        _ => Ok(()),
-    }
-}
-
-impl std::fmt::Debug for Router {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Router")
-            .field("types", &self.by_type.len())
-            .finish_non_exhaustive()
-    }
+    let (Some(any), Some(fallback)) = (with(Matcher::Any), with(Matcher::Fallback)) else {
+        return Ok(());
+    };
+    Err(BuildError::new(
+        BuildErrorKind::UnreachableHandler,
+        format!(
+            "the fallback `{}` at {} can never run, because `{}` at {} takes every event",
+            fallback.name, fallback.location, any.name, any.location
+        ),
+    ))
 }

@@ -85,7 +85,7 @@ impl Dispatch {
         self.counters.retried.add();
         self.log_failure(job, &attempt, Ok(after));
         let told = attempt.clone();
-        if handler.strict && permit.has_lane() {
+        if handler.options.strict && permit.has_lane() {
             self.retry_in_place(key, job, attempt, after, permit);
         } else {
             let settled = Settled::Retry {

@@ -21,7 +21,9 @@ impl Placements {
         let handlers = handlers.iter().enumerate();
         Self {
             handlers: handlers
-                .map(|(index, (name, handler))| (name.clone(), (index, handler.concurrency)))
+                .map(|(index, (name, handler))| {
+                    (name.clone(), (index, handler.options.concurrency))
+                })
                 .collect(),
             hasher: RandomState::default(),
         }

@@ -42,7 +42,7 @@ pub(super) async fn run(permit: Arc<JobPermit>, dispatch: Arc<Dispatch>, key: Jo
     }
     let version = dispatch.completed.version(&job);
     let stale = version.is_some_and(|version| dispatch.completed.has_later(version));
-    if stale && handler.skip_stale {
+    if stale && handler.options.skip_stale {
         return dispatch.skip(key, &job);
     }
     // At the pump's end somebody else closes the job.
@@ -70,7 +70,7 @@ pub(super) async fn run(permit: Arc<JobPermit>, dispatch: Arc<Dispatch>, key: Jo
         wall: dispatch.clock.wall(),
     };
     let mut call = HandlerCall::new(handler, &job, stale, &permit);
-    let ended = match (handler.timeout, permit.quarantine(), job.lease()) {
+    let ended = match (handler.options.timeout, permit.quarantine(), job.lease()) {
         (None, None, None) => CallEnd::Returned((&mut call).await),
         _ => Box::pin(call.within_its_time(&dispatch, handler, &job, &permit)).await,
     };
@@ -162,7 +162,7 @@ impl HandlerCall {
             self.await
         };
         let in_time = async {
-            match handler.timeout {
+            match handler.options.timeout {
                 Some(limit) => timeout(limit, call).await.ok(),
                 None => Some(call.await),
             }

@@ -33,10 +33,14 @@ pub struct HandlerOptions {
     retry: Option<RetryPolicy>,
     attempts: Option<u32>,
     backoff: Option<(Duration, Duration)>,
-    timeout: Option<Duration>,
-    concurrency: Option<usize>,
-    strict: bool,
-    skip_stale: bool,
+    /// How long one run may take.
+    pub(crate) timeout: Option<Duration>,
+    /// How many runs there may be at once.
+    pub(crate) concurrency: Option<usize>,
+    /// Whether later events of a lane wait until an earlier one is done or dead.
+    pub(crate) strict: bool,
+    /// Whether it leaves out events that are stale.
+    pub(crate) skip_stale: bool,
 }
 
 impl HandlerOptions {
@@ -158,22 +162,6 @@ impl HandlerOptions {
         policy
     }
 
-    pub(crate) fn run_timeout(&self) -> Option<Duration> {
-        self.timeout
-    }
-
-    pub(crate) fn most_runs(&self) -> Option<usize> {
-        self.concurrency
-    }
-
-    pub(crate) fn is_strict(&self) -> bool {
-        self.strict
-    }
-
-    pub(crate) fn skips_stale(&self) -> bool {
-        self.skip_stale
-    }
-
     /// The setting with which a handler could never run.
     pub(crate) fn zero(&self) -> Option<&'static str> {
         let attempts = self
@@ -216,8 +204,8 @@ mod tests {
             .initial(second)
             .max(minute);
         assert_eq!(own.policy(), policy);
-        assert_eq!(own.run_timeout(), Some(Duration::from_secs(30)));
-        assert_eq!((own.most_runs(), own.is_strict()), (Some(2), true));
+        assert_eq!(own.timeout, Some(Duration::from_secs(30)));
+        assert_eq!((own.concurrency, own.strict), (Some(2), true));
 
         // A policy of its own has its own number of attempts and its own waits, and so has a later
         // one.

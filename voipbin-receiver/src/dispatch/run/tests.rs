@@ -1,10 +1,10 @@
 use futures_util::FutureExt;
 
 use super::*;
-use crate::dispatch::Parts;
+use crate::dispatch::DispatchParts;
 use crate::dispatch::schedule::{FlowKey, Placement, Schedule};
 use crate::event::Delivery;
-use crate::handler::{HandlerName, HandlerService, RetryPolicy};
+use crate::handler::{HandlerName, HandlerOptions, HandlerService, RetryPolicy};
 use crate::inbox::{KeptEvent, MemoryInbox};
 use crate::router::Handlers;
 
@@ -24,7 +24,7 @@ fn job() -> Job {
 }
 
 fn dispatch() -> Arc<Dispatch> {
-    Arc::new(Dispatch::new(Parts {
+    Arc::new(Dispatch::new(DispatchParts {
         inbox: Arc::new(MemoryInbox::new()),
         consumer: None,
         handlers: Handlers::default(),
@@ -53,17 +53,14 @@ fn permit() -> Arc<JobPermit> {
     Arc::new(JobPermit::new(dispatch(), slot, &job()))
 }
 
-fn call<Fut>(run: impl Fn() -> Fut + Send + Sync + 'static) -> Call
+fn call<Fut>(run: impl Fn() -> Fut + Send + Sync + 'static) -> HandlerCall
 where
     Fut: Future<Output = Result<(), HandlerError>> + Send + 'static,
 {
     let handler = Handler {
         service: HandlerService::new(Arc::new(move |_, _| Box::pin(run())), Arc::default()),
         retry: RetryPolicy::default(),
-        timeout: None,
-        concurrency: None,
-        skip_stale: false,
-        strict: false,
+        options: HandlerOptions::new(),
     };
     HandlerCall::new(&handler, &job(), false, &permit())
 }

@@ -62,16 +62,16 @@ impl HandlerRow {
         let name = &registered.name;
         let handler = site.receiver.dispatch().handlers.get(name);
         let figures = site.journal.handler(name);
-        let timeout: Option<Duration> = handler.and_then(|handler| handler.timeout);
+        let timeout: Option<Duration> = handler.and_then(|handler| handler.options.timeout);
         Self {
             name: name.as_str().to_owned(),
             events: registered.events.join(", "),
             location: registered.location.clone(),
             attempts: handler.map(|handler| handler.retry.attempts),
             timeout: timeout.map(span),
-            concurrency: handler.and_then(|handler| handler.concurrency),
-            strict: handler.is_some_and(|handler| handler.strict),
-            skip_stale: handler.is_some_and(|handler| handler.skip_stale),
+            concurrency: handler.and_then(|handler| handler.options.concurrency),
+            strict: handler.is_some_and(|handler| handler.options.strict),
+            skip_stale: handler.is_some_and(|handler| handler.options.skip_stale),
             mean: figures.mean().map(span),
             last_failed: figures.last_failed.map(|at| When::new(at, site.now())),
             all: Filter::default().for_handler(name).query(None),
