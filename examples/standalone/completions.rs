@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory};
+use clap::Args;
 use clap_complete::Shell;
 
 use crate::options::Options;
@@ -23,7 +23,7 @@ pub(crate) fn run(command: &CompletionsCommand) -> ExitCode {
     let mut script = Vec::new();
     clap_complete::generate(
         command.shell,
-        &mut Options::command(),
+        &mut Options::definition(),
         "standalone",
         &mut script,
     );

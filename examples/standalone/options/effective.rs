@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fmt;
 
 use clap::parser::ValueSource;
-use clap::{Arg, ArgAction, ArgMatches, Args, Command};
+use clap::{Arg, ArgAction, ArgMatches};
 use toml_edit::Value;
 
 use super::file::File;
@@ -24,7 +24,7 @@ struct Setting {
 
 impl EffectiveSettings {
     pub(super) fn of(matches: &ArgMatches, file: Option<&File>) -> Self {
-        let settings = Settings::augment_args(Command::new("settings"));
+        let settings = Settings::command();
         let settings = settings.get_arguments().filter(|arg| !arg.is_hide_set());
         Self(
             settings

@@ -4,8 +4,8 @@ use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use clap::ArgAction;
 use clap::error::{ContextKind, ContextValue};
-use clap::{ArgAction, Args};
 use toml_edit::{Document, Item, Key, Value};
 
 use crate::settings::Settings;
@@ -87,7 +87,7 @@ pub(crate) fn is_readable_by_all(path: &Path) -> bool {
 
 /// One line of the file, as the flag that it stands for would have it.
 fn entry(text: &str, key: &str, item: &Item) -> Result<Entry, String> {
-    let flags = Settings::augment_args(clap::Command::new("settings"))
+    let flags = Settings::command()
         .no_binary_name(true)
         .disable_help_flag(true)
         .mut_args(|arg| arg.env(None::<&str>));

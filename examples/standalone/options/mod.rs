@@ -21,9 +21,9 @@ use crate::completions::CompletionsCommand;
 use crate::inbox::InboxCommand;
 #[cfg(feature = "listen")]
 use crate::listen::ListenCommand;
-use crate::settings::Settings;
 #[cfg(feature = "postgres")]
 use crate::settings::{InboxChoice, RoleChoice, has_password};
+use crate::settings::{Settings, setting};
 use crate::terminal::exit;
 #[cfg(feature = "trigger")]
 use crate::trigger::TriggerCommand;
@@ -145,10 +145,19 @@ impl Configuration {
 }
 
 impl Options {
+    /// All flags and tools, with what settings have alike.
+    pub(crate) fn definition() -> clap::Command {
+        let is_setting = |arg: &clap::Arg| arg.get_help_heading().is_some();
+        Self::command().mut_args(|arg| match is_setting(&arg) {
+            true => setting(arg),
+            false => arg,
+        })
+    }
+
     /// Reads all that there is. Ends the process for `--help` and for flags and variables that make
     /// no sense.
     pub(crate) fn read() -> Result<Configuration, String> {
-        let command = Self::command();
+        let command = Self::definition();
         let matches = matched(command.clone());
         let Some(path) = config(&matches) else {
             return Ok(Self::configuration(&matches, None));

@@ -4,7 +4,7 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use clap::{Arg, ArgAction, Args, Command};
+use clap::{Arg, ArgAction};
 
 use super::File;
 use super::effective::quoted;
@@ -35,7 +35,7 @@ const SAMPLES: [(&str, &str); 17] = [
 
 #[test]
 fn a_setting_has_the_same_name_as_a_key_a_flag_and_a_variable() {
-    for arg in settings().get_arguments() {
+    for arg in Settings::command().get_arguments() {
         let key = arg.get_id().as_str();
         assert_eq!(arg.get_long(), Some(&*key.replace('_', "-")));
         // Which has had its name in the ecosystem for long.
@@ -80,21 +80,20 @@ fn every_line_of_the_example_can_be_used_as_it_stands() {
         .into_iter()
         .filter(|line| !line.starts_with(' ') && !line.is_empty())
         .collect();
-    assert_eq!(settings_alone.len(), settings().get_arguments().count());
+    assert_eq!(
+        settings_alone.len(),
+        Settings::command().get_arguments().count()
+    );
     let directory = tempfile::tempdir().unwrap();
     let used = directory.path().join("used.toml");
     std::fs::write(&used, settings_alone.join("\n")).unwrap();
     let file = File::read(&used).unwrap();
-    for arg in settings().get_arguments() {
+    for arg in Settings::command().get_arguments() {
         let values = file.values(arg.get_id().as_str()).unwrap();
         if !arg.get_default_values().is_empty() {
             assert_eq!(values, defaults(arg), "{}", arg.get_id());
         }
     }
-}
-
-fn settings() -> Command {
-    Settings::augment_args(Command::new("settings"))
 }
 
 fn path(file: &str) -> PathBuf {
@@ -160,7 +159,7 @@ fn example() -> String {
 /// In the order in which the help has them.
 fn groups() -> Vec<(String, Vec<Arg>)> {
     let mut groups: Vec<(String, Vec<Arg>)> = Vec::new();
-    for arg in settings().get_arguments() {
+    for arg in Settings::command().get_arguments() {
         let heading = arg.get_help_heading().unwrap();
         match groups.last_mut() {
             Some((group, args)) if group == heading => args.push(arg.clone()),

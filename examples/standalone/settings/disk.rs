@@ -1,10 +1,10 @@
 use std::path::PathBuf;
 
 use bytesize::ByteSize;
-use clap::{ArgAction, Args};
+use clap::Args;
 use voipbin_receiver::inbox::DiskInbox;
 
-use super::values::{default, size, switch, time};
+use super::values::{default, size, time};
 
 /// The directory of an inbox that is not told which one.
 pub(crate) const DIRECTORY: &str = "voipbin-inbox";
@@ -13,33 +13,17 @@ pub(crate) const DIRECTORY: &str = "voipbin-inbox";
 #[derive(Args)]
 pub(crate) struct DiskSettings {
     /// The directory of the inbox on disk; made when it is not there
-    #[arg(
-        long,
-        env = "VOIPBIN_DIRECTORY",
-        value_name = "DIR",
-        default_value = DIRECTORY
-    )]
+    #[arg(long, value_name = "DIR", default_value = DIRECTORY)]
     pub(crate) directory: PathBuf,
 
     /// Begin anew where there was an inbox and its file is missing, empty, zeroed or cut off: the
     /// events in it are lost, and what is left of it is set aside
-    #[arg(
-        long,
-        env = "VOIPBIN_RECREATE_INBOX",
-        value_name = "BOOL",
-        action = ArgAction::Set,
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "true",
-        default_value = "false",
-        value_parser = switch
-    )]
+    #[arg(long)]
     pub(crate) recreate_inbox: bool,
 
     /// How long a finished event stays on disk; 0s is not at all
     #[arg(
         long,
-        env = "VOIPBIN_RETAIN_DONE",
         value_name = "TIME",
         default_value = default(DiskInbox::DEFAULT_RETAIN_DONE),
         value_parser = time
@@ -49,7 +33,6 @@ pub(crate) struct DiskSettings {
     /// How long a dead letter stays on disk
     #[arg(
         long,
-        env = "VOIPBIN_RETAIN_DEAD",
         value_name = "TIME",
         default_value = default(DiskInbox::DEFAULT_RETAIN_DEAD),
         value_parser = time
@@ -57,11 +40,6 @@ pub(crate) struct DiskSettings {
     pub(crate) retain_dead: humantime::Duration,
 
     /// How much of the bodies on disk waits for its handlers in memory as well
-    #[arg(
-        long,
-        env = "VOIPBIN_INBOX_MEMORY",
-        value_name = "SIZE",
-        default_value = size(DiskInbox::DEFAULT_MEMORY as u64)
-    )]
+    #[arg(long, value_name = "SIZE", default_value = size(DiskInbox::DEFAULT_MEMORY as u64))]
     pub(crate) inbox_memory: ByteSize,
 }

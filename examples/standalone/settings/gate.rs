@@ -2,7 +2,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args};
+use clap::Args;
 use voipbin_receiver::ReceiverBuilder;
 #[cfg(feature = "rate-limit")]
 use voipbin_receiver::gate::Rate;
@@ -10,7 +10,7 @@ use voipbin_receiver::gate::Secret;
 
 #[cfg(feature = "rate-limit")]
 use super::values::rate;
-use super::values::{secret, switch, time, wait};
+use super::values::{secret, time, wait};
 
 /// Who may deliver, and how often.
 #[derive(Args)]
@@ -23,7 +23,6 @@ pub(crate) struct GateSettings {
     #[arg(
         id = "secret",
         long = "secret",
-        env = "VOIPBIN_SECRET",
         value_name = "SECRET",
         value_delimiter = ',',
         hide_env_values = true,
@@ -37,86 +36,44 @@ pub(crate) struct GateSettings {
     #[arg(
         id = "secret_file",
         long = "secret-file",
-        env = "VOIPBIN_SECRET_FILE",
         value_name = "FILE",
         value_delimiter = ','
     )]
     pub(crate) secret_files: Vec<PathBuf>,
 
     /// How often files of secrets and certificates are read again, besides on SIGHUP; 0s is never
-    #[arg(
-        long,
-        env = "VOIPBIN_RELOAD_INTERVAL",
-        value_name = "TIME",
-        default_value = "1m",
-        value_parser = time
-    )]
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = time)]
     pub(crate) reload_interval: humantime::Duration,
 
     /// Accept events without a signature, from anybody; one with a wrong signature is still refused
     /// when there is a secret
-    #[arg(
-        long,
-        env = "VOIPBIN_ALLOW_UNSIGNED",
-        value_name = "BOOL",
-        action = ArgAction::Set,
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "true",
-        default_value = "false",
-        value_parser = switch
-    )]
+    #[arg(long)]
     allow_unsigned: bool,
 
     /// How old the change may be that an event tells of; at most --identity-ttl
     ///
     /// The signature covers no time: without this, a request that somebody has recorded can be sent
     /// again once its identity is forgotten.
-    #[arg(
-        long,
-        env = "VOIPBIN_MAX_EVENT_AGE",
-        value_name = "TIME",
-        value_parser = wait
-    )]
+    #[arg(long, value_name = "TIME", value_parser = wait)]
     max_event_age: Option<humantime::Duration>,
 
     /// The addresses and networks that requests may come from, separated by commas; anywhere
     /// without it
-    #[arg(
-        long,
-        env = "VOIPBIN_ALLOW_SOURCES",
-        value_name = "NETS",
-        value_delimiter = ','
-    )]
+    #[arg(long, value_name = "NETS", value_delimiter = ',')]
     allow_sources: Vec<String>,
 
     /// The proxies whose Forwarded or X-Forwarded-For is believed, separated by commas
-    #[arg(
-        long,
-        env = "VOIPBIN_TRUST_PROXIES",
-        value_name = "NETS",
-        value_delimiter = ','
-    )]
+    #[arg(long, value_name = "NETS", value_delimiter = ',')]
     trust_proxies: Vec<String>,
 
     /// How often requests may come from one source, such as 500/s, or 500/s burst 2000
     #[cfg(feature = "rate-limit")]
-    #[arg(
-        long,
-        env = "VOIPBIN_SOURCE_RATE_LIMIT",
-        value_name = "RATE",
-        value_parser = rate
-    )]
+    #[arg(long, value_name = "RATE", value_parser = rate)]
     source_rate_limit: Option<Rate>,
 
     /// How often requests may come from all sources together
     #[cfg(feature = "rate-limit")]
-    #[arg(
-        long,
-        env = "VOIPBIN_RATE_LIMIT",
-        value_name = "RATE",
-        value_parser = rate
-    )]
+    #[arg(long, value_name = "RATE", value_parser = rate)]
     rate_limit: Option<Rate>,
 }
 

@@ -10,7 +10,6 @@ pub(crate) struct HandlerSettings {
     /// How many handlers may run at once
     #[arg(
         long,
-        env = "VOIPBIN_CONCURRENCY",
         value_name = "N",
         default_value_t = ReceiverBuilder::DEFAULT_CONCURRENCY,
         value_parser = count()
@@ -18,18 +17,12 @@ pub(crate) struct HandlerSettings {
     concurrency: usize,
 
     /// How long one run of a handler may take; for ever without it
-    #[arg(
-        long,
-        env = "VOIPBIN_HANDLER_TIMEOUT",
-        value_name = "TIME",
-        value_parser = wait
-    )]
+    #[arg(long, value_name = "TIME", value_parser = wait)]
     handler_timeout: Option<humantime::Duration>,
 
     /// How many attempts there are in all before an event is a dead letter
     #[arg(
         long,
-        env = "VOIPBIN_ATTEMPTS",
         value_name = "N",
         default_value_t = RetryPolicy::DEFAULT_ATTEMPTS,
         value_parser = RangedU64ValueParser::<u32>::new().range(1..)
@@ -39,7 +32,6 @@ pub(crate) struct HandlerSettings {
     /// The wait before the second attempt; each later one is four times as long
     #[arg(
         long,
-        env = "VOIPBIN_RETRY_INITIAL",
         value_name = "TIME",
         default_value = default(RetryPolicy::DEFAULT_INITIAL),
         value_parser = time
@@ -49,7 +41,6 @@ pub(crate) struct HandlerSettings {
     /// The longest wait between two attempts
     #[arg(
         long,
-        env = "VOIPBIN_RETRY_MAX",
         value_name = "TIME",
         default_value = default(RetryPolicy::DEFAULT_MAX),
         value_parser = time
@@ -59,7 +50,6 @@ pub(crate) struct HandlerSettings {
     /// How old an event may be for another attempt
     #[arg(
         long,
-        env = "VOIPBIN_RETRY_MAX_AGE",
         value_name = "TIME",
         default_value = default(RetryPolicy::DEFAULT_MAX_AGE),
         value_parser = time

@@ -19,7 +19,6 @@ pub(crate) struct InboxSettings {
     #[arg(
         id = "inbox",
         long = "inbox",
-        env = "VOIPBIN_INBOX",
         value_name = "INBOX",
         default_value = if cfg!(feature = "disk") { "disk" } else { "memory" }
     )]
@@ -35,7 +34,6 @@ pub(crate) struct InboxSettings {
 
     #[arg(
         long,
-        env = "VOIPBIN_MAX_EVENTS",
         value_name = "N",
         value_parser = count(),
         help = format!(
@@ -47,7 +45,6 @@ pub(crate) struct InboxSettings {
 
     #[arg(
         long,
-        env = "VOIPBIN_MAX_BYTES",
         value_name = "SIZE",
         help = format!(
             "How large the bodies that are kept may be together: {}, unless it is set",
@@ -59,7 +56,6 @@ pub(crate) struct InboxSettings {
     /// How long the identity of an event is remembered, and copies of it dropped
     #[arg(
         long,
-        env = "VOIPBIN_IDENTITY_TTL",
         value_name = "TIME",
         default_value = default(MemoryInbox::DEFAULT_IDENTITY_TTL),
         value_parser = wait
@@ -69,7 +65,6 @@ pub(crate) struct InboxSettings {
     /// How many identities are remembered, for up to 66 bytes of memory each
     #[arg(
         long,
-        env = "VOIPBIN_MAX_IDENTITIES",
         value_name = "N",
         default_value_t = MemoryInbox::DEFAULT_MAX_IDENTITIES,
         value_parser = count()
@@ -77,12 +72,7 @@ pub(crate) struct InboxSettings {
     max_identities: usize,
 
     /// How many dead letters stay in memory, without a disk
-    #[arg(
-        long,
-        env = "VOIPBIN_MAX_DEAD",
-        value_name = "N",
-        default_value_t = MemoryInbox::DEFAULT_MAX_DEAD
-    )]
+    #[arg(long, value_name = "N", default_value_t = MemoryInbox::DEFAULT_MAX_DEAD)]
     max_dead: usize,
 }
 

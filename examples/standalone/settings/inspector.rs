@@ -1,10 +1,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use clap::{ArgAction, Args};
+use clap::Args;
 use voipbin_receiver::gate::{Secret, SecretError};
-
-use super::values::switch;
 
 /// Who may look into the server by a browser, and where.
 #[derive(Args)]
@@ -14,7 +12,7 @@ pub(crate) struct InspectorSettings {
     ///
     /// 127.0.0.1:5001 where the server listens on a loopback address, and none elsewhere. One that
     /// is taken is tried again for 30s; without it the server runs all the same.
-    #[arg(long, env = "VOIPBIN_INSPECTOR_LISTEN", value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR")]
     inspector_listen: Option<SocketAddr>,
 
     /// A file that holds the inspector's token and nothing else; whoever signs in with it sees
@@ -24,21 +22,11 @@ pub(crate) struct InspectorSettings {
     /// users of this machine see the pages, and for bodies, numbers and the texts of errors there
     /// is a token for this run: a terminal shows it, else it is in the file inspector-token of the
     /// inbox's directory.
-    #[arg(long, env = "VOIPBIN_INSPECTOR_TOKEN_FILE", value_name = "FILE")]
+    #[arg(long, value_name = "FILE")]
     inspector_token_file: Option<PathBuf>,
 
     /// No inspector
-    #[arg(
-        long,
-        env = "VOIPBIN_NO_INSPECTOR",
-        value_name = "BOOL",
-        action = ArgAction::Set,
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "true",
-        default_value = "false",
-        value_parser = switch
-    )]
+    #[arg(long)]
     no_inspector: bool,
 }
 

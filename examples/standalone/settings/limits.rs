@@ -8,27 +8,16 @@ use super::values::{bytes, count, default, size, wait};
 #[derive(Args)]
 pub(crate) struct LimitSettings {
     /// The largest body; VoIPBIN takes the 413 of a larger one as final
-    #[arg(
-        long,
-        env = "VOIPBIN_BODY_LIMIT",
-        value_name = "SIZE",
-        default_value = size(Limits::DEFAULT_BODY_LIMIT as u64)
-    )]
+    #[arg(long, value_name = "SIZE", default_value = size(Limits::DEFAULT_BODY_LIMIT as u64))]
     body_limit: ByteSize,
 
     /// How long all names and values of the headers may be together
-    #[arg(
-        long,
-        env = "VOIPBIN_HEADER_LIMIT",
-        value_name = "SIZE",
-        default_value = size(Limits::DEFAULT_HEADER_LIMIT as u64)
-    )]
+    #[arg(long, value_name = "SIZE", default_value = size(Limits::DEFAULT_HEADER_LIMIT as u64))]
     header_limit: ByteSize,
 
     /// How many headers there may be
     #[arg(
         long,
-        env = "VOIPBIN_HEADER_COUNT_LIMIT",
         value_name = "N",
         default_value_t = Limits::DEFAULT_HEADER_COUNT_LIMIT,
         value_parser = count()
@@ -38,7 +27,6 @@ pub(crate) struct LimitSettings {
     /// How many requests may be read or kept at the same time; more get a 503
     #[arg(
         long,
-        env = "VOIPBIN_IN_FLIGHT_LIMIT",
         value_name = "N",
         default_value_t = Limits::DEFAULT_IN_FLIGHT_LIMIT,
         value_parser = count()
@@ -48,7 +36,6 @@ pub(crate) struct LimitSettings {
     /// How long a body may take to come in
     #[arg(
         long,
-        env = "VOIPBIN_READ_TIMEOUT",
         value_name = "TIME",
         default_value = default(Limits::DEFAULT_READ_TIMEOUT),
         value_parser = wait

@@ -1,22 +1,12 @@
-use clap::{ArgAction, Args, ValueEnum};
+use clap::{Args, ValueEnum};
 
-use super::values::{filter, switch};
+use super::values::filter;
 
 /// What the server writes.
 #[derive(Args)]
 pub(crate) struct LogSettings {
     /// Do not print a line per event
-    #[arg(
-        long,
-        env = "VOIPBIN_QUIET",
-        value_name = "BOOL",
-        action = ArgAction::Set,
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "true",
-        default_value = "false",
-        value_parser = switch
-    )]
+    #[arg(long)]
     pub(crate) quiet: bool,
 
     /// Which logs are written to standard error, such as debug, or warn,voipbin_receiver=debug
@@ -30,12 +20,7 @@ pub(crate) struct LogSettings {
     pub(crate) log: String,
 
     /// How a log is written
-    #[arg(
-        long,
-        env = "VOIPBIN_LOG_FORMAT",
-        value_name = "FORMAT",
-        default_value = "text"
-    )]
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) log_format: LogFormat,
 }
 

@@ -23,7 +23,7 @@ mod values;
 
 use std::net::SocketAddr;
 
-use clap::Args;
+use clap::{Arg, ArgAction, Args, Command};
 use voipbin_receiver::Role;
 
 #[cfg(feature = "disk")]
@@ -74,6 +74,11 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    /// All of them, to be looked at or parsed by themselves.
+    pub(crate) fn command() -> Command {
+        Self::augment_args(Command::new("settings")).mut_args(setting)
+    }
+
     /// What the server does of taking in and handling.
     pub(crate) fn role(&self) -> Role {
         #[cfg(feature = "postgres")]
@@ -96,5 +101,29 @@ impl Settings {
         return self.inspector.given_address();
         #[cfg(not(feature = "inspector"))]
         None
+    }
+}
+
+/// What all settings have alike: the variable is called as the flag, and a switch may be given a
+/// value, so that a flag can turn off what a file turns on.
+pub(crate) fn setting(arg: Arg) -> Arg {
+    // What a build leaves out, and RUST_LOG, say so themselves.
+    let arg = match arg.get_env() {
+        Some(_) => arg,
+        None => {
+            let variable = format!("VOIPBIN_{}", arg.get_id().as_str().to_uppercase());
+            arg.env(variable)
+        }
+    };
+    match arg.get_action() {
+        ArgAction::SetTrue => arg
+            .action(ArgAction::Set)
+            .value_name("BOOL")
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value("true")
+            .default_value("false")
+            .value_parser(values::switch),
+        _ => arg,
     }
 }

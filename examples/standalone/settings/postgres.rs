@@ -2,13 +2,13 @@ use std::error::Error;
 use std::fs;
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, ValueEnum};
+use clap::{Args, ValueEnum};
 use voipbin_receiver::Role;
 use voipbin_receiver::inbox::{Durability, PostgresInbox, PostgresInboxBuilder};
 
-use super::values::{default, switch, wait};
+use super::values::{default, wait};
 
-/// Where an inbox on PostgreSQL is.
+/// Where an inbox on PostgreSQL is. Tools have these too.
 #[derive(Args)]
 pub(crate) struct DatabaseSettings {
     /// The database of an inbox that several servers share, such as postgresql://user@host/database
@@ -45,23 +45,12 @@ pub(crate) struct PostgresSettings {
 
     /// Refuse to start, and events, unless each commit waits for a standby: then a 200 survives the
     /// loss of a machine
-    #[arg(
-        long,
-        env = "VOIPBIN_REQUIRE_STANDBY",
-        value_name = "BOOL",
-        action = ArgAction::Set,
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "true",
-        default_value = "false",
-        value_parser = switch
-    )]
+    #[arg(long)]
     require_standby: bool,
 
     /// How long the events of a server that died wait for another one
     #[arg(
         long,
-        env = "VOIPBIN_LEASE",
         value_name = "TIME",
         default_value = default(PostgresInbox::DEFAULT_LEASE),
         value_parser = wait
@@ -69,12 +58,7 @@ pub(crate) struct PostgresSettings {
     lease: humantime::Duration,
 
     /// What this server does of what several do together that share an inbox on PostgreSQL
-    #[arg(
-        long,
-        env = "VOIPBIN_ROLE",
-        value_name = "ROLE",
-        default_value = "both"
-    )]
+    #[arg(long, value_name = "ROLE", default_value = "both")]
     pub(crate) role: RoleChoice,
 }
 

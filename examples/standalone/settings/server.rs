@@ -2,11 +2,11 @@ use std::error::Error;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use clap::{ArgAction, Args};
+use clap::Args;
 use voipbin_receiver::gate::Limits;
 use voipbin_receiver::mount::{Server, descriptor_limit};
 
-use super::values::{count, default, path, switch, time, wait};
+use super::values::{count, default, path, time, wait};
 use crate::tls::Tls;
 
 /// Files beside connections: the inbox, logs, what is read anew.
@@ -18,22 +18,11 @@ pub(crate) struct ServerSettings {
     /// The address to listen on; port 0 takes a free one
     ///
     /// A socket that is handed down, as by systemd (LISTEN_FDS), is used instead.
-    #[arg(
-        long,
-        env = "VOIPBIN_LISTEN",
-        value_name = "ADDR",
-        default_value = "127.0.0.1:5000"
-    )]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5000")]
     pub(crate) listen: SocketAddr,
 
     /// The path of the webhook, exactly as VoIPBIN is given it: a redirect would lose the event
-    #[arg(
-        long,
-        env = "VOIPBIN_PATH",
-        value_name = "PATH",
-        default_value = "/voipbin/webhook",
-        value_parser = path
-    )]
+    #[arg(long, value_name = "PATH", default_value = "/voipbin/webhook", value_parser = path)]
     pub(crate) path: String,
 
     #[cfg(feature = "tls")]
@@ -44,7 +33,6 @@ pub(crate) struct ServerSettings {
     /// closed
     #[arg(
         long,
-        env = "VOIPBIN_MAX_CONNECTIONS",
         value_name = "N",
         default_value_t = Server::DEFAULT_MAX_CONNECTIONS,
         value_parser = count()
@@ -55,7 +43,6 @@ pub(crate) struct ServerSettings {
     /// VoIPBIN tries
     #[arg(
         long,
-        env = "VOIPBIN_IDLE_TIMEOUT",
         value_name = "TIME",
         default_value = default(Server::DEFAULT_IDLE_TIMEOUT),
         value_parser = wait
@@ -65,7 +52,6 @@ pub(crate) struct ServerSettings {
     /// How long the head of a request may take from its first byte on
     #[arg(
         long,
-        env = "VOIPBIN_HEAD_TIMEOUT",
         value_name = "TIME",
         default_value = default(Server::DEFAULT_HEAD_TIMEOUT),
         value_parser = wait
@@ -75,7 +61,6 @@ pub(crate) struct ServerSettings {
     /// How long a client may not read of its answer
     #[arg(
         long,
-        env = "VOIPBIN_WRITE_TIMEOUT",
         value_name = "TIME",
         default_value = default(Server::DEFAULT_WRITE_TIMEOUT),
         value_parser = wait
@@ -83,13 +68,7 @@ pub(crate) struct ServerSettings {
     write_timeout: humantime::Duration,
 
     /// How long handlers may go on after the first Ctrl-C or SIGTERM; the server listens until then
-    #[arg(
-        long,
-        env = "VOIPBIN_DRAIN",
-        value_name = "TIME",
-        default_value = "10s",
-        value_parser = time
-    )]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
     pub(crate) drain: humantime::Duration,
 
     /// Take over from the server that has the inbox on disk: its listening socket, which is never
@@ -97,34 +76,14 @@ pub(crate) struct ServerSettings {
     ///
     /// What comes meanwhile waits for the inbox for up to 10s. Where no server answers, it starts
     /// as without.
-    #[arg(
-        long,
-        env = "VOIPBIN_TAKE_OVER",
-        value_name = "BOOL",
-        action = ArgAction::Set,
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "true",
-        default_value = "false",
-        value_parser = switch
-    )]
+    #[arg(long)]
     pub(crate) take_over: bool,
 
     /// Take nothing in, which gets a 503, and end once every event in the inbox is handled or a
     /// dead letter: for a machine that is given up
     ///
     /// It ends with 0 when nothing is left. Have VoIPBIN send elsewhere first.
-    #[arg(
-        long,
-        env = "VOIPBIN_UNTIL_EMPTY",
-        value_name = "BOOL",
-        action = ArgAction::Set,
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "true",
-        default_value = "false",
-        value_parser = switch
-    )]
+    #[arg(long)]
     pub(crate) until_empty: bool,
 
     /// The address for metrics, on which /metrics answers Prometheus; port 0 takes a free one
@@ -133,7 +92,7 @@ pub(crate) struct ServerSettings {
     /// whoever reaches this one can read how much comes in and how it goes. One that is taken is
     /// tried again for 30s; without it the server runs all the same.
     #[cfg(feature = "metrics")]
-    #[arg(long, env = "VOIPBIN_METRICS_LISTEN", value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR")]
     metrics_listen: Option<SocketAddr>,
 }
 

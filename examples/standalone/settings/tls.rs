@@ -12,17 +12,16 @@ pub(crate) struct TlsSettings {
     /// The file of the certificate for TLS and of its issuers' ones, in PEM; plain HTTP without it
     ///
     /// It is read again on SIGHUP and every --reload-interval.
-    #[arg(long, env = "VOIPBIN_TLS_CERT", value_name = "FILE")]
+    #[arg(long, value_name = "FILE")]
     tls_cert: Option<PathBuf>,
 
     /// The file of the certificate's private key, in PEM
-    #[arg(long, env = "VOIPBIN_TLS_KEY", value_name = "FILE")]
+    #[arg(long, value_name = "FILE")]
     tls_key: Option<PathBuf>,
 
     /// How long the handshake of TLS may take
     #[arg(
         long,
-        env = "VOIPBIN_HANDSHAKE_TIMEOUT",
         value_name = "TIME",
         default_value = default(Server::DEFAULT_HANDSHAKE_TIMEOUT),
         value_parser = wait
