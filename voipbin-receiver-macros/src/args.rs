@@ -61,68 +61,41 @@ impl Events {
     }
 }
 
-/// What the options of an attribute were set to.
-#[derive(Default)]
-pub(crate) struct Options {
-    pub(crate) blocking: Option<Span>,
-    pub(crate) name: Option<LitStr>,
-    pub(crate) attempts: Option<LitInt>,
-    pub(crate) backoff: Option<LitStr>,
-    pub(crate) timeout: Option<LitStr>,
-    pub(crate) concurrency: Option<LitInt>,
-    pub(crate) strict: Option<Span>,
-    pub(crate) skip_stale: Option<Span>,
-}
-
-/// One option: a new one is a row in [`OPTIONS`] and a field in [`Options`].
+/// One option, as a row of the table below.
 struct OptionSpec {
     name: &'static str,
     usage: &'static str,
     set: fn(&mut Options, Given<'_>) -> Result<()>,
 }
 
-const OPTIONS: &[OptionSpec] = &[
-    OptionSpec {
-        name: "blocking",
-        usage: "blocking",
-        set: |options, given| given.flag(&mut options.blocking),
-    },
-    OptionSpec {
-        name: "name",
-        usage: "name = \"…\"",
-        set: |options, given| given.string(&mut options.name),
-    },
-    OptionSpec {
-        name: "attempts",
-        usage: "attempts = 5",
-        set: |options, given| given.number(&mut options.attempts),
-    },
-    OptionSpec {
-        name: "backoff",
-        usage: "backoff = \"1s..10m\"",
-        set: |options, given| given.string(&mut options.backoff),
-    },
-    OptionSpec {
-        name: "timeout",
-        usage: "timeout = \"30s\"",
-        set: |options, given| given.string(&mut options.timeout),
-    },
-    OptionSpec {
-        name: "concurrency",
-        usage: "concurrency = 4",
-        set: |options, given| given.number(&mut options.concurrency),
-    },
-    OptionSpec {
-        name: "strict",
-        usage: "strict",
-        set: |options, given| given.flag(&mut options.strict),
-    },
-    OptionSpec {
-        name: "skip_stale",
-        usage: "skip_stale",
-        set: |options, given| given.flag(&mut options.skip_stale),
-    },
-];
+macro_rules! options {
+    ($($name:ident: $kind:ident $type:ty, $usage:literal;)+) => {
+        /// What the options of an attribute were set to.
+        #[derive(Default)]
+        pub(crate) struct Options {
+            $(pub(crate) $name: Option<$type>,)+
+        }
+
+        const OPTIONS: &[OptionSpec] = &[
+            $(OptionSpec {
+                name: stringify!($name),
+                usage: $usage,
+                set: |options, given| given.$kind(&mut options.$name),
+            },)+
+        ];
+    };
+}
+
+options! {
+    blocking: flag Span, "blocking";
+    name: string LitStr, "name = \"…\"";
+    attempts: number LitInt, "attempts = 5";
+    backoff: string LitStr, "backoff = \"1s..10m\"";
+    timeout: string LitStr, "timeout = \"30s\"";
+    concurrency: number LitInt, "concurrency = 4";
+    strict: flag Span, "strict";
+    skip_stale: flag Span, "skip_stale";
+}
 
 /// An option as it was written.
 struct Given<'a> {
@@ -134,10 +107,7 @@ struct Given<'a> {
 impl Given<'_> {
     fn flag(self, slot: &mut Option<Span>) -> Result<()> {
         if let Some(value) = self.value {
-            let Self {
-                spec: OptionSpec { usage, .. },
-                ..
-            } = self;
+            let usage = self.spec.usage;
             return Err(Error::new_spanned(
                 value,
                 format!("this takes no value: write `{usage}`"),
