@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime};
@@ -8,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
-use serde::de::Visitor;
+use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A point in time as the platform writes it, to the nanosecond.
@@ -75,14 +76,11 @@ impl Time {
     /// hold it.
     #[must_use]
     pub fn to_system_time(self) -> Option<SystemTime> {
-        let nanos = self.0.as_nanosecond();
-        let seconds = u64::try_from(nanos.unsigned_abs() / 1_000_000_000).ok()?;
-        let fraction = u32::try_from(nanos.unsigned_abs() % 1_000_000_000).ok()?;
-        let distance = Duration::new(seconds, fraction);
-        if nanos < 0 {
-            SystemTime::UNIX_EPOCH.checked_sub(distance)
-        } else {
-            SystemTime::UNIX_EPOCH.checked_add(distance)
+        let since_epoch = self.0.as_duration();
+        let distance = since_epoch.unsigned_abs();
+        match since_epoch.is_negative() {
+            true => SystemTime::UNIX_EPOCH.checked_sub(distance),
+            false => SystemTime::UNIX_EPOCH.checked_add(distance),
         }
     }
 
@@ -154,21 +152,8 @@ impl Serialize for Time {
 
 impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct TimeVisitor;
-
-        impl Visitor<'_> for TimeVisitor {
-            type Value = Time;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a time in RFC 3339")
-            }
-
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Time, E> {
-                text.parse().map_err(E::custom)
-            }
-        }
-
-        deserializer.deserialize_str(TimeVisitor)
+        let text = Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(D::Error::custom)
     }
 }
 

@@ -40,16 +40,12 @@ pub struct MemoryInbox(Arc<Store>);
 /// What the inbox shares with its consumer.
 struct Store {
     /// Identities of events.
-    seen: DedupCache,
-    /// Bytes that came and may mean something new when they come again.
-    noted: DedupCache,
+    identities: DedupCache,
+    /// Of deliveries that may mean something new when the same bytes come again.
+    repeats: DedupCache,
     queue: Mutex<Queue>,
     arrived: Notify,
-    identity_ttl: Duration,
-    max_events: usize,
-    max_bytes: usize,
-    max_dead: usize,
-    clock: Arc<dyn Clock>,
+    settings: MemoryInboxBuilder,
 }
 
 /// The settings of a [`MemoryInbox`].
@@ -126,7 +122,7 @@ impl Inbox for MemoryInbox {
     }
 
     fn guarantees(&self) -> Guarantees {
-        Guarantees::new(Durability::Process).knowing_copies_for(self.0.identity_ttl)
+        Guarantees::new(Durability::Process).knowing_copies_for(self.0.settings.identity_ttl)
     }
 
     fn records(&self) -> Option<&dyn Records> {
@@ -135,21 +131,21 @@ impl Inbox for MemoryInbox {
 
     fn stats(&self) -> InboxStats {
         let store = &self.0;
-        let queue = store.queue();
+        let (settings, queue) = (&store.settings, store.queue());
         InboxStats {
             events: queue.events,
             bytes: queue.bytes,
-            identities: store.seen.len() + store.noted.len(),
-            evicted: store.seen.evicted() + store.noted.evicted(),
+            identities: store.identities.len() + store.repeats.len(),
+            evicted: store.identities.evicted() + store.repeats.evicted(),
             waiting: queue.delayed.len(),
             held: 0,
             dead: queue.dead.jobs(),
             dead_dropped: queue.dead.dropped(),
-            max_dead: Some(store.max_dead),
-            dead_nearly_full: queue.dead.is_nearly_full(store.max_dead),
+            max_dead: Some(settings.max_dead),
+            dead_nearly_full: queue.dead.is_nearly_full(settings.max_dead),
             full: store.is_full(&queue),
-            max_events: Some(store.max_events),
-            max_bytes: Some(store.max_bytes as u64),
+            max_events: Some(settings.max_events),
+            max_bytes: Some(settings.max_bytes as u64),
             used_bytes: queue.bytes as u64,
             ..InboxStats::default()
         }
@@ -163,16 +159,16 @@ impl Store {
         let kept = match incoming.repeats {
             Repeats::Drop => {
                 let push = || self.push(incoming, false);
-                self.seen.insert_if_absent(identity, push)
+                self.identities.insert_if_absent(identity, push)
             }
             Repeats::Mark => {
                 let push = |repeat| self.push(incoming, repeat);
-                self.noted.touch(identity, push).map(|()| Kept::New)
+                self.repeats.touch(identity, push).map(|()| Kept::New)
             }
         };
         // Not under the lock of the identity's shard: whoever is woken may come back here.
         match (&kept, for_nobody) {
-            (Ok(Kept::New), true) => self.seen.finish(identity),
+            (Ok(Kept::New), true) => self.identities.finish(identity),
             (Ok(Kept::New), false) => self.arrived.notify_one(),
             _ => {}
         }
@@ -199,7 +195,8 @@ impl Store {
     /// Whatever the size of what comes next: an event that is larger than the limit must be able to
     /// come in, as refused it would be refused each time.
     fn is_full(&self, queue: &Queue) -> bool {
-        queue.events >= self.max_events.max(1) || queue.bytes >= self.max_bytes.max(1)
+        let settings = &self.settings;
+        queue.events >= settings.max_events.max(1) || queue.bytes >= settings.max_bytes.max(1)
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -272,14 +269,14 @@ impl Consumer for MemoryConsumer {
             Settled::Unroutable => Some(None),
         };
         if let Some(failed) = dead {
-            let at = store.clock.wall();
-            queue.dead_letter(job, failed, at, store.max_dead);
+            let at = store.settings.clock.wall();
+            queue.dead_letter(job, failed, at, store.settings.max_dead);
         }
         let finished = queue.finish(job);
         let ended = queue.has_ended();
         drop(queue);
         if finished {
-            store.seen.finish(job.delivery().identity());
+            store.identities.finish(job.delivery().identity());
         }
         if ended {
             store.arrived.notify_waiters();
@@ -353,24 +350,13 @@ impl MemoryInboxBuilder {
     /// The inbox.
     #[must_use]
     pub fn build(self) -> MemoryInbox {
-        let Self {
-            max_events,
-            max_bytes,
-            max_identities,
-            identity_ttl,
-            max_dead,
-            clock,
-        } = self;
+        let cache = |ttl| DedupCache::new(ttl, self.max_identities, Arc::clone(&self.clock));
         MemoryInbox(Arc::new(Store {
-            seen: DedupCache::new(identity_ttl, max_identities, Arc::clone(&clock)),
-            noted: DedupCache::new(RETRY_TIME, max_identities, Arc::clone(&clock)),
+            identities: cache(self.identity_ttl),
+            repeats: cache(RETRY_TIME),
             queue: Mutex::new(Queue::default()),
             arrived: Notify::new(),
-            identity_ttl,
-            max_events,
-            max_bytes,
-            max_dead,
-            clock,
+            settings: self,
         }))
     }
 }

@@ -110,6 +110,18 @@ impl Dead {
 }
 
 /// Of the inbox in memory, the dead letters.
+/// The first ones of a filter.
+fn page<'a>(
+    dead: impl Iterator<Item = &'a Dead>,
+    filter: &RecordFilter,
+    most: usize,
+) -> RecordPage {
+    let mut matching = dead.map(Dead::record).filter(|record| filter.takes(record));
+    let records: Vec<Record> = matching.by_ref().take(most).collect();
+    let next = matching.next().and(records.last()).map(|last| last.id);
+    RecordPage::new(records, next)
+}
+
 #[async_trait]
 impl Records for MemoryInbox {
     async fn list(
@@ -121,10 +133,7 @@ impl Records for MemoryInbox {
         let from = after.map_or(0, |after| after.get().saturating_add(1));
         let queue = self.0.queue();
         let dead = queue.dead.events.range(from..).map(|(_, dead)| dead);
-        let mut matching = dead.map(Dead::record).filter(|record| filter.takes(record));
-        let records: Vec<Record> = matching.by_ref().take(most).collect();
-        let next = matching.next().and(records.last()).map(|last| last.id);
-        Ok(RecordPage::new(records, next))
+        Ok(page(dead, filter, most))
     }
 
     async fn latest(
@@ -136,12 +145,7 @@ impl Records for MemoryInbox {
         let before = before.map_or(u64::MAX, RecordId::get);
         let queue = self.0.queue();
         let dead = queue.dead.events.range(..before).rev();
-        let mut matching = dead
-            .map(|(_, dead)| dead.record())
-            .filter(|record| filter.takes(record));
-        let records: Vec<Record> = matching.by_ref().take(most).collect();
-        let next = matching.next().and(records.last()).map(|last| last.id);
-        Ok(RecordPage::new(records, next))
+        Ok(page(dead.map(|(_, dead)| dead), filter, most))
     }
 
     async fn get(&self, id: RecordId) -> Result<Option<Record>, RecordsError> {
