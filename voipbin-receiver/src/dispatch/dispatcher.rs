@@ -24,17 +24,16 @@ use crate::router::Handlers;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Of how many resources, times handlers, it is remembered which state was completed last.
+/// How many last completed states are remembered: one for each resource and handler.
 const RESOURCES: usize = 32_768;
 
-/// From how long on a run is told of: by then it may hang, and what comes for its resource waits
-/// behind it.
+/// A run that takes longer is warned of: it may hang, and holds up its lane.
 const LONG_RUN: Duration = Duration::from_secs(5 * 60);
 
 /// What jobs need to run, and which ones there are.
 pub(crate) struct Dispatch {
     pub(crate) inbox: Arc<dyn Inbox>,
-    /// The pump's, which ends it; nobody's in a receiver that only takes in.
+    /// Owned by the pump, which ends it; `None` in a receiver that only takes in.
     consumer: Option<Weak<dyn Consumer>>,
     pub(crate) handlers: Handlers,
     pub(crate) counters: Arc<Counters>,
@@ -46,22 +45,21 @@ pub(crate) struct Dispatch {
     pub(super) stepped: bool,
     placements: Placements,
     queue: Mutex<JobQueue>,
-    /// Tells the pump of what it waits for.
+    /// Wakes the pump.
     progress: Notify,
     workers: OnceLock<Workers>,
     running: AtomicUsize,
     lifecycle: Lifecycle,
-    /// Handlers that jobs are there for and that are not registered.
+    /// Handlers of jobs in the inbox that are not registered here.
     unroutable: Mutex<BTreeSet<HandlerName>>,
 }
 
-/// How far the dispatcher's own life has come.
 struct Lifecycle {
     /// Whether a shutdown has begun.
     draining: watch::Sender<bool>,
     /// Whether the pump ended before its time.
     abandoned: AtomicBool,
-    /// Jobs for which nobody will make the next attempt.
+    /// Jobs whose next attempt will not be made.
     left: Mutex<Vec<Unfinished>>,
 }
 
@@ -74,7 +72,7 @@ pub(crate) struct DispatchParts {
     pub(crate) hooks: Arc<Hooks>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) concurrency: usize,
-    /// Whether somebody else than the workers runs jobs, until a shutdown begins.
+    /// Whether jobs run by [`Dispatch::step`] alone, and by workers only once a shutdown begins.
     pub(crate) stepped: bool,
 }
 
@@ -127,8 +125,8 @@ impl Dispatch {
         self.queue().long_running()
     }
 
-    /// Warns of each once.
-    pub(super) fn tell_of_long_runs(&self) {
+    /// Warns once of each.
+    pub(super) fn warn_of_long_runs(&self) {
         let found = self.queue().find_long(LONG_RUN);
         for job in found {
             let delivery = job.delivery();
@@ -145,7 +143,7 @@ impl Dispatch {
         }
     }
 
-    /// Lets nothing of a handler begin, or again; false when there is none of this name.
+    /// Pauses or resumes a handler; false when there is none of this name.
     pub(crate) fn pause(self: &Arc<Self>, handler: &str, paused: bool) -> bool {
         let Some(index) = self.placements.index(&HandlerName::new(handler)) else {
             return false;
@@ -156,13 +154,12 @@ impl Dispatch {
         true
     }
 
-    /// The handlers of which nothing begins.
     pub(crate) fn paused(&self) -> Vec<HandlerName> {
         let paused = self.queue().paused();
         self.placements.names(&paused)
     }
 
-    /// From here on a failure is the last word where nothing outlives the process.
+    /// Begins a shutdown: from here on no job is retried that the process would take with it.
     pub(crate) fn drain(&self) {
         self.lifecycle.draining.send_replace(true);
         self.close();
@@ -176,12 +173,12 @@ impl Dispatch {
     pub(super) fn drained(&self) -> impl Future<Output = ()> + use<> {
         let mut draining = self.lifecycle.draining.subscribe();
         async move {
-            // Cannot fail: whoever waits has this dispatcher.
+            // Cannot fail: the sender lives as long as this dispatcher.
             let _ = draining.wait_for(|draining| *draining).await;
         }
     }
 
-    /// Nothing new is to be taken. Once the pump has ended the inbox may be another receiver's.
+    /// Takes nothing new. Once the pump has ended the inbox may have another consumer.
     pub(crate) fn close(&self) {
         if let Some(consumer) = self.consumer() {
             consumer.drain();
@@ -193,8 +190,7 @@ impl Dispatch {
         self.consumer.as_ref()?.upgrade()
     }
 
-    /// The pump has ended with its runtime, or by a panic of the inbox: nobody handles what is kept
-    /// from here on.
+    /// The pump has ended with its runtime, or by a panic of the inbox.
     pub(super) fn abandon(&self, consumer: Arc<dyn Consumer>) {
         self.lifecycle.abandoned.store(true, Ordering::Relaxed);
         tracing::warn!(
@@ -237,7 +233,7 @@ impl Dispatch {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts jobs where they wait for their turn.
+    /// Queues jobs that were taken.
     pub(crate) fn admit(self: &Arc<Self>, jobs: Vec<Job>) {
         let now = Instant::now();
         let jobs = jobs.into_iter().map(|job| (self.placements.of(&job), job));
@@ -249,7 +245,7 @@ impl Dispatch {
         self.wake(queue);
     }
 
-    /// What the pump is to do. Until it is told of progress, if that is what it waits for.
+    /// What the pump is to do next. Where it `waits` then, the next progress wakes it.
     pub(super) fn plan(self: &Arc<Self>, waits: impl FnOnce(&Plan) -> bool) -> Plan {
         let mut queue = self.queue();
         let plan = queue.plan(Instant::now());
@@ -295,7 +291,7 @@ impl Dispatch {
         Some((key, job, permit))
     }
 
-    /// The same for a worker, which ends when there is none.
+    /// The same for a worker, which is no longer counted when there is none.
     pub(super) fn next_for_a_worker(self: &Arc<Self>) -> Option<(JobKey, Job, Arc<JobPermit>)> {
         let mut queue = self.queue();
         let Some((key, job, slot)) = queue.next() else {
@@ -315,8 +311,7 @@ impl Dispatch {
         self.queue().workers -= 1;
     }
 
-    /// Tells the pump of progress, if it waits for any, and starts a worker if there is something
-    /// to run.
+    /// Wakes the pump, if it waits, and starts a worker, if there is something to run.
     fn wake(self: &Arc<Self>, mut queue: MutexGuard<'_, JobQueue>) {
         if std::mem::take(&mut queue.pump_waits) {
             self.progress.notify_one();
@@ -324,14 +319,14 @@ impl Dispatch {
         self.start_worker(queue);
     }
 
-    /// There may be one already: it may block its thread and leave the rest to another.
+    /// Starts one more even where one runs: that one may block its thread.
     fn start_worker(self: &Arc<Self>, mut queue: MutexGuard<'_, JobQueue>) {
         let workers = self.workers.get();
         let workers = workers.filter(|_| !self.stepped || self.is_draining());
         let workers = workers.filter(|workers| queue.workers < workers.most);
         let workers = workers.filter(|_| queue.may_have_next());
         queue.workers += usize::from(workers.is_some());
-        // What is spawned may be dropped at once, and come back here.
+        // A runtime that ends drops the task at once, whose Drop locks the queue.
         drop(queue);
         if let Some(workers) = workers {
             workers.start(self);
@@ -343,7 +338,7 @@ impl Dispatch {
         self.queue().begin(key);
     }
 
-    /// A run has ended and gives back what it held. `next` is when its job runs again in its lane.
+    /// A run gives back its slot. `next` is its job, where that keeps the lane until its retry.
     pub(super) fn end(
         self: &Arc<Self>,
         slot: RunSlot,
@@ -367,14 +362,14 @@ impl Dispatch {
         self.wake(queue);
     }
 
-    /// This run is not what ends the process, so far.
+    /// The suspect survived its quarantine: the next one may begin.
     pub(super) fn end_quarantine(self: &Arc<Self>, quarantine: QuarantineId) {
         let mut queue = self.queue();
         queue.end_quarantine(quarantine);
         self.wake(queue);
     }
 
-    /// Whoever closes an open job settles it: here, or the end of a drain.
+    /// Settles a job, unless the end of a drain closed it before.
     pub(super) fn settle(&self, key: JobKey, job: &Job, outcome: Settled) -> bool {
         let closed = self.queue().close(key).is_some();
         if closed && let Some(consumer) = self.consumer() {
@@ -383,7 +378,7 @@ impl Dispatch {
         closed
     }
 
-    /// Its lease is lost: it is somebody else's.
+    /// Its lease is lost: another consumer settles it.
     pub(super) fn forget(&self, key: JobKey) {
         self.queue().close(key);
     }
@@ -403,9 +398,9 @@ impl Dispatch {
     }
 }
 
-/// Whatever the subscriber does: one that panics must leave no job open.
-pub(super) fn log(tell: impl FnOnce()) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(tell)) {
+/// Logs, and catches what a subscriber panics with: it must leave no job open.
+pub(super) fn log(emit: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(emit)) {
         discard(payload);
     }
 }

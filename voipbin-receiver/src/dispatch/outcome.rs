@@ -94,7 +94,7 @@ impl Dispatch {
                 in_place: false,
             };
             self.settle(key, job, settled);
-            // The shutdown that began meanwhile has brought forward only what it found.
+            // A shutdown that began meanwhile brought forward only what waited then.
             if self.loses_what_waits() {
                 self.close();
             }
@@ -118,7 +118,7 @@ impl Dispatch {
         let Some(consumer) = self.consumer() else {
             return;
         };
-        // Under the lock: whoever closes the job does so before all of this or after.
+        // Under the lock, so that the job is closed before or after all of this.
         let mut queue = self.queue();
         if queue.fail_in_place(key, job.clone().after_failure(failed.clone())) {
             let settled = Settled::Retry {

@@ -8,9 +8,8 @@ use crate::inbox::{Job, Lease};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Mutex, PoisonError};
 
-/// What a running job holds, its slot and its lane: given back when the last clone of its `Arc` is
-/// dropped. A blocking handler holds one in its thread, which goes on after the time for the run is
-/// over.
+/// What a running job holds: its slot and its lane, given back when the last clone of the `Arc` is
+/// dropped. A blocking handler's thread holds one, as it goes on after a timeout.
 pub(super) struct JobPermit {
     dispatch: Arc<Dispatch>,
     slot: Option<RunSlot>,
@@ -32,7 +31,7 @@ impl JobPermit {
         }
     }
 
-    /// The quarantine that it runs in, if it may be what killed the process.
+    /// The quarantine of a poison suspect.
     pub(super) fn quarantine(&self) -> Option<QuarantineId> {
         self.slot.as_ref().and_then(RunSlot::quarantine)
     }
@@ -48,7 +47,7 @@ impl JobPermit {
         self.dispatch.begin(key);
     }
 
-    /// The job keeps its lane when the run is over.
+    /// The job keeps its lane after the run, until its retry.
     pub(super) fn retry_in_place(&self, key: JobKey, at: Instant) {
         *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some((key, at));
     }

@@ -12,25 +12,25 @@ use crate::inbox::{Consumer, Job};
 use crate::observe::{ShutdownReport, Transition};
 use crate::sync::Arc;
 
-/// How long what is cut short has to let go. One that blocks its thread does not.
+/// How long cancelled runs have to be dropped. One that blocks its thread is not waited for.
 const GRACE: Duration = Duration::from_millis(100);
 
 /// How often long runs are looked for while anything runs.
-const LOOK: Duration = Duration::from_secs(60);
+const LONG_RUN_CHECK: Duration = Duration::from_secs(60);
 
-/// The pump's end of the line to whoever shuts the receiver down.
+/// The pump's side of a shutdown.
 pub(crate) struct Control {
-    /// How long the drain may still take, told once or more.
+    /// How long the drain may still take; may come more than once.
     pub(crate) deadlines: mpsc::UnboundedReceiver<Duration>,
     pub(crate) report: watch::Sender<Option<ShutdownReport>>,
 }
 
 impl Dispatch {
-    /// Takes events out of the inbox and has their handlers run, until the inbox is drained and
-    /// nothing is left, or until the drain has taken too long.
+    /// Takes jobs out of the inbox and has them run, until the inbox is drained and nothing is
+    /// left, or until the drain's deadline.
     ///
-    /// Also a future that is dropped before its first poll, as by a runtime that ends at once, ends
-    /// the consumer.
+    /// The future ends the consumer even when it is dropped before its first poll, as by a runtime
+    /// that ends at once.
     pub(crate) fn pump(
         self: Arc<Self>,
         consumer: Arc<dyn Consumer>,
@@ -53,14 +53,14 @@ async fn pump(mut guard: PumpGuard, consumer: Arc<dyn Consumer>, control: Contro
     let workers = dispatch.start_workers();
     let drained = tokio::select! {
         biased;
-        () = passed(deadlines) => false,
+        () = drain_deadline(deadlines) => false,
         () = feed(&dispatch, &*consumer) => true,
     };
     if !drained {
         dispatch.stop_now();
         workers.cut_off();
     }
-    // What still comes to its own end meanwhile is settled.
+    // Runs that end within the grace period are settled.
     let _ = timeout(GRACE, workers.ended()).await;
     let unfinished = dispatch.close_all(&*consumer);
     for left in &unfinished {
@@ -73,19 +73,18 @@ async fn pump(mut guard: PumpGuard, consumer: Arc<dyn Consumer>, control: Contro
     report.send_replace(Some(ShutdownReport::new(unfinished, stored, remaining)));
 }
 
-/// Takes jobs as there is room for them. Dropping this future at any await loses nothing: a job is
-/// in the inbox, or open.
+/// Takes jobs as the prefetch allows. Cancel-safe: a job is in the inbox, or open.
 async fn feed(dispatch: &Arc<Dispatch>, consumer: &dyn Consumer) {
     let drained = dispatch.drained();
     tokio::pin!(drained);
     let mut draining = false;
     let mut taking: Option<BoxFuture<'_, Option<Vec<Job>>>> = None;
     let mut ended = false;
-    // Made when there is something to look at: a clock that is paused goes on to the next timer.
+    // Made only while something runs: a paused clock advances to the next timer.
     let mut look: Option<Pin<Box<Sleep>>> = None;
     loop {
-        // What else is ready goes first: tokio would run the pump between any two answers, and a
-        // job that is taken alone costs more than one of many.
+        // Lets other ready tasks go first: tokio's LIFO slot would run the pump after every single
+        // answer, and a job costs more taken alone than in a batch.
         yield_now().await;
         let plan = dispatch.plan(|plan| ended || plan.prefetch.is_none());
         if ended && plan.is_idle {
@@ -96,7 +95,7 @@ async fn feed(dispatch: &Arc<Dispatch>, consumer: &dyn Consumer) {
             taking = Some(consumer.take(prefetch));
         }
         if !plan.is_idle {
-            look.get_or_insert_with(|| Box::pin(sleep(LOOK)));
+            look.get_or_insert_with(|| Box::pin(sleep(LONG_RUN_CHECK)));
         }
         let looks = async {
             match &mut look {
@@ -126,7 +125,7 @@ async fn feed(dispatch: &Arc<Dispatch>, consumer: &dyn Consumer) {
             () = due => {}
             () = looks => {
                 look = None;
-                dispatch.tell_of_long_runs();
+                dispatch.warn_of_long_runs();
             }
             jobs = take => {
                 taking = None;
@@ -156,8 +155,8 @@ impl Drop for PumpGuard {
     }
 }
 
-/// Waits until the time for the drain has passed. A later word may shorten it and not prolong it.
-async fn passed(mut deadlines: mpsc::UnboundedReceiver<Duration>) {
+/// Waits for the drain's deadline, which may be brought forward and not put off.
+async fn drain_deadline(mut deadlines: mpsc::UnboundedReceiver<Duration>) {
     // When the receiver is dropped without a shutdown, what it kept runs to its end.
     let Some(left) = deadlines.recv().await else {
         return pending().await;
@@ -174,7 +173,7 @@ async fn passed(mut deadlines: mpsc::UnboundedReceiver<Duration>) {
     }
 }
 
-/// A deadline beyond what the clock can count is as good as a century.
+/// Capped at a century, as the clock would overflow.
 fn from_now(left: Duration) -> Instant {
     const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
     Instant::now() + left.min(CENTURY)

@@ -14,18 +14,17 @@ use crate::observe::{JobState, Unfinished};
 /// How many jobs are asked of the inbox at once.
 pub(super) const BATCH: usize = 64;
 
-/// How many jobs are taken before there is a slot for them, and the bytes of their bodies: fair
-/// turns only work among jobs that were taken, not on what is still behind a flood in the inbox.
+/// How many jobs are taken before there is a slot for them, and the bytes of their bodies: turns
+/// are fair among taken jobs alone, and a flood in the inbox hides what is behind it.
 const PREFETCH_JOBS: usize = 4096;
 const PREFETCH_BYTES: usize = 16 << 20;
 
-/// How many are taken while there are free slots, as those that wait are all of busy lanes or of
-/// handlers at their limit. There is no limit with an inbox in memory, as they are there anyhow.
+/// How many are taken while there are free slots: then all that wait are of busy lanes or of
+/// handlers at their limit. Without a limit where the inbox is in memory anyway.
 const MOST_JOBS: usize = 65_536;
 const MOST_BYTES: usize = 32 << 20;
 
-/// Jobs that were taken and are not settled. It does not live in the pump, which can go away with
-/// its runtime.
+/// Jobs that were taken and are not settled. It outlives the pump, whose runtime may end.
 pub(super) struct JobQueue {
     schedule: Schedule<JobKey>,
     jobs: Slab<OpenJob>,
@@ -165,17 +164,16 @@ impl JobQueue {
         self.long_running
     }
 
-    /// Lets nothing of a handler begin, or again.
+    /// Pauses or resumes a handler.
     pub(super) fn pause(&mut self, handler: usize, paused: bool) {
         self.schedule.pause(handler, paused);
     }
 
-    /// The handlers of which nothing begins.
     pub(super) fn paused(&self) -> Vec<usize> {
         self.schedule.paused().collect()
     }
 
-    /// Whether it was open: whoever closes a job settles it, and nobody else.
+    /// The job, if it was open: closing one is what entitles to settle it.
     pub(super) fn close(&mut self, key: JobKey) -> Option<Job> {
         let open = self.jobs.try_remove(key);
         if self.jobs.is_empty() && self.jobs.capacity() > PREFETCH_JOBS {
@@ -187,7 +185,7 @@ impl JobQueue {
         open.map(|open| open.job)
     }
 
-    /// A job that failed is to be run again, by what came of it so far, unless it is closed.
+    /// Records a failed attempt of a job that runs again in its lane; false when it is closed.
     pub(super) fn fail_in_place(&mut self, key: JobKey, next: Job) -> bool {
         let Some(open) = self.jobs.get_mut(key) else {
             return false;
@@ -212,7 +210,7 @@ impl JobQueue {
         };
         self.waiting_bytes += open.job.delivery().body().len();
         open.lane = Some(self.schedule.park(slot));
-        // It has to know when the next one is due.
+        // The pump has the timer for it.
         self.pump_waits = true;
         self.parked.push(Reverse((until, open.number, key)));
     }
@@ -270,7 +268,7 @@ impl JobQueue {
     }
 
     /// Nothing new will come. What waits stays for the next consumer where the inbox `keeps` it,
-    /// and goes on at once where it is lost otherwise.
+    /// and is run at once where it would be lost.
     pub(super) fn stop(&mut self, keeps: bool) {
         if keeps {
             self.stopping = true;

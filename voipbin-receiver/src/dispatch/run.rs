@@ -21,15 +21,15 @@ use crate::observe::{Run, Transition};
 use crate::router::Handler;
 use crate::sync::Arc;
 
-/// For how long no other suspect begins beside one. A run that takes longer is not what ends the
-/// process, or cannot be told from one that is.
+/// How long no other suspect begins beside one. One that survives this long is not considered the
+/// cause of the crash.
 const QUARANTINE_TIME: Duration = Duration::from_secs(1);
 
-/// Runs the handler to its end and settles the job. Whatever the handler, its error or its payload
-/// do, the job is settled; only one that is cut short is not.
+/// Runs the handler and settles the job, whatever the handler, its error or its panic do. Only a
+/// run that is cancelled does not settle it.
 ///
-/// There may be many of this future: what is seldom is boxed, so that it takes no room in the
-/// others. The permit is its first argument, as that is dropped last.
+/// Many of these futures may exist: rare paths are boxed to keep them small. The permit is the
+/// first argument because it must be dropped last.
 pub(super) async fn run(permit: Arc<JobPermit>, dispatch: Arc<Dispatch>, key: JobKey, job: Job) {
     let Some(handler) = dispatch.handlers.get(job.handler()) else {
         return dispatch.unroutable(key, &job);
@@ -45,7 +45,7 @@ pub(super) async fn run(permit: Arc<JobPermit>, dispatch: Arc<Dispatch>, key: Jo
     if stale && handler.options.skip_stale {
         return dispatch.skip(key, &job);
     }
-    // At the pump's end somebody else closes the job.
+    // The pump has ended, and closed the job.
     let Some(consumer) = dispatch.consumer() else {
         return;
     };
@@ -88,7 +88,7 @@ pub(super) async fn run(permit: Arc<JobPermit>, dispatch: Arc<Dispatch>, key: Jo
     }
 }
 
-/// A run that ended badly, and what is to follow by the handler's own word.
+/// A failed run, and what the handler says of a retry.
 pub(super) struct Failure {
     pub(super) attempt: Attempt,
     pub(super) next: RetryHint,
@@ -101,7 +101,7 @@ pub(super) struct RunStart {
     pub(super) wall: SystemTime,
 }
 
-/// A call of a handler, in its span, until it has ended. Whatever panics in it is caught.
+/// A call of a handler, in its span. Panics are caught.
 pub(super) struct HandlerCall {
     span: Span,
     future: BoxFuture<'static, Result<(), HandlerError>>,
@@ -142,8 +142,7 @@ impl HandlerCall {
         }
     }
 
-    /// For a handler with a time limit, a job that may be what killed the process, or one that can
-    /// become somebody else's.
+    /// The slow path: for a handler with a timeout, a poison suspect, or a job under a lease.
     async fn within_its_time(
         &mut self,
         dispatch: &Arc<Dispatch>,
@@ -174,13 +173,13 @@ impl HandlerCall {
         }
     }
 
-    /// What it came to; `false` when the job is somebody else's by now.
+    /// The outcome; `false` when the lease is lost.
     pub(super) fn end(self, ended: CallEnd, start: RunStart) -> Result<bool, Failure> {
         let failed = |end, next| {
             let attempt = Attempt::new(start.wall, start.at.elapsed(), end);
             Err(Failure { attempt, next })
         };
-        // User code that may panic: the text of an error, and what is dropped.
+        // Displaying an error and dropping the call run user code, which may panic.
         let told = caught(|| {
             let call = self;
             call.span.in_scope(|| match ended {
@@ -225,7 +224,7 @@ impl Future for HandlerCall {
     }
 }
 
-/// What is left of a call that was cut short ends in its span.
+/// A cancelled call is dropped in its span.
 impl Drop for HandlerCall {
     fn drop(&mut self) {
         let left = std::mem::replace(&mut self.future, Box::pin(pending()));
@@ -241,7 +240,7 @@ pub(super) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Drops what a panic left, which can panic itself.
+/// Drops a panic's payload, whose own Drop may panic.
 pub(super) fn discard(payload: Box<dyn Any + Send>) {
     if let Err(again) = catch_unwind(AssertUnwindSafe(move || drop(payload))) {
         std::mem::forget(again);

@@ -154,7 +154,7 @@ impl<J> Schedule<J> {
         {
             return Some(self.run(waiting));
         }
-        // Ends when all flows in turn are those of handlers that may not use another slot.
+        // Until each ready flow was found to be of a handler without a free slot.
         let mut passed_over = 0;
         while passed_over < self.ready_flows.len() {
             let flow = self.ready_flows.pop_front()?;
@@ -179,7 +179,7 @@ impl<J> Schedule<J> {
             let Some(waiting) = next else { continue };
             if waiting.placement.suspect && self.quarantine.is_some() {
                 self.suspects.push_back(waiting);
-                // Its flow has come to something else: the others are to be looked at anew.
+                // Its flow has another job in front now, which may be allowed to run.
                 passed_over = 0;
                 continue;
             }
@@ -230,15 +230,14 @@ impl<J> Schedule<J> {
         self.line_up(Waiting { job, placement });
     }
 
-    /// This run is not what ends the process, so far: the next suspect may begin.
+    /// The suspect survived: the next one may begin.
     pub(super) fn end_quarantine(&mut self, quarantine: QuarantineId) {
         if self.quarantine == Some(quarantine) {
             self.quarantine = None;
         }
     }
 
-    /// Lets nothing of a handler begin, or again. The slots that are reserved for it are others'
-    /// meanwhile.
+    /// Pauses or resumes a handler. Its reserved slots are free for others while it is paused.
     pub(super) fn pause(&mut self, handler: usize, paused: bool) {
         if let Some(quota) = self.handlers.get_mut(handler) {
             quota.paused = paused;
@@ -247,7 +246,7 @@ impl<J> Schedule<J> {
         self.reserved_free = self.handlers.iter().map(free).sum();
     }
 
-    /// The handlers of which nothing begins.
+    /// The indices of paused handlers.
     pub(super) fn paused(&self) -> impl Iterator<Item = usize> {
         let handlers = self.handlers.iter().enumerate();
         handlers.filter_map(|(index, quota)| quota.paused.then_some(index))
@@ -291,7 +290,7 @@ impl<J> Schedule<J> {
             && (quota.reserved_free(self.reserved) > 0 || self.free() > aside)
     }
 
-    /// Puts a job whose lane is its own where it waits for a slot alone.
+    /// Queues a job whose lane is free: it waits for a slot alone.
     fn line_up(&mut self, waiting: Waiting<J>) {
         let flow = waiting.placement.flow;
         let queue = self

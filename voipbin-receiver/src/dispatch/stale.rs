@@ -14,11 +14,9 @@ use crate::inbox::Job;
 /// parts, the number of the part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Version {
-    /// In nanoseconds from 1970, from the year 1677 to 2262; before all of these where it is not
-    /// told.
+    /// In Unix nanoseconds, from the year 1677 to 2262; the minimum where there is none.
     changed: i64,
-    /// From 2 on; 1 without one. Parts before the first and beyond four thousand million are not
-    /// told apart.
+    /// From 2 on; 1 without one. Saturates at both ends.
     sequence: NonZeroU32,
 }
 

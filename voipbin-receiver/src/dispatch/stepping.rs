@@ -1,4 +1,4 @@
-//! Jobs that somebody else than the workers lets run, one at a time.
+//! Runs jobs one at a time, for the test kit.
 
 use tokio::sync::oneshot;
 
@@ -8,16 +8,16 @@ use crate::inbox::Job;
 use crate::sync::Arc;
 
 impl Dispatch {
-    /// Lets the next job run that may now, and gives it, and when it has ended.
+    /// Runs the next job that may run now: the job, and what resolves when it has ended.
     pub(crate) fn step(self: &Arc<Self>) -> Option<(Job, oneshot::Receiver<()>)> {
-        // What is due by now is let go on.
+        // Resumes parked jobs that are due.
         self.plan(|_| false);
         let (key, job, permit) = self.next()?;
         let (ended, ending) = oneshot::channel();
         let run = run(permit, Arc::clone(self), key, job.clone());
         let run = async move {
             run.await;
-            // Nobody listens to a run that took too long for a step.
+            // The step may have timed out.
             let _ = ended.send(());
         };
         self.start_workers().go_on(Box::pin(run));

@@ -15,8 +15,8 @@ use super::dispatcher::Dispatch;
 use super::run::{discard, run};
 use crate::sync::Arc;
 
-/// How many jobs a worker runs before it lets other tasks of its thread go first.
-const IN_A_ROW: usize = 256;
+/// How many jobs a worker runs before it yields to other tasks.
+const RUNS_PER_TURN: usize = 256;
 
 /// Where jobs run.
 pub(super) struct Workers {
@@ -69,13 +69,13 @@ struct Worker(Option<Arc<Dispatch>>);
 impl Worker {
     async fn work(mut self) {
         loop {
-            for _ in 0..IN_A_ROW {
+            for _ in 0..RUNS_PER_TURN {
                 let Some(dispatch) = &self.0 else { return };
                 let Some((key, job, permit)) = dispatch.next_for_a_worker() else {
                     self.0 = None;
                     return;
                 };
-                // Boxed: most of them end here, and those that go on as a task are moved about.
+                // Boxed: most end at the first poll, and the others are moved into a task.
                 let run = Box::pin(run(permit, Arc::clone(dispatch), key, job));
                 if let (Some(run), Some(workers)) = (poll_once(run), dispatch.workers()) {
                     workers.go_on(run);
@@ -86,16 +86,15 @@ impl Worker {
     }
 }
 
-/// Polls a run once, as most handlers do not wait. Gives it back when it does: whoever polls it
-/// next is woken.
+/// Polls a run once, as most handlers do not wait. The waker does nothing: a pending run is given
+/// back, and polled again by the task that it becomes.
 fn poll_once(mut run: BoxFuture<'static, ()>) -> Option<BoxFuture<'static, ()>> {
     let mut cx = Context::from_waker(Waker::noop());
     let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut run).poll(&mut cx)));
     match polled {
         Ok(Poll::Pending) => return Some(run),
         Ok(Poll::Ready(())) => {}
-        // Of an inbox or an observer: handlers' own are caught. Its permit is given back as by a
-        // task.
+        // A panic of an inbox or an observer; those of handlers are caught. The permit is dropped.
         Err(payload) => discard(payload),
     }
     None
