@@ -107,8 +107,8 @@ impl Receiver {
     }
 
     #[cfg(feature = "inspector")]
-    pub(crate) fn tell(&self, transition: Transition<'_>) {
-        self.drain.dispatch.hooks.tell(|| transition);
+    pub(crate) fn emit(&self, transition: Transition<'_>) {
+        self.drain.dispatch.hooks.emit(|| transition);
     }
 
     #[cfg(feature = "inspector")]

@@ -18,7 +18,7 @@ impl Dispatch {
     pub(super) fn done(&self, key: JobKey, job: &Job, begun: Moment) {
         self.counters.handled.add();
         self.settle(key, job, Settled::Done);
-        self.hooks.tell(|| Transition::Finished {
+        self.hooks.emit(|| Transition::Finished {
             run: Run::of(job),
             took: begun.elapsed(),
             age: self.since_received(job),
@@ -30,7 +30,7 @@ impl Dispatch {
         self.counters.skipped.add();
         self.settle(key, job, Settled::Done);
         self.hooks
-            .tell(|| Transition::Skipped { run: Run::of(job) });
+            .emit(|| Transition::Skipped { run: Run::of(job) });
     }
 
     /// No handler of this name is registered. Logged once for each name: an inbox may hold many of
@@ -46,7 +46,7 @@ impl Dispatch {
             });
         }
         self.settle(key, job, Settled::Unroutable);
-        self.hooks.tell(|| Transition::Held { run: Run::of(job) });
+        self.hooks.emit(|| Transition::Held { run: Run::of(job) });
     }
 
     /// The job is another consumer's by now: it is settled there.
@@ -99,7 +99,7 @@ impl Dispatch {
                 self.close();
             }
         }
-        self.hooks.tell(|| Transition::Failed {
+        self.hooks.emit(|| Transition::Failed {
             run: Run::of(job),
             attempt: &told,
             retry_after: Some(after),
@@ -208,7 +208,7 @@ impl Dispatch {
         match &failed {
             Some(attempt) => {
                 self.log_failure(job, attempt, Err(reason));
-                self.hooks.tell(|| Transition::Failed {
+                self.hooks.emit(|| Transition::Failed {
                     run,
                     attempt,
                     retry_after: None,
@@ -223,7 +223,7 @@ impl Dispatch {
         if !self.settle(key, job, Settled::Dead { failed }) {
             return;
         }
-        self.hooks.tell(|| Transition::Dead { run, reason });
+        self.hooks.emit(|| Transition::Dead { run, reason });
         let JobHistory {
             attempts, history, ..
         } = past;

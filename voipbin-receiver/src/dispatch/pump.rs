@@ -64,7 +64,7 @@ async fn pump(mut guard: PumpGuard, consumer: Arc<dyn Consumer>, control: Contro
     let _ = timeout(GRACE, workers.ended()).await;
     let unfinished = dispatch.close_all(&*consumer);
     for left in &unfinished {
-        dispatch.hooks.tell(|| Transition::dropped(left));
+        dispatch.hooks.emit(|| Transition::dropped(left));
     }
     let stored = consumer.flush().await.is_ok();
     guard.consumer = None;

@@ -61,7 +61,7 @@ pub(super) async fn run(permit: Arc<JobPermit>, dispatch: Arc<Dispatch>, key: Jo
         return dispatch.lost(key, &job);
     }
     permit.begin(key);
-    dispatch.hooks.tell(|| Transition::Started {
+    dispatch.hooks.emit(|| Transition::Started {
         run: Run::of(&job),
         waited: dispatch.waited(&job),
     });

@@ -47,13 +47,13 @@ impl Site {
     /// Tells the observers of a change.
     pub(super) fn acted(&self, _: &Permit<Actor>, action: &str, record: RecordId) {
         let inspection = Inspection::new(action, Some(record));
-        self.receiver.tell(Transition::Inspected(inspection));
+        self.receiver.emit(Transition::Inspected(inspection));
     }
 
     /// Lifts the mask, and tells the observers.
     pub(super) fn reveal(&self, permit: &Permit<Revealer>, record: Option<RecordId>) -> Mask {
         let inspection = Inspection::new("reveal", record);
-        self.receiver.tell(Transition::Inspected(inspection));
+        self.receiver.emit(Transition::Inspected(inspection));
         Mask::lifted(permit)
     }
 }

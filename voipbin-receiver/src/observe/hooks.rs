@@ -270,12 +270,12 @@ impl Hooks {
     }
 
     /// Whether anybody wants to know.
-    pub(crate) fn observe(&self) -> bool {
+    pub(crate) fn is_observed(&self) -> bool {
         !self.observers.is_empty() || self.late.get().is_some()
     }
 
-    pub(crate) fn tell<'a>(&self, transition: impl FnOnce() -> Transition<'a>) {
-        if !self.observe() {
+    pub(crate) fn emit<'a>(&self, transition: impl FnOnce() -> Transition<'a>) {
+        if !self.is_observed() {
             return;
         }
         let transition = transition();

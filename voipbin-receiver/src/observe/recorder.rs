@@ -80,7 +80,7 @@ impl OutcomeRecorder {
     pub(crate) fn begin(&self, origin: Origin) -> Trace {
         Trace {
             origin,
-            began: self.hooks.observe().then(Instant::now),
+            began: self.hooks.is_observed().then(Instant::now),
             client: None,
             event_type: None,
             delivery: None,
@@ -95,7 +95,7 @@ impl OutcomeRecorder {
             Some(EventType::Other(_)) => self.counters.unknown_types.add(),
             Some(_) => {}
         }
-        if self.hooks.observe() {
+        if self.hooks.is_observed() {
             trace.event_type = event_type.map(EventType::canonical);
         }
     }
@@ -109,7 +109,7 @@ impl OutcomeRecorder {
     /// Counts and logs how a delivery came out. A subscriber that panics, as one does that cannot
     /// write, must not eat the answer.
     pub(crate) fn record(&self, result: &Result<Accepted, Refusal>, trace: &Trace) {
-        self.hooks.tell(|| Transition::Answered {
+        self.hooks.emit(|| Transition::Answered {
             outcome: match result {
                 Ok(accepted) => (*accepted).into(),
                 Err(refusal) => Outcome::Refused(refusal.reason()),
