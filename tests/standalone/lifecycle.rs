@@ -192,11 +192,11 @@ async fn neither_the_secret_nor_what_it_signs_is_ever_logged() {
                 "data": { "id": ID, "text": "Meet me", "source": { "target": "+15551234567" } },
             })
             .to_string();
-            assert_eq!(server.send(SECRET, &body).await.status().unwrap(), 200);
-            assert_eq!(server.send(SECRET, &body).await.status().unwrap(), 200);
-            assert_eq!(server.send(SECRET, "Meet me").await.status().unwrap(), 400);
-            assert_eq!(server.send("another", &body).await.status().unwrap(), 401);
-            assert_eq!(server.send_unsigned(&body).await.status().unwrap(), 401);
+            assert_eq!(server.answer(SECRET, &body).await, 200);
+            assert_eq!(server.answer(SECRET, &body).await, 200);
+            assert_eq!(server.answer(SECRET, "Meet me").await, 400);
+            assert_eq!(server.answer("another", &body).await, 401);
+            assert_eq!(server.answer_unsigned(&body).await, 401);
             let end = server.stop().await;
             let logs = end.stderr.join("\n");
             assert!(
@@ -265,7 +265,8 @@ async fn a_server_whose_standard_error_cannot_be_written_serves() {
             }
             let forged = Sender::new(http_client(), Signer::new("another secret of somebody"));
             let forged = forged.uri(format!("http://{address}{PATH}").parse().unwrap());
-            assert_eq!(forged.send(call_hangup(2)).await.status().unwrap(), 401);
+            let refused = forged.send(call_hangup(2)).await;
+            assert_eq!(refused.status().unwrap(), 401);
             let stop = format!("kill -TERM {}", server.id().unwrap());
             paste(&stop).await;
             assert!(server.wait().await.unwrap().success(), "{name}");

@@ -30,31 +30,10 @@ async fn each_of_several_secrets_is_accepted_and_no_other() {
         ] {
             let mut server = Server::start(arguments, environment).await;
             for secret in ["old-secret", "new-secret"] {
-                assert_eq!(
-                    server
-                        .send(secret, &call_hangup(secret))
-                        .await
-                        .status()
-                        .unwrap(),
-                    200
-                );
+                assert_eq!(server.answer(secret, &call_hangup(secret)).await, 200);
             }
-            assert_eq!(
-                server
-                    .send("another", &call_hangup(3))
-                    .await
-                    .status()
-                    .unwrap(),
-                401
-            );
-            assert_eq!(
-                server
-                    .send_unsigned(&call_hangup(4))
-                    .await
-                    .status()
-                    .unwrap(),
-                401
-            );
+            assert_eq!(server.answer("another", &call_hangup(3)).await, 401);
+            assert_eq!(server.answer_unsigned(&call_hangup(4)).await, 401);
             for _ in 0..2 {
                 server.event().await;
             }
@@ -68,22 +47,8 @@ async fn each_of_several_secrets_is_accepted_and_no_other() {
 async fn a_wrong_signature_is_refused_where_a_missing_one_is_allowed() {
     within(async {
         let mut server = Server::start(&["--secret", SECRET, "--allow-unsigned"], &[]).await;
-        assert_eq!(
-            server
-                .send_unsigned(&call_hangup(1))
-                .await
-                .status()
-                .unwrap(),
-            200
-        );
-        assert_eq!(
-            server
-                .send("another", &call_hangup(2))
-                .await
-                .status()
-                .unwrap(),
-            401
-        );
+        assert_eq!(server.answer_unsigned(&call_hangup(1)).await, 200);
+        assert_eq!(server.answer("another", &call_hangup(2)).await, 401);
         server.event().await;
         assert_eq!(server.stop().await.stdout, [""; 0]);
     })
@@ -107,18 +72,8 @@ async fn every_option_can_be_given_by_its_variable() {
         ))
         .await;
         assert_eq!(server.url, format!("http://{}/elsewhere", server.address));
-        assert_eq!(
-            server.send(SECRET, &call_hangup(1)).await.status().unwrap(),
-            200
-        );
-        assert_eq!(
-            server
-                .send_unsigned(&call_hangup(2))
-                .await
-                .status()
-                .unwrap(),
-            200
-        );
+        assert_eq!(server.answer(SECRET, &call_hangup(1)).await, 200);
+        assert_eq!(server.answer_unsigned(&call_hangup(2)).await, 200);
         let elsewhere = Sender::unsigned(http_client())
             .uri(format!("http://{}{PATH}", server.address).parse().unwrap())
             .send(call_hangup(3))
@@ -138,18 +93,8 @@ async fn an_option_wins_over_its_variable() {
         ];
         let server = Server::start(&["--path", "/option", "--secret", SECRET], &environment).await;
         assert!(server.url.ends_with("/option"));
-        assert_eq!(
-            server.send(SECRET, &call_hangup(1)).await.status().unwrap(),
-            200
-        );
-        assert_eq!(
-            server
-                .send("of-the-variable", &call_hangup(2))
-                .await
-                .status()
-                .unwrap(),
-            401
-        );
+        assert_eq!(server.answer(SECRET, &call_hangup(1)).await, 200);
+        assert_eq!(server.answer("of-the-variable", &call_hangup(2)).await, 401);
     })
     .await;
 }
@@ -184,10 +129,7 @@ async fn the_variable_of_a_switch_is_read_as_people_write_it() {
 
             let quiet = [secret, ("VOIPBIN_QUIET", value)];
             let server = Server::start(&["--inbox", "memory"], &quiet).await;
-            assert_eq!(
-                server.send(SECRET, &call_hangup(1)).await.status().unwrap(),
-                200
-            );
+            assert_eq!(server.answer(SECRET, &call_hangup(1)).await, 200);
             let lines = server.stop().await.stdout.len();
             assert_eq!(lines, if on { 0 } else { 1 }, "VOIPBIN_QUIET={value}");
         }

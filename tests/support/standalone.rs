@@ -251,6 +251,16 @@ impl Server {
         self.sender(secret).send(body.to_owned()).await
     }
 
+    /// The status of the last answer to an event with this secret.
+    pub async fn answer(&self, secret: &str, body: &str) -> u16 {
+        self.send(secret, body).await.status().unwrap().as_u16()
+    }
+
+    /// The same without a signature.
+    pub async fn answer_unsigned(&self, body: &str) -> u16 {
+        self.send_unsigned(body).await.status().unwrap().as_u16()
+    }
+
     /// Sends an event without a signature.
     pub async fn send_unsigned(&self, body: &str) -> Report {
         let sender = Sender::unsigned(http_client()).uri(self.url.parse().unwrap());

@@ -139,10 +139,7 @@ async fn a_server_that_runs_is_not_disturbed() {
         let checked = place.check().await;
         assert_eq!(checked.code, 0, "{checked:?}");
         assert!(checked.stderr.contains("in use"), "{checked:?}");
-        assert_eq!(
-            server.send(SECRET, &call_hangup(1)).await.status().unwrap(),
-            200
-        );
+        assert_eq!(server.answer(SECRET, &call_hangup(1)).await, 200);
         server.event().await;
         assert_eq!(server.stop().await.status.code(), Some(0));
         // And looks into the inbox that it leaves.

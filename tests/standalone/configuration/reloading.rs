@@ -11,46 +11,18 @@ async fn a_hangup_has_the_files_of_secrets_read_again() {
         let place = SettingsDir::with("secret_file = \"secret\"\nreload_interval = \"0s\"");
         place.write("secret", "old-secret\n");
         let mut server = place.serve(&[]).await;
-        assert_eq!(
-            server
-                .send("new-secret", &call_hangup(1))
-                .await
-                .status()
-                .unwrap(),
-            401
-        );
+        assert_eq!(server.answer("new-secret", &call_hangup(1)).await, 401);
         place.write("secret", "new-secret\n");
         server.signal("HUP").await;
         server.logged("read again").await;
-        assert_eq!(
-            server
-                .send("new-secret", &call_hangup(2))
-                .await
-                .status()
-                .unwrap(),
-            200
-        );
-        assert_eq!(
-            server
-                .send("old-secret", &call_hangup(3))
-                .await
-                .status()
-                .unwrap(),
-            401
-        );
+        assert_eq!(server.answer("new-secret", &call_hangup(2)).await, 200);
+        assert_eq!(server.answer("old-secret", &call_hangup(3)).await, 401);
 
         // What cannot be read is still in use, and said.
         place.write("secret", " ");
         server.signal("HUP").await;
         server.logged("what it said before counts").await;
-        assert_eq!(
-            server
-                .send("new-secret", &call_hangup(4))
-                .await
-                .status()
-                .unwrap(),
-            200
-        );
+        assert_eq!(server.answer("new-secret", &call_hangup(4)).await, 200);
         assert_eq!(server.stop().await.status.code(), Some(0));
     })
     .await;
@@ -89,10 +61,7 @@ async fn a_hangup_does_not_end_a_server_without_files() {
         let mut server = place.serve(&[]).await;
         server.signal("HUP").await;
         server.logged("read again").await;
-        assert_eq!(
-            server.send(SECRET, &call_hangup(1)).await.status().unwrap(),
-            200
-        );
+        assert_eq!(server.answer(SECRET, &call_hangup(1)).await, 200);
         assert_eq!(server.stop().await.status.code(), Some(0));
     })
     .await;

@@ -19,7 +19,7 @@ async fn a_file_is_all_that_a_server_needs() {
         let settings = place.settings();
         let server = Server::run(command(place.path(), &["--config", &settings], &[])).await;
         assert!(server.url.ends_with("/elsewhere"));
-        assert_eq!(server.send(SECRET, &call_hangup(1)).await.status().unwrap(), 200);
+        assert_eq!(server.answer(SECRET, &call_hangup(1)).await, 200);
         let end = server.stop().await;
         assert_eq!(end.status.code(), Some(0));
         assert_eq!(end.stdout, [""; 0]);
@@ -77,10 +77,7 @@ async fn the_tools_find_the_directory_of_the_inbox_in_the_file() {
     within(async {
         let place = SettingsDir::with(&format!("secret = \"{SECRET}\"\ndirectory = \"kept-here\""));
         let mut server = place.serve(&[]).await;
-        assert_eq!(
-            server.send(SECRET, &call_hangup(1)).await.status().unwrap(),
-            200
-        );
+        assert_eq!(server.answer(SECRET, &call_hangup(1)).await, 200);
         server.event().await;
         server.stop().await;
         let settings = place.settings();

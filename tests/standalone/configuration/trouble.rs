@@ -94,7 +94,7 @@ async fn a_delivery_to_another_path_is_told_and_counted() {
         assert_eq!(sent.status().unwrap(), 404);
         assert!(server.logged("another path").await.contains("WARN"));
         // A stranger's tells nothing.
-        assert_eq!(server.send_unsigned("{}").await.status().unwrap(), 404);
+        assert_eq!(server.answer_unsigned("{}").await, 404);
         let scraped = paste(&format!("curl -sS '{metrics}'")).await;
         let counted = "voipbin_deliveries_total{outcome=\"refused\",reason=\"path\"} 1";
         assert!(scraped.contains(counted), "{scraped}");

@@ -28,7 +28,7 @@ async fn no_name_or_id_of_an_event_breaks_a_tool_or_steers_a_terminal() {
         let mut server = Server::start_in(directory.path(), &[], &secret).await;
         let bodies = bodies();
         for body in &bodies {
-            assert_eq!(server.send(SECRET, body).await.status().unwrap(), 200);
+            assert_eq!(server.answer(SECRET, body).await, 200);
         }
         for _ in &bodies {
             server.event().await;
