@@ -17,7 +17,6 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
 use self::gate::{GateSettings, check_event_age};
-use self::role::ClosableInbox;
 pub use self::role::Role;
 use crate::build_error::{BuildError, BuildErrorKind};
 use crate::catalog::EventSet;
@@ -309,11 +308,6 @@ impl ReceiverBuilder {
             // There is nothing to wait for.
             None => drop(report.send_replace(Some(ShutdownReport::new(Vec::new(), true, 0)))),
         }
-        let closed = Arc::new(AtomicBool::new(self.role == Role::Worker));
-        let inbox = Arc::new(ClosableInbox {
-            inbox,
-            closed: Arc::clone(&closed),
-        });
 
         let pipeline = Pipeline {
             gate,
@@ -321,6 +315,7 @@ impl ReceiverBuilder {
             inbox,
             identity: self.identity,
             lane: self.lanes,
+            closed: AtomicBool::new(self.role == Role::Worker),
             repeats: self.repeats,
             keep_unmatched: self.keep_unmatched,
             max_event_age,
@@ -342,7 +337,6 @@ impl ReceiverBuilder {
                 dispatch,
                 deadlines,
                 report: reported,
-                closed,
                 begun: AtomicBool::new(false),
             },
         ))

@@ -9,6 +9,7 @@ mod webhook;
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -37,6 +38,9 @@ pub(crate) struct Pipeline {
     /// What happens to repeats of deliveries that have no identity of their own.
     pub(crate) repeats: Repeats,
     pub(crate) keep_unmatched: bool,
+    /// Whether nothing is kept: in a worker always, and from a drain on. The sender is to try
+    /// another machine.
+    pub(crate) closed: AtomicBool,
     /// How old an event may be by its own word.
     pub(crate) max_event_age: Option<Duration>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -126,6 +130,9 @@ impl Pipeline {
         let (delivery, repeats) = self.identify(delivery)?;
         let span = trace.enter(&delivery);
         let lane = self.lane.of(&delivery);
+        if self.closed.load(Ordering::Relaxed) {
+            return Err(RefusalReason::ShuttingDown.into());
+        }
         let incoming = Incoming::new(delivery, handlers, repeats)
             .in_lane(lane)
             .within(span.clone());

@@ -75,9 +75,7 @@ pub(crate) struct Drain {
     pub(crate) dispatch: Arc<Dispatch>,
     pub(crate) deadlines: tokio_mpsc::UnboundedSender<Duration>,
     pub(crate) report: watch::Receiver<Option<ShutdownReport>>,
-    /// Whether nothing new is kept.
-    pub(crate) closed: Arc<AtomicBool>,
-    /// Whether that is because of a drain.
+    /// Whether a drain has begun.
     pub(crate) begun: AtomicBool,
 }
 
@@ -367,7 +365,8 @@ impl Receiver {
     /// or [`shutdown`](Self::shutdown).
     pub async fn drain(&self, deadline: Duration) -> ShutdownReport {
         self.drain.begun.store(true, Ordering::Relaxed);
-        self.drain.closed.store(true, Ordering::Relaxed);
+        let closed = &self.service.edge.pipeline.closed;
+        closed.store(true, Ordering::Relaxed);
         tokio::select! {
             () = self.idle() => {}
             () = sleep(deadline) => {}

@@ -1,16 +1,8 @@
 //! Whether a receiver takes in, works, or does both.
 
-use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use super::ReceiverBuilder;
 use crate::build_error::BuildError;
 use crate::handler::Registration;
-use crate::inbox::{
-    Consumer, Guarantees, Inbox, InboxError, InboxStats, Incoming, KeepError, KeepErrorKind, Kept,
-    Reply,
-};
 
 /// What a receiver does with its inbox.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -31,8 +23,8 @@ impl ReceiverBuilder {
     /// Whether the receiver takes in, works, or does both, which it does by default.
     ///
     /// An ingress and its workers have the same inbox: one that several processes
-    /// [share](Guarantees::shared), or, in one process, clones of the `Arc` around it. All of them
-    /// name the same handlers for the same events.
+    /// [share](crate::inbox::Guarantees::shared), or, in one process, clones of the `Arc` around
+    /// it. All of them name the same handlers for the same events.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -78,39 +70,5 @@ impl ReceiverBuilder {
             )),
             _ => Ok(()),
         }
-    }
-}
-
-/// The inbox as deliveries come to it. While it is closed, as a worker's always is, what comes is
-/// to be sent again: to an ingress, or to another machine.
-pub(super) struct ClosableInbox {
-    pub(super) inbox: Arc<dyn Inbox>,
-    pub(super) closed: Arc<AtomicBool>,
-}
-
-impl Inbox for ClosableInbox {
-    fn keep(&self, incoming: Incoming) -> Reply<Kept, KeepError> {
-        if self.closed.load(Ordering::Relaxed) {
-            return Reply::ready(Err(KeepError::new(KeepErrorKind::Draining)));
-        }
-        self.inbox.keep(incoming)
-    }
-
-    fn consume(&self) -> Result<Box<dyn Consumer>, InboxError> {
-        self.inbox.consume()
-    }
-
-    fn guarantees(&self) -> Guarantees {
-        self.inbox.guarantees()
-    }
-
-    fn stats(&self) -> InboxStats {
-        self.inbox.stats()
-    }
-}
-
-impl fmt::Debug for ClosableInbox {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.inbox, f)
     }
 }
