@@ -80,6 +80,12 @@ impl Finished {
             .collect()
     }
 
+    /// The ids of events on standard output, one a line.
+    pub fn ids(&self) -> Vec<u64> {
+        let lines = self.stdout.lines();
+        lines.map(|line| line.parse().unwrap()).collect()
+    }
+
     /// Of a run of `--check`: a setting, and where it came from.
     pub fn setting(&self, key: &str) -> (String, String) {
         let all = self.settings();

@@ -100,7 +100,7 @@ async fn what_is_replayed_is_handled_at_once_and_its_line_names_the_original() {
         let ran = place
             .run(&["replay", "--state", "dead", "--event", "call_hangup"])
             .await;
-        assert_eq!((ran.code, &*ran.stdout), (0, "7\n"));
+        assert_eq!((ran.code, ran.ids().len()), (0, 1), "{ran:?}");
         assert!(!ran.stderr.contains("when the server starts"));
         let event = server.event().await;
         assert_eq!(
