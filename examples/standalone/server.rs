@@ -1,4 +1,5 @@
 use std::convert::Infallible;
+use std::error::Error;
 use std::future::pending;
 use std::io::{self, IsTerminal};
 use std::net::{self, SocketAddr};
@@ -130,7 +131,7 @@ impl RunningServer {
         access: &Access,
         tls: Option<Tls>,
         receiver: Opening,
-    ) -> io::Result<Self> {
+    ) -> Result<Self, Box<dyn Error>> {
         let listener = TcpListener::from_std(listener.try_clone()?)?;
         let path = settings.server.path.clone();
         let generated = matches!(access, Access::Generated(_));
@@ -139,7 +140,8 @@ impl RunningServer {
         });
         let (close, closed) = oneshot::channel::<()>();
         let limits = settings.limits.limits();
-        let server = settings.server.http(tls, &limits);
+        let proxies = &settings.gate.trust_proxies;
+        let server = settings.server.http(tls, &limits, proxies)?;
         let served = tokio::spawn(async move {
             let closed = async { drop(closed.await) };
             server.serve(listener, route, closed).await;

@@ -4,8 +4,8 @@ use std::future::pending;
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream as BlockingStream};
 
-use support::{HeldInbox, Recorder, Wire, builder, call_hangup, on_the_wire, within};
-use tokio::net::{TcpListener, TcpStream};
+use support::{HeldInbox, Recorder, Wire, builder, call_hangup, on_the_wire, with_headers, within};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use voipbin_receiver::Receiver;
 use voipbin_receiver::catalog::Any;
 use voipbin_receiver::inbox::{Inbox, MemoryInbox};
@@ -73,7 +73,7 @@ async fn a_crowd_that_comes_at_once_takes_no_place_of_one_whose_request_is_there
 }
 
 #[tokio::test]
-async fn a_connection_that_would_take_the_place_of_one_in_a_request_is_asked_to_come_again() {
+async fn a_connection_for_which_there_is_no_place_waits_until_one_is_answered() {
     within(async {
         let inbox = HeldInbox::new();
         let (receiver, address) = start_with(inbox.clone()).await;
@@ -84,21 +84,48 @@ async fn a_connection_that_would_take_the_place_of_one_in_a_request_is_asked_to_
             inbox.handed_over().await;
             busy.push(wire);
         }
-        let mut refused = Wire::connect(address).await;
-        let reply = refused.read().await;
-        assert_eq!(
-            (reply.status, reply.header("connection")),
-            (503, Some("close"))
-        );
-        assert_eq!(refused.rest().await, Some(Vec::new()));
-
+        let mut waits = Vec::new();
+        for id in 2..5 {
+            let mut wire = Wire::connect(address).await;
+            wire.write(&on_the_wire("POST", &call_hangup(id))).await;
+            waits.push(wire);
+        }
         inbox.release();
-        for wire in &mut busy {
+        for wire in busy.iter_mut().chain(&mut waits) {
             assert_eq!(wire.read().await.word(), "received");
         }
-        let mut wire = Wire::connect(address).await;
-        assert_eq!(deliver(&mut wire, 2).await, "received");
-        assert_eq!(receiver.stats().accepted, 3);
+        assert_eq!(receiver.stats().accepted, 5);
+    })
+    .await;
+}
+
+/// A proxy's connections are many, and idle for as long as its own clients are.
+#[tokio::test]
+async fn strangers_take_no_place_of_a_trusted_proxy() {
+    within(async {
+        let receiver = builder().on(Any, Recorder::new()).build().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let service = receiver.service();
+        let server = Server::new().max_connections(3);
+        let server = server.trust_proxies(["127.0.0.2"]).unwrap();
+        tokio::spawn(async move { server.serve(listener, service, pending()).await });
+        let from = |last: u8| async move {
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.bind(([127, 0, 0, last], 0).into()).unwrap();
+            Wire::over(socket.connect(address).await.unwrap())
+        };
+        let mut proxied = [from(2).await, from(2).await];
+        let mut strangers = Vec::new();
+        for _ in 0..10 {
+            strangers.push(from(3).await);
+            let stranger = strangers.last_mut().unwrap();
+            let unsigned = with_headers("POST", "Content-Length: 2\r\n", "{}");
+            assert_eq!(stranger.exchange(&unsigned).await.status, 401);
+        }
+        for (id, wire) in proxied.iter_mut().enumerate() {
+            assert_eq!(deliver(wire, id).await, "received");
+        }
     })
     .await;
 }

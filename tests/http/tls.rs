@@ -203,7 +203,7 @@ async fn one_that_has_not_begun_its_handshake_gives_way_to_a_new_connection() {
 }
 
 #[tokio::test]
-async fn a_connection_that_would_take_the_place_of_one_in_a_request_is_closed_in_its_handshake() {
+async fn a_connection_for_which_there_is_no_place_waits_for_its_handshake() {
     within(async {
         let inbox = HeldInbox::new();
         let served = Served::of(inbox.clone(), |server| server.max_connections(1)).await;
@@ -212,10 +212,11 @@ async fn a_connection_that_would_take_the_place_of_one_in_a_request_is_closed_in
         inbox.handed_over().await;
 
         let client = offering(&[], [&served.certificate]);
-        assert!(tls_connect(served.address, client).await.is_err());
+        let waits = tokio::spawn(tls_connect(served.address, client));
         inbox.release();
         assert_eq!(busy.read().await.word(), "received");
-        assert_eq!(deliver(&mut served.wire().await, 2).await, "received");
+        let mut waited = Wire::over(waits.await.unwrap().unwrap());
+        assert_eq!(deliver(&mut waited, 2).await, "received");
     })
     .await;
 }

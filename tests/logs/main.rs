@@ -10,6 +10,7 @@
     reason = "this is test code"
 )]
 
+mod connections;
 mod deliveries;
 mod diagnosis;
 mod subscriber_that_panics;

@@ -2,7 +2,7 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
-use crate::gate::SecretError;
+use crate::gate::{NetworkError, SecretError};
 use crate::inbox::{InboxError, InboxErrorKind};
 
 /// Why a receiver cannot be built.
@@ -63,6 +63,10 @@ impl BuildError {
             BuildErrorKind::BadSetting,
             format!("`{name}` must be {range}"),
         )
+    }
+
+    pub(crate) fn network(setting: &str, error: &NetworkError) -> Self {
+        Self::new(BuildErrorKind::BadSetting, format!("`{setting}`: {error}"))
     }
 
     pub(crate) fn secret(source: SecretError) -> Self {

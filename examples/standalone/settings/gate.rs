@@ -64,7 +64,7 @@ pub(crate) struct GateSettings {
 
     /// The proxies whose Forwarded or X-Forwarded-For is believed, separated by commas
     #[arg(long, value_name = "NETS", value_delimiter = ',')]
-    trust_proxies: Vec<String>,
+    pub(crate) trust_proxies: Vec<String>,
 
     /// How often requests may come from one source, such as 500/s, or 500/s burst 2000
     #[cfg(feature = "rate-limit")]

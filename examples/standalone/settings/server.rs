@@ -3,6 +3,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use clap::Args;
+use voipbin_receiver::BuildError;
 use voipbin_receiver::gate::Limits;
 use voipbin_receiver::mount::{Server, descriptor_limit};
 
@@ -133,7 +134,16 @@ impl ServerSettings {
     }
 
     /// The server, to be given a listener.
-    pub(crate) fn http(&self, tls: Option<Tls>, limits: &Limits) -> Server {
+    ///
+    /// # Errors
+    ///
+    /// When a proxy is no network.
+    pub(crate) fn http(
+        &self,
+        tls: Option<Tls>,
+        limits: &Limits,
+        proxies: &[String],
+    ) -> Result<Server, BuildError> {
         let server = match tls {
             #[cfg(feature = "tls")]
             Some(tls) => {
@@ -148,5 +158,6 @@ impl ServerSettings {
             .idle_timeout(*self.idle_timeout)
             .head_timeout(*self.head_timeout)
             .write_timeout(*self.write_timeout)
+            .trust_proxies(proxies)
     }
 }

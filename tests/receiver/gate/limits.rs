@@ -211,6 +211,8 @@ async fn all_sources_together_have_a_rate_that_a_refused_one_does_not_count_in()
 fn a_limit_that_lets_nothing_through_is_refused_by_build() {
     for builder in [
         recording().limits(Limits::new().in_flight_limit(0)),
+        recording().limits(Limits::new().body_limit(0)),
+        recording().limits(Limits::new().body_limit(Limits::MAX_BODY_LIMIT + 1)),
         recording().limits(Limits::new().header_limit(0)),
         recording().limits(Limits::new().header_count_limit(0)),
         recording().rate_limit(Rate::per_second(0)),

@@ -10,8 +10,8 @@ use super::ReceiverBuilder;
 use crate::build_error::{BuildError, BuildErrorKind};
 use crate::clock::Clock;
 use crate::gate::{
-    Gate, InFlight, Keyring, Limits, NetworkError, Networks, RateSettings, SIGNATURE_HEADER,
-    Secret, SecretOrigin, SecretSource, SourceFilter, Verifier,
+    Gate, InFlight, Keyring, Limits, Networks, RateSettings, SIGNATURE_HEADER, Secret,
+    SecretOrigin, SecretSource, SourceFilter, Verifier,
 };
 use crate::inbox::Guarantees;
 
@@ -290,10 +290,7 @@ impl GateSettings {
 
     fn sources(&self) -> Result<SourceFilter, BuildError> {
         let networks = |setting: &str, texts: &[String]| {
-            let fault = |error: NetworkError| {
-                BuildError::new(BuildErrorKind::BadSetting, format!("`{setting}`: {error}"))
-            };
-            Networks::parse(texts).map_err(fault)
+            Networks::parse(texts).map_err(|error| BuildError::network(setting, &error))
         };
         let allowed = match &self.allowed {
             Some(texts) if texts.is_empty() => {

@@ -48,6 +48,9 @@ impl Default for Limits {
 impl Limits {
     /// The default of [`body_limit`](Self::body_limit): 1 MiB.
     pub const DEFAULT_BODY_LIMIT: usize = 1 << 20;
+    /// The most that [`body_limit`](Self::body_limit) can be: 512 MiB. SQLite keeps no value of
+    /// 1,000,000,000 bytes, and PostgreSQL none of 1 GiB.
+    pub const MAX_BODY_LIMIT: usize = 512 << 20;
     /// The default of [`header_limit`](Self::header_limit): 32 KiB.
     pub const DEFAULT_HEADER_LIMIT: usize = 32 << 10;
     /// The default of [`header_count_limit`](Self::header_count_limit).
@@ -68,8 +71,8 @@ impl Limits {
         }
     }
 
-    /// The largest body that is accepted, in bytes; 1 MiB by default, at least 1 and less than 4
-    /// GiB. Larger ones get a 413, which the sender takes as final.
+    /// The largest body that is accepted, in bytes; 1 MiB by default, at least 1 and at most
+    /// [512 MiB](Self::MAX_BODY_LIMIT). Larger ones get a 413, which the sender takes as final.
     ///
     /// The sender has no limit of its own: `activeflow_*` events grow with every executed action.
     pub const fn body_limit(mut self, bytes: usize) -> Self {
@@ -80,9 +83,10 @@ impl Limits {
     /// How long all names and values of the headers may be together, in bytes; 32 KiB by default.
     /// Longer ones get a 503.
     ///
-    /// VoIPBIN sends six headers of some 300 bytes; proxies add theirs. Most servers have a limit
-    /// of their own, and answer 431, which the sender takes as final: hyper, and so axum, one of
-    /// 100 headers. `mount::Server` takes its own from these: `Server::limits`.
+    /// VoIPBIN sends six headers of some 300 bytes; proxies add theirs. Most servers have limits of
+    /// their own, and an answer that the sender takes as final: hyper, and so axum, one of 100
+    /// headers and 431, actix-web of 96 headers and 128 KiB and 400. What is set here beyond those
+    /// has no effect there. `mount::Server` takes its own from these: `Server::limits`.
     pub const fn header_limit(mut self, bytes: usize) -> Self {
         self.head = bytes;
         self
@@ -128,8 +132,11 @@ impl Limits {
     pub(crate) fn check(&self) -> Result<(), (&'static str, &'static str)> {
         if self.body == 0 {
             Err(("body_limit", "at least 1 byte"))
-        } else if u32::try_from(self.body).is_err() {
-            Err(("body_limit", "less than 4 GiB"))
+        } else if self.body > Self::MAX_BODY_LIMIT {
+            Err((
+                "body_limit",
+                "at most 512 MiB, as no database keeps a value of 1 GB",
+            ))
         } else if self.head == 0 {
             Err(("header_limit", "at least 1"))
         } else if self.headers == 0 {

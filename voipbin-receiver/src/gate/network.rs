@@ -33,6 +33,16 @@ impl Networks {
         Ok(Self(IpNet::aggregate(&networks?)))
     }
 
+    #[cfg(feature = "server")]
+    pub(crate) const fn none() -> Self {
+        Self(Vec::new())
+    }
+
+    #[cfg(feature = "server")]
+    pub(crate) fn extend(&mut self, others: Self) {
+        self.0.extend(others.0);
+    }
+
     pub(crate) fn contain(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(&address))

@@ -4,11 +4,14 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::future::{Future, pending, poll_fn};
 use std::panic::resume_unwind;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Once};
 use std::task::{self, Poll};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 use tower_layer::Layer;
 use tower_service::Service;
 use tracing::Span;
@@ -18,6 +21,7 @@ use super::call::{HandlerFn, RunResult};
 use super::context::Context;
 use super::error::HandlerError;
 use super::parts::RunParts;
+use crate::event::HandlerName;
 
 /// A handler, as a service of one run: what a layer that is given to
 /// [`Registration::layer`](crate::Registration::layer) wraps.
@@ -70,14 +74,28 @@ where
     F: FnOnce() -> RunResult + Send + 'static,
 {
     let permit = parts.context().permit();
+    let handler = parts.context().handler().clone();
     let span = Span::current();
+    let begun = Arc::new(AtomicBool::new(false));
+    let has_begun = Arc::clone(&begun);
     let run = move || {
+        begun.store(true, Ordering::Relaxed);
         let outcome = span.in_scope(call);
         drop(permit);
         outcome
     };
     async move {
-        match spawn_blocking(run).await {
+        let mut running = spawn_blocking(run);
+        let ended = match timeout(NO_THREAD, &mut running).await {
+            Ok(ended) => ended,
+            Err(_) => {
+                if !has_begun.load(Ordering::Relaxed) {
+                    warn_of_no_thread(&handler);
+                }
+                running.await
+            }
+        };
+        match ended {
             Ok(outcome) => outcome,
             Err(error) => match error.try_into_panic() {
                 Ok(payload) => resume_unwind(payload),
@@ -86,6 +104,19 @@ where
             },
         }
     }
+}
+
+/// How long a blocking run may wait for a thread before that is told.
+const NO_THREAD: Duration = Duration::from_secs(5);
+
+fn warn_of_no_thread(handler: &HandlerName) {
+    static TOLD: Once = Once::new();
+    TOLD.call_once(|| {
+        tracing::warn!(
+            %handler,
+            "a blocking handler waits for a thread: all threads of the runtime for what blocks are taken. Raise its max_blocking_threads, or lower the concurrency of what hangs; told once"
+        );
+    });
 }
 
 /// A layer, as it wraps whatever handler.

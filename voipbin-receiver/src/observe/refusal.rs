@@ -47,10 +47,11 @@ pub(crate) enum WarnGroup {
     Replays,
     Overload,
     Paths,
+    Bodies,
 }
 
 impl WarnGroup {
-    pub(crate) const COUNT: usize = 7;
+    pub(crate) const COUNT: usize = 8;
 }
 
 /// A row of the table.
@@ -125,7 +126,8 @@ refusals! {
     /// 413: the body is over the limit.
     TooLarge = "too_large": PAYLOAD_TOO_LARGE Close "body_too_large"
         "the body is over the receiver's limit; raise body_limit if such events are to be received",
-        Log::Debug => "the body is over the limit";
+        Log::Limited(WarnGroup::Bodies)
+            => "the body is over body_limit: an event of VoIPBIN's is lost by that";
     /// 503: the body did not come in time.
     TooSlow = "too_slow": SERVICE_UNAVAILABLE Close "body_timeout"
         "the body did not come in time; send the event again",

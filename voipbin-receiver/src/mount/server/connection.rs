@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tower_service::Service;
 
+use super::warnings::Warnings;
 use crate::gate::PeerAddr;
 
 pub(super) type BoxError = Box<dyn Error + Send + Sync>;
@@ -39,6 +40,8 @@ pub(super) struct ConnectionLimits {
 pub(super) struct Conn {
     state: Mutex<State>,
     closing: Notify,
+    /// Of all connections of the server.
+    pub(super) warnings: Arc<Warnings>,
 }
 
 #[derive(Clone, Copy)]
@@ -70,8 +73,8 @@ pub(super) enum Waiting {
     Slow { since: Instant },
 }
 
-impl Default for Conn {
-    fn default() -> Self {
+impl Conn {
+    pub(super) fn new(warnings: Arc<Warnings>) -> Self {
         Self {
             state: Mutex::new(State {
                 in_request: false,
@@ -84,11 +87,10 @@ impl Default for Conn {
                 accepted: false,
             }),
             closing: Notify::new(),
+            warnings,
         }
     }
-}
 
-impl Conn {
     /// Closes it after the request that it serves, if any.
     pub(super) fn close(&self) {
         self.state().closing.get_or_insert_with(Instant::now);
@@ -281,8 +283,8 @@ impl<I> TimeoutIo<I> {
 }
 
 impl<I: AsyncRead + Unpin> TimeoutIo<I> {
-    /// Waits for the first byte, which the next read returns; false when none comes.
-    pub(super) async fn wait_for_first_byte(&mut self) -> bool {
+    /// Waits for the first byte, which the next read returns; `None` when none comes.
+    pub(super) async fn first_byte(&mut self) -> Option<u8> {
         let conn = Arc::clone(&self.conn);
         let mut byte = [0];
         let mut buf = ReadBuf::new(&mut byte);
@@ -292,7 +294,7 @@ impl<I: AsyncRead + Unpin> TimeoutIo<I> {
             }
             () = conn.closing() => {}
         }
-        self.peeked.is_some()
+        self.peeked
     }
 }
 

@@ -16,7 +16,13 @@ pub(super) async fn serve(
 ) {
     let mut io = TimeoutIo::new(io, limits, &conn);
     // Until something comes it does without hyper and its buffers.
-    if !io.wait_for_first_byte().await {
+    let first_byte = io.first_byte().await;
+    if first_byte.is_none() {
+        return;
+    }
+    // Hyper makes a date for each answer, with or without a header for it, and panics.
+    if SystemTime::now() < SystemTime::UNIX_EPOCH {
+        conn.warnings.clock();
         return;
     }
     let mut http = http1::Builder::new();
@@ -24,8 +30,6 @@ pub(super) async fn serve(
     // still read.
     http.header_read_timeout(None)
         .half_close(true)
-        // Hyper cannot write a date before 1970, and panics.
-        .auto_date_header(SystemTime::now() >= SystemTime::UNIX_EPOCH)
         // Of what a client sends so much is held at once.
         .max_buf_size(limits.head_length)
         // Hyper's own limit is 100, and its 431 is final.
@@ -42,11 +46,8 @@ pub(super) async fn serve(
         }
     };
     match ended {
-        Err(error) if error.is_parse_too_large() => tracing::warn!(
-            longest = limits.head_length,
-            most = limits.headers,
-            "the head of a request is longer or has more headers than the server reads: it was answered 431, which is final"
-        ),
+        Err(error) if error.is_parse_too_large() => conn.warnings.head_too_large(limits),
+        Err(error) if error.is_parse() => conn.warnings.not_http(&error, first_byte),
         Err(error) => tracing::debug!(%error, "a connection broke"),
         Ok(()) => {}
     }

@@ -10,10 +10,10 @@ mod tls;
 #[cfg(feature = "tls")]
 mod tls_error;
 mod transport;
+mod warnings;
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::io::Write;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,23 +21,21 @@ use std::time::Duration;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tower_service::Service;
 
 use self::connection::{BoxError, Conn, ConnectionLimits, peer_service};
 pub use self::descriptors::descriptor_limit;
 use self::open::OpenConnections;
 use self::transport::Transport;
+use self::warnings::Warnings;
 #[cfg(feature = "tls")]
 pub use self::{
     tls::Tls,
     tls_error::{TlsError, TlsErrorKind},
 };
-use crate::gate::Limits;
-
-/// What a connection is told that there is no room for.
-const NO_ROOM: &[u8] =
-    b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+use crate::build_error::BuildError;
+use crate::gate::{Limits, Networks};
 
 /// A small HTTP server, for a receiver that is no part of an app.
 ///
@@ -94,6 +92,7 @@ pub struct Server {
     transport: Transport,
     limits: ConnectionLimits,
     connections: usize,
+    proxies: Networks,
 }
 
 impl Default for Server {
@@ -126,6 +125,7 @@ impl Server {
                 handshake: Self::DEFAULT_HANDSHAKE_TIMEOUT,
             },
             connections: Self::DEFAULT_MAX_CONNECTIONS,
+            proxies: Networks::none(),
         }
     }
 
@@ -174,18 +174,50 @@ impl Server {
         self
     }
 
-    /// How many connections there may be. The default is 512; each takes a file descriptor.
+    /// How many connections there may be, at least one. The default is 512; each takes a file
+    /// descriptor.
     ///
-    /// For one more, one is closed: of clients of which nothing has been accepted first, of those
-    /// that wait for the rest of a request for more than a second the slowest, or else, of the
-    /// address with the most connections, the one that has been waiting for its client the longest,
-    /// most often for a request. It is let wait for 50 milliseconds at least, and the new one as
-    /// long for its place: many that come at once take no place of a client that is about to send.
-    /// When all of them are being answered, the new one gets a 503, or is closed where it would
-    /// speak TLS, so that VoIPBIN tries again.
+    /// For one more, one is closed: of those that wait for the rest of a request for more than a
+    /// second the slowest, or else, of the address with the most connections, the one that has been
+    /// waiting for its client the longest, most often for a request. Those of [trusted
+    /// proxies](Self::trust_proxies), and of addresses of which something was accepted, go when
+    /// there are no others. It is let wait for 50 milliseconds at least, and the new one as long
+    /// for its place: many that come at once take no place of a client that is about to send.
+    ///
+    /// While all of them are being answered, the new one waits, and those after it in the backlog
+    /// of the listener. None is refused: VoIPBIN waits for 15 seconds, and where it is refused it
+    /// tries for two.
     pub const fn max_connections(mut self, connections: usize) -> Self {
         self.connections = connections;
         self
+    }
+
+    /// The proxies whose connections are closed last where there is no room: the networks that the
+    /// receiver is given as [`trust_proxies`](crate::ReceiverBuilder::trust_proxies). None by
+    /// default. Called again, it adds to them.
+    ///
+    /// ```
+    /// use voipbin_receiver::mount::Server;
+    ///
+    /// # fn main() -> Result<(), voipbin_receiver::BuildError> {
+    /// let server = Server::new().trust_proxies(["10.1.0.0/16", "10.2.0.4"])?;
+    /// # drop(server);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When one of them is no network.
+    pub fn trust_proxies<I>(mut self, networks: I) -> Result<Self, BuildError>
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        let texts: Vec<String> = networks.into_iter().map(Into::into).collect();
+        let networks = Networks::parse(&texts)
+            .map_err(|error| BuildError::network("trust_proxies", &error))?;
+        self.proxies.extend(networks);
+        Ok(self)
     }
 
     /// Serves until `stop` ends. Then the listener is closed, idle connections too, and those in a
@@ -222,7 +254,9 @@ impl Server {
         B::Error: Into<BoxError>,
     {
         let mut stop = pin!(stop);
-        let mut open = OpenConnections::new(descriptors::cap_connections(self.connections));
+        let warnings = Arc::new(Warnings::default());
+        let max = descriptors::cap_connections(self.connections).max(1);
+        let mut open = OpenConnections::new(max, Arc::clone(&warnings));
         loop {
             let accepted = tokio::select! {
                 () = &mut stop => break,
@@ -233,47 +267,29 @@ impl Server {
             let (stream, peer) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    open.warn_accept_failed(&error);
+                    warnings.accept_failed(&error, open.len());
                     tokio::select! {
                         () = &mut stop => break,
                         () = open.make_room() => continue,
                     }
                 }
             };
-            let has_room = tokio::select! {
+            tokio::select! {
                 () = &mut stop => break,
-                has_room = open.wait_for_room() => has_room,
-            };
-            if !has_room {
-                open.warn_full();
-                self.refuse(stream);
-                continue;
+                () = open.wait_for_room() => {}
             }
-            // ConnectionService are small and leave at once.
+            // Answers are small and leave at once.
             let _ = stream.set_nodelay(true);
-            let conn = Arc::new(Conn::default());
+            let conn = Arc::new(Conn::new(Arc::clone(&warnings)));
             let service = peer_service(service.clone(), peer, &conn);
             let transport = self.transport.clone();
             let served = transport.serve(stream, service, self.limits, Arc::clone(&conn));
             let task = open.tasks.spawn(served);
-            open.insert(task.id(), peer.ip(), conn);
+            let trusted = self.proxies.contain(peer.ip());
+            open.insert(task.id(), peer.ip(), trusted, conn);
         }
         drop(listener);
         open.close();
         while open.tasks.join_next().await.is_some() {}
-    }
-
-    /// Without a wait: it does not block, and its buffer is empty. With TLS there is no time for an
-    /// answer.
-    fn refuse(&self, stream: TcpStream) {
-        if !self.transport.is_plain() {
-            return;
-        }
-        let refused = stream
-            .into_std()
-            .and_then(|mut stream| stream.write_all(NO_ROOM));
-        if let Err(error) = refused {
-            tracing::debug!(%error, "a connection broke");
-        }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -13,7 +12,7 @@ use tokio::task::{Id, JoinError, JoinSet, yield_now};
 use tokio::time::{Instant, sleep_until};
 
 use super::connection::{Conn, Waiting};
-use crate::observe::WarnLimiter;
+use super::warnings::Warnings;
 
 /// The pause after a failed accept, such as for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -36,59 +35,44 @@ pub(super) struct OpenConnections {
     /// `max_connections`.
     max: usize,
     senders: LruCache<IpAddr, ()>,
-    since: Instant,
-    failed: WarnLimiter,
-    full: WarnLimiter,
+    warnings: Arc<Warnings>,
 }
 
 struct OpenConnection {
     from: IpAddr,
+    /// Whether that is a trusted proxy.
+    trusted: bool,
     conn: Arc<Conn>,
 }
 
 impl OpenConnections {
-    pub(super) fn new(max: usize) -> Self {
+    pub(super) fn new(max: usize, warnings: Arc<Warnings>) -> Self {
         Self {
             tasks: JoinSet::new(),
             connections: HashMap::new(),
             max,
             senders: LruCache::new(SENDERS),
-            since: Instant::now(),
-            failed: WarnLimiter::default(),
-            full: WarnLimiter::default(),
+            warnings,
         }
     }
 
-    pub(super) fn insert(&mut self, id: Id, from: IpAddr, conn: Arc<Conn>) {
-        let from = client(from);
-        self.connections.insert(id, OpenConnection { from, conn });
+    pub(super) fn insert(&mut self, id: Id, from: IpAddr, trusted: bool, conn: Arc<Conn>) {
+        let connection = OpenConnection {
+            from: client(from),
+            trusted,
+            conn,
+        };
+        self.connections.insert(id, connection);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.connections.len()
     }
 
     /// Closes each after the request that it serves, if any.
     pub(super) fn close(&self) {
         for connection in self.connections.values() {
             connection.conn.close();
-        }
-    }
-
-    /// Warns, once a minute.
-    pub(super) fn warn_accept_failed(&self, error: &io::Error) {
-        if self.failed.allow(self.since.elapsed()) {
-            tracing::warn!(
-                %error,
-                connections = self.connections.len(),
-                "cannot accept a connection: where the process may open no more files, others are closed; told once a minute"
-            );
-        }
-    }
-
-    /// Warns, once a minute.
-    pub(super) fn warn_full(&self) {
-        if self.full.allow(self.since.elapsed()) {
-            tracing::warn!(
-                connections = self.connections.len(),
-                "all connections are being answered, and one more is refused; told once a minute"
-            );
         }
     }
 
@@ -128,30 +112,34 @@ impl OpenConnections {
         }
     }
 
-    /// Waits until there is room for one more, evicting one; false when all are being answered.
-    pub(super) async fn wait_for_room(&mut self) -> bool {
-        if self.connections.len() < self.max {
-            return true;
+    /// Waits until there is room for one more, evicting one.
+    pub(super) async fn wait_for_room(&mut self) {
+        if self.len() < self.max {
+            return;
         }
         // The tasks of the others read what has come before one of them is evicted.
         yield_now().await;
         self.reap_ended();
-        while self.connections.len() >= self.max {
-            match self.evict_one() {
-                Ok(()) => return true,
-                Err(None) => return false,
-                Err(Some(later)) => tokio::select! {
-                    () = self.reap() => {}
-                    () = sleep_until(later) => {}
-                },
+        while self.len() >= self.max {
+            let later = match self.evict_one() {
+                Ok(()) => return,
+                Err(Some(later)) => later,
+                Err(None) => {
+                    self.warnings.full(self.len());
+                    Instant::now() + GRACE
+                }
+            };
+            tokio::select! {
+                () = self.reap() => {}
+                () = sleep_until(later) => {}
             }
         }
-        true
     }
 
     /// Evicts a connection, in this order:
     ///
-    /// 1. of addresses of which no delivery was accepted, then of the others;
+    /// 1. of addresses that are no trusted proxies and of which no delivery was accepted, then of
+    ///    the others;
     /// 2. one whose client is slow with a request;
     /// 3. of the address with the most connections;
     /// 4. the one that has waited for its client the longest.
@@ -161,23 +149,21 @@ impl OpenConnections {
     /// When one may be evicted; `None` when all are being answered.
     pub(super) fn evict_one(&mut self) -> Result<(), Option<Instant>> {
         let mut of_each: HashMap<IpAddr, usize> = HashMap::new();
-        for OpenConnection { from, conn } in self.connections.values() {
+        for OpenConnection { from, conn, .. } in self.connections.values() {
             *of_each.entry(*from).or_default() += 1;
             if conn.has_accepted() {
                 self.senders.put(*from, ());
             }
         }
-        let waiting = self
-            .connections
-            .iter()
-            .filter_map(|(id, OpenConnection { from, conn })| {
-                let (slow, since) = match conn.waiting()? {
-                    Waiting::Idle { since } => (false, since),
-                    Waiting::Slow { since } => (since.elapsed() >= SLOW_REQUEST, since),
-                };
-                let known = self.senders.contains(from);
-                Some(((known, !slow, Reverse(of_each.get(from)), since), *id))
-            });
+        let waiting = self.connections.iter().filter_map(|(id, connection)| {
+            let (slow, since) = match connection.conn.waiting()? {
+                Waiting::Idle { since } => (false, since),
+                Waiting::Slow { since } => (since.elapsed() >= SLOW_REQUEST, since),
+            };
+            let from = &connection.from;
+            let known = connection.trusted || self.senders.contains(from);
+            Some(((known, !slow, Reverse(of_each.get(from)), since), *id))
+        });
         let ((.., since), id) = waiting.min_by_key(|(rank, _)| *rank).ok_or(None)?;
         if since.elapsed() < GRACE {
             return Err(Some(since + GRACE));

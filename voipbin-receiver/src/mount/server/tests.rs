@@ -16,7 +16,7 @@ const REQUEST: &[u8] = b"POST / HTTP/1.1\r\ncontent-length: 2\r\n\r\n{}";
 
 pub(super) const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9);
 
-/// FixedAnswer each request with this body, once its own has come.
+/// Answers each request with this body, once its own has come.
 #[derive(Clone)]
 pub(super) struct FixedAnswer(Option<Bytes>);
 
@@ -74,7 +74,7 @@ impl Client {
 
     fn to(service: FixedAnswer) -> Self {
         let (stream, io) = tokio::io::duplex(1024);
-        let conn = Arc::new(Conn::default());
+        let conn = Arc::new(Conn::new(Arc::default()));
         let service = peer_service(service, PEER, &conn);
         let served = http1::serve(io, service, Server::new().limits, Arc::clone(&conn));
         Self {
@@ -116,8 +116,9 @@ async fn what_has_come_by_the_first_byte_is_read_with_it() {
     for request in [REQUEST, &REQUEST[..1]] {
         let (mut client, io) = tokio::io::duplex(1024);
         client.write_all(request).await.unwrap();
-        let mut guarded = TimeoutIo::new(io, Server::new().limits, &Arc::default());
-        assert!(guarded.wait_for_first_byte().await);
+        let conn = Arc::new(Conn::new(Arc::default()));
+        let mut guarded = TimeoutIo::new(io, Server::new().limits, &conn);
+        assert_eq!(guarded.first_byte().await, request.first().copied());
         let mut read = Vec::with_capacity(1024);
         assert_eq!(guarded.read_buf(&mut read).await.unwrap(), request.len());
         assert_eq!(read, request);
@@ -215,10 +216,10 @@ async fn almost(client: &mut Client) {
 
 /// All of them on one server that has no room for others.
 fn full(clients: &[&Client]) -> OpenConnections {
-    let mut open = OpenConnections::new(clients.len());
+    let mut open = OpenConnections::new(clients.len(), Arc::default());
     for client in clients {
         let task = open.tasks.spawn(std::future::pending());
-        open.insert(task.id(), client.from, Arc::clone(&client.conn));
+        open.insert(task.id(), client.from, false, Arc::clone(&client.conn));
     }
     open
 }
@@ -300,6 +301,32 @@ async fn of_those_that_sent_nothing_the_address_with_the_most_gives_way() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_trusted_proxy_gives_way_after_all_strangers_however_many_it_has() {
+    let proxy = [Client::connect(b"ok"), Client::connect(b"ok")];
+    advance(seconds(1)).await;
+    let mut stranger = Client::connect(b"ok");
+    stranger.from = Ipv4Addr::new(192, 0, 2, 1).into();
+    advance(seconds(1)).await;
+    let mut open = OpenConnections::new(3, Arc::default());
+    for (client, trusted) in [(&proxy[0], true), (&proxy[1], true), (&stranger, false)] {
+        let task = open.tasks.spawn(std::future::pending());
+        open.insert(task.id(), client.from, trusted, Arc::clone(&client.conn));
+    }
+    assert_eq!(open.evict_one(), Ok(()));
+    assert_eq!(stranger.closed().await, (Duration::ZERO, Vec::new()));
+    assert!(proxy.iter().all(|client| !client.served.is_finished()));
+}
+
+#[test]
+fn a_proxy_that_is_no_network_is_an_error() {
+    let error = Server::new()
+        .trust_proxies(["10.0.0.0/8", "ten"])
+        .unwrap_err();
+    assert_eq!(error.kind(), crate::BuildErrorKind::BadSetting);
+    assert!(error.to_string().contains("`trust_proxies`: "), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_whose_request_has_come_is_looked_at_before_it_gives_way() {
     let mut first = Client::connect(b"ok");
     first.exchange().await;
@@ -309,7 +336,7 @@ async fn one_whose_request_has_come_is_looked_at_before_it_gives_way() {
     advance(seconds(1)).await;
     // Nobody has read it so far.
     first.stream.write_all(REQUEST).await.unwrap();
-    assert!(full(&[&first, &second]).wait_for_room().await);
+    full(&[&first, &second]).wait_for_room().await;
     assert_eq!(second.closed().await, (Duration::ZERO, Vec::new()));
     assert!(!first.served.is_finished());
 }
@@ -319,7 +346,7 @@ async fn one_more_waits_until_a_client_had_its_time() {
     let client = Client::connect(b"ok");
     yield_now().await;
     let begun = Instant::now();
-    assert!(full(&[&client]).wait_for_room().await);
+    full(&[&client]).wait_for_room().await;
     assert_eq!(begun.elapsed(), GRACE);
     assert_eq!(client.closed().await, (Duration::ZERO, Vec::new()));
 }
@@ -330,5 +357,10 @@ async fn a_client_that_waits_for_its_answer_gives_way_to_nobody() {
     client.stream.write_all(REQUEST).await.unwrap();
     tokio::time::sleep(seconds(100)).await;
     assert_eq!(client.conn.waiting(), None);
-    assert_eq!(full(&[&client]).evict_one(), Err(None));
+    let mut open = full(&[&client]);
+    assert_eq!(open.evict_one(), Err(None));
+    // Nor is one more refused: it waits.
+    let waits = tokio::time::timeout(seconds(100), open.wait_for_room());
+    assert!(waits.await.is_err());
+    assert!(!client.served.is_finished());
 }

@@ -241,7 +241,7 @@ pub(super) async fn serve(
     };
     match accepted {
         Ok(Ok(stream)) => http1::serve(stream, service, limits, conn).await,
-        Ok(Err(error)) => tracing::debug!(%error, "a handshake failed"),
-        Err(_) => tracing::debug!("a handshake took too long"),
+        Ok(Err(error)) => conn.warnings.handshake_failed(&error),
+        Err(_) => tracing::debug!("a TLS handshake took too long"),
     }
 }

@@ -16,10 +16,6 @@ pub(super) enum Transport {
 }
 
 impl Transport {
-    pub(super) const fn is_plain(&self) -> bool {
-        matches!(self, Self::Plain)
-    }
-
     /// Serves one connection to its end.
     pub(super) async fn serve(
         self,

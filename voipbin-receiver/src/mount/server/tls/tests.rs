@@ -177,7 +177,7 @@ fn nothing_of_a_key_is_shown() {
 fn connect(files: &Files) -> (DuplexStream, Arc<Conn>, JoinHandle<()>) {
     let (client, stream) = tokio::io::duplex(1 << 16);
     let server = Server::new().tls(files.read().unwrap());
-    let conn = Arc::new(Conn::default());
+    let conn = Arc::new(Conn::new(Arc::default()));
     let service = peer_service(FixedAnswer::new(b"ok"), PEER, &conn);
     let served = server
         .transport
