@@ -4,8 +4,10 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use clap::CommandFactory;
-use clap::error::ErrorKind;
+use clap::builder::PossibleValuesParser;
+use clap::error::{ContextKind, ErrorKind};
+use clap::{Arg, CommandFactory};
+use voipbin_receiver::catalog::CATALOG;
 use voipbin_receiver::handler::HandlerName;
 use voipbin_receiver::inbox::{
     DiskInbox, DiskInboxErrorKind, DiskRecords, Record, RecordFilter, RecordId, RecordState,
@@ -52,6 +54,12 @@ impl From<RecordsError> for Failed {
     }
 }
 
+impl From<clap::Error> for Failed {
+    fn from(error: clap::Error) -> Self {
+        Self::Usage(error)
+    }
+}
+
 impl From<String> for Failed {
     fn from(why: String) -> Self {
         Self::Why(why)
@@ -90,7 +98,10 @@ async fn carry_out(directory: &Path, tool: Tool) -> Result<bool, Failed> {
         other => Checked::Other(other),
     };
     let records = open(directory)?;
-    let ended = on(&records, directory, tool).await;
+    let ended = match check_names(&records).await {
+        Ok(()) => on(&records, directory, tool).await,
+        Err(failed) => Err(failed),
+    };
     records.closed().await;
     ended
 }
@@ -196,6 +207,51 @@ fn open(directory: &Path) -> Result<DiskRecords, Failed> {
             _ => terminal::in_full(&error),
         })
     })
+}
+
+/// Refuses the name of a type or a handler that nothing in the inbox has: an empty list would look
+/// like an answer.
+async fn check_names(records: &DiskRecords) -> Result<(), Failed> {
+    let is_given = |argument| matched_with(argument, &[]).is_err();
+    if is_given("handler") || is_given("by") {
+        let handlers = records.handlers().await?;
+        let handlers = handlers.iter().map(HandlerName::as_str);
+        let handlers: Vec<String> = handlers.map(str::to_owned).collect();
+        matched_with("handler", &handlers)?;
+        match matched_with("by", &handlers) {
+            // A release to come may have it.
+            Err(error) if error.get(ContextKind::SuggestedValue).is_none() => {
+                say("nothing in the inbox was for such a handler so far: it waits for one");
+            }
+            matched => matched?,
+        }
+    }
+    if !is_given("event") {
+        return Ok(());
+    }
+    let mut types: Vec<String> = CATALOG.iter().map(|entry| entry.name.to_owned()).collect();
+    if matched_with("event", &types).is_err() {
+        let own = records.event_types().await?;
+        types.extend(own.iter().map(|own| own.as_str().to_owned()));
+        matched_with("event", &types).map_err(|mut error| {
+            // They are too many to be shown.
+            error.remove(ContextKind::ValidValue);
+            error
+        })?;
+    }
+    Ok(())
+}
+
+/// Whether what was given makes sense where an argument takes these values alone.
+fn matched_with(argument: &str, values: &[String]) -> Result<(), clap::Error> {
+    let limited = |arg: Arg| match arg.get_id() == argument {
+        true => arg.value_parser(PossibleValuesParser::new(values.to_vec())),
+        false => arg,
+    };
+    let command = Options::command().mut_subcommand("inbox", |inbox| {
+        inbox.mut_subcommands(|tool| tool.mut_args(limited))
+    });
+    command.try_get_matches().map(drop)
 }
 
 fn chosen(tool: &str, which: Option<Which>) -> Result<Which, Failed> {

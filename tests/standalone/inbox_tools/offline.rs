@@ -70,11 +70,12 @@ async fn filters_choose_the_events() {
                 &[DEAD, DEAD_CREDENTIAL],
             ),
             (&["--handler", "custom"], &[DEAD_CUSTOM]),
-            (&["--handler", "nobody"], &[]),
             (
                 &["--event", "call_hungup"],
                 &[PENDING, DONE, DEAD, INTERRUPTED],
             ),
+            (&["--event", "queue_created"], &[]),
+            (&["--event", "webchat_session_created"], &[DEAD_CREDENTIAL]),
             (&["--resource", "done"], &[DONE]),
             (&["--resource", CREDENTIAL], &[DEAD_CREDENTIAL]),
             (&["--before", "270m"], &[PENDING]),
@@ -87,6 +88,38 @@ async fn filters_choose_the_events() {
         ] {
             assert_eq!(place.ids(filters).await, ids, "{filters:?}");
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_name_that_nothing_has_is_refused_with_what_was_meant() {
+    within(async {
+        let place = InboxDir::seeded().await;
+        for (arguments, meant) in [
+            (&["list", "--event", "call_hangupp"][..], "'call_hangup'"),
+            (
+                &["list", "--event", "webchat_session_creatd"],
+                "'webchat_session_created'",
+            ),
+            (&["export", "--event", "order.paid"], "order.paid"),
+            (&["list", "--handler", "evnt"], "'event'"),
+            (
+                &["discard", "--handler", "nobody", "--dry-run"],
+                "custom, event",
+            ),
+            (&["replay", "3", "--by", "evnt", "--dry-run"], "'event'"),
+        ] {
+            let ran = place.run(arguments).await;
+            assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{ran:?}");
+            assert!(ran.stderr.contains(meant), "{ran:?}");
+        }
+        // A release to come may have it.
+        let later = place
+            .run(&["replay", "3", "--by", "billing", "--dry-run"])
+            .await;
+        assert_eq!((later.code, later.stdout.as_str()), (0, "3\n"), "{later:?}");
+        assert!(later.stderr.contains("so far"), "{later:?}");
     })
     .await;
 }

@@ -1,6 +1,6 @@
 //! Texts and lists of handlers that are stored once each.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use rusqlite::Connection;
@@ -97,6 +97,12 @@ impl Names {
         let text = serde_json::to_string(&ids).unwrap_or_default();
         cached(connection, "INSERT INTO handlers (names) VALUES (?)")?.execute([text])?;
         self.add_list(connection.last_insert_rowid(), ids)
+    }
+
+    /// All handlers that there are lists of.
+    pub(super) fn handlers(&self) -> BTreeSet<HandlerName> {
+        let lists = self.lists.values();
+        lists.flat_map(|list| list.jobs.iter().cloned()).collect()
     }
 
     pub(super) fn text(&self, id: i64) -> Option<&Arc<str>> {

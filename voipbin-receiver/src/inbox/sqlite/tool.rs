@@ -15,12 +15,14 @@ use tokio::time::sleep;
 use super::copy::{CopyReport, copy};
 use super::error::{DiskInboxError, DiskInboxErrorKind, Result};
 use super::lock::holder_of;
+use super::names::Names;
 use super::records::Store;
 use super::requests::{self, Request, RequestError, Response};
 use super::schema::FILE;
 use super::snapshot::Snapshot;
 use super::view::{Page, Query, View};
 use super::{DiskInbox, directory, time};
+use crate::catalog::EventType;
 use crate::event::HandlerName;
 use crate::inbox::RecordsError;
 
@@ -119,6 +121,33 @@ impl DiskRecords {
         }
         let copied = self.read(move |connection| copy(connection, &file)).await;
         copied.map_err(|error| error.at(&self.directory))
+    }
+
+    /// The handlers that events were kept for so far.
+    ///
+    /// # Errors
+    ///
+    /// When the inbox cannot be read.
+    pub async fn handlers(&self) -> Result<BTreeSet<HandlerName>, RecordsError> {
+        let read = self.read(|connection| Ok(Names::load(connection)?.handlers()));
+        Ok(read.await?)
+    }
+
+    /// The types of the events that are there, also those that are not in the catalogue.
+    ///
+    /// # Errors
+    ///
+    /// When the inbox cannot be read.
+    pub async fn event_types(&self) -> Result<Vec<EventType>, RecordsError> {
+        const TYPES: &str =
+            "SELECT text FROM name WHERE id IN (SELECT DISTINCT type FROM event) ORDER BY text";
+        let read = self.read(|connection| {
+            let mut select = connection.prepare(TYPES)?;
+            let names = select.query_map([], |row| row.get::<_, String>(0))?;
+            let types = names.map(|name| Ok(EventType::parse(&name?)));
+            types.collect()
+        });
+        Ok(read.await?)
     }
 
     /// Lets the inbox go, where it was opened for a change, and waits until it is closed.
