@@ -3,8 +3,10 @@
 use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use tokio::net::TcpSocket;
+use voipbin_receiver::mount::descriptor_limit;
 
 #[cfg(feature = "disk")]
 use crate::disk;
@@ -38,6 +40,12 @@ pub(crate) fn check(configuration: &Configuration) -> ExitCode {
 
 fn problems(settings: &Settings) -> Vec<String> {
     let mut problems = Vec::new();
+    if SystemTime::now() < SystemTime::UNIX_EPOCH {
+        problems.push(
+            "the machine's clock says a time before 1970, so that requests cannot be answered: set it"
+                .to_owned(),
+        );
+    }
     match settings.access(settings.server.listen) {
         // In memory, for as long as this takes: the one on disk may be a server's that runs.
         Ok(access) => match receiver::builder(settings, &access)
@@ -53,11 +61,17 @@ fn problems(settings: &Settings) -> Vec<String> {
         Ok(tls) => problems.extend(tls.and_then(|tls| tls::expiry(&tls)?.problem())),
         Err(error) => problems.push(in_full(&*error)),
     }
+    if let Some(files) = descriptor_limit() {
+        say(format_args!("open files, as many as there may be: {files}"));
+    }
     if let Some(files) = settings.server.files() {
         say(files);
     }
     #[cfg(feature = "disk")]
     if settings.inbox.choice == InboxChoice::Disk {
+        if let Some(file) = disk::file_limit(&settings.inbox) {
+            say(file);
+        }
         problems.extend(disk::check(&settings.inbox.disk).err());
     }
     #[cfg(feature = "postgres")]

@@ -1,8 +1,12 @@
 //! The inbox on disk.
 
+use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use bytesize::ByteSize;
+use rustix::process::{Resource, Signal, getrlimit};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 use voipbin_receiver::inbox::{DiskInbox, DiskInboxError, DiskInboxErrorKind, DiskRecords};
 
@@ -35,6 +39,25 @@ pub(crate) async fn open(
             opened => return opened,
         }
     }
+}
+
+/// Has a write fail that would make a file too large for the limit of the process, in place of
+/// ending it by a signal.
+pub(crate) fn outlive_large_files() -> io::Result<()> {
+    signal(SignalKind::from_raw(Signal::XFSZ.as_raw())).map(drop)
+}
+
+/// What is to be said where a file of the process may not be as large as the inbox.
+pub(crate) fn file_limit(settings: &InboxSettings) -> Option<String> {
+    let (longest, asked) = (getrlimit(Resource::Fsize).current?, settings.disk_bytes());
+    (longest < asked).then(|| {
+        format!(
+            "a file of the process may have {}, which is too little for max_bytes = {}: \
+             raise its limit (ulimit -f, LimitFSIZE=), or events get a 503 there",
+            ByteSize(longest),
+            ByteSize(asked)
+        )
+    })
 }
 
 /// Whether the inbox can be used, or could be made.

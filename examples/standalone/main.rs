@@ -35,6 +35,7 @@ mod webhook;
 
 use std::error::Error;
 use std::io::IsTerminal;
+use std::net::SocketAddr;
 use std::process::{self, ExitCode};
 use std::time::Duration;
 
@@ -134,6 +135,13 @@ async fn serve(
         Some(socket) => socket.local_addr()?,
         None => settings.server.listen,
     };
+    if configuration.effective.is_given("listen") && !is_of(address, settings.server.listen) {
+        tracing::warn!(
+            setting = "listen",
+            because = %format_args!("the socket that was handed down is {address}"),
+            "a setting has no effect"
+        );
+    }
     let access = settings.access(address)?;
     let tls = settings.server.tls()?;
     if let Some(expiry) = tls.as_ref().and_then(tls::expiry) {
@@ -141,6 +149,13 @@ async fn serve(
     }
     if let Some(files) = mount::descriptor_limit() {
         tracing::info!(files, "open files, as many as there may be");
+    }
+    #[cfg(feature = "disk")]
+    if settings.inbox.choice == InboxChoice::Disk {
+        disk::outlive_large_files()?;
+        if let Some(file) = disk::file_limit(&settings.inbox) {
+            tracing::warn!("{file}");
+        }
     }
     let listener = server::listen(inherited, address)
         .await
@@ -228,6 +243,11 @@ async fn serve(
         }
         tracing::error!("the other server has not opened the inbox: this one goes on");
     }
+}
+
+/// Whether an address is the one that was asked for, of which port 0 is any.
+fn is_of(address: SocketAddr, asked: SocketAddr) -> bool {
+    address.ip() == asked.ip() && (asked.port() == 0 || address.port() == asked.port())
 }
 
 /// Logs what was done and what was left.

@@ -63,6 +63,26 @@ async fn a_server_goes_on_when_the_one_that_takes_over_ends_before_it_has_the_in
 }
 
 #[tokio::test]
+async fn an_address_beside_a_socket_that_is_handed_down_is_told_to_have_no_effect() {
+    within(async {
+        let directory = tempfile::tempdir().unwrap();
+        let server = Server::start_in(directory.path(), &[], &ENVIRONMENT).await;
+        let address = server.address;
+        let arguments = ["--listen", "127.0.0.1:1", "--take-over"];
+        let next = Server::run(command(directory.path(), &arguments, &ENVIRONMENT)).await;
+        assert_eq!(next.address, address);
+        let told = next.before.join("\n");
+        assert!(
+            told.contains("no effect") && told.contains("listen"),
+            "{told}"
+        );
+        assert!(server.end().await.status.success());
+        assert!(next.stop().await.status.success());
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_service_manager_is_told_of_the_start_the_new_process_each_sign_of_life_and_the_end() {
     within(async {
         let directory = tempfile::tempdir().unwrap();

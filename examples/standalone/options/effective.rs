@@ -14,6 +14,9 @@ use crate::settings::Settings;
 /// secrets.
 pub(crate) struct EffectiveSettings(Vec<Setting>);
 
+/// Nobody has set it.
+const DEFAULT: &str = "default";
+
 struct Setting {
     key: String,
     /// `None` when nobody has set it and there is no default.
@@ -46,6 +49,14 @@ impl EffectiveSettings {
     }
 }
 
+impl EffectiveSettings {
+    /// Whether somebody has set it.
+    pub(crate) fn is_given(&self, key: &str) -> bool {
+        let setting = self.0.iter().find(|setting| setting.key == key);
+        setting.is_some_and(|setting| setting.origin != DEFAULT)
+    }
+}
+
 impl fmt::Display for EffectiveSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0
@@ -73,7 +84,7 @@ impl Setting {
                 Some(ValueSource::CommandLine) => "flag",
                 Some(ValueSource::EnvVariable) => "environment",
                 _ if file.is_some_and(|file| file.values(key).is_some()) => "file",
-                _ => "default",
+                _ => DEFAULT,
             },
         }
     }

@@ -5,6 +5,7 @@
 
 mod effective;
 mod file;
+mod idle;
 #[cfg(test)]
 mod reference;
 
@@ -118,7 +119,7 @@ pub(crate) struct Configuration {
 }
 
 impl Configuration {
-    /// Says which secrets and keys the users of this machine can read.
+    /// Says which secrets and keys the users of this machine can read, and what has no effect.
     pub(crate) fn warn(&self) {
         let settings = &self.options.settings;
         let files = settings.gate.secret_files.iter();
@@ -139,6 +140,16 @@ impl Configuration {
             tracing::warn!(
                 file = %file.display(),
                 "every user of this machine can read this file, in which is a secret or a key: `chmod o-r` it"
+            );
+        }
+        for (setting, because) in idle::settings(settings, &self.effective) {
+            tracing::warn!(setting, because, "a setting has no effect");
+        }
+        for (variable, meant) in idle::variables(&Options::definition()) {
+            tracing::warn!(
+                variable,
+                meant,
+                "a variable has no effect: no setting is called so"
             );
         }
     }

@@ -117,14 +117,20 @@ impl InboxSettings {
         }
     }
 
+    /// How large the bodies in the inbox on disk may be together.
+    #[cfg(feature = "disk")]
+    pub(crate) fn disk_bytes(&self) -> u64 {
+        let given = self.max_bytes.map(|size| size.as_u64());
+        given.unwrap_or(DiskInbox::DEFAULT_MAX_BYTES)
+    }
+
     /// The inbox on disk, to be opened.
     #[cfg(feature = "disk")]
     pub(crate) fn disk(&self) -> DiskInboxBuilder {
-        let max_bytes = self.max_bytes.map(|size| size.as_u64());
         DiskInbox::builder(&self.disk.directory)
             .recreate(self.disk.recreate_inbox)
             .max_events(self.max_events.unwrap_or(DiskInbox::DEFAULT_MAX_EVENTS))
-            .max_bytes(max_bytes.unwrap_or(DiskInbox::DEFAULT_MAX_BYTES))
+            .max_bytes(self.disk_bytes())
             .memory(bytes(self.disk.inbox_memory))
             .max_identities(self.max_identities)
             .identity_ttl(*self.identity_ttl)

@@ -46,6 +46,10 @@ impl InspectorSettings {
         self.inspector_listen.filter(|_| !self.no_inspector)
     }
 
+    pub(crate) const fn is_off(&self) -> bool {
+        self.no_inspector
+    }
+
     pub(crate) fn token_file(&self) -> Option<&Path> {
         self.inspector_token_file.as_deref()
     }

@@ -11,9 +11,9 @@ use voipbin_receiver::testing::Signer;
 
 use crate::configuration::settings_dir::SettingsDir;
 
-/// The server with these arguments, where a process may open no more than so many files.
-fn with_files(place: &SettingsDir, files: u32, arguments: &[&str]) -> Command {
-    let limited = format!("ulimit -n {files} && exec \"$0\" \"$@\"");
+/// The server with these arguments, and this limit of `ulimit`.
+fn limited(place: &SettingsDir, limit: &str, arguments: &[&str]) -> Command {
+    let limited = format!("ulimit {limit} && exec \"$0\" \"$@\"");
     let mut command = Command::new("sh");
     command
         .args(["-c", &limited])
@@ -34,7 +34,7 @@ fn with_files(place: &SettingsDir, files: u32, arguments: &[&str]) -> Command {
 async fn a_server_with_few_files_answers_beside_a_crowd_and_says_why_it_closes_others() {
     within(async {
         let place = SettingsDir::with("");
-        let server = Server::run(with_files(&place, 64, &["--secret", SECRET])).await;
+        let server = Server::run(limited(&place, "-n 64", &["--secret", SECRET])).await;
         let mut crowd = Vec::new();
         for _ in 0..150 {
             crowd.push(TcpStream::connect(server.address).await.unwrap());
@@ -50,14 +50,91 @@ async fn a_server_with_few_files_answers_beside_a_crowd_and_says_why_it_closes_o
         assert!(said.matches("WARN").count() <= 2, "{said}");
         assert!(said.contains("too few files"), "{said}");
         drop(crowd);
-        let checked = with_files(&place, 64, &["--check"]).output().await.unwrap();
+        let checked = limited(&place, "-n 64", &["--check"])
+            .output()
+            .await
+            .unwrap();
         let said = String::from_utf8(checked.stderr).unwrap();
         assert!(said.contains("may open 64 files"), "{said}");
         // As many connections as there is room for.
-        let mut fitting = with_files(&place, 64, &["--check"]);
+        let mut fitting = limited(&place, "-n 64", &["--check"]);
         fitting.args(["--max-connections", "10"]);
         let said = String::from_utf8(fitting.output().await.unwrap().stderr).unwrap();
-        assert!(!said.contains("files"), "{said}");
+        assert!(said.contains("as many as there may be: 64"), "{said}");
+        assert!(!said.contains("too few"), "{said}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_file_that_may_grow_no_more_costs_a_503_and_not_the_process() {
+    within(async {
+        let place = SettingsDir::with("");
+        // In blocks of 512 bytes, or 1,024 in some shells.
+        let server = Server::run(limited(&place, "-f 4096", &["--secret", SECRET])).await;
+        let sender = server.sender(SECRET).pause(Duration::ZERO);
+        let mut statuses = Vec::new();
+        for id in 0..8 {
+            let filling = "x".repeat(900_000);
+            let body =
+                format!(r#"{{"type":"call_hangup","data":{{"id":"{id}","x":"{filling}"}}}}"#);
+            statuses.push(sender.send(body).await.status().unwrap().as_u16());
+        }
+        assert_eq!((statuses[0], statuses[7]), (200, 503), "{statuses:?}");
+        let health = format!("http://{}/health/live", server.address);
+        assert!(
+            paste(&format!("curl -sS '{health}'"))
+                .await
+                .contains("live")
+        );
+        let said = server.before.join("\n");
+        assert!(said.contains("max_bytes"), "{said}");
+        assert!(server.stop().await.status.code().is_some());
+        let checked = limited(&place, "-f 4096", &["--check"])
+            .output()
+            .await
+            .unwrap();
+        assert!(
+            String::from_utf8(checked.stderr)
+                .unwrap()
+                .contains("LimitFSIZE")
+        );
+    })
+    .await;
+}
+
+/// Hyper cannot answer at such a time: the sender tries again.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[tokio::test]
+async fn a_clock_before_1970_is_told_and_nothing_panics() {
+    const CLOCK: &str = "
+        #include <sys/syscall.h>
+        #include <time.h>
+        #include <unistd.h>
+        int clock_gettime(clockid_t clock, struct timespec *now) {
+            int failed = syscall(SYS_clock_gettime, clock, now);
+            if (!failed && clock == CLOCK_REALTIME) now->tv_sec -= 3000000000;
+            return failed;
+        }
+    ";
+    within(async {
+        let place = SettingsDir::with("");
+        place.write("clock.c", CLOCK);
+        let (source, library) = (place.in_it("clock.c"), place.in_it("clock.so"));
+        paste(&format!("cc -shared -fPIC -o {library:?} {source:?}")).await;
+        let preload = [("LD_PRELOAD", library.to_str().unwrap())];
+        let arguments = ["--secret", SECRET];
+        let server = Server::start_in(place.path(), &arguments, &preload).await;
+        let sender = server.sender(SECRET).pause(Duration::ZERO);
+        assert!(sender.send(call_hangup(1)).await.status().is_none());
+        let end = server.stop().await;
+        assert!(end.status.success());
+        let said = end.stderr.join("\n");
+        assert_eq!(said.matches("before 1970").count(), 1, "{said}");
+        assert!(!said.contains("panicked"), "{said}");
+        let checked = place.check_with(&[], &preload).await;
+        assert_eq!(checked.code, 2, "{checked:?}");
+        assert!(checked.stderr.contains("before 1970"), "{checked:?}");
     })
     .await;
 }
@@ -121,6 +198,51 @@ async fn empty_variables_are_named() {
         let place = SettingsDir::with("");
         let mut tools = command(place.path(), &["inbox", "--help"], &[("VOIPBIN_PATH", "")]);
         assert!(tools.status().await.unwrap().success());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_has_no_effect_is_named() {
+    within(async {
+        let place = SettingsDir::with("inbox = \"memory\"\nretain_dead = \"1d\"\nmax_dead = 5");
+        let variables = [
+            ("VOIPBIN_SECRETFILE", "not-shown"),
+            ("VOIPBIN_PORT", "5000"),
+            ("VOIPBIN_SERVICE_HOST", "10.0.0.1"),
+            ("VOIPBIN_HANDSHAKE_TIMEOUT", "5s"),
+        ];
+        let checked = place
+            .check_with(&["--directory", "elsewhere"], &variables)
+            .await;
+        assert_eq!(checked.code, 0, "{checked:?}");
+        let lines: Vec<&str> = checked.stderr.lines().collect();
+        let told = |names: [&str; 2]| {
+            let mut lines = lines.iter().filter(|line| line.contains("no effect"));
+            lines.any(|line| names.iter().all(|name| line.contains(name)))
+        };
+        for names in [
+            ["retain_dead", "in memory"],
+            ["directory", "not on disk"],
+            ["handshake_timeout", "no certificate"],
+            ["VOIPBIN_SECRETFILE", "VOIPBIN_SECRET_FILE"],
+            ["VOIPBIN_PORT", "no setting"],
+        ] {
+            assert!(told(names), "{names:?}: {checked:?}");
+        }
+        assert_eq!(
+            checked.stderr.matches("no effect").count(),
+            5,
+            "{checked:?}"
+        );
+        assert!(!checked.stderr.contains("not-shown"));
+        assert!(
+            !SettingsDir::with("")
+                .check()
+                .await
+                .stderr
+                .contains("no effect")
+        );
     })
     .await;
 }
