@@ -13,5 +13,6 @@
 mod examples;
 mod pages;
 mod performance_page;
+mod reports;
 mod rooms;
 mod tutorial;

@@ -11,7 +11,7 @@ use support::standalone::{Server, paste, within};
 use voipbin_receiver::observe::metrics::METRICS;
 
 /// The root of the repository.
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 

@@ -5,12 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::pages::root;
+
 /// The place of `event`: up to there, rooms of one place may use each other.
 const DELIVERY: usize = 1;
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
 
 /// Each room with its place in the order; rooms of one place stand side by side.
 fn order() -> BTreeMap<String, usize> {
