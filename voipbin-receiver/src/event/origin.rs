@@ -17,11 +17,20 @@ pub enum Origin {
     Stream,
     /// The platform's lists and timelines, read after a downtime. They are not signed.
     History,
+    /// Somebody changed the body of an event in the inspector and handed it in.
+    /// It is not signed, and neither are its replays, which have this origin too.
+    Edited,
 }
 
 impl Origin {
     /// All there are.
-    pub const ALL: &[Self] = &[Self::Webhook, Self::Replay, Self::Stream, Self::History];
+    pub const ALL: &[Self] = &[
+        Self::Webhook,
+        Self::Replay,
+        Self::Stream,
+        Self::History,
+        Self::Edited,
+    ];
 
     /// It in a word, as inboxes store it and logs show it.
     #[must_use]
@@ -31,6 +40,7 @@ impl Origin {
             Self::Replay => "replay",
             Self::Stream => "stream",
             Self::History => "history",
+            Self::Edited => "edited",
         }
     }
 }

@@ -38,8 +38,8 @@ pub use self::postgres::{
     PostgresInbox, PostgresInboxBuilder, PostgresInboxError, PostgresInboxErrorKind,
 };
 pub use self::records::{
-    JobRecord, PhoneNumber, PhoneNumberError, Record, RecordFilter, RecordPage, RecordState,
-    Records, RecordsError, RecordsErrorKind, Stage,
+    ErrorFilter, JobRecord, PhoneNumber, PhoneNumberError, Record, RecordFilter, RecordPage,
+    RecordState, Records, RecordsError, RecordsErrorKind, Stage,
 };
 pub use self::reply::{KeepError, KeepErrorKind, Kept, Reply, ReplySender, Unanswered};
 #[cfg(feature = "disk-system")]

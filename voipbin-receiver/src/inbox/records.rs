@@ -11,9 +11,10 @@ use std::collections::VecDeque;
 use async_trait::async_trait;
 
 pub use self::error::{RecordsError, RecordsErrorKind};
-pub use self::filter::RecordFilter;
+pub use self::filter::{ErrorFilter, RecordFilter};
 pub use self::mention::{PhoneNumber, PhoneNumberError};
 pub use self::record::{JobRecord, Record, RecordPage, RecordState, Stage};
+use super::HandlerSet;
 use crate::event::{HandlerName, RecordId};
 
 /// What an inbox that can be looked into gives and does; see
@@ -124,6 +125,57 @@ pub trait Records: Send + Sync {
             replays.push(self.replay(*id, handlers).await);
         }
         replays
+    }
+
+    /// Has dead letters handled again: each of these events by those of these handlers for which it
+    /// is one still, as [`replay`](Self::replay) does. So none is handled again twice, however often
+    /// and by whomever this is called. What came of each, in the same order:
+    /// [`RecordsErrorKind::Replayed`] where none of them is one any more.
+    ///
+    /// The default looks first and replays then: an inbox that several change at once does both in
+    /// one step.
+    ///
+    /// # Cancel safety
+    ///
+    /// When the future is dropped, some of them are handled again and others are not.
+    async fn retry(&self, dead: &[(RecordId, HandlerSet)]) -> Vec<Result<RecordId, RecordsError>> {
+        let mut retried = Vec::with_capacity(dead.len());
+        for (id, handlers) in dead {
+            retried.push(match self.get(*id).await {
+                Ok(Some(record)) => {
+                    let left = record.dead(|job| handlers.iter().any(|name| *name == job.handler));
+                    match left.is_empty() {
+                        true => Err(RecordsError::replayed()),
+                        false => self.replay(*id, Some(&left.0)).await,
+                    }
+                }
+                Ok(None) => Err(RecordsError::not_found()),
+                Err(error) => Err(error),
+            });
+        }
+        retried
+    }
+
+    /// What [`keep_note`](Self::keep_note) kept last, here or in a process before. The default is
+    /// nothing.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    async fn note(&self) -> Result<Option<String>, RecordsError> {
+        Ok(None)
+    }
+
+    /// Keeps a text as long as the events, in place of the one before; none with `None`. The
+    /// inspector keeps in it what it is doing with many events, so that the next process goes on.
+    /// False where an inbox keeps none, which is the default.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be stored.
+    async fn keep_note(&self, note: Option<&str>) -> Result<bool, RecordsError> {
+        let _ = note;
+        Ok(false)
     }
 
     /// Gives events up: their open jobs are not run any more, and their bytes are removed. A run

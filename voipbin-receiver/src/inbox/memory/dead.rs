@@ -157,14 +157,55 @@ impl Records for MemoryInbox {
         id: RecordId,
         handlers: Option<&[HandlerName]>,
     ) -> Result<RecordId, RecordsError> {
+        self.again(id, |dead| match handlers {
+            Some(handlers) => Ok(handlers.iter().cloned().collect()),
+            None => Ok(dead.cloned().collect()),
+        })
+    }
+
+    async fn retry(&self, dead: &[(RecordId, HandlerSet)]) -> Vec<Result<RecordId, RecordsError>> {
+        let mut retried = Vec::with_capacity(dead.len());
+        for (id, handlers) in dead {
+            let wanted = |name: &&HandlerName| handlers.iter().any(|wanted| wanted == *name);
+            retried.push(self.again(*id, |dead| {
+                let left: HandlerSet = dead.filter(wanted).cloned().collect();
+                match left.is_empty() {
+                    true => Err(RecordsError::replayed()),
+                    false => Ok(left),
+                }
+            }));
+        }
+        retried
+    }
+
+    async fn note(&self) -> Result<Option<String>, RecordsError> {
+        Ok(self.0.queue().note.clone())
+    }
+
+    async fn keep_note(&self, note: Option<&str>) -> Result<bool, RecordsError> {
+        self.0.queue().note = note.map(str::to_owned);
+        Ok(true)
+    }
+
+    async fn discard(&self, ids: &[RecordId]) -> Result<usize, RecordsError> {
+        let mut queue = self.0.queue();
+        let gone = ids.iter().filter(|id| queue.dead.remove(id.get()));
+        Ok(gone.count())
+    }
+}
+
+impl MemoryInbox {
+    /// Has an event handled again, by handlers that are chosen by those that gave it up.
+    fn again(
+        &self,
+        id: RecordId,
+        choose: impl FnOnce(&mut dyn Iterator<Item = &HandlerName>) -> Result<HandlerSet, RecordsError>,
+    ) -> Result<RecordId, RecordsError> {
         let mut queue = self.0.queue();
         let dead = queue.dead.events.get(&id.get());
         let dead = dead.ok_or_else(RecordsError::not_found)?;
         let event = Arc::clone(&dead.event);
-        let handlers: HandlerSet = match handlers {
-            Some(handlers) => handlers.iter().cloned().collect(),
-            None => dead.jobs.iter().map(|job| job.handler.clone()).collect(),
-        };
+        let handlers = choose(&mut dead.jobs.iter().map(|job| &job.handler))?;
         if queue.draining {
             return Err(RecordsError::storage("the receiver is shutting down"));
         }
@@ -173,11 +214,5 @@ impl Records for MemoryInbox {
         drop(queue);
         self.0.arrived.notify_waiters();
         Ok(RecordId::new(replay))
-    }
-
-    async fn discard(&self, ids: &[RecordId]) -> Result<usize, RecordsError> {
-        let mut queue = self.0.queue();
-        let gone = ids.iter().filter(|id| queue.dead.remove(id.get()));
-        Ok(gone.count())
     }
 }

@@ -30,6 +30,8 @@ pub(super) struct Queue {
     /// Bytes of their bodies.
     pub(super) bytes: usize,
     pub(super) dead: DeadLetters,
+    /// What [`Records::keep_note`](crate::inbox::Records::keep_note) kept.
+    pub(super) note: Option<String>,
     /// The last number of an event.
     last_id: u64,
     /// Whether new events are refused.

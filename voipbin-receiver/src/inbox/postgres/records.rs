@@ -13,7 +13,8 @@ use super::server::{Params, Trouble, get};
 use super::shared::Shared;
 use crate::event::{HandlerName, RecordId};
 use crate::inbox::{
-    JobRecord, Record, RecordFilter, RecordPage, RecordState, Records, RecordsError, Stage,
+    HandlerSet, JobRecord, Record, RecordFilter, RecordPage, RecordState, Records, RecordsError,
+    Stage,
 };
 
 /// The handlers of an event: name, stage, its time, attempts, history. Where there is no row, it
@@ -76,32 +77,38 @@ impl Records for PostgresInbox {
         id: RecordId,
         handlers: Option<&[HandlerName]>,
     ) -> Result<RecordId, RecordsError> {
-        let named = handlers.map(|handlers| {
-            handlers
-                .iter()
-                .cloned()
-                .collect::<super::super::HandlerSet>()
-        });
-        let names = named.map(|named| -> Vec<String> {
-            named.iter().map(|name| name.as_str().to_owned()).collect()
-        });
-        let shared = self.shared.clone();
-        let replay = async move {
-            shared.stored().await;
-            let id = id.get().cast_signed();
-            let params: Params<'_> = &[(&id, Type::INT8), (&names, Type::TEXT_ARRAY)];
-            let new: i64 = shared.ask("SELECT inbox.replay($1, $2)", params).await?;
-            if new > 0 {
-                shared.announce(u64::MAX);
-                shared.refresh().await?;
-            }
-            Ok(new)
-        };
-        match self.on_its_thread(replay).await? {
-            0 => Err(RecordsError::not_found()),
-            -1 => Err(RecordsError::replayed()),
-            new => Ok(RecordId::new(new.cast_unsigned())),
+        let named = handlers.map(|handlers| handlers.iter().cloned().collect::<HandlerSet>());
+        self.again(id, named, false).await
+    }
+
+    async fn retry(&self, dead: &[(RecordId, HandlerSet)]) -> Vec<Result<RecordId, RecordsError>> {
+        let mut retried = Vec::with_capacity(dead.len());
+        for (id, handlers) in dead {
+            retried.push(self.again(*id, Some(handlers.clone()), true).await);
         }
+        retried
+    }
+
+    async fn note(&self) -> Result<Option<String>, RecordsError> {
+        let shared = self.shared.clone();
+        let read = async move {
+            let sql = shared.sql("SELECT note FROM inbox.meta");
+            let rows = shared.session.lock().await.call(&sql, &[]).await?;
+            rows.first().map_or(Ok(None), |row| get(row, 0))
+        };
+        self.on_its_thread(read).await
+    }
+
+    async fn keep_note(&self, note: Option<&str>) -> Result<bool, RecordsError> {
+        let (shared, note) = (
+            self.shared.clone(),
+            note.map(|note| clean(note).into_owned()),
+        );
+        let keep = async move {
+            let sql = "UPDATE inbox.meta SET note = $1 RETURNING true";
+            shared.ask(sql, &[(&note, Type::TEXT)]).await
+        };
+        self.on_its_thread(keep).await
     }
 
     async fn discard(&self, ids: &[RecordId]) -> Result<usize, RecordsError> {
@@ -125,6 +132,41 @@ enum First {
 }
 
 impl PostgresInbox {
+    /// Has an event handled again; by these handlers as far as it is a dead letter for them, where
+    /// that is asked for.
+    async fn again(
+        &self,
+        id: RecordId,
+        handlers: Option<HandlerSet>,
+        dead: bool,
+    ) -> Result<RecordId, RecordsError> {
+        let names = handlers.map(|named| -> Vec<String> {
+            named.iter().map(|name| name.as_str().to_owned()).collect()
+        });
+        let shared = self.shared.clone();
+        let replay = async move {
+            shared.stored().await;
+            let id = id.get().cast_signed();
+            let params: Params<'_> = &[
+                (&id, Type::INT8),
+                (&names, Type::TEXT_ARRAY),
+                (&dead, Type::BOOL),
+            ];
+            let sql = "SELECT inbox.replay($1, $2, $3)";
+            let new: i64 = shared.ask(sql, params).await?;
+            if new > 0 {
+                shared.announce(u64::MAX);
+                shared.refresh().await?;
+            }
+            Ok(new)
+        };
+        match self.on_its_thread(replay).await? {
+            0 => Err(RecordsError::not_found()),
+            -1 => Err(RecordsError::replayed()),
+            new => Ok(RecordId::new(new.cast_unsigned())),
+        }
+    }
+
     /// Events that the filter takes, those beyond this one.
     async fn page(
         &self,
@@ -165,10 +207,10 @@ async fn page(
            AND ($8::text IS NULL OR e.type = $8) \
          ORDER BY e.id {order} LIMIT $9"
     ));
-    let state: Option<i16> = match (filter.state, &filter.handler) {
-        (Some(RecordState::Pending), None) => Some(0),
-        (Some(RecordState::Done), None) => Some(1),
-        (Some(RecordState::Dead), None) => Some(2),
+    let state: Option<i16> = match (filter.state, filter.is_of_jobs()) {
+        (Some(RecordState::Pending), false) => Some(0),
+        (Some(RecordState::Done), false) => Some(1),
+        (Some(RecordState::Dead), false) => Some(2),
         _ => None,
     };
     let handler = filter.handler.as_ref().map(HandlerName::as_str);

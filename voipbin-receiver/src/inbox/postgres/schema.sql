@@ -11,7 +11,8 @@ CREATE SCHEMA IF NOT EXISTS inbox;
 CREATE TABLE inbox.meta (
     version    integer NOT NULL,
     partitions integer NOT NULL,    -- a power of two
-    release    text NOT NULL
+    release    text NOT NULL,
+    note       text
 );
 
 -- Each identity that is known, of events that are kept and of those that were kept for nobody.
@@ -394,9 +395,9 @@ CREATE FUNCTION inbox.give(p_consumer bigint, p_partitions smallint[]) RETURNS v
     UPDATE inbox.partition p SET owner = NULL WHERE p.owner = p_consumer AND p.id = ANY (p_partitions)
 $$;
 
--- An event once more, for the handlers that gave up or for these. Gives its number; 0 when there is no such event,
--- -1 when it was replayed before.
-CREATE FUNCTION inbox.replay(p_event bigint, p_handlers text[]) RETURNS bigint LANGUAGE plpgsql AS $$
+-- An event once more, for the handlers that gave up or for these; for those of these alone that gave up, where p_dead.
+-- Gives its number; 0 when there is no such event, -1 when it was replayed before.
+CREATE FUNCTION inbox.replay(p_event bigint, p_handlers text[], p_dead boolean) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
     v_event    inbox.event;
     v_handlers text[] := p_handlers;
@@ -409,7 +410,13 @@ BEGIN
     IF v_event.id IS NULL OR NOT EXISTS (SELECT FROM inbox.body b WHERE b.event = p_event) THEN
         RETURN 0;
     END IF;
-    IF v_handlers IS NULL THEN
+    IF p_dead THEN
+        SELECT array_agg(d.handler ORDER BY d.place) INTO v_handlers
+            FROM inbox.ended d WHERE d.event = p_event AND d.stage = 2 AND d.handler = ANY (p_handlers);
+        IF v_handlers IS NULL THEN
+            RETURN -1;
+        END IF;
+    ELSIF v_handlers IS NULL THEN
         SELECT array_agg(d.handler ORDER BY d.place) INTO v_handlers
             FROM inbox.ended d WHERE d.event = p_event AND d.stage = 2;
         IF v_handlers IS NULL AND EXISTS (SELECT FROM inbox.ended d WHERE d.event = p_event AND d.stage = 3) THEN

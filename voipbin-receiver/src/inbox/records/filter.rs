@@ -1,7 +1,7 @@
 use std::time::SystemTime;
 
 use super::mention::{self, PhoneNumber};
-use super::{Record, RecordState};
+use super::{JobRecord, Record, RecordState};
 use crate::catalog::EventType;
 use crate::event::HandlerName;
 use crate::inbox::AttemptEnd;
@@ -19,6 +19,40 @@ pub struct RecordFilter {
     pub(in crate::inbox) ended_before: Option<SystemTime>,
     number: Option<PhoneNumber>,
     mentioned: Option<String>,
+    error: Option<ErrorFilter>,
+}
+
+/// How a handler's last attempt ended, for a [filter](RecordFilter::error).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorFilter {
+    /// The handler returned an error.
+    Failed,
+    /// It panicked.
+    Panicked,
+    /// It took too long.
+    TimedOut,
+    /// The process died while it ran, or when it was about to.
+    Interrupted,
+    /// No attempt is known.
+    Unknown,
+    /// The handler returned an error whose text holds this.
+    Text(String),
+}
+
+impl ErrorFilter {
+    fn takes(&self, job: &JobRecord) -> bool {
+        let last = job.history.last().map(|attempt| &attempt.ended);
+        match (self, last) {
+            (Self::Text(text), Some(AttemptEnd::Failed(error))) => error.contains(text),
+            (Self::Failed, Some(AttemptEnd::Failed(_)))
+            | (Self::Panicked, Some(AttemptEnd::Panicked))
+            | (Self::TimedOut, Some(AttemptEnd::TimedOut))
+            | (Self::Interrupted, Some(AttemptEnd::Interrupted))
+            | (Self::Unknown, None) => true,
+            _ => false,
+        }
+    }
 }
 
 impl RecordFilter {
@@ -69,6 +103,13 @@ impl RecordFilter {
         self
     }
 
+    /// Those for which the last attempt of a handler ended like this, as far as it has failed.
+    /// Beside a handler or a state it is that handler's, and one in that state.
+    pub fn error(mut self, error: ErrorFilter) -> Self {
+        self.error = Some(error);
+        self
+    }
+
     /// Those that hold this phone number, however it is written: in a text, a number or a name
     /// anywhere in the body, or in the error of an attempt. For what somebody asks about
     /// themselves; see [`Records::discard_all`](super::Records::discard_all).
@@ -90,16 +131,11 @@ impl RecordFilter {
     pub fn takes(&self, record: &Record) -> bool {
         let delivery = &record.delivery;
         let received = delivery.received_at();
-        let state = match &self.handler {
-            None => Some(record.state),
-            Some(handler) => {
-                let mut jobs = record.jobs.iter();
-                let job = jobs.find(|job| job.handler == *handler);
-                job.map(|job| RecordState::of(std::slice::from_ref(job)))
-            }
+        let state = match self.is_of_jobs() {
+            true => record.jobs.iter().any(|job| self.takes_job(job)),
+            false => self.state.is_none_or(|wanted| wanted == record.state),
         };
-        let Some(state) = state else { return false };
-        self.state.is_none_or(|wanted| wanted == state)
+        state
             && self
                 .event_type
                 .as_ref()
@@ -120,6 +156,23 @@ impl RecordFilter {
             && self.mentioned.as_deref().is_none_or(|id| {
                 delivery.resource_id() == Some(id) || has(record, &|text| mention::is_in(id, text))
             })
+    }
+}
+
+impl RecordFilter {
+    /// Whether it is about single handlers: a state is theirs then.
+    pub(crate) fn is_of_jobs(&self) -> bool {
+        self.handler.is_some() || self.error.is_some()
+    }
+
+    /// Whether a handler of an event is meant, by its name, its state and its error.
+    pub(crate) fn takes_job(&self, job: &JobRecord) -> bool {
+        let state = RecordState::of(std::slice::from_ref(job));
+        self.handler
+            .as_ref()
+            .is_none_or(|wanted| *wanted == job.handler)
+            && self.state.is_none_or(|wanted| wanted == state)
+            && self.error.as_ref().is_none_or(|error| error.takes(job))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use crate::event::{Delivery, HandlerName, RecordId};
-use crate::inbox::Attempt;
+use crate::inbox::{Attempt, HandlerSet};
 
 /// An event in an inbox and how far it has come.
 ///
@@ -83,6 +83,17 @@ impl Record {
             state: RecordState::of(&jobs),
             jobs,
         }
+    }
+
+    /// The handlers for which it is a dead letter, of those that are meant.
+    pub(crate) fn dead(&self, is_meant: impl Fn(&JobRecord) -> bool) -> HandlerSet {
+        let dead = self
+            .jobs
+            .iter()
+            .filter(|job| matches!(job.stage, Stage::Dead { .. }));
+        dead.filter(|job| is_meant(job))
+            .map(|job| job.handler.clone())
+            .collect()
     }
 
     /// When the last of its handlers ended with it; `None` while one has not.

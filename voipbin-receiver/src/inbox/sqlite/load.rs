@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use rusqlite::types::FromSql;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::batch::{Change, Totals, interrupted};
@@ -20,7 +21,7 @@ pub(super) fn saved(connection: &Connection) -> Result<Option<Saved>> {
     Ok(time.zip(wall).map(|(time, wall)| Saved { time, wall }))
 }
 
-fn meta(connection: &Connection, name: &str) -> Result<Option<i64>> {
+pub(super) fn meta<T: FromSql>(connection: &Connection, name: &str) -> Result<Option<T>> {
     let sql = "SELECT value FROM meta WHERE name = ?";
     let value = connection.query_row(sql, [name], |row| row.get(0));
     Ok(value.optional()?)

@@ -8,6 +8,7 @@ use tokio::time::sleep;
 
 use super::batch::{Attributes, Batch};
 use super::error::{DiskInboxError, Result, unless_damaged};
+use super::load::meta;
 use super::requests::{MOST, ReplayError, Request, Response};
 use super::row::{self, JobStage, REPEAT, State, record_id, seq_of};
 use super::view::{Page, Query, Scan, View};
@@ -20,6 +21,9 @@ impl From<DiskInboxError> for RecordsError {
         Self::storage(error)
     }
 }
+
+/// Of [`Records::keep_note`], in the table `meta`.
+const NOTE: &str = "note";
 
 /// What the process that has the inbox and a tool beside it do each in a way of its own.
 pub(super) trait Store: Sync {
@@ -83,9 +87,41 @@ macro_rules! impl_records {
             ) -> Vec<Result<RecordId, RecordsError>> {
                 let mut replays = Vec::with_capacity(ids.len());
                 for some in ids.chunks(MOST) {
-                    replays.extend(replay_some(self, some, handlers).await);
+                    let request = Request::Replay {
+                        ids: some.iter().copied().map(seq_of).collect(),
+                        handlers: handlers.map(names),
+                    };
+                    replays.extend(replay_some(self, request, some.len()).await);
                 }
                 replays
+            }
+
+            async fn retry(
+                &self,
+                dead: &[(RecordId, HandlerSet)],
+            ) -> Vec<Result<RecordId, RecordsError>> {
+                let mut retried = Vec::with_capacity(dead.len());
+                for some in dead.chunks(MOST) {
+                    let each = some.iter().map(|(id, jobs)| (seq_of(*id), names(jobs)));
+                    let request = Request::Retry {
+                        dead: each.collect(),
+                    };
+                    retried.extend(replay_some(self, request, some.len()).await);
+                }
+                retried
+            }
+
+            async fn note(&self) -> Result<Option<String>, RecordsError> {
+                match self.execute(Request::Note).await? {
+                    Response::Note(note) => Ok(note),
+                    _ => Err(unexpected()),
+                }
+            }
+
+            async fn keep_note(&self, note: Option<&str>) -> Result<bool, RecordsError> {
+                let note = note.map(str::to_owned);
+                self.execute(Request::KeepNote { note }).await?;
+                Ok(true)
             }
 
             async fn discard(&self, ids: &[RecordId]) -> Result<usize, RecordsError> {
@@ -129,19 +165,18 @@ async fn list<S: Store>(
     Ok(RecordPage::new(records, last.filter(|_| more)))
 }
 
+fn names<'a>(handlers: impl IntoIterator<Item = &'a HandlerName>) -> Vec<String> {
+    let handlers = handlers.into_iter();
+    handlers.map(|name| name.as_str().to_owned()).collect()
+}
+
 async fn replay_some<S: Store>(
     store: &S,
-    ids: &[RecordId],
-    handlers: Option<&[HandlerName]>,
+    request: Request,
+    count: usize,
 ) -> Vec<Result<RecordId, RecordsError>> {
-    let handlers =
-        handlers.map(|names| names.iter().map(|name| name.as_str().to_owned()).collect());
-    let request = Request::Replay {
-        ids: ids.iter().copied().map(seq_of).collect(),
-        handlers,
-    };
     let failed = match store.execute(request).await {
-        Ok(Response::Replayed(replayed)) if replayed.len() == ids.len() => {
+        Ok(Response::Replayed(replayed)) if replayed.len() == count => {
             let each = replayed.into_iter().map(|replay| match replay {
                 Ok(seq) => Ok(record_id(seq)),
                 Err(ReplayError::NotFound) => Err(RecordsError::not_found()),
@@ -153,7 +188,7 @@ async fn replay_some<S: Store>(
         Err(error) => error,
     };
     let why = failed.to_string();
-    let each = ids.iter().map(|_| Err(RecordsError::storage(why.clone())));
+    let each = (0..count).map(|_| Err(RecordsError::storage(why.clone())));
     each.collect()
 }
 
@@ -235,10 +270,36 @@ impl Store for DiskInbox {
                     handlers.map(|names| names.iter().map(|name| HandlerName::new(name)).collect());
                 let write = self.write(move |batch| {
                     let each = ids.into_iter();
-                    each.map(|seq| replay(batch, seq, handlers.as_deref()))
+                    each.map(|seq| replay(batch, seq, handlers.as_deref(), false))
                         .collect()
                 });
                 Response::Replayed(write.await?)
+            }
+            Request::Retry { dead } => {
+                let write = self.write(move |batch| {
+                    let each = dead.into_iter().map(|(seq, names)| {
+                        let names = names.iter().map(|name| HandlerName::new(name));
+                        replay(batch, seq, Some(&names.collect::<Vec<_>>()), true)
+                    });
+                    each.collect()
+                });
+                Response::Replayed(write.await?)
+            }
+            Request::Note => Response::Note(self.read(|connection| meta(connection, NOTE)).await?),
+            Request::KeepNote { note } => {
+                let write = self.write(move |batch| {
+                    let connection = batch.connection;
+                    match &note {
+                        Some(note) => {
+                            let insert = "INSERT OR REPLACE INTO meta VALUES (?, ?)";
+                            connection.execute(insert, (NOTE, note))?
+                        }
+                        None => connection.execute("DELETE FROM meta WHERE name = ?", [NOTE])?,
+                    };
+                    Ok(())
+                });
+                write.await?;
+                Response::Note(None)
             }
             Request::Discard { ids } => {
                 let write = self.write(move |batch| {
@@ -274,11 +335,14 @@ pub(super) fn execute_in(handle: Weak<Handle>) -> impl Fn(Request) -> Response {
     }
 }
 
-/// Adds an event again, for the handlers that gave up or for these. Gives its number.
+/// Adds an event again, for the handlers that gave up or for these; with
+/// `dead_alone` for those of these
+/// that gave up. Gives its number.
 fn replay(
     batch: &mut Batch<'_>,
     seq: i64,
     by: Option<&[HandlerName]>,
+    dead_alone: bool,
 ) -> Result<Result<i64, ReplayError>> {
     let event = unless_damaged(row::event(batch.connection, seq))?.flatten();
     let Some(event) = event.filter(|event| event.state != State::Tombstone) else {
@@ -299,6 +363,17 @@ fn replay(
     };
     let dead = in_stage(JobStage::Dead);
     let jobs = match by {
+        Some(by) if dead_alone => {
+            let left: HandlerSet = dead
+                .iter()
+                .filter(|name| by.contains(name))
+                .cloned()
+                .collect();
+            if left.is_empty() {
+                return Ok(Err(ReplayError::Replayed));
+            }
+            left
+        }
         Some(by) => by.iter().cloned().collect(),
         None if !dead.is_empty() => dead,
         None if !in_stage(JobStage::Replayed).is_empty() => {

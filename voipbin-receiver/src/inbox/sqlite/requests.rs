@@ -50,6 +50,12 @@ pub(super) enum Request {
         ids: Vec<i64>,
         handlers: Option<Vec<String>>,
     },
+    /// Handle these dead letters again, each by those of these handlers that gave it up.
+    Retry { dead: Vec<(i64, Vec<String>)> },
+    /// Tell the note.
+    Note,
+    /// Keep this note, or none.
+    KeepNote { note: Option<String> },
     /// Give these events up.
     Discard { ids: Vec<i64> },
     /// Leave nothing of what was removed in the write-ahead log.
@@ -69,6 +75,8 @@ pub(super) enum Response {
     Truncated(bool),
     /// Their names.
     Held(Vec<String>),
+    /// What it is.
+    Note(Option<String>),
     /// It was not understood, or the store failed.
     Failed(String),
 }

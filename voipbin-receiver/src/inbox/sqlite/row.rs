@@ -254,6 +254,7 @@ impl EventRow {
             Some(1) => Origin::Replay,
             Some(2) => Origin::Stream,
             Some(3) => Origin::History,
+            Some(4) => Origin::Edited,
             Some(_) => return Err(DiskInboxError::damaged()),
         };
         stored.content_type = self.content_type.clone();
@@ -268,6 +269,7 @@ pub(super) fn origin(origin: Origin) -> Option<i64> {
         Origin::Replay => Some(1),
         Origin::Stream => Some(2),
         Origin::History => Some(3),
+        Origin::Edited => Some(4),
     }
 }
 

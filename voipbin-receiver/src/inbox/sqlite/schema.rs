@@ -60,15 +60,14 @@ CREATE TABLE event (
     ended_at     INTEGER,           -- kept_at in state 3
     received_at  INTEGER NOT NULL,  -- Unix time in milliseconds, by the machine's clock
     identity     BLOB NOT NULL,     -- 16 bytes
-    flags        INTEGER NOT NULL,  -- 1 signed, 2 marks, 4 possible repeat, 16 damaged;
-                                    -- 8 is kept free for an edited replay
+    flags        INTEGER NOT NULL,  -- 1 signed, 2 marks, 4 possible repeat, 16 damaged
     handlers     INTEGER NOT NULL,  -- handlers.id
     type         INTEGER,           -- name.id of its current name; NULL for a custom delivery
     resource     TEXT,              -- data.id
     content_type TEXT,              -- NULL for application/json
     lane         INTEGER,           -- stable hash of the lane key
     lane_version INTEGER,           -- which hash
-    origin       INTEGER,           -- NULL for a webhook, 1 replay, 2 stream, 3 history
+    origin       INTEGER,           -- NULL for a webhook, 1 replay, 2 stream, 3 history, 4 edited
     trace        TEXT,              -- kept free for a W3C traceparent: nothing writes it yet
     parent       INTEGER,           -- the event that it is a replay of
     body_len     INTEGER,           -- NULL when the body is gone

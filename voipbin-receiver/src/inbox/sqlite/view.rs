@@ -67,7 +67,7 @@ impl View<'_> {
         let since = Instant::now();
         let filter = &query.filter;
         let names = Names::load(connection)?;
-        let dead = filter.state == Some(RecordState::Dead) && filter.handler.is_none();
+        let dead = filter.state == Some(RecordState::Dead) && !filter.is_of_jobs();
         let which = match dead {
             true => "INDEXED BY event_dead WHERE state = 2",
             false => "WHERE state < 3",
@@ -171,8 +171,9 @@ impl View<'_> {
 /// Whether a filter may take an event, as far as its row tells.
 fn meets(filter: &RecordFilter, event: &EventRow) -> bool {
     let state = match filter.state {
-        // Beside a handler it is that one's.
-        _ if filter.handler.is_some() => true,
+        // A handler may have given up an event that others are not done with.
+        Some(RecordState::Dead) if filter.is_of_jobs() => event.state != State::Done,
+        _ if filter.is_of_jobs() => true,
         None => true,
         Some(RecordState::Pending) => event.state == State::Pending,
         Some(RecordState::Dead) => event.state == State::Dead,

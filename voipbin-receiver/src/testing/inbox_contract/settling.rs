@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::{Case, Check, PATIENCE, failed, incoming};
 use crate::handler::HandlerName;
 use crate::inbox::{
-    Consumer, Inbox, Job, KeepErrorKind, Kept, Record, RecordFilter, RecordId, RecordState,
-    Repeats, Settled, Stage,
+    Consumer, HandlerSet, Inbox, Job, KeepErrorKind, Kept, Record, RecordFilter, RecordId,
+    RecordState, Records, Repeats, Settled, Stage,
 };
 
 impl<I: Inbox> Case<I> {
@@ -124,6 +124,34 @@ impl<I: Inbox> Case<I> {
         self.until(|inbox| inbox.stats().events == 0).await
     }
 
+    /// There is one dead letter, of handler 0.
+    async fn retried_once(&self, records: &dyn Records, dead: &RecordFilter) -> Check {
+        let found = self.patiently(records.list(dead, None, 1)).await?;
+        let found = found.map(|page| page.records).unwrap_or_default();
+        let id = found.first().map_or(RecordId::new(0), |record| record.id);
+        let by = |name| (id, HandlerSet::from_iter([HandlerName::new(name)]));
+        // Of two that are asked for at once, one is handled again, and none of another handler.
+        let asked = [by("handler 1"), by("handler 0"), by("handler 0")];
+        let retried = self.patiently(records.retry(&asked)).await?;
+        let once = matches!(&retried[..], [Err(_), Ok(_), Err(_)]);
+        self.expect(once, || format!("retried: {retried:?}"))?;
+        let again = self.take(2).await?;
+        self.expect(again.len() == 1, || format!("{} jobs", again.len()))?;
+        for job in &again {
+            let failed = Some(failed());
+            self.consumer.settle(job, Settled::Dead { failed });
+        }
+        self.until(|inbox| inbox.stats().dead == 1).await?;
+        if let Ok(true) = self.patiently(records.keep_note(Some("a note"))).await? {
+            let note = self.patiently(records.note()).await?.unwrap_or_default();
+            self.expect(note.as_deref() == Some("a note"), || format!("{note:?}"))?;
+            let gone = self.patiently(records.keep_note(None)).await?;
+            let note = self.patiently(records.note()).await?.unwrap_or_default();
+            self.expect(gone.is_ok() && note.is_none(), || format!("{note:?}"))?;
+        }
+        Ok(())
+    }
+
     pub(super) async fn recorded(self) -> Check {
         let Some(records) = self.inbox.records() else {
             return Ok(());
@@ -199,6 +227,7 @@ impl<I: Inbox> Case<I> {
             self.consumer.settle(job, Settled::Dead { failed });
         }
         self.until(|inbox| inbox.stats().dead == 1).await?;
+        self.retried_once(records, &dead).await?;
         // A handler that is named twice runs once.
         let twice = ["handler 0"; 2].map(HandlerName::new);
         let replayed = self.patiently(records.replay_all(&dead, Some(&twice)));
