@@ -8,7 +8,10 @@
 
 mod access;
 mod bounds;
+mod bulk;
 mod hardening;
+mod live;
 mod mounting;
+mod reuse;
 mod screens;
 mod stage;

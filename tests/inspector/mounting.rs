@@ -44,16 +44,28 @@ async fn walk(address: SocketAddr, home: &str) {
         let status = response.status();
         assert!(
             status.is_success()
-                || ["/sign-out", "/retry", "/discard"]
-                    .iter()
-                    .any(|form| path.ends_with(form)),
+                || [
+                    "/sign-out",
+                    "/retry",
+                    "/discard",
+                    "/cancel",
+                    "/pause",
+                    "/edit"
+                ]
+                .iter()
+                .any(|form| path.ends_with(form)),
             "{path}: {status}"
         );
         let page = response.into_body().collect().await.unwrap().to_bytes();
         let page = String::from_utf8(page.to_vec()).unwrap();
-        for attribute in ["href=\"", "action=\""] {
+        for attribute in [" href=\"", " action=\"", " src=\""] {
             for link in page.split(attribute).skip(1) {
-                let link = link.split('"').next().unwrap().replace("&#38;", "&");
+                let link = link
+                    .split('"')
+                    .next()
+                    .unwrap()
+                    .replace("&#38;", "&")
+                    .replace("&amp;", "&");
                 assert!(
                     !link.starts_with('/') && !link.contains("://"),
                     "{path}: {link}"
@@ -71,7 +83,7 @@ async fn walk(address: SocketAddr, home: &str) {
         "refused",
         "handlers",
         "settings",
-        "assets/inspector.css",
+        "bulk",
     ] {
         assert!(
             seen.contains(&format!("{home}{page}")),

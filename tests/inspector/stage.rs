@@ -86,6 +86,14 @@ impl Stage {
             .handlers([Registration::new((Any, Custom), crm).name("crm")])
             .build()
             .unwrap();
+        Self {
+            audit,
+            ..Self::of(receiver)
+        }
+    }
+
+    /// With an inspector of a receiver.
+    pub(crate) fn of(receiver: Receiver) -> Self {
         let inspector = receiver
             .inspector()
             .token(TOKEN)
@@ -101,9 +109,16 @@ impl Stage {
         Self {
             receiver,
             inspector,
-            audit,
+            audit: Arc::default(),
             _directory: None,
         }
+    }
+
+    /// Waits until each handler has ended with each event, and how is stored.
+    pub(crate) async fn settled(&self) {
+        within(self.receiver.idle()).await;
+        let all = RecordFilter::new();
+        drop(self.receiver.records().unwrap().list(&all, None, 1).await);
     }
 
     /// Delivers an event and waits until its handler has ended with it.
@@ -225,8 +240,6 @@ pub(crate) fn pages(id: u64) -> Vec<String> {
         "/handlers",
         "/settings",
         "/sign-in",
-        "/assets/inspector.css",
-        "/assets/icon.svg",
     ];
     let mut pages: Vec<_> = pages.into_iter().map(str::to_owned).collect();
     pages.push(format!("/events/{id}"));
@@ -237,6 +250,8 @@ pub(crate) fn pages(id: u64) -> Vec<String> {
 pub(crate) fn revealing(id: u64) -> Vec<String> {
     vec![
         "/dead/revealed".to_owned(),
+        "/export".to_owned(),
+        "/events?q=error%3Astore".to_owned(),
         format!("/events/{id}/revealed"),
         "/events?q=text%3Ac7c1e226".to_owned(),
         "/events?q=number%3A%2B15551234567".to_owned(),
@@ -248,5 +263,10 @@ pub(crate) fn acting(id: u64) -> Vec<String> {
     vec![
         format!("/events/{id}/retry"),
         format!("/events/{id}/discard"),
+        format!("/events/{id}/edit"),
+        "/bulk".to_owned(),
+        "/bulk/cancel".to_owned(),
+        "/handlers/pause".to_owned(),
+        "/handlers/resume".to_owned(),
     ]
 }

@@ -109,6 +109,12 @@ impl Receiver {
         self.drain.dispatch.hooks.emit(|| transition);
     }
 
+    /// Whether a shutdown or a drain has begun.
+    #[cfg(feature = "inspector")]
+    pub(crate) fn is_ending(&self) -> bool {
+        self.drain.dispatch.is_draining() || self.drain.begun.load(Ordering::Relaxed)
+    }
+
     #[cfg(feature = "inspector")]
     pub(crate) fn clock(&self) -> Arc<dyn Clock> {
         Arc::clone(&self.drain.dispatch.clock)

@@ -170,7 +170,7 @@ impl Dispatch {
     }
 
     /// Ends when a shutdown begins.
-    pub(super) fn drained(&self) -> impl Future<Output = ()> + use<> {
+    pub(crate) fn drained(&self) -> impl Future<Output = ()> + use<> {
         let mut draining = self.lifecycle.draining.subscribe();
         async move {
             // Cannot fail: the sender lives as long as this dispatcher.

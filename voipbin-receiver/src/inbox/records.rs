@@ -128,8 +128,8 @@ pub trait Records: Send + Sync {
     }
 
     /// Has dead letters handled again: each of these events by those of these handlers for which it
-    /// is one still, as [`replay`](Self::replay) does. So none is handled again twice, however often
-    /// and by whomever this is called. What came of each, in the same order:
+    /// is one still, as [`replay`](Self::replay) does. So none is handled again twice, however
+    /// often and by whomever this is called. What came of each, in the same order:
     /// [`RecordsErrorKind::Replayed`] where none of them is one any more.
     ///
     /// The default looks first and replays then: an inbox that several change at once does both in
@@ -143,7 +143,7 @@ pub trait Records: Send + Sync {
         for (id, handlers) in dead {
             retried.push(match self.get(*id).await {
                 Ok(Some(record)) => {
-                    let left = record.dead(|job| handlers.iter().any(|name| *name == job.handler));
+                    let left = record.dead(|job| handlers.0.contains(&job.handler));
                     match left.is_empty() {
                         true => Err(RecordsError::replayed()),
                         false => self.replay(*id, Some(&left.0)).await,

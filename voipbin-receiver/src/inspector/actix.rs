@@ -1,16 +1,22 @@
 use std::cell::RefCell;
+use std::convert::Infallible;
 use std::future::{Ready, ready};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{self, Poll};
 
+use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{
     AppService, HttpServiceFactory, Service, ServiceFactory, ServiceRequest, ServiceResponse,
 };
 use actix_web::web;
+use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
+use http_body::Body;
 
+use super::response::InspectorBody;
 use super::service::InspectorService;
-use crate::mount::{convert, respond};
+use crate::mount::{convert, respond_with};
 
 impl InspectorService {
     /// The inspector at a path of an actix-web app or scope, with everything below it. A request
@@ -94,8 +100,29 @@ impl Service<ServiceRequest> for InspectorService {
         *converted.uri_mut() = request.uri().to_string().parse().unwrap_or_default();
         Box::pin(async move {
             let answer = service.answer(converted).await;
-            let response = respond(answer, Some(payload));
+            let (head, body) = answer.into_parts();
+            let response = respond_with(&head, BoxBody::new(body));
             Ok(ServiceResponse::new(request, response))
         })
+    }
+}
+
+/// Behind the feature `actix`. It never fails.
+impl MessageBody for InspectorBody {
+    type Error = Infallible;
+
+    fn size(&self) -> BodySize {
+        self.size_hint()
+            .exact()
+            .map_or(BodySize::Stream, BodySize::Sized)
+    }
+
+    fn poll_next(
+        self: Pin<&mut Self>,
+        cx: &mut task::Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Infallible>>> {
+        // It has no trailers.
+        let frame = self.poll_frame(cx);
+        frame.map(|frame| frame.map(|frame| Ok(frame?.into_data().unwrap_or_default())))
     }
 }

@@ -1,11 +1,13 @@
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use http::request::Parts;
 
 use super::access::Access;
 use super::authority::Authority;
+use super::bulk::Bulk;
 use super::guard::Guard;
 use super::journal::Journal;
+use super::live::Live;
 use super::service::InspectorService;
 use super::site::{Setting, Site};
 use crate::build_error::{BuildError, BuildErrorKind};
@@ -92,7 +94,9 @@ impl InspectorBuilder {
         self
     }
 
-    /// The inspector. From here on it sees what the receiver does.
+    /// The inspector. From here on it sees what the receiver does, and goes on with what an earlier
+    /// process was told to do with many dead letters: at once in a tokio runtime, otherwise with
+    /// the first request.
     ///
     /// # Errors
     ///
@@ -139,14 +143,20 @@ impl InspectorBuilder {
         if !receiver.watch(Arc::<Journal>::clone(&journal)) {
             return refused("the receiver has an inspector already: mount clones of it");
         }
-        Ok(InspectorService::new(Site {
+        let bulk = Arc::new(Bulk::new());
+        bulk.resume(&receiver);
+        let site = Arc::new_cyclic(|shared| Site {
             receiver,
             journal,
             authority,
             guard,
             settings,
+            bulk,
+            live: Live::new(),
+            shared: Weak::clone(shared),
             sign_ins: WarnLimiter::default(),
-        }))
+        });
+        Ok(InspectorService::new(site))
     }
 }
 

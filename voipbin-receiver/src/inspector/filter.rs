@@ -10,7 +10,7 @@ use form_urlencoded::byte_serialize;
 use super::access::{Permit, Revealer};
 use crate::catalog::EventType;
 use crate::event::{HandlerName, Time};
-use crate::inbox::{PhoneNumber, RecordFilter, RecordState};
+use crate::inbox::{AttemptEnd, ErrorFilter, PhoneNumber, RecordFilter, RecordState};
 
 /// The longest filter that is read, in bytes.
 pub(super) const LONGEST: usize = 500;
@@ -23,6 +23,7 @@ pub(super) struct Filter {
     resource: Option<String>,
     state: Option<RecordState>,
     since: Option<Since>,
+    error: Option<ErrorFilter>,
     text: Option<String>,
     number: Option<(PhoneNumber, String)>,
 }
@@ -67,9 +68,51 @@ impl Filter {
         }
     }
 
-    /// Whether it looks into bodies: what it finds tells of them.
+    /// The same where the last attempt ended like this. Of an error the beginning of its text
+    /// counts, where it is to be shown.
+    pub(super) fn with_error(self, ended: Option<&AttemptEnd>, with_text: bool) -> Self {
+        let is_text =
+            |text: &str| !text.is_empty() && !ERRORS.iter().any(|(word, _)| *word == text);
+        let error = match ended {
+            Some(AttemptEnd::Failed(text)) if with_text && is_text(text) => {
+                ErrorFilter::Text(text.chars().take(80).collect())
+            }
+            Some(AttemptEnd::Failed(_)) => ErrorFilter::Failed,
+            Some(AttemptEnd::Panicked) => ErrorFilter::Panicked,
+            Some(AttemptEnd::TimedOut) => ErrorFilter::TimedOut,
+            Some(AttemptEnd::Interrupted) => ErrorFilter::Interrupted,
+            None => ErrorFilter::Unknown,
+        };
+        Self {
+            error: Some(error),
+            ..self
+        }
+    }
+
+    /// The same of dead letters, with a time in the place of how long ago.
+    pub(super) fn dead(self, now: SystemTime) -> Self {
+        let since = self.since.map(|since| match since {
+            Since::Ago(ago, _) => {
+                let at = now.checked_sub(ago).map(Time::try_from);
+                at.and_then(Result::ok).map_or(since, Since::At)
+            }
+            at => at,
+        });
+        Self {
+            state: Some(RecordState::Dead),
+            since,
+            ..self
+        }
+    }
+
+    pub(super) fn is_of_dead(&self) -> bool {
+        self.state == Some(RecordState::Dead)
+    }
+
+    /// Whether it looks into bodies and errors: what it finds tells of them.
     pub(super) fn looks_into_bodies(&self) -> bool {
-        self.text.is_some() || self.number.is_some()
+        let error = matches!(self.error, Some(ErrorFilter::Text(_)));
+        self.text.is_some() || self.number.is_some() || error
     }
 
     /// For the inbox. What looks into bodies is left out.
@@ -87,6 +130,11 @@ impl Filter {
         if let Some(state) = self.state {
             filter = filter.state(state);
         }
+        if let Some(error) = &self.error
+            && !matches!(error, ErrorFilter::Text(_))
+        {
+            filter = filter.error(error.clone());
+        }
         let since = match &self.since {
             Some(Since::Ago(ago, _)) => now.checked_sub(*ago),
             Some(Since::At(time)) => time.to_system_time(),
@@ -101,6 +149,9 @@ impl Filter {
     /// For the inbox, for somebody who may see bodies.
     pub(super) fn all_records(&self, now: SystemTime, _: &Permit<Revealer>) -> RecordFilter {
         let mut filter = self.records(now);
+        if let Some(error) = &self.error {
+            filter = filter.error(error.clone());
+        }
         if let Some(text) = &self.text {
             filter = filter.mentions(text);
         }
@@ -135,6 +186,11 @@ impl Filter {
                 let since = Since::parse(&value).ok_or(FilterError::Value("since:"))?;
                 self.since = Some(since);
             }
+            "error" => {
+                let kind = ERRORS.iter().find(|(word, _)| *word == value);
+                let text = || ErrorFilter::Text(value.clone());
+                self.error = Some(kind.map_or_else(text, |(_, kind)| kind.clone()));
+            }
             "number" => {
                 let number = value.parse().map_err(|_| FilterError::Value("number:"))?;
                 self.number = Some((number, value));
@@ -144,6 +200,15 @@ impl Filter {
         Ok(())
     }
 }
+
+/// Kinds of error, each by a word. Any other word is looked for in the texts of errors.
+const ERRORS: [(&str, ErrorFilter); 5] = [
+    ("failed", ErrorFilter::Failed),
+    ("panicked", ErrorFilter::Panicked),
+    ("timeout", ErrorFilter::TimedOut),
+    ("interrupted", ErrorFilter::Interrupted),
+    ("unknown", ErrorFilter::Unknown),
+];
 
 impl Since {
     fn parse(text: &str) -> Option<Self> {
@@ -219,12 +284,20 @@ impl fmt::Display for Filter {
         });
         let number = self.number.as_ref().map(|(_, text)| text.clone());
         let state = self.state.map(|state| state.as_str().to_owned());
+        let error = self.error.as_ref().map(|error| match error {
+            ErrorFilter::Text(text) => text.clone(),
+            kind => {
+                let word = ERRORS.iter().find(|(_, one)| one == kind);
+                word.map_or("", |(word, _)| *word).to_owned()
+            }
+        });
         let terms = [
             ("type", self.event_type.clone()),
             ("handler", self.handler.clone()),
             ("resource", self.resource.clone()),
             ("state", state),
             ("since", since),
+            ("error", error),
             ("text", self.text.clone()),
             ("number", number),
         ];
@@ -249,7 +322,7 @@ impl fmt::Display for FilterError {
             Self::TooLong => write!(f, "The filter is over {LONGEST} bytes long."),
             Self::Term(term) => write!(
                 f,
-                "There is no term {term}: there are type:, handler:, resource:, state:, since:, text: and number:."
+                "There is no term {term}: there are type:, handler:, resource:, state:, since:, error:, text: and number:."
             ),
             Self::Value("state:") => f.write_str("A state is pending, dead or done."),
             Self::Value("since:") => {
@@ -276,6 +349,8 @@ mod tests {
             "type:call_hangup handler:crm resource:c-1 state:dead since:1h",
             "handler:\"my crm\" since:2026-08-22T10:30:00Z",
             "text:\"say \"\"hello\"\" to\" number:+15551234567",
+            "error:timeout",
+            "error:\"connection refused\" text:c-1",
         ] {
             let filter: Filter = text.parse().unwrap();
             assert_eq!(filter.to_string(), text);
@@ -283,6 +358,32 @@ mod tests {
         let filter: Filter = "  state:dead   type:x ".parse().unwrap();
         assert_eq!(filter.to_string(), "type:x state:dead");
         assert_eq!(filter.query(Some(7)), "?q=type%3Ax+state%3Adead&before=7");
+    }
+
+    #[test]
+    fn an_error_is_looked_for_by_its_kind_or_by_its_text() {
+        let kind = |text: &str| text.parse::<Filter>().unwrap().looks_into_bodies();
+        assert!(!kind("error:failed") && !kind("error:unknown"));
+        assert!(kind("error:refused"));
+        for error in [
+            "refused by \"crm\"\nat once",
+            "",
+            "timeout",
+            &"é".repeat(300),
+        ] {
+            let ended = AttemptEnd::Failed(error.into());
+            let filter = Filter::default().with_error(Some(&ended), true);
+            assert_eq!(filter.to_string().parse(), Ok(filter), "{error}");
+        }
+    }
+
+    #[test]
+    fn of_dead_letters_a_time_stays_where_it_is() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+        let filter: Filter = "state:done since:1h".parse().unwrap();
+        let dead = filter.dead(now);
+        assert_eq!(dead.to_string(), "state:dead since:1970-01-12T12:46:40Z");
+        assert_eq!(dead.clone().dead(now + Duration::from_secs(60)), dead);
     }
 
     #[test]
@@ -305,7 +406,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_read_or_refused_and_what_is_read_comes_back(text in "(type|handler|state|since|text|number|resource|[a-z]{0,3})?:?\"?[\\PC \"]{0,40}") {
+        fn any_text_is_read_or_refused_and_what_is_read_comes_back(text in "(type|handler|state|since|error|text|number|resource|[a-z]{0,3})?:?\"?[\\PC \"]{0,40}") {
             if let Ok(filter) = text.parse::<Filter>() {
                 let again: Filter = filter.to_string().parse().unwrap();
                 prop_assert_eq!(&again, &filter);

@@ -29,6 +29,10 @@ impl Mask {
         Self { lifted: true }
     }
 
+    pub(super) const fn is_lifted(self) -> bool {
+        self.lifted
+    }
+
     pub(super) fn text(self, text: &str) -> Shown {
         match self.lifted {
             true => Shown::Text(text.to_owned()),

@@ -15,7 +15,10 @@ use super::access::Access;
 const QUERY: usize = 2048;
 
 /// The longest form, in bytes.
-const FORM: usize = 16 << 10;
+pub(super) const FORM: usize = 16 << 10;
+
+/// The same of one with a body.
+pub(super) const LONG_FORM: usize = 4 << 20;
 
 /// How long a form may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -26,6 +29,10 @@ pub(super) struct Request {
     pub(super) access: Access,
     /// From the page to the inspector's own root: `./` or one `../` for each folder.
     pub(super) root: &'static str,
+    /// Whether the page is kept up to date while it is open.
+    pub(super) live: bool,
+    /// What a stream has sent last.
+    pub(super) last_event: Option<String>,
     query: Fields,
     form: Fields,
 }
@@ -47,12 +54,24 @@ impl Request {
         if query.len() > QUERY {
             return Err(Unreadable);
         }
+        let last_event = head.headers.get("last-event-id");
         Ok(Self {
+            last_event: last_event.and_then(|id| id.to_str().ok().map(str::to_owned)),
+            form: fields(form),
+            ..Self::of_page(access, root, query)
+        })
+    }
+
+    /// One for a page.
+    pub(super) fn of_page(access: Access, root: &'static str, query: &str) -> Self {
+        Self {
             access,
             root,
+            live: false,
+            last_event: None,
             query: fields(query.as_bytes()),
-            form: fields(form),
-        })
+            form: Vec::new(),
+        }
     }
 
     /// A parameter of the address.
@@ -77,21 +96,21 @@ fn field<'a>(fields: &'a Fields, name: &str) -> Option<&'a str> {
 }
 
 /// The body of a request that may change something.
-pub(super) async fn read<B: Body>(body: B) -> Result<Bytes, Unreadable> {
-    match timeout(PATIENCE, collect(body)).await {
+pub(super) async fn read<B: Body>(body: B, most: usize) -> Result<Bytes, Unreadable> {
+    match timeout(PATIENCE, collect(body, most)).await {
         Ok(read) => read,
         Err(_) => Err(Unreadable),
     }
 }
 
-async fn collect<B: Body>(body: B) -> Result<Bytes, Unreadable> {
+async fn collect<B: Body>(body: B, most: usize) -> Result<Bytes, Unreadable> {
     let mut body = pin!(body);
     let mut form = Vec::new();
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|_| Unreadable)?.into_data() else {
             continue;
         };
-        if form.len() + data.remaining() > FORM {
+        if form.len() + data.remaining() > most {
             return Err(Unreadable);
         }
         form.put(data);

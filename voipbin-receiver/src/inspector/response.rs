@@ -2,22 +2,31 @@
 //! safe.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use askama::Template;
 use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::stream::Stream;
 use http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION,
-    REFERRER_POLICY, SET_COOKIE, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    ALLOW, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName,
+    HeaderValue, LOCATION, REFERRER_POLICY, RETRY_AFTER, SET_COOKIE, WWW_AUTHENTICATE,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 
-/// The body of a response of the inspector.
-#[derive(Clone, Debug, Default)]
-pub struct InspectorBody(Full<Bytes>);
+/// The body of a response of the inspector: a page, or a stream of what comes.
+#[derive(Debug, Default)]
+pub struct InspectorBody(Content);
+
+enum Content {
+    Full(Full<Bytes>),
+    Stream(Pin<Box<dyn Stream<Item = Bytes> + Send>>),
+}
 
 impl Body for InspectorBody {
     type Data = Bytes;
@@ -27,15 +36,42 @@ impl Body for InspectorBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Pin::new(&mut self.0).poll_frame(cx)
+        match &mut self.0 {
+            Content::Full(full) => Pin::new(full).poll_frame(cx),
+            Content::Stream(stream) => {
+                let next = stream.as_mut().poll_next(cx);
+                next.map(|next| next.map(|bytes| Ok(Frame::data(bytes))))
+            }
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
+        match &self.0 {
+            Content::Full(full) => full.is_end_stream(),
+            Content::Stream(_) => false,
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.size_hint()
+        match &self.0 {
+            Content::Full(full) => full.size_hint(),
+            Content::Stream(_) => SizeHint::default(),
+        }
+    }
+}
+
+impl Default for Content {
+    fn default() -> Self {
+        Self::Full(Full::default())
+    }
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full(_) => "Full",
+            Self::Stream(_) => "Stream",
+        })
     }
 }
 
@@ -66,8 +102,10 @@ pub(super) const HTML: &str = "text/html; charset=utf-8";
 pub(super) struct Reply {
     status: StatusCode,
     content_type: &'static str,
-    body: Bytes,
+    body: Content,
     headers: Vec<(HeaderName, String)>,
+    /// Whether a browser may keep it: its address changes with its content.
+    is_lasting: bool,
 }
 
 impl Reply {
@@ -75,9 +113,47 @@ impl Reply {
         Self {
             status: StatusCode::OK,
             content_type,
-            body: body.into(),
+            body: Content::Full(Full::new(body.into())),
             headers: Vec::new(),
+            is_lasting: false,
         }
+    }
+
+    /// One that goes on.
+    pub(super) fn stream(
+        content_type: &'static str,
+        stream: Pin<Box<dyn Stream<Item = Bytes> + Send>>,
+    ) -> Self {
+        Self {
+            body: Content::Stream(stream),
+            ..Self::new(content_type, "")
+        }
+    }
+
+    /// The text of it, where it was answered like this.
+    pub(super) fn page_text(self, status: StatusCode) -> Option<Bytes> {
+        let Content::Full(page) = self.body else {
+            return None;
+        };
+        let page = page.collect().now_or_never()?.ok()?.to_bytes();
+        (self.status == status).then_some(page)
+    }
+
+    pub(super) fn lasting(self) -> Self {
+        Self {
+            is_lasting: true,
+            ..self
+        }
+    }
+
+    /// To be saved under this name.
+    pub(super) fn attachment(self, name: &str) -> Self {
+        let value = format!("attachment; filename=\"{name}\"");
+        self.header(CONTENT_DISPOSITION, value)
+    }
+
+    pub(super) fn retry_after(self, seconds: u32) -> Self {
+        self.header(RETRY_AFTER, seconds.to_string())
     }
 
     /// A template that cannot be written has a field that cannot.
@@ -124,9 +200,9 @@ impl Reply {
     pub(super) fn into_response(self, with_body: bool) -> Response<InspectorBody> {
         let body = match with_body {
             true => self.body,
-            false => Bytes::new(),
+            false => Content::default(),
         };
-        let mut response = Response::new(InspectorBody(Full::new(body)));
+        let mut response = Response::new(InspectorBody(body));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
@@ -137,6 +213,10 @@ impl Reply {
         }
         for (name, value) in HARDENING {
             headers.insert(name, HeaderValue::from_static(value));
+        }
+        if self.is_lasting {
+            const YEAR: &str = "private, max-age=31536000, immutable";
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static(YEAR));
         }
         response
     }

@@ -1,9 +1,15 @@
 //! Which page a path means. The inspector does not know where it is mounted, and whether the server
 //! has taken that part off: what counts is how the path ends.
 
+use std::sync::LazyLock;
+
+use sha2::{Digest, Sha256};
+
+use super::filter::Filter;
+use super::request::Request;
 use crate::event::RecordId;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Route {
     Now,
     Events,
@@ -12,39 +18,104 @@ pub(super) enum Route {
     EventRevealed(RecordId),
     Retry(RecordId),
     Discard(RecordId),
+    /// Handles it again with another body.
+    Edit(RecordId),
     Dead,
     /// Those with the texts of their errors.
     DeadRevealed,
+    /// Dead letters, to be retried or discarded together.
+    Bulk,
+    BulkCancel,
     Refused,
     Handlers,
+    Pause,
+    Resume,
     Settings,
+    /// The events that a filter takes, as JSON lines.
+    Export,
+    /// What an open page shows by now.
+    Live,
     SignIn,
     SignOut,
     Asset(&'static Asset),
 }
 
-/// A file that is in the program.
-#[derive(Debug, PartialEq, Eq)]
+/// A file that is in the program, under a name that changes with it.
+#[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct Asset {
-    pub(super) name: &'static str,
+    pub(super) name: String,
     pub(super) content_type: &'static str,
     pub(super) content: &'static str,
 }
 
-pub(super) const ASSETS: &[Asset] = &[
-    Asset {
-        name: "inspector.css",
-        content_type: "text/css; charset=utf-8",
-        content: include_str!("assets/inspector.css"),
-    },
-    Asset {
-        name: "icon.svg",
-        content_type: "image/svg+xml",
-        content: include_str!("assets/icon.svg"),
-    },
-];
+impl Asset {
+    fn new(
+        (stem, extension): (&str, &str),
+        content_type: &'static str,
+        content: &'static str,
+    ) -> Self {
+        let digest = Sha256::digest(content);
+        let digest: String = digest
+            .iter()
+            .take(6)
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        Self {
+            name: format!("{stem}-{digest}.{extension}"),
+            content_type,
+            content,
+        }
+    }
+}
+
+/// The files that pages take.
+pub(super) struct Assets {
+    pub(super) style: Asset,
+    pub(super) script: Asset,
+    pub(super) icon: Asset,
+}
+
+pub(super) static ASSETS: LazyLock<Assets> = LazyLock::new(|| Assets {
+    style: Asset::new(
+        ("inspector", "css"),
+        "text/css; charset=utf-8",
+        include_str!("assets/inspector.css"),
+    ),
+    script: Asset::new(
+        ("inspector", "js"),
+        "text/javascript; charset=utf-8",
+        include_str!("assets/inspector.js"),
+    ),
+    icon: Asset::new(
+        ("icon", "svg"),
+        "image/svg+xml",
+        include_str!("assets/icon.svg"),
+    ),
+});
+
+impl Assets {
+    fn find(&'static self, name: &str) -> Option<&'static Asset> {
+        let mut all = [&self.style, &self.script, &self.icon].into_iter();
+        all.find(|asset| asset.name == name)
+    }
+}
 
 impl Route {
+    /// Whether the page is kept up to date while it is open, with this query.
+    pub(super) fn is_live(self, asked: &Request) -> bool {
+        match self {
+            Self::Now | Self::Event(_) | Self::Dead | Self::Refused | Self::Handlers => true,
+            // Else somebody would look into errors again and again.
+            Self::Bulk => asked.query("action").is_none(),
+            Self::Events => {
+                let filter = asked.query("q").unwrap_or_default().parse::<Filter>();
+                asked.query("before").is_none()
+                    && filter.is_ok_and(|filter| !filter.looks_into_bodies())
+            }
+            _ => false,
+        }
+    }
+
     /// The page, and the way from it to the inspector's root.
     pub(super) fn find(path: &str) -> Option<(Self, &'static str)> {
         let mut last = path.rsplit('/');
@@ -56,6 +127,7 @@ impl Route {
                 "revealed" => Some(Self::EventRevealed(id)),
                 "retry" => Some(Self::Retry(id)),
                 "discard" => Some(Self::Discard(id)),
+                "edit" => Some(Self::Edit(id)),
                 _ => None,
             };
             if let Some(route) = of_event {
@@ -65,10 +137,10 @@ impl Route {
         let below = match (folder, name) {
             (Some("events"), id) => id.parse().ok().map(Self::Event),
             (Some("dead"), "revealed") => Some(Self::DeadRevealed),
-            (Some("assets"), name) => {
-                let asset = ASSETS.iter().find(|asset| asset.name == name);
-                asset.map(Self::Asset)
-            }
+            (Some("bulk"), "cancel") => Some(Self::BulkCancel),
+            (Some("assets"), name) => ASSETS.find(name).map(Self::Asset),
+            (Some("handlers"), "pause") => Some(Self::Pause),
+            (Some("handlers"), "resume") => Some(Self::Resume),
             _ => None,
         };
         if let Some(below) = below {
@@ -78,9 +150,12 @@ impl Route {
             "" => Self::Now,
             "events" => Self::Events,
             "dead" => Self::Dead,
+            "bulk" => Self::Bulk,
             "refused" => Self::Refused,
             "handlers" => Self::Handlers,
             "settings" => Self::Settings,
+            "export" => Self::Export,
+            "live" => Self::Live,
             "sign-in" => Self::SignIn,
             "sign-out" => Self::SignOut,
             _ => return None,
@@ -96,6 +171,7 @@ mod tests {
     #[test]
     fn a_page_is_found_under_any_prefix_and_knows_its_way_back() {
         let id = RecordId::new(12);
+        let asset = format!("/assets/{}", ASSETS.icon.name);
         for (path, route, root) in [
             ("/", Route::Now, "./"),
             ("/events", Route::Events, "./"),
@@ -104,8 +180,13 @@ mod tests {
             ("/events/12/retry", Route::Retry(id), "../../"),
             ("/events/12/discard", Route::Discard(id), "../../"),
             ("/dead/revealed", Route::DeadRevealed, "../"),
-            ("/assets/icon.svg", Route::Asset(&ASSETS[1]), "../"),
+            (asset.as_str(), Route::Asset(&ASSETS.icon), "../"),
+            ("/live", Route::Live, "./"),
+            ("/export", Route::Export, "./"),
+            ("/handlers/pause", Route::Pause, "../"),
             ("/sign-in", Route::SignIn, "./"),
+            ("/bulk", Route::Bulk, "./"),
+            ("/bulk/cancel", Route::BulkCancel, "../"),
         ] {
             for prefix in ["", "/inspector", "/a/b/c", "/events", "/dead", "/assets"] {
                 let found = Route::find(&format!("{prefix}{path}"));
@@ -121,7 +202,7 @@ mod tests {
             "/events/x",
             "/events/-1",
             "/events/99999999999999999999",
-            "/assets/inspector.css.map",
+            "/assets/inspector.css",
             "/assets/..",
             "/events/12/other",
             "x",

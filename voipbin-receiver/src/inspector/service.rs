@@ -34,10 +34,8 @@ pub struct InspectorService {
 }
 
 impl InspectorService {
-    pub(super) fn new(site: Site) -> Self {
-        Self {
-            site: Arc::new(site),
-        }
+    pub(super) fn new(site: Arc<Site>) -> Self {
+        Self { site }
     }
 
     /// Answers a request: the guard first, then what its sender may do, then the page.
@@ -45,6 +43,7 @@ impl InspectorService {
         let (head, body) = request.into_parts();
         let with_body = head.method != Method::HEAD;
         let site = &*self.site;
+        site.bulk.resume(&site.receiver);
         let found = Route::find(head.uri.path());
         let root = found.map_or("./", |(_, root)| root);
         if let Err(refusal) = site.guard.check(&head) {
@@ -56,9 +55,13 @@ impl InspectorService {
         if access == Access::None && !(signs_in && head.method == Method::POST) {
             return sign_in::refuse(site, root).into_response(with_body);
         }
+        let most = match found {
+            Some((Route::Edit(_), _)) if access >= Access::Act => request::LONG_FORM,
+            _ => request::FORM,
+        };
         let form = match is_safe(&head.method) {
             true => Ok(Bytes::new()),
-            false => request::read(body).await,
+            false => request::read(body, most).await,
         };
         let asked = form.and_then(|form| request::Request::new(access, root, &head, &form));
         let reply = match (asked, found) {

@@ -1,10 +1,12 @@
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::SystemTime;
 
 use super::access::{Actor, Permit, Reader, Revealer};
 use super::authority::Authority;
+use super::bulk::Bulk;
 use super::guard::Guard;
 use super::journal::Journal;
+use super::live::Live;
 use super::mask::Mask;
 use crate::event::RecordId;
 use crate::inbox::Records;
@@ -18,6 +20,10 @@ pub(super) struct Site {
     pub(super) authority: Authority,
     pub(super) guard: Guard,
     pub(super) settings: Vec<Setting>,
+    pub(super) bulk: Arc<Bulk>,
+    pub(super) live: Live,
+    /// Itself.
+    pub(super) shared: Weak<Self>,
     /// Of those that failed.
     pub(super) sign_ins: WarnLimiter,
 }
@@ -45,8 +51,14 @@ impl Site {
     }
 
     /// Tells the observers of a change.
-    pub(super) fn acted(&self, _: &Permit<Actor>, action: &str, record: RecordId) {
-        let inspection = Inspection::new(action, Some(record));
+    pub(super) fn acted(&self, _: &Permit<Actor>, action: &str, record: Option<RecordId>) {
+        let inspection = Inspection::new(action, record);
+        self.receiver.emit(Transition::Inspected(inspection));
+    }
+
+    /// Tells the observers of what was seen.
+    pub(super) fn told(&self, _: &Permit<Revealer>, action: &str) {
+        let inspection = Inspection::new(action, None);
         self.receiver.emit(Transition::Inspected(inspection));
     }
 

@@ -257,7 +257,7 @@ impl fmt::Debug for ActixFuture {
 }
 
 /// The answer of a service over [`http`], whose body is there in full.
-pub(crate) fn respond<B: Body<Data = Bytes>>(
+fn respond<B: Body<Data = Bytes>>(
     answer: http::Response<B>,
     payload: Option<Rc<RefCell<Payload>>>,
 ) -> HttpResponse {
@@ -274,6 +274,18 @@ pub(crate) fn respond<B: Body<Data = Bytes>>(
     } else {
         BoxBody::new(body)
     };
+    let mut response = respond_with(&head, body);
+    if close {
+        // The header alone says so to nobody: actix-web writes its own.
+        response
+            .head_mut()
+            .set_connection_type(ConnectionType::Close);
+    }
+    response
+}
+
+/// The answer of a service over [`http`] with a body of actix-web's.
+pub(crate) fn respond_with(head: &http::response::Parts, body: BoxBody) -> HttpResponse {
     let status = http02::StatusCode::from_u16(head.status.as_u16())
         .unwrap_or(http02::StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = HttpResponse::with_body(status, body);
@@ -283,12 +295,6 @@ pub(crate) fn respond<B: Body<Data = Bytes>>(
         if let (Ok(name), Ok(value)) = (name, value) {
             response.headers_mut().append(name, value);
         }
-    }
-    if close {
-        // The header alone says so to nobody: actix-web writes its own.
-        response
-            .head_mut()
-            .set_connection_type(ConnectionType::Close);
     }
     response
 }

@@ -12,7 +12,7 @@ mod server;
 #[cfg(feature = "actix")]
 pub use self::actix::{ActixFuture, ActixResource};
 #[cfg(all(feature = "actix", feature = "inspector"))]
-pub(crate) use self::actix::{convert, respond};
+pub(crate) use self::actix::{convert, respond_with};
 #[cfg(feature = "server")]
 pub use self::server::{Server, descriptor_limit};
 #[cfg(feature = "tls")]

@@ -166,7 +166,7 @@ impl Records for MemoryInbox {
     async fn retry(&self, dead: &[(RecordId, HandlerSet)]) -> Vec<Result<RecordId, RecordsError>> {
         let mut retried = Vec::with_capacity(dead.len());
         for (id, handlers) in dead {
-            let wanted = |name: &&HandlerName| handlers.iter().any(|wanted| wanted == *name);
+            let wanted = |name: &&HandlerName| handlers.0.contains(*name);
             retried.push(self.again(*id, |dead| {
                 let left: HandlerSet = dead.filter(wanted).cloned().collect();
                 match left.is_empty() {

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use askama::Template;
 
+use super::bulk::{StatusRow, status};
 use super::text::When;
 use super::{Endpoint, Problem, page};
 use crate::event::HandlerName;
 use crate::inbox::{AttemptEnd, RecordFilter, RecordState, Stage};
-use crate::inspector::access::{Permit, Reader, Revealer};
+use crate::inspector::access::{Actor, Permit, Reader, Revealer};
 use crate::inspector::filter::Filter;
 use crate::inspector::mask::Mask;
 use crate::inspector::request::Request;
@@ -38,6 +39,8 @@ struct DeadPage {
     is_part: bool,
     is_revealed: bool,
     may_reveal: bool,
+    may_act: bool,
+    status: Option<StatusRow>,
     dropped: u64,
 }
 
@@ -49,7 +52,7 @@ struct Group {
     latest: When,
     /// The latest one.
     example: u64,
-    /// Those of the handler.
+    /// A query for all of them.
     all: String,
 }
 
@@ -101,7 +104,8 @@ async fn show(
                 Stage::Dead { at } => Some((job, at)),
                 _ => None,
             }) {
-                let error = kind(job.history.last().map(|last| &last.ended), mask);
+                let last = job.history.last().map(|last| &last.ended);
+                let error = kind(last, mask);
                 let key = (job.handler.clone(), error);
                 if groups.len() >= KINDS && !groups.contains_key(&key) {
                     is_part = true;
@@ -117,6 +121,7 @@ async fn show(
                         example: record.id.get(),
                         all: Filter::of_state(RecordState::Dead)
                             .for_handler(handler)
+                            .with_error(last, mask.is_some())
                             .query(None),
                     });
                 group.count += 1;
@@ -138,6 +143,8 @@ async fn show(
         is_part,
         is_revealed: mask.is_some(),
         may_reveal: asked.access.permit::<Revealer>().is_some(),
+        may_act: asked.access.permit::<Actor>().is_some(),
+        status: status(site, Mask::on()),
         dropped: site.receiver.stats().inbox.dead_dropped,
     };
     page(site, asked, "Dead letters", &shown)

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use askama::Template;
 use tokio::time::timeout;
 
+use super::copies::Copies;
 use super::events::EventRow;
 use super::text::{When, span};
 use super::{Endpoint, Problem, page};
@@ -39,12 +40,15 @@ struct EventPage {
     ended: Option<When>,
     body: Shown,
     jobs: Vec<JobRow>,
-    /// Of the same resource, the earliest first; `None` where there were too many to look through.
-    timeline: Option<Vec<EventRow>>,
+    /// Of all events of the resource, the earliest first; `None` where there were too many to look
+    /// through.
+    moments: Option<Vec<Moment>>,
     /// Those that are replays of this one, as far as they are in the timeline.
     replays: Vec<u64>,
     /// All of the resource.
     more: Option<String>,
+    /// For those who see the body.
+    copies: Option<Copies>,
     may_reveal: bool,
     may_act: bool,
 }
@@ -62,6 +66,16 @@ struct AttemptRow {
     began: When,
     took: String,
     ended: Shown,
+}
+
+/// Something that happened to an event.
+struct Moment {
+    time: SystemTime,
+    at: When,
+    event: u64,
+    event_type: String,
+    handler: String,
+    what: String,
 }
 
 impl Endpoint for Event {
@@ -113,11 +127,10 @@ async fn show(
             let found = found.ok().transpose()?;
             found.map(|page| page.records)
         }
-        None => Some(Vec::new()),
+        None => Some(vec![record.clone()]),
     };
     let of_this = |other: &&Record| other.replay_of == Some(id);
     let replays = timeline.iter().flatten().filter(of_this);
-    let row = |record: &Record| EventRow::new(record, mask, now);
     let shown = EventPage {
         root: asked.root,
         identity: delivery.identity().to_string(),
@@ -136,15 +149,56 @@ async fn show(
             .map(|job| JobRow::new(job, mask, now))
             .collect(),
         replays: replays.map(|replay| replay.id.get()).collect(),
-        timeline: timeline
-            .as_ref()
-            .map(|found| found.iter().rev().map(row).collect()),
+        moments: timeline.as_deref().map(|found| moments(found, mask, now)),
+        copies: mask.is_lifted().then(|| Copies::new(&record)),
         more: resource.map(|id| Filter::of_resource(id).query(None)),
         may_reveal: asked.access.permit::<Revealer>().is_some(),
         may_act: asked.access.permit::<Actor>().is_some(),
-        row: row(&record),
+        row: EventRow::new(&record, mask, now),
     };
     page(site, asked, &format!("Event {id}"), &shown)
+}
+
+/// What happened to these events, in the order of time.
+fn moments(records: &[Record], mask: Mask, now: SystemTime) -> Vec<Moment> {
+    let mut moments = Vec::new();
+    for record in records {
+        let delivery = &record.delivery;
+        let mut add = |time, handler: &str, what| {
+            moments.push(Moment {
+                time,
+                at: When::new(time, now),
+                event: record.id.get(),
+                event_type: mask.event_type(delivery),
+                handler: handler.to_owned(),
+                what,
+            });
+        };
+        // A replay has the time at which the original was received.
+        if record.replay_of.is_none() {
+            add(delivery.received_at(), "", "received".to_owned());
+        }
+        for job in &record.jobs {
+            let name = job.handler.as_str();
+            for attempt in &job.history {
+                let ended = attempt.began_at.checked_add(attempt.took);
+                let ended = ended.unwrap_or(attempt.began_at);
+                let (took, error) = (span(attempt.took), mask.ended(&attempt.ended));
+                add(ended, name, format!("failed after {took}: {error}"));
+            }
+            let (time, what) = match job.stage {
+                Stage::Running { since } => (since, "began"),
+                Stage::Waiting { until } => (until, "next attempt"),
+                Stage::Done { at } => (at, "done"),
+                Stage::Dead { at } => (at, "dead letter"),
+                Stage::Replayed { at } => (at, "handled again, as an event of its own"),
+                Stage::Queued | Stage::Held => continue,
+            };
+            add(time, name, what.to_owned());
+        }
+    }
+    moments.sort_by_key(|moment| (moment.time, moment.event));
+    moments
 }
 
 impl JobRow {

@@ -5,7 +5,7 @@ use askama::Template;
 use super::text::{When, bytes};
 use super::{Endpoint, Problem, before, page};
 use crate::inbox::{Durability, Record};
-use crate::inspector::access::{Permit, Reader, Revealer};
+use crate::inspector::access::{Actor, Permit, Reader, Revealer};
 use crate::inspector::filter::Filter;
 use crate::inspector::mask::Mask;
 use crate::inspector::request::Request;
@@ -29,6 +29,10 @@ struct EventsPage {
     /// Where these are not the latest.
     latest: Option<String>,
     older: Option<String>,
+    /// For those who may reveal.
+    export: Option<String>,
+    /// For those who may act, where the filter takes dead letters.
+    bulk: Option<String>,
 }
 
 /// An event in a list.
@@ -110,6 +114,10 @@ impl Endpoint for Events {
                 .iter()
                 .map(|record| EventRow::new(record, Mask::on(), now))
                 .collect(),
+            export: (asked.access.permit::<Revealer>().is_some() && !found.is_empty())
+                .then(|| filter.query(None)),
+            bulk: (asked.access.permit::<Actor>().is_some() && filter.is_of_dead())
+                .then(|| filter.query(None)),
             latest: before.map(|_| filter.query(None)),
             older: next.map(|next| filter.query(Some(next.get()))),
         };

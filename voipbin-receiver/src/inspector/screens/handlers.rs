@@ -7,7 +7,7 @@ use askama::Template;
 use super::text::{When, span};
 use super::{Endpoint, Problem, page};
 use crate::handler::RegisteredHandler;
-use crate::inspector::access::{Permit, Reader};
+use crate::inspector::access::{Actor, Permit, Reader};
 use crate::inspector::filter::Filter;
 use crate::inspector::journal::HandlerFigures;
 use crate::inspector::request::Request;
@@ -15,16 +15,20 @@ use crate::inspector::response::Reply;
 use crate::inspector::site::Site;
 
 pub(super) struct Handlers;
+/// Or lets it go on.
+pub(super) struct Pause(pub(super) bool);
 
 #[derive(Template)]
 #[template(path = "inspector/handlers.html")]
 struct HandlersPage {
     root: &'static str,
+    may_act: bool,
     rows: Vec<HandlerRow>,
 }
 
 struct HandlerRow {
     name: String,
+    is_paused: bool,
     events: String,
     location: String,
     attempts: Option<u32>,
@@ -51,9 +55,32 @@ impl Endpoint for Handlers {
         let rows = site.receiver.handlers().iter();
         let shown = HandlersPage {
             root: asked.root,
+            may_act: asked.access.permit::<Actor>().is_some(),
             rows: rows.map(|handler| HandlerRow::new(site, handler)).collect(),
         };
         page(site, asked, "Handlers", &shown)
+    }
+}
+
+impl Endpoint for Pause {
+    type Needs = Actor;
+
+    async fn answer(
+        self,
+        site: &Site,
+        asked: &Request,
+        permit: Permit<Actor>,
+    ) -> Result<Reply, Problem> {
+        let handler = asked.form("handler").unwrap_or_default();
+        let (is_there, told) = match self.0 {
+            true => (site.receiver.pause(handler), "pause"),
+            false => (site.receiver.resume(handler), "resume"),
+        };
+        if !is_there {
+            return Err(Problem::NotFound);
+        }
+        site.acted(&permit, told, None);
+        Ok(Reply::see_other(format!("{}handlers", asked.root)))
     }
 }
 
@@ -65,6 +92,7 @@ impl HandlerRow {
         let timeout: Option<Duration> = handler.and_then(|handler| handler.options.timeout);
         Self {
             name: name.as_str().to_owned(),
+            is_paused: site.receiver.paused().contains(name),
             events: registered.events.join(", "),
             location: registered.location.clone(),
             attempts: handler.map(|handler| handler.retry.attempts),

@@ -1,10 +1,14 @@
 //! The pages. Each is a struct, its template, and an endpoint that says which right it needs.
 
 mod act;
+mod bulk;
+mod copies;
 mod dead;
 mod event;
 mod events;
+mod export;
 mod handlers;
+mod live;
 mod now;
 mod refused;
 mod settings;
@@ -17,9 +21,10 @@ use askama::Template;
 use http::{Method, StatusCode};
 
 use super::access::{Permit, Reader, Revealer, Right};
+use super::live::version;
 use super::request::Request;
 use super::response::Reply;
-use super::route::{Asset, Route};
+use super::route::{ASSETS, Asset, Assets, Route};
 use super::site::Site;
 use crate::inbox::{RecordsError, RecordsErrorKind};
 
@@ -43,6 +48,10 @@ enum Problem {
     NotAllowed,
     /// What was asked makes no sense.
     Bad(String),
+    /// It does not go together with what is going on.
+    Conflict(&'static str),
+    /// There is no room for it now.
+    Busy(&'static str),
     Records(RecordsError),
 }
 
@@ -52,7 +61,13 @@ impl From<RecordsError> for Problem {
     }
 }
 
-pub(super) async fn answer(site: &Site, route: Route, method: &Method, asked: Request) -> Reply {
+pub(super) async fn answer(
+    site: &Site,
+    route: Route,
+    method: &Method,
+    mut asked: Request,
+) -> Reply {
+    asked.live = route.is_live(&asked);
     let reads = [Method::GET, Method::HEAD].contains(method);
     let changes = *method == Method::POST;
     match route {
@@ -62,19 +77,33 @@ pub(super) async fn answer(site: &Site, route: Route, method: &Method, asked: Re
         Route::EventRevealed(id) if reads => call(event::EventRevealed(id), site, &asked).await,
         Route::Dead if reads => call(dead::Dead, site, &asked).await,
         Route::DeadRevealed if reads => call(dead::DeadRevealed, site, &asked).await,
+        Route::Bulk if reads => call(bulk::Preview, site, &asked).await,
+        Route::Bulk if changes => call(bulk::Start, site, &asked).await,
+        Route::BulkCancel if changes => call(bulk::Cancel, site, &asked).await,
         Route::Refused if reads => call(refused::Refused, site, &asked).await,
         Route::Handlers if reads => call(handlers::Handlers, site, &asked).await,
+        Route::Pause if changes => call(handlers::Pause(true), site, &asked).await,
+        Route::Resume if changes => call(handlers::Pause(false), site, &asked).await,
+        Route::Export if reads => call(export::Export, site, &asked).await,
+        Route::Live if reads => call(live::Live, site, &asked).await,
         Route::Settings if reads => call(settings::Settings, site, &asked).await,
         Route::Asset(asset) if reads => call(File(asset), site, &asked).await,
         Route::SignIn if reads => call(sign_in::SignInPage, site, &asked).await,
         Route::SignIn if changes => call(sign_in::SignIn, site, &asked).await,
         Route::Retry(id) if changes => call(act::Retry(id), site, &asked).await,
         Route::Discard(id) if changes => call(act::Discard(id), site, &asked).await,
+        Route::Edit(id) if changes => call(act::Edit(id), site, &asked).await,
         Route::SignOut if changes => call(sign_in::SignOut, site, &asked).await,
         _ => {
             let allowed = match route {
-                Route::SignIn => "GET, HEAD, POST",
-                Route::SignOut | Route::Retry(_) | Route::Discard(_) => "POST",
+                Route::SignIn | Route::Bulk => "GET, HEAD, POST",
+                Route::SignOut
+                | Route::Retry(_)
+                | Route::Discard(_)
+                | Route::Edit(_)
+                | Route::BulkCancel
+                | Route::Pause
+                | Route::Resume => "POST",
                 _ => "GET, HEAD",
             };
             let told = "The page does not take this method.";
@@ -94,6 +123,9 @@ async fn call<E: Endpoint>(endpoint: E, site: &Site, asked: &Request) -> Reply {
 impl Problem {
     fn reply(self, root: &str) -> Reply {
         let (status, told) = match self {
+            Self::Busy(told) => {
+                return problem(StatusCode::SERVICE_UNAVAILABLE, root, told).retry_after(30);
+            }
             Self::NotFound => (
                 StatusCode::NOT_FOUND,
                 "It is not there, or not any more.".to_owned(),
@@ -104,6 +136,7 @@ impl Problem {
                     .to_owned(),
             ),
             Self::Bad(told) => (StatusCode::BAD_REQUEST, told),
+            Self::Conflict(told) => (StatusCode::CONFLICT, told.to_owned()),
             Self::Records(error) if error.kind() == RecordsErrorKind::Replayed => {
                 (StatusCode::CONFLICT, error.to_string())
             }
@@ -124,12 +157,14 @@ impl Problem {
 #[template(path = "inspector/problem.html")]
 struct ProblemPage<'a> {
     root: &'a str,
+    icon: &'static str,
     told: &'a str,
 }
 
 /// A page that says what is wrong, to anybody: it tells nothing of the receiver.
 pub(super) fn problem(status: StatusCode, root: &str, told: &str) -> Reply {
-    Reply::page(&ProblemPage { root, told }).status(status)
+    let icon = &ASSETS.icon.name;
+    Reply::page(&ProblemPage { root, icon, told }).status(status)
 }
 
 /// The pages that every page leads to, and where each is.
@@ -147,6 +182,9 @@ const NAVIGATION: [(&str, &str); 6] = [
 #[template(path = "inspector/layout.html")]
 struct Layout<'a> {
     root: &'a str,
+    assets: &'static Assets,
+    /// What the page shows, where it is kept up to date while it is open.
+    version: Option<String>,
     title: &'a str,
     access: &'static str,
     /// Whether it takes a token to see or do more.
@@ -162,12 +200,15 @@ fn page(
     title: &str,
     content: &impl Template,
 ) -> Result<Reply, Problem> {
+    let version = asked.live.then(|| format!("{:x}", version(site)));
     let content = content.render();
     let content = content.map_err(|_| Problem::Bad("The page could not be written.".into()))?;
     let has_token = site.authority.has_token();
     let acts = asked.access.permit::<Revealer>().is_some();
     Ok(Reply::page(&Layout {
         root: asked.root,
+        assets: &ASSETS,
+        version,
         title,
         access: asked.access.as_str(),
         may_sign_in: has_token && !acts,
@@ -183,7 +224,7 @@ impl Endpoint for File {
     type Needs = Reader;
 
     async fn answer(self, _: &Site, _: &Request, _: Permit<Reader>) -> Result<Reply, Problem> {
-        Ok(Reply::new(self.0.content_type, self.0.content))
+        Ok(Reply::new(self.0.content_type, self.0.content).lasting())
     }
 }
 

@@ -7,6 +7,7 @@ use super::{Endpoint, Problem, problem};
 use crate::inspector::access::{Anyone, Permit, Reader};
 use crate::inspector::request::Request;
 use crate::inspector::response::Reply;
+use crate::inspector::route::ASSETS;
 use crate::inspector::site::Site;
 
 pub(super) struct SignInPage;
@@ -17,6 +18,7 @@ pub(super) struct SignOut;
 #[template(path = "inspector/sign_in.html")]
 struct Form<'a> {
     root: &'a str,
+    icon: &'static str,
     told: &'a str,
 }
 
@@ -34,7 +36,8 @@ fn unauthorized(root: &str, told: &str) -> Reply {
 }
 
 fn form(root: &str, told: &str) -> Reply {
-    Reply::page(&Form { root, told })
+    let icon = &ASSETS.icon.name;
+    Reply::page(&Form { root, icon, told })
 }
 
 impl Endpoint for SignInPage {

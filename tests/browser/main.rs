@@ -1,0 +1,19 @@
+//! The inspector in a browser: what somebody sees and does there.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "this is test code"
+)]
+
+mod axe;
+mod hostile;
+mod keyboard;
+mod live;
+mod pictures;
+mod screens;
+mod site;
+#[allow(dead_code, reason = "it is shared with the tests without a browser")]
+#[path = "../inspector/stage.rs"]
+mod stage;
