@@ -11,7 +11,7 @@ use super::age::EventAges;
 use super::permit::JobPermit;
 use super::placement::Placements;
 use super::queue::{JobKey, JobQueue, Plan};
-use super::run::discard;
+use super::run::log;
 use super::schedule::{QuarantineId, RunSlot};
 use super::stale::Completed;
 use super::worker::Workers;
@@ -395,12 +395,5 @@ impl Dispatch {
     pub(super) fn left(&self) -> MutexGuard<'_, Vec<Unfinished>> {
         let left = self.lifecycle.left.lock();
         left.unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Logs, and catches what a subscriber panics with: it must leave no job open.
-pub(super) fn log(emit: impl FnOnce()) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(emit)) {
-        discard(payload);
     }
 }

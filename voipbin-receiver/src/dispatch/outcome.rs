@@ -4,10 +4,10 @@ use std::time::{Duration, Instant as Moment, SystemTime};
 
 use tokio::time::Instant;
 
-use super::dispatcher::{Dispatch, log};
+use super::dispatcher::Dispatch;
 use super::permit::JobPermit;
 use super::queue::JobKey;
-use super::run::{Failure, millis};
+use super::run::{Failure, log, millis};
 use crate::catalog::EventType;
 use crate::handler::RetryHint;
 use crate::inbox::{Attempt, Job, JobHistory, Settled};

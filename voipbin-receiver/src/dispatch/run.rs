@@ -240,6 +240,13 @@ pub(super) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// Logs, and catches what a subscriber panics with: it must leave no job open.
+pub(super) fn log(emit: impl FnOnce()) {
+    if let Err(payload) = caught(emit) {
+        discard(payload);
+    }
+}
+
 /// Drops a panic's payload, whose own Drop may panic.
 pub(super) fn discard(payload: Box<dyn Any + Send>) {
     if let Err(again) = catch_unwind(AssertUnwindSafe(move || drop(payload))) {
