@@ -214,8 +214,8 @@ impl<'a> Batch<'a> {
         Ok(id)
     }
 
-    /// Numbers are reserved ahead: else each commit writes the page of AUTOINCREMENT's mark too. After
-    /// a restart those that were not used are left out.
+    /// Numbers are reserved ahead: else each commit writes the page of AUTOINCREMENT's mark too.
+    /// After a restart those that were not used are left out.
     fn reserve(&self) -> Result<()> {
         const AHEAD: i64 = 4096;
         let sql = "UPDATE sqlite_sequence SET seq = ?1 + ?2 WHERE name = 'event' AND seq <= ?1";
