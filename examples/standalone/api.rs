@@ -15,7 +15,6 @@ pub(crate) struct ApiArgs {
     #[arg(
         id = "api",
         long,
-        global = true,
         env = "VOIPBIN_API",
         value_name = "URL",
         default_value = "https://api.voipbin.net"
@@ -24,16 +23,11 @@ pub(crate) struct ApiArgs {
 
     /// A PEM file with certificates to trust beside those of this machine, for a platform of your
     /// own
-    #[arg(long, global = true, env = "VOIPBIN_API_CA", value_name = "FILE")]
+    #[arg(long, env = "VOIPBIN_API_CA", value_name = "FILE")]
     api_ca: Option<PathBuf>,
 
     /// A file with an access key or a token, instead of VOIPBIN_TOKEN or VOIPBIN_ACCESS_KEY
-    #[arg(
-        long,
-        global = true,
-        env = "VOIPBIN_CREDENTIAL_FILE",
-        value_name = "FILE"
-    )]
+    #[arg(long, env = "VOIPBIN_CREDENTIAL_FILE", value_name = "FILE")]
     credential_file: Option<PathBuf>,
 }
 

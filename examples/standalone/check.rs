@@ -8,6 +8,8 @@ use std::time::SystemTime;
 use tokio::net::TcpSocket;
 use voipbin_receiver::mount::descriptor_limit;
 
+#[cfg(feature = "history")]
+use crate::catch_up::AtStart;
 #[cfg(feature = "disk")]
 use crate::disk;
 #[cfg(feature = "inspector")]
@@ -86,6 +88,10 @@ fn problems(settings: &Settings) -> Vec<String> {
         problems.push(format!(
             "the webhook and the metrics cannot both have {listen}: give one of them another port"
         ));
+    }
+    #[cfg(feature = "history")]
+    if let Err(error) = AtStart::new(settings) {
+        problems.push(in_full(&*error));
     }
     #[cfg(feature = "inspector")]
     if let Err(error) = inspector::check(settings) {

@@ -5,6 +5,8 @@
 
 #[cfg(feature = "platform")]
 mod api;
+#[cfg(feature = "history")]
+mod catch_up;
 mod check;
 mod completions;
 #[cfg(feature = "disk")]
@@ -48,6 +50,8 @@ use voipbin_receiver::mount;
 use voipbin_receiver::observe::RefusalReason;
 use voipbin_receiver::{Receiver, ShutdownReport};
 
+#[cfg(feature = "history")]
+use crate::catch_up::AtStart;
 #[cfg(feature = "inspector")]
 use crate::inspector::Inspector;
 #[cfg(feature = "metrics")]
@@ -88,6 +92,8 @@ fn run(configuration: Configuration) -> Result<ExitCode, Box<dyn Error>> {
             Some(Command::Trigger(command)) => Ok(trigger::run(command).await),
             #[cfg(feature = "listen")]
             Some(Command::Listen(command)) => Ok(listen::run(command).await),
+            #[cfg(feature = "history")]
+            Some(Command::CatchUp(command)) => Ok(catch_up::run(*command).await),
             #[cfg(feature = "platform")]
             Some(Command::Webhook(command)) => Ok(webhook::run(*command).await),
             Some(Command::Completions(command)) => Ok(completions::run(&command)),
@@ -166,6 +172,8 @@ async fn serve(
     let metrics = metrics.transpose()?;
     #[cfg(feature = "inspector")]
     let inspector = Inspector::new(settings, &configuration.effective, address)?;
+    #[cfg(feature = "history")]
+    let mut catches_up = AtStart::new(settings)?;
     // Before the greeting: whoever reads it may stop the server at once.
     let mut stop = StopSignals::new()?;
     let watchdog = match &predecessor {
@@ -185,9 +193,16 @@ async fn serve(
             serving = Some(start()?);
             predecessor.release().await;
         }
+        // Nothing is missed while one server takes over from another.
+        #[cfg(feature = "history")]
+        let catches_up = catches_up.take().filter(|_| predecessor.is_none());
+        #[cfg(feature = "history")]
+        let hold = catches_up.as_ref().map(|_| catch_up::HOLD);
+        #[cfg(not(feature = "history"))]
+        let hold = None;
         let patience = predecessor.as_ref().map_or(TOOL, |_| take_over::PATIENCE);
         let receiver = tokio::select! {
-            built = receiver::build(settings, &access, patience) => built?,
+            built = receiver::build(settings, &access, patience, hold) => built?,
             () = stop.next() => return Ok(ExitCode::SUCCESS),
         };
         open.send_replace(Some(receiver.clone()));
@@ -205,6 +220,10 @@ async fn serve(
         }
         let mut background = JoinSet::new();
         background.spawn(reload.run(receiver.clone(), tls.clone()));
+        #[cfg(feature = "history")]
+        if let Some(catches_up) = catches_up {
+            background.spawn(catches_up.run(receiver.clone()));
+        }
         // To the very end: the drain is worth watching too.
         #[cfg(feature = "metrics")]
         if let Some(metrics) = metrics.clone() {

@@ -12,17 +12,27 @@ use crate::disk;
 use crate::print::{self, Printer};
 use crate::settings::{Access, InboxChoice, Settings};
 
-/// The receiver, with its inbox, for which it waits for so long where it is in use.
+/// The receiver, with its inbox, for which it waits for so long where it is in use. Its handlers
+/// wait for so long for what is recovered.
 #[cfg_attr(
-    not(feature = "disk"),
-    expect(unused_variables, reason = "nobody else has an inbox in memory")
+    not(feature = "history"),
+    expect(
+        unused_variables,
+        reason = "nothing is waited for then, or not all of it"
+    )
 )]
 pub(crate) async fn build(
     settings: &Settings,
     access: &Access,
     patience: Duration,
+    hold: Option<Duration>,
 ) -> Result<Receiver, Box<dyn Error>> {
     let builder = builder(settings, access);
+    #[cfg(feature = "history")]
+    let builder = match hold {
+        Some(most) => builder.hold_for_catch_up(most),
+        None => builder,
+    };
     #[cfg(feature = "metrics")]
     let builder = match settings.server.metrics_listen() {
         Some(_) => builder.observe(Metrics::new()),

@@ -14,6 +14,7 @@ mod apps;
 mod clients;
 mod disconnect;
 mod graceful;
+mod history;
 mod platform;
 mod server;
 mod stream;

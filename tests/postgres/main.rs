@@ -18,6 +18,7 @@ mod proxy;
 mod server;
 mod setup;
 mod sharing;
+mod sources;
 
 use std::time::Duration;
 

@@ -10,6 +10,7 @@
     reason = "this is test code"
 )]
 
+mod catch_up;
 mod configuration;
 mod inbox_tools;
 mod inspector;

@@ -27,7 +27,7 @@ async fn no_credential_secret_or_body_is_in_arguments_logs_or_errors() {
         }
         let closed = "http://127.0.0.1:1/hook";
         let nowhere = "http://127.0.0.1:1";
-        let commands: [(&[&str], i32); 14] = [
+        let commands: [(&[&str], i32); 16] = [
             (&["webhook", "show"], 0),
             (&["webhook", "show", "--credential-file", "key"], 0),
             (&["webhook", "show", "--save-secret", "saved"], 0),
@@ -39,6 +39,8 @@ async fn no_credential_secret_or_body_is_in_arguments_logs_or_errors() {
             (&["webhook", "create", "--uri", HOOK], 3),
             (&["webhook", "delete", "5e4a0680", "--yes"], 0),
             (&["webhook", "show", "--api", nowhere], 1),
+            (&["catch-up", "--since", "1h", "--dry-run"], 0),
+            (&["catch-up", "--since", "1h", "--api", nowhere], 1),
             (&["trigger", "--file", "body.json", "--to", &url], 0),
             (
                 &[

@@ -14,6 +14,7 @@ mod examples;
 pub mod figures;
 mod guard;
 mod handlers;
+pub mod history;
 mod inbox;
 mod labels;
 pub mod life;
@@ -22,6 +23,7 @@ pub mod process;
 mod records;
 mod servers;
 pub mod standalone;
+pub mod stream;
 mod tls;
 mod wire;
 
@@ -34,6 +36,7 @@ use serde_json::Value;
 pub use stand_in as platform;
 pub use stand_in::SECRET;
 use tower::ServiceExt;
+use voipbin_receiver::platform::{Credential, Platform, PlatformBuilder};
 pub use voipbin_receiver::testing::Recorder;
 use voipbin_receiver::testing::Signer;
 use voipbin_receiver::{Receiver, ReceiverBuilder, ReceiverService, ResponseBody};
@@ -56,6 +59,14 @@ pub use self::wire::{Reply, Wire, on_the_wire, signed_on_the_wire, with_headers}
 
 /// The path that the servers mount the receiver at.
 pub const PATH: &str = "/voipbin/webhook";
+
+/// A client of the stand-in, that may ask as often as it likes.
+pub fn api(stand_in: &platform::Platform) -> PlatformBuilder {
+    Platform::builder()
+        .base_url(stand_in.url())
+        .requests_per_second(1000)
+        .credential(Credential::access_key(platform::ACCESS_KEY))
+}
 
 /// A builder that knows [`SECRET`].
 pub fn builder() -> ReceiverBuilder {

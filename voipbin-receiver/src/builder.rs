@@ -12,6 +12,7 @@ use std::future::Future;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
@@ -56,6 +57,8 @@ pub struct ReceiverBuilder {
     role: Role,
     /// Whether a test runs jobs.
     stepped: bool,
+    /// How long handlers wait at most for a catch-up.
+    hold: Option<Duration>,
 }
 
 impl Receiver {
@@ -85,6 +88,7 @@ impl ReceiverBuilder {
             clock: Arc::new(SystemClock::new()),
             role: Role::Both,
             stepped: false,
+            hold: None,
         }
     }
 
@@ -293,6 +297,7 @@ impl ReceiverBuilder {
             clock: Arc::clone(&self.clock),
             concurrency: self.concurrency,
             stepped: self.stepped,
+            hold: self.hold,
         }));
         let (deadlines, told) = mpsc::unbounded_channel();
         let (report, reported) = watch::channel(None);

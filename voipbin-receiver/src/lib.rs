@@ -135,6 +135,7 @@ pub mod gate;
         doctest,
         feature = "actix",
         feature = "disk-system",
+        feature = "history",
         feature = "inspector",
         feature = "macros",
         feature = "metrics",
@@ -157,7 +158,7 @@ pub mod observe;
 #[cfg(feature = "platform")]
 pub mod platform;
 pub mod resource;
-#[cfg(feature = "stream")]
+#[cfg(any(feature = "history", feature = "stream"))]
 pub mod source;
 #[cfg(feature = "testing")]
 pub mod testing;

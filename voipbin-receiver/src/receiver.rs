@@ -19,6 +19,8 @@ use crate::catalog::{CATALOG, EventType, Status};
 #[cfg(feature = "inspector")]
 use crate::clock::Clock;
 use crate::dispatch::Dispatch;
+#[cfg(feature = "history")]
+use crate::event::Identity;
 use crate::event::Origin;
 use crate::gate::Secrets;
 use crate::handler::{HandlerName, RegisteredHandler};
@@ -68,6 +70,8 @@ pub struct Receiver {
     secrets: Secrets,
     handlers: Arc<[RegisteredHandler]>,
     drain: Arc<Drain>,
+    #[cfg(feature = "history")]
+    built_at: std::time::SystemTime,
 }
 
 /// What it takes to bring the handlers to an end.
@@ -90,6 +94,8 @@ impl Receiver {
             service,
             secrets,
             handlers: handlers.into(),
+            #[cfg(feature = "history")]
+            built_at: drain.dispatch.clock.wall(),
             drain: Arc::new(drain),
         }
     }
@@ -120,9 +126,20 @@ impl Receiver {
         Arc::clone(&self.drain.dispatch.clock)
     }
 
-    #[cfg(any(feature = "inspector", feature = "testing"))]
+    #[cfg(any(feature = "history", feature = "inspector", feature = "testing"))]
     pub(crate) fn dispatch(&self) -> &Arc<Dispatch> {
         &self.drain.dispatch
+    }
+
+    #[cfg(feature = "history")]
+    pub(crate) fn built_at(&self) -> std::time::SystemTime {
+        self.built_at
+    }
+
+    /// What a body that is handed to [`accept`](Self::accept) is told by.
+    #[cfg(feature = "history")]
+    pub(crate) fn identity_of(&self, body: &[u8]) -> Identity {
+        self.service.edge.pipeline.gate.verifier.identity(body)
     }
 
     /// The receiver as a tower service, to be mounted. It is one itself too, for what takes a

@@ -367,7 +367,7 @@ impl Events {
 }
 
 /// A time, or an age.
-fn moment(text: &str) -> Result<Time, String> {
+pub(crate) fn moment(text: &str) -> Result<Time, String> {
     if let Ok(time) = text.parse() {
         return Ok(time);
     }

@@ -7,4 +7,6 @@ mod report;
 mod tool;
 
 pub(crate) use self::cli::InboxCommand;
+#[cfg(feature = "history")]
+pub(crate) use self::cli::moment;
 pub(crate) use self::tool::run;

@@ -17,6 +17,8 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub(crate) use self::effective::EffectiveSettings;
 use self::file::{File, is_readable_by_all};
+#[cfg(feature = "history")]
+use crate::catch_up::CatchUpCommand;
 use crate::completions::CompletionsCommand;
 #[cfg(feature = "disk")]
 use crate::inbox::InboxCommand;
@@ -76,6 +78,8 @@ pub(crate) enum Command {
     Trigger(TriggerCommand),
     #[cfg(feature = "listen")]
     Listen(ListenCommand),
+    #[cfg(feature = "history")]
+    CatchUp(Box<CatchUpCommand>),
     #[cfg(feature = "platform")]
     Webhook(Box<WebhookCommand>),
     Completions(CompletionsCommand),
@@ -158,11 +162,12 @@ impl Configuration {
 impl Options {
     /// All flags and tools, with what settings have alike.
     pub(crate) fn definition() -> clap::Command {
-        let is_setting = |arg: &clap::Arg| arg.get_help_heading().is_some();
-        Self::command().mut_args(|arg| match is_setting(&arg) {
-            true => setting(arg),
-            false => arg,
-        })
+        let alike = |arg: clap::Arg| match arg.get_help_heading() {
+            Some(_) => setting(arg),
+            None => arg,
+        };
+        let tools = |tool: clap::Command| tool.mut_args(alike);
+        Self::command().mut_args(alike).mut_subcommands(tools)
     }
 
     /// Reads all that there is. Ends the process for `--help` and for flags and variables that make

@@ -13,7 +13,9 @@ use crate::settings::Settings;
 const TABLES: &str = "<!-- From here on made from the code. -->\n";
 
 /// What may stand where there is no default.
-const SAMPLES: [(&str, &str); 17] = [
+const SAMPLES: [(&str, &str); 19] = [
+    ("api_ca", "/etc/voipbin/ca.pem"),
+    ("credential_file", "/etc/voipbin/access-key"),
     ("inspector_listen", "127.0.0.1:5001"),
     ("inspector_token_file", "/etc/voipbin/inspector-token"),
     ("metrics_listen", "127.0.0.1:9464"),

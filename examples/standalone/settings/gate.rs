@@ -92,7 +92,7 @@ pub(crate) enum Access {
 impl GateSettings {
     /// Who may deliver to a server that listens here. Makes a secret where there is none and nobody
     /// but this machine's users can connect.
-    pub(super) fn access(&self, listen: SocketAddr) -> Result<Access, AccessError> {
+    pub(crate) fn access(&self, listen: SocketAddr) -> Result<Access, AccessError> {
         let secrets = self.secrets.len() + self.secret_files.len();
         if secrets > 0 {
             Ok(Access::Signed(secrets))

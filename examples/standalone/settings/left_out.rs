@@ -22,6 +22,17 @@ impl LeftOut {
                 ][..],
             ),
             (
+                "history",
+                cfg!(feature = "history"),
+                &[
+                    "catch_up",
+                    "catch_up_requests",
+                    "api",
+                    "api_ca",
+                    "credential_file",
+                ],
+            ),
+            (
                 "inspector",
                 cfg!(feature = "inspector"),
                 &["inspector_listen", "inspector_token_file", "no_inspector"],

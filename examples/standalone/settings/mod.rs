@@ -8,6 +8,8 @@
 mod disk;
 mod gate;
 mod handlers;
+#[cfg(feature = "history")]
+mod history;
 mod inbox;
 #[cfg(feature = "inspector")]
 mod inspector;
@@ -32,6 +34,8 @@ pub(crate) use self::disk::{DIRECTORY, DiskSettings};
 pub(crate) use self::gate::generate;
 pub(crate) use self::gate::{Access, AccessError, GateSettings};
 pub(crate) use self::handlers::HandlerSettings;
+#[cfg(feature = "history")]
+pub(crate) use self::history::HistorySettings;
 pub(crate) use self::inbox::{InboxChoice, InboxSettings};
 #[cfg(feature = "inspector")]
 use self::inspector::InspectorSettings;
@@ -61,6 +65,10 @@ pub(crate) struct Settings {
 
     #[command(flatten, next_help_heading = "Handlers")]
     pub(crate) handlers: HandlerSettings,
+
+    #[cfg(feature = "history")]
+    #[command(flatten, next_help_heading = "History")]
+    pub(crate) history: HistorySettings,
 
     #[cfg(feature = "inspector")]
     #[command(flatten, next_help_heading = "Inspector")]

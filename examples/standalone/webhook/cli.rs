@@ -9,7 +9,7 @@ use crate::api::ApiArgs;
 /// An account has one webhook. Its other settings survive a change; a change that somebody else
 /// makes at the same time is seen and report.
 #[derive(Args)]
-#[command(after_help = AFTER_HELP)]
+#[command(after_help = AFTER_HELP, mut_args = |arg| arg.global(true))]
 pub(crate) struct WebhookCommand {
     #[command(flatten)]
     pub(super) api: ApiArgs,
@@ -17,7 +17,6 @@ pub(crate) struct WebhookCommand {
     /// The file that holds what was there before, for undo; its owner alone can read it
     #[arg(
         long,
-        global = true,
         env = "VOIPBIN_WEBHOOK_STATE",
         value_name = "FILE",
         default_value = "voipbin-webhook.json"
@@ -25,7 +24,7 @@ pub(crate) struct WebhookCommand {
     pub(super) state: PathBuf,
 
     /// Print JSON
-    #[arg(long, global = true)]
+    #[arg(long)]
     pub(super) json: bool,
 
     #[command(subcommand)]

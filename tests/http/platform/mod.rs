@@ -11,18 +11,12 @@ mod history;
 mod probe;
 mod unkind;
 
+pub(crate) use support::api as builder;
 use support::platform;
-use voipbin_receiver::platform::{Credential, Platform, PlatformBuilder};
+use voipbin_receiver::platform::Platform;
 
 /// A URI that nothing resolves: only ever stored.
 const HOOK: &str = "https://hooks.example.com/voipbin/webhook";
-
-pub(crate) fn builder(stand_in: &platform::Platform) -> PlatformBuilder {
-    Platform::builder()
-        .base_url(stand_in.url())
-        .requests_per_second(1000)
-        .credential(Credential::access_key(platform::ACCESS_KEY))
-}
 
 pub(crate) fn client(stand_in: &platform::Platform) -> Platform {
     builder(stand_in).build().unwrap()

@@ -1,5 +1,8 @@
 //! Settings of how handlers run.
 
+#[cfg(feature = "history")]
+use std::time::Duration;
+
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -18,6 +21,18 @@ impl ReceiverBuilder {
     /// get still leaves some for each of the others.
     pub fn concurrency(mut self, handlers: usize) -> Self {
         self.concurrency = handlers;
+        self
+    }
+
+    /// Has no handler begin until a [catch-up](crate::Receiver::catch_up) has ended or, at the
+    /// latest, until this time has passed: for one at the start. By default they begin at once.
+    ///
+    /// Events are taken and kept all the while. Then what an earlier process left is handled first,
+    /// what was recovered next, and what has come since after that, as far as it is among the first
+    /// 4,096 jobs of the inbox.
+    #[cfg(feature = "history")]
+    pub fn hold_for_catch_up(mut self, most: Duration) -> Self {
+        self.hold = Some(most);
         self
     }
 

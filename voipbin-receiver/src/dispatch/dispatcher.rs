@@ -8,6 +8,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::age::EventAges;
+use super::hold::Hold;
 use super::permit::JobPermit;
 use super::placement::Placements;
 use super::queue::{JobKey, JobQueue, Plan};
@@ -17,6 +18,8 @@ use super::stale::Completed;
 use super::worker::Workers;
 use crate::catalog::EventType;
 use crate::clock::Clock;
+#[cfg(feature = "history")]
+use crate::event::Delivery;
 use crate::handler::HandlerName;
 use crate::inbox::{Consumer, Durability, Inbox, Job, Settled};
 use crate::observe::{Counters, Hooks, Unfinished};
@@ -41,6 +44,7 @@ pub(crate) struct Dispatch {
     pub(crate) clock: Arc<dyn Clock>,
     pub(super) ages: EventAges,
     pub(super) completed: Completed,
+    pub(super) hold: Option<Hold>,
     pub(crate) slots: usize,
     pub(super) stepped: bool,
     placements: Placements,
@@ -74,6 +78,8 @@ pub(crate) struct DispatchParts {
     pub(crate) concurrency: usize,
     /// Whether jobs run by [`Dispatch::step`] alone, and by workers only once a shutdown begins.
     pub(crate) stepped: bool,
+    /// How long handlers wait at most until what was missed is recovered.
+    pub(crate) hold: Option<Duration>,
 }
 
 impl Dispatch {
@@ -87,6 +93,7 @@ impl Dispatch {
             clock,
             concurrency,
             stepped,
+            hold,
         } = parts;
         let placements = Placements::new(&handlers);
         let in_memory = inbox.guarantees().durability == Durability::Process;
@@ -98,6 +105,7 @@ impl Dispatch {
             counters,
             hooks,
             ages: EventAges::new(Arc::clone(&clock)),
+            hold: hold.map(|most| Hold::new(most, clock.wall())),
             clock,
             completed: Completed::new(RESOURCES),
             slots: concurrency,
@@ -112,6 +120,14 @@ impl Dispatch {
                 left: Mutex::default(),
             },
             unroutable: Mutex::default(),
+        }
+    }
+
+    /// Remembers a state that a handler completed in an earlier process.
+    #[cfg(feature = "history")]
+    pub(crate) fn note_completed(&self, delivery: &Delivery, handler: &HandlerName) {
+        if let Some(version) = self.completed.version_of(delivery, handler) {
+            self.completed.add(version);
         }
     }
 

@@ -10,6 +10,7 @@
 
 mod age;
 mod dispatcher;
+mod hold;
 mod outcome;
 mod permit;
 mod placement;

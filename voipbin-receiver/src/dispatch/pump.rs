@@ -50,7 +50,9 @@ async fn pump(mut guard: PumpGuard, consumer: Arc<dyn Consumer>, control: Contro
     if dispatch.stepped {
         dispatch.drained().await;
     }
+    let held = dispatch.held(&*consumer).await;
     let workers = dispatch.start_workers();
+    dispatch.admit(held);
     let drained = tokio::select! {
         biased;
         () = drain_deadline(deadlines) => false,

@@ -16,8 +16,8 @@ pub(super) const BATCH: usize = 64;
 
 /// How many jobs are taken before there is a slot for them, and the bytes of their bodies: turns
 /// are fair among taken jobs alone, and a flood in the inbox hides what is behind it.
-const PREFETCH_JOBS: usize = 4096;
-const PREFETCH_BYTES: usize = 16 << 20;
+pub(super) const PREFETCH_JOBS: usize = 4096;
+pub(super) const PREFETCH_BYTES: usize = 16 << 20;
 
 /// How many are taken while there are free slots: then all that wait are of busy lanes or of
 /// handlers at their limit. Without a limit where the inbox is in memory anyway.

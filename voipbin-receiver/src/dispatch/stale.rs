@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use foldhash::fast::RandomState;
 use lru::LruCache;
 
-use crate::event::Time;
+use crate::event::{Delivery, HandlerName, Time};
 use crate::inbox::Job;
 
 /// What orders the states of a resource: when it was last changed and, for the one that is sent in
@@ -62,14 +62,22 @@ impl Completed {
     /// The version that a job is about; `None` for an event that has no place in an order. So is a
     /// replay: somebody wants it handled whatever came after it.
     pub(super) fn version(&self, job: &Job) -> Option<(u64, Version)> {
-        if job.replay_of().is_some() {
-            return None;
+        match job.replay_of() {
+            Some(_) => None,
+            None => self.version_of(job.delivery(), job.handler()),
         }
-        let delivery = job.delivery();
+    }
+
+    /// The same of a delivery that is no replay.
+    pub(super) fn version_of(
+        &self,
+        delivery: &Delivery,
+        handler: &HandlerName,
+    ) -> Option<(u64, Version)> {
         let id = delivery.resource_id()?;
         let version = Version::new(delivery.last_change(), delivery.sequence())?;
         let kind = delivery.resource_kind();
-        Some((self.hasher.hash_one((job.handler(), kind, id)), version))
+        Some((self.hasher.hash_one((handler, kind, id)), version))
     }
 
     /// Whether a later version is completed. Of equal ones none is later.

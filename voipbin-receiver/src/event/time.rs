@@ -37,6 +37,9 @@ const NOT_YET: i64 = 253_370_764_800;
 const DAY: i64 = 24 * 60 * 60;
 
 impl Time {
+    #[cfg(feature = "history")]
+    pub(crate) const EPOCH: Self = Self(Timestamp::UNIX_EPOCH);
+
     /// The time this many seconds after the Unix epoch, or before it.
     ///
     /// # Errors

@@ -143,7 +143,8 @@ impl Context {
     /// States are ordered by the resource's last change and, for AI messages that are sent in
     /// parts, by the number of the part. An event is not stale when nothing tells its place, when
     /// the times are equal, and when it is a replay. What was completed is remembered for the last
-    /// 32,768 resources of this process; to be sure over restarts, store the
+    /// 32,768 resources of this process, and of those that a catch-up has read; to be sure over
+    /// restarts, store the
     /// [`last_change`](crate::Delivery::last_change) with what you write.
     #[must_use]
     pub fn is_stale(&self) -> bool {

@@ -16,6 +16,9 @@ pub struct Guarantees {
     /// many of them. `None` when the inbox knows no copies: each delivery is kept anew, and
     /// [`max_event_age`](crate::ReceiverBuilder::max_event_age) cannot be set.
     pub identity_ttl: Option<Duration>,
+    /// How long a finished event stays to be [looked at](super::Records), as long as there is room.
+    /// `None` where it does not.
+    pub retention: Option<Duration>,
 }
 
 impl Guarantees {
@@ -27,6 +30,7 @@ impl Guarantees {
             order: LaneOrder::Process,
             shared: false,
             identity_ttl: None,
+            retention: None,
         }
     }
 
@@ -35,6 +39,15 @@ impl Guarantees {
     pub const fn knowing_copies_for(self, identity_ttl: Duration) -> Self {
         Self {
             identity_ttl: Some(identity_ttl),
+            ..self
+        }
+    }
+
+    /// Says how long a finished event stays to be looked at.
+    #[must_use]
+    pub const fn retaining_for(self, retention: Duration) -> Self {
+        Self {
+            retention: Some(retention),
             ..self
         }
     }

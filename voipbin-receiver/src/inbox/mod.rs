@@ -23,6 +23,7 @@ mod stats;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use tracing::Span;
@@ -134,6 +135,19 @@ pub trait Inbox: fmt::Debug + Send + Sync + 'static {
     /// The inbox as something to look into, where it is one. The default is that it is not.
     fn records(&self) -> Option<&dyn Records> {
         None
+    }
+
+    /// Since when events may be missed: the last moment at which an earlier process is known to
+    /// have been up, unless [`caught_up`](Self::caught_up) was called since. `None`, the default,
+    /// when that is not stored, and for a store that is new.
+    fn down_since(&self) -> Option<SystemTime> {
+        None
+    }
+
+    /// What was missed before this call need not be looked for again, by the next process either,
+    /// once the reply is `Ok`. The default does nothing.
+    fn caught_up(&self) -> Reply<(), InboxError> {
+        Reply::ready(Ok(()))
     }
 }
 
@@ -254,6 +268,14 @@ impl<I: Inbox + ?Sized> Inbox for Arc<I> {
 
     fn records(&self) -> Option<&dyn Records> {
         (**self).records()
+    }
+
+    fn down_since(&self) -> Option<SystemTime> {
+        (**self).down_since()
+    }
+
+    fn caught_up(&self) -> Reply<(), InboxError> {
+        (**self).caught_up()
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 use http::Method;
 use serde::{Deserialize, Serialize};
 
-use super::client::{Platform, in_path};
+use super::client::{Platform, in_path, in_query};
 use super::credential::Credential;
 use super::customer::secret;
 use super::error::{PlatformError, PlatformErrorKind};
@@ -121,11 +121,10 @@ impl AccessKeys {
                 break;
             }
             keys.extend(page.result);
-            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-:._".contains(&byte);
-            if page.next_page_token.is_empty() || !page.next_page_token.bytes().all(plain) {
+            let Some(token) = in_query(&page.next_page_token) else {
                 break;
-            }
-            path = format!("{PATH}?page_size=100&page_token={}", page.next_page_token);
+            };
+            path = format!("{PATH}?page_size=100&page_token={token}");
         }
         Ok(keys)
     }

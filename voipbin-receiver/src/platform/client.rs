@@ -175,7 +175,7 @@ impl Platform {
     }
 
     /// Asks, and reads the answer.
-    pub(super) async fn ask<T: DeserializeOwned>(
+    pub(crate) async fn ask<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
@@ -350,12 +350,18 @@ fn wait(tried: u32, asked: Option<Duration>) -> Option<Duration> {
 }
 
 /// An id as it stands in a path. What is not of an id's characters would be another path.
-pub(super) fn in_path(id: &str) -> Result<&str, PlatformError> {
+pub(crate) fn in_path(id: &str) -> Result<&str, PlatformError> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
     match !id.is_empty() && id.len() <= 64 && id.bytes().all(plain) {
         true => Ok(id),
         false => Err(PlatformError::new(PlatformErrorKind::Id, "an id")),
     }
+}
+
+/// A token of a page as it stands in a query, where it can be one.
+pub(crate) fn in_query(token: &str) -> Option<&str> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-:._".contains(&byte);
+    Some(token).filter(|token| !token.is_empty() && token.bytes().all(plain))
 }
 
 /// What to connect to. Made by [`Platform::builder`].

@@ -46,6 +46,8 @@ mod websocket;
 
 pub use self::access_key::{AccessKey, AccessKeys, NewAccessKey};
 pub use self::client::{Platform, PlatformBuilder};
+#[cfg(feature = "history")]
+pub(crate) use self::client::{in_path, in_query};
 pub use self::credential::Credential;
 pub use self::customer::Customer;
 pub use self::destination::{

@@ -33,6 +33,7 @@ fn dispatch() -> Arc<Dispatch> {
         clock: Arc::new(crate::clock::SystemClock::new()),
         concurrency: 1,
         stepped: false,
+        hold: None,
     }))
 }
 

@@ -53,7 +53,7 @@ use std::fmt;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::{Mutex as AsyncMutex, Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -205,6 +205,7 @@ impl PostgresInbox {
         let shared = Arc::new(Shared {
             guarantees: Guarantees::new(durability)
                 .knowing_copies_for(settings.identity_ttl)
+                .retaining_for(settings.retain_done)
                 .shared(LaneOrder::Cluster),
             session: AsyncMutex::new(Session::new(Arc::clone(&address))),
             address,
@@ -222,6 +223,7 @@ impl PostgresInbox {
             stats: Mutex::default(),
             count: Notify::new(),
             failing: Default::default(),
+            down_since: Mutex::default(),
             settings,
         });
         {
@@ -229,9 +231,10 @@ impl PostgresInbox {
             stats.max_events = Some(shared.settings.max_events);
             stats.max_bytes = Some(shared.settings.max_bytes);
         }
-        shared.refresh().await.map_err(|trouble| {
-            PostgresInboxError::new(PostgresInboxErrorKind::Schema).because(trouble)
-        })?;
+        let refused =
+            |trouble| PostgresInboxError::new(PostgresInboxErrorKind::Schema).because(trouble);
+        shared.find_downtime().await.map_err(refused)?;
+        shared.refresh().await.map_err(refused)?;
         let (keep, incoming) = mpsc::unbounded_channel();
         shared
             .tasks
@@ -324,6 +327,21 @@ impl Inbox for PostgresInbox {
 
     fn records(&self) -> Option<&dyn Records> {
         Some(self)
+    }
+
+    fn down_since(&self) -> Option<SystemTime> {
+        *self.shared.down_since()
+    }
+
+    fn caught_up(&self) -> Reply<(), InboxError> {
+        let (reply, later) = Reply::pending();
+        let shared = Arc::clone(&self.shared);
+        let forget = async move {
+            let forgotten = shared.forget_downtime().await;
+            reply.send(forgotten.map_err(InboxError::storage));
+        };
+        drop(self.shared.runtime.spawn(forget));
+        later
     }
 }
 

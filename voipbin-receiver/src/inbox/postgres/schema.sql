@@ -12,7 +12,9 @@ CREATE TABLE inbox.meta (
     version    integer NOT NULL,
     partitions integer NOT NULL,    -- a power of two
     release    text NOT NULL,
-    note       text
+    note       text,
+    up_at      timestamptz,         -- when a process was last known to be up
+    down_since timestamptz          -- up_at before a time in which events were missed, until they are recovered
 );
 
 -- Each identity that is known, of events that are kept and of those that were kept for nobody.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 use tokio_postgres::types::{FromSql, Type};
@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::consumer::Core;
+use super::row::of_unix_micros;
 use super::schema::Schema;
 use super::server::{Address, Params, Session, Trouble, get, single};
 use super::settings::Settings;
@@ -46,6 +47,8 @@ pub(super) struct Shared {
     pub(super) stats: Mutex<InboxStats>,
     pub(super) count: Notify,
     pub(super) failing: AtomicBool,
+    /// Until what was missed since is recovered.
+    pub(super) down_since: Mutex<Option<SystemTime>>,
 }
 
 /// What wakes a consumer.
@@ -76,6 +79,39 @@ impl Shared {
 
     pub(super) fn stats(&self) -> MutexGuard<'_, InboxStats> {
         self.stats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn down_since(&self) -> MutexGuard<'_, Option<SystemTime>> {
+        let down_since = self.down_since.lock();
+        down_since.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Since when no process is known to have been up, or an earlier time in which events were
+    /// missed that can still be recovered.
+    pub(super) async fn find_downtime(&self) -> Result<(), Trouble> {
+        let known = self.settings.identity_ttl.max(self.settings.retain_done);
+        let sql = "UPDATE inbox.meta SET up_at = now(), down_since = CASE \
+                     WHEN down_since >= now() - $1 * interval '1 millisecond' THEN down_since \
+                     ELSE up_at END \
+                   RETURNING (extract(epoch FROM down_since) * 1e6)::bigint";
+        let since: Option<i64> = self.ask(sql, &[(&ms(known), Type::INT8)]).await?;
+        *self.down_since() = since.map(of_unix_micros);
+        Ok(())
+    }
+
+    /// What was missed is recovered.
+    pub(super) async fn forget_downtime(&self) -> Result<(), Trouble> {
+        let sql = "UPDATE inbox.meta SET down_since = NULL RETURNING true";
+        let _: bool = self.ask(sql, &[]).await?;
+        *self.down_since() = None;
+        Ok(())
+    }
+
+    /// Writes down that this process is up.
+    async fn beat(&self) -> Result<(), Trouble> {
+        let sql = "UPDATE inbox.meta SET up_at = now() RETURNING true";
+        let _: bool = self.ask(sql, &[]).await?;
+        Ok(())
     }
 
     /// New jobs in these partitions are committed.
@@ -201,7 +237,7 @@ impl Shared {
                     } else {
                         CLEAN
                     };
-                result = result.and(more.map(drop));
+                result = result.and(more.map(drop)).and(self.beat().await);
             }
             if let Err(trouble) = result {
                 tracing::debug!(%trouble, "the inbox cannot be counted or cleaned");
@@ -220,7 +256,6 @@ impl Shared {
     /// Removes some of what is over. Says whether there may be more.
     async fn clean(&self) -> Result<bool, Trouble> {
         const MOST: i32 = 2000;
-        let ms = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 2);
         let Settings {
             retain_done,
             retain_dead,
@@ -299,4 +334,8 @@ impl Shared {
             }
         }
     }
+}
+
+fn ms(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 2)
 }

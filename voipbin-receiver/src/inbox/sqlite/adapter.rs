@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use rusqlite::Connection;
 use tokio::time::sleep;
 
+use super::batch::Batch;
 use super::queue::Next;
 use super::read::{read_again, read_from};
-use super::shared::Shared;
-use super::{DiskInbox, DiskInboxError};
+use super::shared::{OnCommit, Shared, Work};
+use super::time::unix;
+use super::{DiskInbox, DiskInboxError, load};
 use crate::inbox::{
     Consumer, Durability, Guarantees, Inbox, InboxError, InboxStats, Incoming, Job, KeepError,
     Kept, Prefetch, Records, Reply, Settled,
@@ -28,12 +31,36 @@ impl Inbox for DiskInbox {
     }
 
     fn guarantees(&self) -> Guarantees {
-        let ttl = self.shared().settings.identity_ttl;
-        Guarantees::new(Durability::Machine).knowing_copies_for(ttl)
+        let settings = &self.shared().settings;
+        Guarantees::new(Durability::Machine)
+            .knowing_copies_for(settings.identity_ttl)
+            .retaining_for(settings.retain_done)
     }
 
     fn records(&self) -> Option<&dyn Records> {
         Some(self)
+    }
+
+    fn down_since(&self) -> Option<SystemTime> {
+        self.shared().down_since().map(unix)
+    }
+
+    fn caught_up(&self) -> Reply<(), InboxError> {
+        let (reply, later) = Reply::pending();
+        let shared = Arc::clone(self.shared());
+        let command = move |batch: &mut Batch<'_>| -> OnCommit {
+            shared.caught_up();
+            let forgotten = load::forget_downtime(batch.connection);
+            Box::new(move |committed| {
+                reply.send(match (forgotten, committed) {
+                    (Ok(()), true) => Ok(()),
+                    (Err(error), _) => Err(InboxError::storage(error)),
+                    (Ok(()), false) => Err(InboxError::storage("the write failed")),
+                });
+            })
+        };
+        self.shared().push(Work::Command(Some(Box::new(command))));
+        later
     }
 
     fn stats(&self) -> InboxStats {

@@ -11,14 +11,35 @@ use super::error::{DiskInboxError, Result, unless_damaged};
 use super::names::Names;
 use super::queue::{ActiveEvent, EventMeta};
 use super::row::{self, DAMAGED, EVENT, EventRow, JobStage, MARKS, State};
+use super::settings::Settings;
 use super::shared::{Shared, Work};
-use super::time::Saved;
+use super::time::{Saved, millis, of_unix};
 
 /// When the process that used the file was last known to be up.
 pub(super) fn saved(connection: &Connection) -> Result<Option<Saved>> {
     let time = meta(connection, "time")?;
     let wall = meta(connection, "wall")?;
     Ok(time.zip(wall).map(|(time, wall)| Saved { time, wall }))
+}
+
+/// When a process was last known to be up, before a time in which events were missed that can still
+/// be recovered.
+pub(super) fn down_since(
+    connection: &Connection,
+    settings: &Settings,
+    saved: Option<Saved>,
+) -> Result<Option<i64>> {
+    // What came before is forgotten.
+    let known = settings.identity_ttl.max(settings.retain_done);
+    let oldest = of_unix(settings.clock.wall()).saturating_sub(millis(known));
+    let earlier = meta::<i64>(connection, "down_since")?.filter(|at| *at >= oldest);
+    Ok(earlier.or(saved.map(|saved| saved.wall)))
+}
+
+/// What was missed is recovered.
+pub(super) fn forget_downtime(connection: &Connection) -> Result<()> {
+    connection.execute("DELETE FROM meta WHERE name = 'down_since'", [])?;
+    Ok(())
 }
 
 pub(super) fn meta<T: FromSql>(connection: &Connection, name: &str) -> Result<Option<T>> {
@@ -32,7 +53,10 @@ pub(super) fn meta<T: FromSql>(connection: &Connection, name: &str) -> Result<Op
 pub(super) fn save(shared: &Shared, connection: &Connection, known_to: i64) -> Result<()> {
     let Saved { time, wall } = shared.time.save();
     let pending = shared.queue().first_pending(known_to);
-    for (name, value) in [("time", time), ("wall", wall), ("pending", pending)] {
+    // The earlier time first: it goes with the one that takes its place.
+    let down_since = shared.down_since().map(|at| ("down_since", at));
+    let saved = [("time", time), ("wall", wall), ("pending", pending)];
+    for (name, value) in down_since.into_iter().chain(saved) {
         let sql = "REPLACE INTO meta VALUES (?, ?)";
         connection.execute(sql, params![name, value])?;
     }

@@ -119,8 +119,11 @@ fn load(settings: &Settings) -> Result<(Arc<Shared>, Writer)> {
     let file = File::open(&path)?;
     let connection = schema::open(&path, Access::Write)?;
     directory::mark(directory)?;
-    let time = InboxTime::new(Arc::clone(&settings.clock), load::saved(&connection)?);
-    let (shared, received) = Shared::new(settings.clone(), Readability::of(file), time);
+    let saved = load::saved(&connection)?;
+    let time = InboxTime::new(Arc::clone(&settings.clock), saved);
+    let down_since = load::down_since(&connection, settings, saved)?;
+    let readable = Readability::of(file);
+    let (shared, received) = Shared::new(settings.clone(), readable, time, down_since);
     let shared = Arc::new(shared);
     let next_seq = load::load(&shared, &connection)?;
     let files = InboxFiles::of(path)?;

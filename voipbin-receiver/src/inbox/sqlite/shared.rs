@@ -47,6 +47,9 @@ pub(super) struct Shared {
     pub(super) disk_bytes: AtomicU64,
     /// Whether the writer has ended and the file is closed.
     pub(super) closed: watch::Sender<bool>,
+    /// When an earlier process was last known to be up, by the machine's clock, until what was
+    /// missed since is recovered.
+    down_since: Mutex<Option<i64>>,
 }
 
 /// Events on their way to the file.
@@ -106,6 +109,7 @@ impl Shared {
         settings: Settings,
         readable: Readability,
         time: InboxTime,
+        down_since: Option<i64>,
     ) -> (Self, Receiver<Work>) {
         let clock = || Arc::clone(&settings.clock);
         let (ttl, identities) = (settings.identity_ttl, settings.max_identities);
@@ -125,6 +129,7 @@ impl Shared {
             failing: AtomicBool::new(false),
             disk_bytes: AtomicU64::new(0),
             closed: watch::Sender::new(false),
+            down_since: Mutex::new(down_since),
             settings,
         };
         (shared, received)
@@ -141,6 +146,14 @@ impl Shared {
     /// The handlers of an event.
     pub(super) fn handlers(&self, id: i64) -> Option<Arc<HandlerList>> {
         self.names().by_id(id).cloned()
+    }
+
+    pub(super) fn down_since(&self) -> Option<i64> {
+        *locked(&self.down_since)
+    }
+
+    pub(super) fn caught_up(&self) {
+        *locked(&self.down_since) = None;
     }
 
     pub(super) fn totals(&self) -> Totals {

@@ -38,7 +38,6 @@ use self::gauges::GaugeSet;
 use self::series::Series;
 pub use self::table::{METRICS, Metric, MetricKind, names};
 use super::{Gauges, Observer, Transition};
-use crate::event::Origin;
 
 /// Records what happens through the facade of the crate [`metrics`].
 ///
@@ -167,9 +166,7 @@ impl Observer for Metrics {
                 took,
                 ..
             } => {
-                // Nobody waits for the answer to what has another origin.
-                let took = (origin == Origin::Webhook).then_some(took);
-                series.answered(outcome, event_type, took);
+                series.answered(origin, outcome, event_type, took);
             }
             Transition::Started { run, waited } => {
                 let handler = series.handler(run.handler());

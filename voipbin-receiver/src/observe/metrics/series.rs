@@ -12,6 +12,7 @@ use super::factory::MetricFactory;
 use super::table::names;
 use super::types::TYPES;
 use crate::catalog::EventType;
+use crate::event::Origin;
 use crate::handler::HandlerName;
 use crate::inbox::AttemptEnd;
 use crate::observe::{DeadLetterReason, JobState, Outcome, RefusalReason};
@@ -21,6 +22,7 @@ pub(super) struct Series {
     factory: MetricFactory,
     deliveries: Each<Outcome, Counter>,
     events: ByType<Counter>,
+    recovered: Counter,
     answers: Each<&'static str, Histogram>,
     handlers: DashMap<HandlerName, HandlerSeries, RandomState>,
 }
@@ -58,6 +60,7 @@ impl Series {
             |outcome| factory.histogram(names::ANSWER_DURATION, &[("outcome", outcome.into())]),
         );
         Self {
+            recovered: factory.counter(names::RECOVERED, &[]),
             factory,
             deliveries,
             events: ByType::new(),
@@ -68,10 +71,13 @@ impl Series {
 
     pub(super) fn answered(
         &self,
+        origin: Origin,
         outcome: Outcome,
         event_type: Option<&EventType>,
-        took: Option<Duration>,
+        took: Duration,
     ) {
+        // Nobody waits for the answer to what has another origin.
+        let took = (origin == Origin::Webhook).then_some(took);
         if let Some(deliveries) = self.deliveries.get(outcome) {
             deliveries.increment(1);
         }
@@ -79,6 +85,9 @@ impl Series {
             answers.record(took);
         }
         if outcome == Outcome::Accepted {
+            if origin == Origin::History {
+                self.recovered.increment(1);
+            }
             let registered = |word| self.factory.counter(names::EVENTS, &[("event_type", word)]);
             if let Some(events) = self.events.get(event_type, registered) {
                 events.increment(1);

@@ -68,6 +68,8 @@ table! {
         "Deliveries that were answered, by outcome and by the reason of a refusal.";
     Counter EVENTS "voipbin_events_total" ["event_type"] Count
         "Deliveries that were kept for their handlers, by type of event.";
+    Counter RECOVERED "voipbin_recovered_events_total" [] Count
+        "Events that were recovered from the platform's history, as nobody took them when they were sent.";
     Counter RUNS_STARTED "voipbin_handler_runs_started_total" ["handler"] Count
         "Runs of handlers that have begun, further attempts included.";
     Counter RUNS_FINISHED "voipbin_handler_runs_finished_total" ["handler"] Count
