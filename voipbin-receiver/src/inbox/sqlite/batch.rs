@@ -343,7 +343,7 @@ impl<'a> Batch<'a> {
         let mut select = cached(self.connection, &sql)?;
         let mut rows = select.query([seq])?;
         let row = rows.next().map_err(Into::into);
-        let found = row.and_then(|row| row.map(EventRow::unchecked).transpose());
+        let found = row.and_then(|row| row.map(EventRow::salvaged).transpose());
         let Some(found) = unless_damaged(found)? else {
             // Nothing of it can be told but its number.
             self.totals.damaged += 1;

@@ -90,23 +90,22 @@ fn next_seq(connection: &Connection) -> Result<i64> {
     Ok(last + 1)
 }
 
-/// Of dead letters.
+/// Of dead letters. What is damaged counts, without the length that it says.
 fn totals(connection: &Connection) -> Result<Totals> {
+    let mut totals = Totals::default();
     let dead = "SELECT count(*) FROM job WHERE stage = 5";
     let dead: i64 = connection.query_row(dead, [], |row| row.get(0))?;
-    let events = "SELECT count(*), total(body_len), total((flags & ?) <> 0) \
-                  FROM event INDEXED BY event_dead WHERE state = 2";
-    let (count, bytes, damaged): (i64, f64, f64) =
-        connection.query_row(events, [DAMAGED], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-        })?;
-    Ok(Totals {
-        dead: dead.unsigned_abs() as usize,
-        dead_events: count.unsigned_abs() as usize,
-        dead_bytes: bytes as u64,
-        damaged: damaged as usize,
-        ..Totals::default()
-    })
+    totals.dead = dead.unsigned_abs() as usize;
+    let sql = format!("SELECT {EVENT} FROM event INDEXED BY event_dead WHERE state = 2");
+    let mut select = connection.prepare(&sql)?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        let event = unless_damaged(EventRow::salvaged(row))?;
+        let bytes = event.as_ref().map_or(0, EventRow::bytes);
+        totals.moves(State::Tombstone, State::Dead, bytes);
+        totals.damaged += usize::from(event.is_some_and(|event| event.has(DAMAGED)));
+    }
+    Ok(totals)
 }
 
 fn age(kept_at: i64, now: i64) -> Duration {
@@ -183,7 +182,7 @@ fn events(
             shared.queue().lose(seq);
         }
         // What is damaged counts as it did until it is a dead letter.
-        let event = event.or_else(|| EventRow::unchecked(row).ok());
+        let event = event.or_else(|| EventRow::salvaged(row).ok());
         if let Some(event) = event.filter(|event| event.state == State::Pending) {
             totals.moves(State::Tombstone, State::Pending, event.bytes());
             if !is_damaged {

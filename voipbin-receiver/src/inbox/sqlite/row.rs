@@ -133,8 +133,20 @@ impl EventRow {
         Self::unchecked(row)
     }
 
-    /// Whatever its checksum says.
-    pub(super) fn unchecked(row: &Row<'_>) -> Result<Self> {
+    /// What there is of one that may be damaged. Then its length is not known: by a wrong one the
+    /// limits of the inbox would be passed, and intact events be dropped for it.
+    pub(super) fn salvaged(row: &Row<'_>) -> Result<Self> {
+        let event = Self::unchecked(row)?;
+        Ok(match unless_damaged(check(row, "event"))? {
+            Some(()) => event,
+            None => Self {
+                body_len: None,
+                ..event
+            },
+        })
+    }
+
+    fn unchecked(row: &Row<'_>) -> Result<Self> {
         Ok(Self {
             seq: row.get(0)?,
             kept_at: row.get(1)?,

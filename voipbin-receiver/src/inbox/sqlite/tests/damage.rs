@@ -81,6 +81,41 @@ async fn what_is_behind_a_damaged_page_is_told_as_lost_and_holds_up_no_other() {
     );
 }
 
+/// By a length that is damaged, dead letters would take far more room than there is.
+#[tokio::test]
+async fn a_length_that_is_damaged_drops_no_other_event() {
+    let directory = tempdir().unwrap();
+    let inbox = open(&directory).await;
+    keep_all(&inbox, 1..=4).await;
+    let jobs = take(&inbox, 3).await;
+    inbox.settle(&jobs[0], Settled::Done);
+    inbox.settle(&jobs[1], dead());
+    inbox.settle(&jobs[2], dead());
+    inbox.closed().await;
+    // Of a dead letter, and of one that is pending.
+    for number in [3, 4] {
+        let file = Connection::open(directory.path().join("inbox.db")).unwrap();
+        let sql = "UPDATE event SET body_len = 1 << 40 WHERE seq = ?";
+        assert_eq!(file.execute(sql, [number]).unwrap(), 1);
+        drop(file);
+        let inbox = open(&directory).await;
+        assert!(!inbox.stats().full);
+        until(&inbox, |stats| stats.events == usize::from(number == 3)).await;
+        for _ in 0..4 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            inbox.flush().await.unwrap();
+        }
+        let stats = inbox.stats();
+        assert_eq!((stats.dead_dropped, stats.full), (0, false), "{stats:?}");
+        for id in [1, 2] {
+            assert!(inbox.get(RecordId::new(id)).await.unwrap().is_some());
+        }
+        inbox.closed().await;
+    }
+    let stats = open(&directory).await.stats();
+    assert!(stats.damaged > 0 && stats.dead == 3, "{stats:?}");
+}
+
 /// The end of an event has its place in an index that is damaged.
 #[tokio::test]
 async fn what_cannot_be_written_down_of_one_event_holds_up_no_other() {
