@@ -144,7 +144,8 @@ impl From<rusqlite::Error> for DiskInboxError {
             _ if NO_WAL.contains(&extended) => DiskInboxErrorKind::Unsupported,
             _ if extended == ffi::SQLITE_IOERR_SHMSIZE => DiskInboxErrorKind::NoSpace,
             Some(ErrorCode::DiskFull) => DiskInboxErrorKind::NoSpace,
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            // Too big is what a damaged row says of its length: no body is.
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::TooBig) => {
                 DiskInboxErrorKind::Damaged
             }
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
