@@ -42,8 +42,10 @@ use self::inspector::InspectorSettings;
 use self::left_out::LeftOut;
 pub(crate) use self::limits::LimitSettings;
 pub(crate) use self::logs::{LogFormat, LogSettings};
+#[cfg(all(feature = "disk", feature = "postgres"))]
+pub(crate) use self::postgres::DatabaseSettings;
 #[cfg(feature = "postgres")]
-pub(crate) use self::postgres::{DatabaseSettings, PostgresSettings, RoleChoice, has_password};
+pub(crate) use self::postgres::{PostgresSettings, RoleChoice, has_password};
 pub(crate) use self::server::ServerSettings;
 #[cfg(feature = "tls")]
 use self::tls::TlsSettings;
