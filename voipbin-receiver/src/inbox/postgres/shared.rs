@@ -88,12 +88,16 @@ impl Shared {
 
     /// Since when no process is known to have been up, or an earlier time in which events were
     /// missed that can still be recovered.
+    ///
+    /// No standby is waited for, here and below: a process starts without one, and what a failover
+    /// takes back makes the next catch-up look further back.
     pub(super) async fn find_downtime(&self) -> Result<(), Trouble> {
         let known = self.settings.identity_ttl.max(self.settings.retain_done);
         let sql = "UPDATE inbox.meta SET up_at = now(), down_since = CASE \
                      WHEN down_since >= now() - $1 * interval '1 millisecond' THEN down_since \
                      ELSE up_at END \
-                   RETURNING (extract(epoch FROM down_since) * 1e6)::bigint";
+                   RETURNING (extract(epoch FROM down_since) * 1e6)::bigint, \
+                     set_config('synchronous_commit', 'local', true)";
         let since: Option<i64> = self.ask(sql, &[(&ms(known), Type::INT8)]).await?;
         *self.down_since() = since.map(of_unix_micros);
         Ok(())
@@ -101,7 +105,8 @@ impl Shared {
 
     /// What was missed is recovered.
     pub(super) async fn forget_downtime(&self) -> Result<(), Trouble> {
-        let sql = "UPDATE inbox.meta SET down_since = NULL RETURNING true";
+        let sql = "UPDATE inbox.meta SET down_since = NULL \
+                   RETURNING true, set_config('synchronous_commit', 'local', true)";
         let _: bool = self.ask(sql, &[]).await?;
         *self.down_since() = None;
         Ok(())
@@ -109,7 +114,8 @@ impl Shared {
 
     /// Writes down that this process is up.
     async fn beat(&self) -> Result<(), Trouble> {
-        let sql = "UPDATE inbox.meta SET up_at = now() RETURNING true";
+        let sql = "UPDATE inbox.meta SET up_at = now() \
+                   RETURNING true, set_config('synchronous_commit', 'local', true)";
         let _: bool = self.ask(sql, &[]).await?;
         Ok(())
     }
