@@ -157,6 +157,11 @@ async fn what_is_on_one_machine_alone_is_not_answered_by_a_cancelled_commit_nor_
     assert!(cancelled > 1, "the commit was never cut short");
     let there = count(&local, "SELECT count(*) FROM voipbin_inbox.event").await;
     assert_eq!(there, 1, "it is on this machine, once");
+    // What needs no standby goes on.
+    let records = other.records().unwrap();
+    assert!(patiently(records.keep_note(Some("a note"))).await.unwrap());
+    patiently(other.caught_up()).await.unwrap();
+    drop(patiently(connect()).await.unwrap());
     // By the sender's next try at the same and at another process.
     for inbox in [&inbox, &other] {
         let copy = patiently(inbox.keep(event(0))).await;

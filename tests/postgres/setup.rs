@@ -1,5 +1,7 @@
 //! What an inbox needs of a server, and what it says when it does not get it.
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
 use voipbin_receiver::inbox::{
     Durability, Inbox, Kept, PostgresInbox, PostgresInboxErrorKind, Settled,
@@ -17,7 +19,7 @@ async fn processes_that_start_at_once_create_one_schema() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_schema_of_a_later_release_is_refused() {
+async fn a_schema_of_another_release_is_refused() {
     let schema = schema();
     drop(builder(schema.clone()).connect().await.unwrap());
     let client = client(&url()).await;
@@ -27,8 +29,21 @@ async fn a_schema_of_a_later_release_is_refused() {
     assert_eq!(refused.kind(), PostgresInboxErrorKind::NewerFormat);
     let other = format!("UPDATE {schema}.meta SET version = version - 1, partitions = 8");
     client.batch_execute(&other).await.unwrap();
-    let refused = builder(schema).connect().await.unwrap_err();
+    let refused = builder(schema.clone()).connect().await.unwrap_err();
     assert_eq!(refused.kind(), PostgresInboxErrorKind::Schema);
+    let earlier = format!("UPDATE {schema}.meta SET version = version - 1");
+    client.batch_execute(&earlier).await.unwrap();
+    let refused = builder(schema).connect().await.unwrap_err();
+    assert_eq!(refused.kind(), PostgresInboxErrorKind::OlderFormat);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn times_without_an_end_are_taken() {
+    let inbox = builder(schema())
+        .retain_done(Duration::MAX)
+        .retain_dead(Duration::MAX);
+    let inbox = inbox.identity_ttl(Duration::MAX).connect().await.unwrap();
+    assert_eq!(patiently(inbox.keep(event(0))).await.unwrap(), Kept::New);
 }
 
 #[tokio::test(flavor = "multi_thread")]

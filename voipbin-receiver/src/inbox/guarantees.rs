@@ -43,13 +43,20 @@ impl Guarantees {
         }
     }
 
-    /// Says how long a finished event stays to be looked at.
+    /// Says how long an event that has ended stays to be looked at.
     #[must_use]
     pub const fn retaining_for(self, retention: Duration) -> Self {
         Self {
             retention: Some(retention),
             ..self
         }
+    }
+
+    /// How long it knows that it took an event, by its identity or by itself.
+    #[cfg(any(feature = "history", feature = "postgres"))]
+    pub(crate) fn knows_events_for(&self) -> Duration {
+        let times = [self.identity_ttl, self.retention];
+        times.into_iter().flatten().max().unwrap_or_default()
     }
 
     /// Says that several consumers may take from it at once, and across whom lanes hold then.

@@ -1,6 +1,5 @@
 //! A consumer: it takes jobs, and says what becomes of them.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -82,7 +81,6 @@ impl Core {
     /// Nothing is this consumer's any more.
     pub(super) fn clear(&self) {
         self.state().clear();
-        self.wake.waiting.store(0, Ordering::Release);
         self.written.notify_waiters();
     }
 
@@ -152,13 +150,11 @@ impl Consumer for PostgresConsumer {
 
     fn settle(&self, job: &Job, outcome: Settled) {
         let unroutable = matches!(outcome, Settled::Unroutable);
-        let (writes, waiting) = {
-            let mut state = self.core.state();
-            (state.settle(job, outcome), state.waiting.len())
-        };
-        self.core.wake.waiting.store(waiting, Ordering::Release);
-        if writes {
-            return self.core.write.notify_one();
+        let writes = self.core.state().settle(job, outcome);
+        match writes {
+            Some(false) => {}
+            Some(true) => return self.core.write.notify_one(),
+            None => return,
         }
         if unroutable {
             let name = job.handler().as_str().to_owned();

@@ -19,6 +19,8 @@ pub enum PostgresInboxErrorKind {
     Connect,
     /// The schema cannot be created or read.
     Schema,
+    /// A release before the first one that was published created the schema.
+    OlderFormat,
     /// A later release created the schema.
     NewerFormat,
     /// The server promises less than [`require`](super::PostgresInboxBuilder::require) asks for.
@@ -71,6 +73,10 @@ impl fmt::Display for PostgresInboxError {
             PostgresInboxErrorKind::Schema => {
                 "the schema of the inbox cannot be created or read: have a role create it that may, and grant the \
                  rights that docs/postgres.md lists"
+            }
+            PostgresInboxErrorKind::OlderFormat => {
+                "an earlier build created the schema of the inbox: have its events handled by that one, or drop the \
+                 schema; or give the inbox another one"
             }
             PostgresInboxErrorKind::NewerFormat => {
                 "a later release created the schema of the inbox: run that one, or a later one"

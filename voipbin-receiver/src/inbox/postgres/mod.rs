@@ -205,7 +205,7 @@ impl PostgresInbox {
         let shared = Arc::new(Shared {
             guarantees: Guarantees::new(durability)
                 .knowing_copies_for(settings.identity_ttl)
-                .retaining_for(settings.retain_done)
+                .retaining_for(settings.retain_done.min(settings.retain_dead))
                 .shared(LaneOrder::Cluster),
             session: AsyncMutex::new(Session::new(Arc::clone(&address))),
             address,

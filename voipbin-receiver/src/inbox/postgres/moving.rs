@@ -126,7 +126,7 @@ impl Batch {
         for event in events {
             let number = |id: RecordId| id.get().cast_signed().saturating_add(shift);
             let id = number(event.id);
-            let identity = bytea(event.identity.as_bytes());
+            let identity = format!("\\x{}", event.identity);
             let record = event.record.as_ref();
             let replay_of = record.and_then(|record| record.replay_of).map(number);
             if replay_of.is_none() {
@@ -160,7 +160,7 @@ impl Batch {
             "kept_at": time(event.kept_at),
             "ended_at": record.ended_at().and_then(time),
             "received_at": time(delivery.received_at()),
-            "identity": bytea(event.identity.as_bytes()),
+            "identity": format!("\\x{}", event.identity),
             "signed": delivery.proof() == Proof::Signed,
             "origin": delivery.origin().as_str(),
             "possible_repeat": event.possible_repeat,
@@ -264,9 +264,4 @@ impl Batch {
 /// As the database reads it out of JSON.
 fn time(time: SystemTime) -> Option<String> {
     Some(Time::try_from(time).ok()?.to_string())
-}
-
-fn bytea(bytes: &[u8]) -> String {
-    let hex = bytes.iter().map(|byte| format!("{byte:02x}"));
-    format!("\\x{}", hex.collect::<String>())
 }

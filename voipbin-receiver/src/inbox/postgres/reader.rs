@@ -108,8 +108,6 @@ impl Core {
                         added |= state.add(job, partition, lease);
                     }
                 }
-                let waiting = state.waiting.len();
-                self.wake.waiting.store(waiting, Ordering::Release);
                 let asks = !added && state.ask_due;
                 state.ask_due &= !asks;
                 asks

@@ -4,7 +4,7 @@ use super::error::{PostgresInboxError, PostgresInboxErrorKind as Kind};
 use super::server::{Connection, Trouble, get, single};
 
 /// `meta.version` of what this release creates.
-const VERSION: i32 = 1;
+const VERSION: i32 = 2;
 
 const SCHEMA: &str = include_str!("schema.sql");
 
@@ -92,7 +92,7 @@ impl Schema {
                 "it was created with {found} partitions, not {partitions}"
             ))),
             (version, _) if version > VERSION => Err(PostgresInboxError::new(Kind::NewerFormat)),
-            _ => Err(PostgresInboxError::new(Kind::Schema)),
+            _ => Err(PostgresInboxError::new(Kind::OlderFormat)),
         }
     }
 }

@@ -1,4 +1,4 @@
--- Version 1. `inbox.` stands for the schema's name.
+-- Version 2. `inbox.` stands for the schema's name.
 --
 -- Times are the server's, but for `received_at` and those within `history`. States: 0 pending, 1 done, 2 dead.
 -- Rows that change often leave room on their page (fillfactor), and are vacuumed by numbers rather than shares.
@@ -479,6 +479,8 @@ BEGIN
     IF NOT pg_try_advisory_xact_lock(hashtextextended('inbox.clean', 0)) THEN
         RETURN false;
     END IF;
+    -- What a failover brings back is cleaned again. Who waits for a standby would hold up who keeps one of these identities.
+    PERFORM set_config('synchronous_commit', 'local', true);
     SELECT array_agg(x.id) INTO v_events FROM (
         (SELECT e.id FROM inbox.event e WHERE e.ended_at < now() - p_done_ms * interval '1 ms' AND e.state = 1
             ORDER BY e.ended_at LIMIT p_most)

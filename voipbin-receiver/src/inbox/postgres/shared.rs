@@ -1,7 +1,7 @@
 //! What the parts of an inbox in one process share.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
@@ -11,7 +11,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::consumer::Core;
-use super::row::of_unix_micros;
 use super::schema::Schema;
 use super::server::{Address, Params, Session, Trouble, get, single};
 use super::settings::Settings;
@@ -57,8 +56,6 @@ pub(super) struct Wake {
     /// Partitions with new jobs, as bits.
     pub(super) partitions: AtomicU64,
     pub(super) woken: Notify,
-    /// Jobs that failed here and have not come back.
-    pub(super) waiting: AtomicUsize,
 }
 
 impl Wake {
@@ -92,22 +89,26 @@ impl Shared {
     /// No standby is waited for, here and below: a process starts without one, and what a failover
     /// takes back makes the next catch-up look further back.
     pub(super) async fn find_downtime(&self) -> Result<(), Trouble> {
-        let known = self.settings.identity_ttl.max(self.settings.retain_done);
+        let known = self.guarantees.knows_events_for();
         let sql = "UPDATE inbox.meta SET up_at = now(), down_since = CASE \
                      WHEN down_since >= now() - $1 * interval '1 millisecond' THEN down_since \
                      ELSE up_at END \
-                   RETURNING (extract(epoch FROM down_since) * 1e6)::bigint, \
+                   RETURNING down_since, \
                      set_config('synchronous_commit', 'local', true)";
-        let since: Option<i64> = self.ask(sql, &[(&ms(known), Type::INT8)]).await?;
-        *self.down_since() = since.map(of_unix_micros);
+        *self.down_since() = self.ask(sql, &[(&ms(known), Type::INT8)]).await?;
         Ok(())
     }
 
     /// What was missed is recovered.
     pub(super) async fn forget_downtime(&self) -> Result<(), Trouble> {
-        let sql = "UPDATE inbox.meta SET down_since = NULL \
+        let Some(since) = *self.down_since() else {
+            return Ok(());
+        };
+        // Another process may have found a later one.
+        let sql = "UPDATE inbox.meta SET down_since = \
+                     CASE WHEN down_since <= $1 THEN NULL ELSE down_since END \
                    RETURNING true, set_config('synchronous_commit', 'local', true)";
-        let _: bool = self.ask(sql, &[]).await?;
+        let _: bool = self.ask(sql, &[(&since, Type::TIMESTAMPTZ)]).await?;
         *self.down_since() = None;
         Ok(())
     }
@@ -146,9 +147,7 @@ impl Shared {
     /// Jobs that failed in this process and have not come back.
     pub(super) fn waiting(&self) -> usize {
         let cores = self.cores().into_iter();
-        cores
-            .map(|core| core.wake.waiting.load(Ordering::Acquire))
-            .sum()
+        cores.map(|core| core.state().waiting.len()).sum()
     }
 
     /// Until what was settled in this process is written down, where it can be.
@@ -236,6 +235,7 @@ impl Shared {
                 disk_at = now + DISK;
             }
             if now >= clean_at {
+                let beat = self.beat().await;
                 let more = self.clean().await;
                 clean_at = now
                     + if matches!(more, Ok(true)) {
@@ -243,7 +243,7 @@ impl Shared {
                     } else {
                         CLEAN
                     };
-                result = result.and(more.map(drop)).and(self.beat().await);
+                result = result.and(more.map(drop)).and(beat);
             }
             if let Err(trouble) = result {
                 tracing::debug!(%trouble, "the inbox cannot be counted or cleaned");
@@ -342,6 +342,8 @@ impl Shared {
     }
 }
 
+/// Milliseconds, of no more than an interval and a time of the server's hold.
 fn ms(time: Duration) -> i64 {
-    i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 2)
+    const MOST: i64 = 100 * 365 * 24 * 60 * 60 * 1000;
+    i64::try_from(time.as_millis()).map_or(MOST, |time| time.min(MOST))
 }

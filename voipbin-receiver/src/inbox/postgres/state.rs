@@ -165,12 +165,10 @@ impl State {
         });
     }
 
-    /// Says whether anything is to be written down. What had not begun stands in the table as it
-    /// did before it was taken.
-    pub(super) fn settle(&mut self, job: &Job, outcome: Settled) -> bool {
-        let Some(entry) = self.mine(job) else {
-            return false;
-        };
+    /// Says whether anything is to be written down; `None` where the job is another consumer's.
+    /// What had not begun stands in the table as it did before it was taken.
+    pub(super) fn settle(&mut self, job: &Job, outcome: Settled) -> Option<bool> {
+        let entry = self.mine(job)?;
         let (step, failed, after) = match outcome {
             Settled::Done => (Step::Done, None, Duration::ZERO),
             Settled::Retry {
@@ -191,7 +189,7 @@ impl State {
             }
             Settled::Released | Settled::Unroutable => {
                 self.jobs.remove(&key(job));
-                return false;
+                return Some(false);
             }
         };
         entry.stage = Stage::Settled;
@@ -208,7 +206,7 @@ impl State {
         if step == Step::Again {
             self.waiting.insert(key(job));
         }
-        true
+        Some(true)
     }
 
     /// Whether all is written down that was settled.

@@ -97,9 +97,8 @@ impl Receiver {
     /// From when on the inbox knows what it took, as long as there is not too much of it.
     pub(super) fn remembers_since(&self) -> SystemTime {
         let guarantees = self.dispatch().inbox.guarantees();
-        let times = [guarantees.identity_ttl, guarantees.retention];
-        let longest = times.into_iter().flatten().max().unwrap_or_default();
-        let since = self.dispatch().clock.wall().checked_sub(longest);
+        let known = guarantees.knows_events_for();
+        let since = self.dispatch().clock.wall().checked_sub(known);
         let since = since.unwrap_or(SystemTime::UNIX_EPOCH);
         match guarantees.durability {
             Durability::Process => since.max(self.built_at()),
