@@ -2,6 +2,8 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+#[cfg(feature = "postgres")]
+use std::time::Duration;
 use std::time::SystemTime;
 
 use clap::builder::PossibleValuesParser;
@@ -191,6 +193,11 @@ async fn on(records: &DiskRecords, directory: &Path, tool: Checked) -> Result<bo
 async fn move_all(directory: &Path, to: &Move) -> Result<bool, Failed> {
     let failed = |error: &dyn std::error::Error| Failed::Why(terminal::in_full(error));
     let inbox = to.database.inbox().map_err(|error| failed(&*error))?;
+    // Whose settings are a server's: nothing is removed for its age here.
+    let inbox = inbox
+        .retain_done(Duration::MAX)
+        .retain_dead(Duration::MAX)
+        .identity_ttl(Duration::MAX);
     let inbox = inbox.connect().await.map_err(|error| failed(&error))?;
     let report = inbox.move_from(directory).await;
     let report = report.map_err(|error| failed(&error))?;

@@ -32,7 +32,7 @@ pub(super) fn settings(
     if inbox == InboxChoice::Postgres {
         idle.push((&["max_identities"], "the inbox is in PostgreSQL"));
     } else {
-        let of_databases = &["database_url", "database_url_file"];
+        let of_databases = &["database_url", "database_url_file", "database_schema"];
         idle.push((of_databases, "the inbox is not in PostgreSQL"));
     }
     if !effective.is_given("tls_cert") {

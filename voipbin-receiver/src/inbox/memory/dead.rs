@@ -109,7 +109,6 @@ impl Dead {
     }
 }
 
-/// Of the inbox in memory, the dead letters.
 /// The first ones of a filter.
 fn page<'a>(
     dead: impl Iterator<Item = &'a Dead>,

@@ -34,7 +34,7 @@ impl Inbox for DiskInbox {
         let settings = &self.shared().settings;
         Guarantees::new(Durability::Machine)
             .knowing_copies_for(settings.identity_ttl)
-            .retaining_for(settings.retain_done)
+            .retaining_for(settings.retain_done.min(settings.retain_dead))
     }
 
     fn records(&self) -> Option<&dyn Records> {
@@ -49,9 +49,13 @@ impl Inbox for DiskInbox {
         let (reply, later) = Reply::pending();
         let shared = Arc::clone(self.shared());
         let command = move |batch: &mut Batch<'_>| -> OnCommit {
-            shared.caught_up();
+            // Whatever else this commit saves is without it.
+            let before = shared.set_down_since(None);
             let forgotten = load::forget_downtime(batch.connection);
             Box::new(move |committed| {
+                if !committed || forgotten.is_err() {
+                    shared.set_down_since(before);
+                }
                 reply.send(match (forgotten, committed) {
                     (Ok(()), true) => Ok(()),
                     (Err(error), _) => Err(InboxError::storage(error)),

@@ -30,7 +30,9 @@ pub(super) fn down_since(
     saved: Option<Saved>,
 ) -> Result<Option<i64>> {
     // What came before is forgotten.
-    let known = settings.identity_ttl.max(settings.retain_done);
+    let known = settings
+        .identity_ttl
+        .max(settings.retain_done.min(settings.retain_dead));
     let oldest = of_unix(settings.clock.wall()).saturating_sub(millis(known));
     let earlier = meta::<i64>(connection, "down_since")?.filter(|at| *at >= oldest);
     Ok(earlier.or(saved.map(|saved| saved.wall)))

@@ -14,7 +14,9 @@ use super::row::{self, JobStage, REPEAT, State, record_id, seq_of};
 use super::view::{Page, Query, Scan, View};
 use super::{DiskInbox, DiskRecords, Handle};
 use crate::event::{HandlerName, RecordId};
-use crate::inbox::{HandlerSet, Record, RecordFilter, RecordPage, Records, RecordsError};
+use crate::inbox::{
+    HandlerSet, Record, RecordFilter, RecordPage, RecordState, Records, RecordsError,
+};
 
 impl From<DiskInboxError> for RecordsError {
     fn from(error: DiskInboxError) -> Self {
@@ -248,9 +250,16 @@ fn unexpected() -> RecordsError {
 }
 
 impl Store for DiskInbox {
-    async fn page(&self, query: Query) -> Result<Page, RecordsError> {
+    async fn page(&self, mut query: Query) -> Result<Page, RecordsError> {
         self.stored().await;
         let shared = Arc::clone(self.shared());
+        if query.filter.state == Some(RecordState::Pending)
+            && !query.filter.is_of_jobs()
+            && matches!(query.scan, Scan::Forward)
+        {
+            let first = shared.queue().first_pending(i64::MAX);
+            query.from = query.from.max(first);
+        }
         let read = self.read(move |connection| {
             let view = View {
                 wall: &|at| shared.time.wall(at),

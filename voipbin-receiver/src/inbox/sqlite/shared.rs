@@ -152,8 +152,9 @@ impl Shared {
         *locked(&self.down_since)
     }
 
-    pub(super) fn caught_up(&self) {
-        *locked(&self.down_since) = None;
+    /// Gives what was there.
+    pub(super) fn set_down_since(&self, since: Option<i64>) -> Option<i64> {
+        std::mem::replace(&mut *locked(&self.down_since), since)
     }
 
     pub(super) fn totals(&self) -> Totals {
