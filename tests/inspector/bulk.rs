@@ -210,6 +210,46 @@ async fn what_is_discarded_is_gone_and_the_rest_stays() {
     assert_eq!(again.status, StatusCode::CONFLICT, "there is nothing left");
 }
 
+/// To discard an event takes it from all of its handlers.
+#[tokio::test]
+async fn an_event_that_another_handler_is_not_done_with_is_not_discarded() {
+    let directory = tempfile::tempdir().unwrap();
+    let inbox = DiskInbox::open(directory.path()).await.unwrap();
+    let later = RetryPolicy::default()
+        .attempts(2)
+        .initial(Duration::from_secs(3600));
+    let receiver = Receiver::builder()
+        .secret(support::SECRET)
+        .inbox(inbox)
+        .handlers([
+            Registration::new(catalog::Any, |_: Context| async {
+                Err::<(), _>(HandlerError::permanent("busy"))
+            })
+            .name("crm"),
+            Registration::new(catalog::Any, |_: Context| async {
+                Err::<(), _>(HandlerError::new("later"))
+            })
+            .options(HandlerOptions::new().retry(later))
+            .name("mail"),
+        ])
+        .build()
+        .unwrap();
+    let stage = Stage::of(receiver);
+    let accepted = stage.receiver.accept(event(1, ""), Origin::History).await;
+    accepted.unwrap();
+    while stage.receiver.stats().dead == 0 || stage.receiver.stats().inbox.waiting == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let page = stage
+        .get(&format!("/bulk?q={BUSY}&action=discard"), "act")
+        .await;
+    assert!(page.text.contains("No dead letter"), "{}", page.text);
+    let page = stage
+        .get(&format!("/bulk?q={BUSY}&action=retry"), "act")
+        .await;
+    assert_eq!(hidden(&page.text, "upto"), "1");
+}
+
 #[tokio::test]
 async fn an_event_is_retried_by_the_handlers_that_are_meant_alone() {
     let fails = |word: &'static str| {

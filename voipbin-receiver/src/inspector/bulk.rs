@@ -294,7 +294,10 @@ impl Bulk {
                     ),
                 },
                 Ok(_) => {}
-                Err(error) => tracing::warn!(%error, "the inspector cannot read the inbox's note"),
+                Err(error) => {
+                    bulk.resumed.store(false, Ordering::Relaxed);
+                    tracing::warn!(%error, "the inspector cannot read the inbox's note");
+                }
             }
         });
     }
@@ -406,9 +409,11 @@ impl Run {
             };
             match step.await {
                 Ok(Some(end)) => {
-                    // What is left of it is looked for once more by the next process, and not
-                    // found.
-                    let _ = records.keep_note(None).await;
+                    // Whoever cancels it takes the note away, and may have put another one there.
+                    // What is left of a note is looked for by the next process, and not found.
+                    if end == End::Done {
+                        let _ = records.keep_note(None).await;
+                    }
                     return end;
                 }
                 Ok(None) => {}

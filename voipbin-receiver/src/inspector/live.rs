@@ -59,6 +59,8 @@ struct Page(AsyncMutex<Option<Shown>>);
 struct Shown {
     version: u64,
     at: Instant,
+    /// How long it took to make.
+    took: Duration,
     /// As an event of the stream.
     event: Bytes,
 }
@@ -168,13 +170,19 @@ impl Page {
     async fn shown(&self, site: &Arc<Site>, place: &Place) -> Option<Shown> {
         let mut shown = self.0.lock().await;
         let version = version(site);
-        let is_fresh =
-            |shown: &Shown| shown.version == version || shown.at.elapsed() < TICK.mul_f64(0.9);
+        // Of the time no more than a twentieth goes into one page.
+        let is_fresh = |shown: &Shown| {
+            shown.version == version || shown.at.elapsed() < TICK.mul_f64(0.9).max(shown.took * 20)
+        };
         if !shown.as_ref().is_some_and(is_fresh) {
             let at = Instant::now();
             let page = render(Arc::clone(site), place.clone()).await?;
-            let event = event(version, &page);
-            *shown = Some(Shown { version, at, event });
+            *shown = Some(Shown {
+                version,
+                at,
+                took: at.elapsed(),
+                event: event(version, &page),
+            });
         }
         shown.clone()
     }

@@ -30,7 +30,7 @@ pub(super) struct Request {
     /// From the page to the inspector's own root: `./` or one `../` for each folder.
     pub(super) root: &'static str,
     /// Whether the page is kept up to date while it is open.
-    pub(super) live: bool,
+    pub(super) live: Option<u64>,
     /// What a stream has sent last.
     pub(super) last_event: Option<String>,
     query: Fields,
@@ -67,7 +67,7 @@ impl Request {
         Self {
             access,
             root,
-            live: false,
+            live: None,
             last_event: None,
             query: fields(query.as_bytes()),
             form: Vec::new(),

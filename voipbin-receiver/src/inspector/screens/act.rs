@@ -62,6 +62,8 @@ impl Endpoint for Edit {
         asked: &Request,
         permit: Permit<Actor>,
     ) -> Result<Reply, Problem> {
+        let records = site.records_to_change(&permit).ok_or(Problem::NotFound)?;
+        records.get(self.0).await?.ok_or(Problem::NotFound)?;
         let body = asked.form("body").unwrap_or_default().to_owned();
         let accepted = site.receiver.accept(body, Origin::Edited).await;
         let accepted = accepted.map_err(|error| match error.is_transient() {

@@ -18,6 +18,9 @@ pub(super) struct Export;
 /// How many events are read at once, with their bodies.
 const PAGE: usize = 100;
 
+/// The last line where the receiver is shut down meanwhile.
+const SHUTTING_DOWN: &[u8] = b"{\"error\":\"the receiver is shutting down\"}\n";
+
 impl Endpoint for Export {
     type Needs = Revealer;
 
@@ -37,6 +40,9 @@ impl Endpoint for Export {
             let filter = filter.clone();
             async move {
                 let (receiver, after) = from?;
+                if receiver.is_ending() {
+                    return Some((Bytes::from_static(SHUTTING_DOWN), None));
+                }
                 let (lines, next) = page(&receiver, &filter, after).await;
                 Some((lines, next.map(|next| (receiver, Some(next)))))
             }

@@ -67,7 +67,8 @@ pub(super) async fn answer(
     method: &Method,
     mut asked: Request,
 ) -> Reply {
-    asked.live = route.is_live(&asked);
+    // As of before it is read: what happens meanwhile makes a newer one.
+    asked.live = route.is_live(&asked).then(|| version(site));
     let reads = [Method::GET, Method::HEAD].contains(method);
     let changes = *method == Method::POST;
     match route {
@@ -200,7 +201,7 @@ fn page(
     title: &str,
     content: &impl Template,
 ) -> Result<Reply, Problem> {
-    let version = asked.live.then(|| format!("{:x}", version(site)));
+    let version = asked.live.map(|version| format!("{version:x}"));
     let content = content.render();
     let content = content.map_err(|_| Problem::Bad("The page could not be written.".into()))?;
     let has_token = site.authority.has_token();

@@ -107,7 +107,7 @@ impl Endpoint for Now {
         // An inbox in memory lists dead letters alone.
         let durability = site.receiver.dispatch().inbox.guarantees().durability;
         let oldest = match site.records(&permit) {
-            Some(records) if durability > Durability::Process => {
+            Some(records) if durability > Durability::Process && stats.inbox.events > 0 => {
                 let pending = RecordFilter::new().state(RecordState::Pending);
                 let page = records.list(&pending, None, 1).await?;
                 page.records
