@@ -244,7 +244,7 @@ macro_rules! shown {
     ($field:expr, secret) => {
         $crate::resource::field::Hidden($field)
     };
-    ($field:expr $(, $mark:ident)?) => {
+    ($field:expr $(, created)? $(, updated)? $(, container)?) => {
         $crate::resource::field::Shown($field)
     };
 }
@@ -328,7 +328,7 @@ macro_rules! method {
             self.$field.as_ref()
         }
     };
-    ($field:ident $($mark:ident)?) => {};
+    ($field:ident $(secret)?) => {};
 }
 
 /// Declares a set of words that the platform may extend.
