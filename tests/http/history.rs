@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use voipbin_receiver::catalog::{Any, EventType};
 use voipbin_receiver::clock::Clock;
 use voipbin_receiver::events::MessageCreated;
-use voipbin_receiver::inbox::{DiskInbox, Inbox, RecordFilter};
+use voipbin_receiver::inbox::{DiskInbox, Inbox, MemoryInbox, RecordFilter};
 use voipbin_receiver::observe::Transition;
 use voipbin_receiver::platform::PlatformErrorKind;
 use voipbin_receiver::source::{CatchUp, CatchUpErrorKind, CatchUpReport};
@@ -361,6 +361,41 @@ async fn a_refusal_of_the_platform_is_told() {
         assert_eq!(error.kind(), CatchUpErrorKind::Platform);
     })
     .await;
+}
+
+#[tokio::test]
+async fn handlers_that_are_held_begin_when_the_inbox_is_full() {
+    within(async {
+        let world = World::new().await;
+        let events = hour();
+        let [_, missed, _] = split(&events);
+        let inbox = MemoryInbox::builder().clock(world.clock.clone());
+        let receiver = world
+            .builder(inbox.max_events(2).build())
+            .hold_for_catch_up(60 * MINUTE)
+            .build()
+            .unwrap();
+        world.happen(missed, None).await;
+        world.at(UP);
+        let report = receiver.catch_up(&world.catch_up(DOWN)).await.unwrap();
+        assert!(report.recovered > 2, "{report}");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_waits_for_no_catch_up() {
+    let recorder = support::Recorder::new();
+    let receiver = builder()
+        .runtime(tokio::runtime::Handle::current())
+        .hold_for_catch_up(60 * MINUTE)
+        .on(Any, recorder.clone())
+        .build()
+        .unwrap();
+    let answer = support::deliver(&receiver.service(), support::call_hangup("c-1")).await;
+    assert_eq!(answer.word(), "received");
+    assert!(receiver.drain(MINUTE).await.is_drained());
+    recorder.wait_for(1).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -390,6 +390,7 @@ impl Receiver {
         self.drain.begun.store(true, Ordering::Relaxed);
         let closed = &self.service.edge.pipeline.closed;
         closed.store(true, Ordering::Relaxed);
+        self.drain.dispatch.release();
         tokio::select! {
             () = self.idle() => {}
             () = sleep(deadline) => {}

@@ -32,7 +32,6 @@ impl Hold {
 
 impl Dispatch {
     /// Lets handlers begin.
-    #[cfg(feature = "history")]
     pub(crate) fn release(&self) {
         if let Some(hold) = &self.hold {
             hold.released.send_replace(true);

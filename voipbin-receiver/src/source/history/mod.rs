@@ -164,12 +164,20 @@ impl Receiver {
                 Err(error) if error.reason() == RefusalReason::ShuttingDown => {
                     return Err(CatchUpErrorKind::ShuttingDown.into());
                 }
-                Err(error) if error.is_transient() => {
-                    sleep(AGAIN).await;
-                    continue;
-                }
-                // Counted and logged by the receiver.
-                Err(_) => report.unmatched += 1,
+                Err(error) => match error.reason() {
+                    RefusalReason::InboxFull => {
+                        // Handlers that are held make no room.
+                        self.dispatch().release();
+                        sleep(AGAIN).await;
+                        continue;
+                    }
+                    RefusalReason::Storage => {
+                        sleep(AGAIN).await;
+                        continue;
+                    }
+                    // Counted and logged by the receiver.
+                    _ => report.unmatched += 1,
+                },
             }
             return Ok(());
         }

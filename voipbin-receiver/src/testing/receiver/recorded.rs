@@ -7,6 +7,7 @@ use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::task::{self, Poll, Wake, Waker};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
@@ -196,6 +197,14 @@ impl Inbox for RecordedInbox {
 
     fn records(&self) -> Option<&dyn Records> {
         self.inner.records()
+    }
+
+    fn down_since(&self) -> Option<SystemTime> {
+        self.inner.down_since()
+    }
+
+    fn caught_up(&self) -> Reply<(), InboxError> {
+        self.inner.caught_up()
     }
 }
 
