@@ -27,10 +27,10 @@ impl ReceiverBuilder {
     /// Has no handler begin until a [catch-up](crate::Receiver::catch_up) has ended or, at the
     /// latest, until this time has passed: for one at the start. By default they begin at once.
     ///
-    /// Events are taken and kept all the while. An inbox that is full when something is recovered, a
-    /// drain and a shutdown end it. Then what an earlier process left is handled first,
-    /// what was recovered next, and what has come since after that, as far as it is among the first
-    /// 4,096 jobs of the inbox.
+    /// Events are taken and kept all the while. An inbox that is full when something is recovered,
+    /// a drain and a shutdown end it. Then what an earlier process left is handled first, what was
+    /// recovered next, and what has come since after that, as far as it is among the first 4,096
+    /// jobs of the inbox.
     #[cfg(feature = "history")]
     pub fn hold_for_catch_up(mut self, most: Duration) -> Self {
         self.hold = Some(most);
