@@ -104,6 +104,15 @@ fn span_showing(shown: &str) -> (usize, Record) {
     (span.span.unwrap(), span)
 }
 
+/// The spans of the attempts at this delivery.
+fn attempts(delivery: &Record) -> Vec<Record> {
+    let mut attempts = logged();
+    attempts.retain(|record| {
+        record.name == "voipbin.handle" && record.field("identity") == delivery.field("identity")
+    });
+    attempts
+}
+
 /// The events with this message in a span or in one below it.
 fn messages_in(span: usize, message: &str) -> Vec<Record> {
     let is_in = |record: &Record| record.span.is_none() && record.within.contains(&span);
@@ -116,10 +125,14 @@ fn messages_in(span: usize, message: &str) -> Vec<Record> {
 const WARNING: &str = "the handler failed and will be tried again";
 const LAST: &str = "the handler failed: the event is a dead letter";
 
-/// The failures of a handler that are told with a delivery, by their message.
-fn failures(delivery: usize, message: &str, handler: &str) -> Vec<Record> {
-    let mut failures = messages_in(delivery, message);
-    failures.retain(|record| record.field("handler") == handler);
+/// The failures of a handler with a delivery, by their message.
+fn failures(delivery: &Record, message: &str, handler: &str) -> Vec<Record> {
+    let mut failures = logged();
+    failures.retain(|record| {
+        record.field("message") == message
+            && record.field("identity") == delivery.field("identity")
+            && record.field("handler") == handler
+    });
     failures
 }
 
@@ -160,7 +173,7 @@ fn panics_at_once(_: Context) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_span_of_a_delivery_holds_those_of_its_handlers_and_all_that_they_log() {
+async fn each_attempt_has_a_span_that_names_its_event_and_holds_all_that_it_logs() {
     within(async {
         record_logs();
         let receiver = of_every_kind().build().unwrap();
@@ -173,10 +186,11 @@ async fn the_span_of_a_delivery_holds_those_of_its_handlers_and_all_that_they_lo
         );
         assert!(receiver.shutdown(Duration::MAX).await.is_drained());
 
-        let (delivery, span) = delivery_span("the-span");
-        assert_eq!(span.field("event"), "call_hangup");
-        assert_eq!(span.field("identity").len(), 32);
-        assert!(span.within.is_empty());
+        let (number, delivery) = delivery_span("the-span");
+        assert_eq!(delivery.field("event"), "call_hangup");
+        assert_eq!(delivery.field("identity").len(), 32);
+        assert_eq!(delivery.field("outcome"), "accepted");
+        assert!(delivery.within.is_empty());
         for (handler, lines, error) in [
             ("awaits", 2, None),
             ("blocks", 1, None),
@@ -184,17 +198,15 @@ async fn the_span_of_a_delivery_holds_those_of_its_handlers_and_all_that_they_lo
             ("panics", 1, Some("it panicked")),
             ("blocks-and-panics", 1, Some("it panicked")),
         ] {
-            let records = logged();
-            let mut runs = records.iter().filter(|record| {
-                record.span.is_some()
-                    && record.within.contains(&delivery)
-                    && record.field("handler") == handler
-            });
-            let run = runs.next().expect("no span for the handler");
-            assert!(runs.next().is_none());
-            assert_eq!(run.name, "voipbin.handle");
+            let mut runs = attempts(&delivery);
+            runs.retain(|run| run.field("handler") == handler);
+            let [run] = &runs[..] else { panic!("{runs:?}") };
             assert_eq!(run.field("attempt"), "1");
-            assert_eq!(run.within, [delivery]);
+            for field in ["event", "resource_id", "origin"] {
+                assert_eq!(run.field(field), delivery.field(field));
+            }
+            // It would keep the span of the delivery open.
+            assert!(!run.within.contains(&number));
             assert_eq!(
                 messages_in(run.span.unwrap(), "from a handler").len(),
                 lines,
@@ -202,18 +214,23 @@ async fn the_span_of_a_delivery_holds_those_of_its_handlers_and_all_that_they_lo
             );
             let handled = messages_in(run.span.unwrap(), "handled");
             assert_eq!(handled.len(), usize::from(error.is_none()), "{handler}");
-            let failed = failures(delivery, LAST, handler);
+            let (status, kind) = match error {
+                None => ("", ""),
+                Some("it panicked") => ("ERROR", "panic"),
+                Some(_) => ("ERROR", "error"),
+            };
+            assert_eq!(run.field("otel.status_code"), status, "{handler}");
+            assert_eq!(run.field("error.type"), kind, "{handler}");
+            let failed = failures(&delivery, LAST, handler);
             assert_eq!(failed.len(), usize::from(error.is_some()), "{handler}");
             for failure in failed {
                 assert_eq!(failure.level, "ERROR");
-                assert_eq!(failure.within, [delivery]);
                 assert_eq!(failure.field("attempt"), "1");
                 assert_eq!(Some(failure.field("error")), error);
                 assert_eq!(failure.field("event"), "call_hangup");
-                assert_eq!(failure.field("identity"), span.field("identity"));
-                assert_eq!(failure.field("resource_id"), span.field("resource_id"));
+                assert_eq!(failure.field("resource_id"), delivery.field("resource_id"));
             }
-            assert!(failures(delivery, WARNING, handler).is_empty());
+            assert!(failures(&delivery, WARNING, handler).is_empty());
         }
         assert_logs_are_private(&[body.as_bytes()]);
     })
@@ -242,9 +259,9 @@ async fn a_failure_with_attempts_left_is_a_warning_and_the_last_one_an_error() {
     while receiver.stats().dead == 0 {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
-    let (delivery, _) = delivery_span("thrice");
+    let (_, delivery) = delivery_span("thrice");
     let told = |message| -> Vec<_> {
-        let failures = failures(delivery, message, "fails").into_iter();
+        let failures = failures(&delivery, message, "fails").into_iter();
         failures
             .map(|record| (record.level.clone(), record.field("attempt").to_owned()))
             .collect()
@@ -252,7 +269,7 @@ async fn a_failure_with_attempts_left_is_a_warning_and_the_last_one_an_error() {
     let line = |level: &str, attempt: &str| (level.to_owned(), attempt.to_owned());
     assert_eq!(told(WARNING), [line("WARN", "1"), line("WARN", "2")]);
     assert_eq!(told(LAST), [line("ERROR", "3")]);
-    for warning in failures(delivery, WARNING, "fails") {
+    for warning in failures(&delivery, WARNING, "fails") {
         assert!(!warning.field("after").is_empty());
     }
     assert_logs_are_private(&[body.as_bytes()]);
@@ -268,7 +285,7 @@ impl Drop for Loud {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_left_of_a_run_that_is_cut_short_ends_in_the_span_of_its_delivery() {
+async fn what_is_left_of_a_run_that_is_cut_short_ends_in_its_span() {
     record_logs();
     let hangs = |_: Context| async {
         let _loud = Loud;
@@ -290,8 +307,12 @@ async fn what_is_left_of_a_run_that_is_cut_short_ends_in_the_span_of_its_deliver
     send(&receiver.service(), request(body)).await;
     let report = receiver.shutdown(Duration::from_secs(2)).await;
     assert!(!report.is_drained());
-    let (delivery, _) = delivery_span("cut-short");
-    assert_eq!(messages_in(delivery, "left behind").len(), 2);
+    let (_, delivery) = delivery_span("cut-short");
+    let runs = attempts(&delivery);
+    assert_eq!(runs.len(), 2);
+    for run in runs {
+        assert_eq!(messages_in(run.span.unwrap(), "left behind").len(), 1);
+    }
 }
 
 #[tokio::test]
@@ -348,12 +369,15 @@ async fn a_payload_that_does_not_fit_is_logged_by_its_place_alone() {
             "received"
         );
         assert!(receiver.shutdown(Duration::MAX).await.is_drained());
-        let (delivery, _) = delivery_span("misfit");
-        let failures = messages_in(delivery, LAST);
-        assert_eq!(failures.len(), 1);
-        assert_eq!(failures[0].level, "ERROR");
-        assert!(messages_in(delivery, WARNING).is_empty());
-        assert!(failures[0].field("error").contains("column"));
+        let (_, delivery) = delivery_span("misfit");
+        let runs = attempts(&delivery);
+        assert_eq!(runs.len(), 1);
+        let handler = runs[0].field("handler");
+        let told = failures(&delivery, LAST, handler);
+        assert_eq!(told.len(), 1);
+        assert_eq!(told[0].level, "ERROR");
+        assert!(failures(&delivery, WARNING, handler).is_empty());
+        assert!(told[0].field("error").contains("column"));
         assert_logs_are_private(&[body.as_bytes()]);
     })
     .await;

@@ -133,9 +133,7 @@ impl Pipeline {
         if self.closed.load(Ordering::Relaxed) {
             return Err(RefusalReason::ShuttingDown.into());
         }
-        let incoming = Incoming::new(delivery, handlers, repeats)
-            .in_lane(lane)
-            .within(span.clone());
+        let incoming = Incoming::new(delivery, handlers, repeats).in_lane(lane);
         Ok(AcceptFuture::Reply(
             span.in_scope(|| self.inbox.keep(incoming)),
         ))

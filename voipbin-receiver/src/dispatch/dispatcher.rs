@@ -148,7 +148,6 @@ impl Dispatch {
             let delivery = job.delivery();
             log(|| {
                 tracing::warn!(
-                    parent: job.span(),
                     handler = %job.handler(),
                     event = delivery.received_as().map(EventType::loggable),
                     resource_id = delivery.loggable_id().map(tracing::field::display),

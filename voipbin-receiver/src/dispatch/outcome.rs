@@ -39,7 +39,6 @@ impl Dispatch {
         if self.is_new_unroutable(job.handler()) {
             log(|| {
                 tracing::error!(
-                    parent: job.span(),
                     handler = %job.handler(),
                     "no handler of this name is registered: its events are held until there is one"
                 );
@@ -54,7 +53,6 @@ impl Dispatch {
         self.forget(key);
         log(|| {
             tracing::warn!(
-                parent: job.span(),
                 handler = %job.handler(),
                 identity = %job.delivery().identity(),
                 "the inbox lost its lease on the job: its handler may run somewhere else by now"
@@ -244,7 +242,6 @@ impl Dispatch {
         let delivery = job.delivery();
         log(|| {
             tracing::error!(
-                parent: job.span(),
                 handler = %job.handler(),
                 event = delivery.received_as().map(EventType::loggable),
                 resource_id = delivery.loggable_id().map(tracing::field::display),
@@ -269,13 +266,11 @@ impl Dispatch {
         let (millis, error) = (millis(failed.took), &failed.ended);
         log(|| match next {
             Ok(after) => tracing::warn!(
-                parent: job.span(),
                 %handler, event, resource_id, %identity, attempt, millis, %error,
                 ?after,
                 "the handler failed and will be tried again"
             ),
             Err(reason) => tracing::error!(
-                parent: job.span(),
                 %handler, event, resource_id, %identity, attempt, millis, %error,
                 %reason,
                 "the handler failed: the event is a dead letter"

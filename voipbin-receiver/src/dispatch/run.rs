@@ -122,12 +122,7 @@ impl HandlerCall {
         let number = job.attempts().saturating_add(1);
         let mut span = Span::none();
         let future = caught(|| {
-            span = tracing::debug_span!(
-                parent: job.span(),
-                "voipbin.handle",
-                handler = %job.handler(),
-                attempt = number,
-            );
+            span = job.delivery().handler_span(job.handler(), number);
             let permit = Arc::downgrade(permit) as Weak<dyn RunPermit>;
             let context = Context::new(job.delivery().clone(), job.handler().clone())
                 .attempt_number(number)
@@ -179,6 +174,7 @@ impl HandlerCall {
             let attempt = Attempt::new(start.wall, start.at.elapsed(), end);
             Err(Failure { attempt, next })
         };
+        let span = self.span.clone();
         // Displaying an error and dropping the call run user code, which may panic.
         let told = caught(|| {
             let call = self;
@@ -198,10 +194,17 @@ impl HandlerCall {
                 CallEnd::LeaseLost => Ok(false),
             })
         });
-        told.unwrap_or_else(|payload| {
+        let told = told.unwrap_or_else(|payload| {
             discard(payload);
             failed(AttemptEnd::Panicked, RetryHint::Policy)
-        })
+        });
+        if let Err(failure) = &told {
+            log(|| {
+                span.record("otel.status_code", "ERROR");
+                span.record("error.type", failure.attempt.ended.as_str());
+            });
+        }
+        told
     }
 }
 

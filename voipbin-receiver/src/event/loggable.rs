@@ -1,8 +1,10 @@
 use std::fmt;
 
 use tracing::Span;
+use tracing::field::{self, Empty};
 
 use super::delivery::Delivery;
+use super::handler_name::HandlerName;
 use super::identity::Identity;
 use crate::catalog::EventType;
 
@@ -38,17 +40,41 @@ impl fmt::Debug for LoggableId<'_> {
     }
 }
 
+/// Both spans are at `debug`: what they show is formatted when they are made, for each delivery.
+/// What is logged at higher levels names the delivery itself.
+///
+/// No span outlives what it is of: an event may wait for days, and in another process.
+///
+/// The fields `otel.*` and `error.type` are those of OpenTelemetry and `tracing-opentelemetry`.
 impl Delivery {
-    /// The span that the delivery has from the inbox to the end of its handlers. It is at `debug`:
-    /// what it shows is formatted when it is made, for each delivery. What is logged at higher
-    /// levels names the delivery itself.
+    /// From the inbox to the answer.
     pub(crate) fn span(&self) -> Span {
         tracing::debug_span!(
             "voipbin.delivery",
             event = self.received_as().map(EventType::loggable),
-            resource_id = self.loggable_id().map(tracing::field::display),
+            resource_id = self.loggable_id().map(field::display),
             identity = %self.identity(),
             origin = self.origin().as_str(),
+            outcome = Empty,
+            "otel.kind" = "producer",
+            "otel.status_code" = Empty,
+        )
+    }
+
+    /// An attempt of a handler.
+    pub(crate) fn handler_span(&self, handler: &HandlerName, attempt: u32) -> Span {
+        tracing::debug_span!(
+            parent: None,
+            "voipbin.handle",
+            event = self.received_as().map(EventType::loggable),
+            resource_id = self.loggable_id().map(field::display),
+            identity = %self.identity(),
+            origin = self.origin().as_str(),
+            %handler,
+            attempt,
+            "otel.kind" = "consumer",
+            "otel.status_code" = Empty,
+            "error.type" = Empty,
         )
     }
 }

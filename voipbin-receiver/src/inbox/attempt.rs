@@ -74,6 +74,18 @@ pub enum AttemptEnd {
     Interrupted,
 }
 
+impl AttemptEnd {
+    /// It in a word, as metrics and spans show it.
+    pub(crate) fn as_str(&self) -> &'static str {
+        match self {
+            // A run that the process did not outlive is not told of by this process.
+            Self::Failed(_) | Self::Interrupted => "error",
+            Self::Panicked => "panic",
+            Self::TimedOut => "timeout",
+        }
+    }
+}
+
 impl fmt::Display for AttemptEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -3,7 +3,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tracing::Span;
 
 use super::attempt::{Attempt, JobHistory};
 use super::kept_event::KeptEvent;
@@ -156,12 +155,6 @@ impl Job {
     #[must_use]
     pub fn replay_of(&self) -> Option<RecordId> {
         self.event.replay_of()
-    }
-
-    /// The span that follows the delivery.
-    #[must_use]
-    pub fn span(&self) -> &Span {
-        self.event.span()
     }
 }
 

@@ -1,5 +1,3 @@
-use tracing::Span;
-
 use crate::event::{Delivery, Lane, RecordId};
 
 /// A kept event as an inbox hands it out: what the jobs of all its handlers share.
@@ -16,13 +14,10 @@ pub struct KeptEvent {
 struct Details {
     possible_repeat: bool,
     replay_of: Option<RecordId>,
-    span: Span,
 }
 
-static NO_SPAN: Span = Span::none();
-
 impl KeptEvent {
-    /// An event under a number of the inbox's own, in no lane and no span.
+    /// An event under a number of the inbox's own, in no lane.
     #[must_use]
     pub fn new(id: u64, delivery: Delivery) -> Self {
         Self {
@@ -58,15 +53,6 @@ impl KeptEvent {
         self
     }
 
-    /// Sets the span that follows the delivery, where it is still there.
-    #[must_use]
-    pub fn within(mut self, span: Span) -> Self {
-        if !(span.is_disabled() && self.span().is_disabled()) {
-            self.details_mut().span = span;
-        }
-        self
-    }
-
     /// The number that the inbox gave it.
     #[must_use]
     pub fn id(&self) -> u64 {
@@ -96,17 +82,11 @@ impl KeptEvent {
         details.is_some_and(|details| details.possible_repeat)
     }
 
-    pub(super) fn span(&self) -> &Span {
-        let details = self.details.as_ref();
-        details.map_or(&NO_SPAN, |details| &details.span)
-    }
-
     fn details_mut(&mut self) -> &mut Details {
         self.details.get_or_insert_with(|| {
             Box::new(Details {
                 possible_repeat: false,
                 replay_of: None,
-                span: Span::none(),
             })
         })
     }

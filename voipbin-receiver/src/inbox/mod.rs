@@ -26,7 +26,6 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
-use tracing::Span;
 
 pub use self::attempt::{Attempt, AttemptEnd, JobHistory};
 pub use self::error::{InboxError, InboxErrorKind};
@@ -291,12 +290,10 @@ pub struct Incoming {
     pub lane: Option<Lane>,
     /// What to do when the identity is known.
     pub repeats: Repeats,
-    /// The span that follows the delivery from the edge to the end of its handlers.
-    pub span: Span,
 }
 
 impl Incoming {
-    /// A delivery for the given handlers, in no lane and no span.
+    /// A delivery for the given handlers, in no lane.
     #[must_use]
     pub fn new(delivery: Delivery, handlers: HandlerSet, repeats: Repeats) -> Self {
         Self {
@@ -304,7 +301,6 @@ impl Incoming {
             handlers,
             lane: None,
             repeats,
-            span: Span::none(),
         }
     }
 
@@ -312,12 +308,6 @@ impl Incoming {
     #[must_use]
     pub fn in_lane(self, lane: Option<Lane>) -> Self {
         Self { lane, ..self }
-    }
-
-    /// Sets the span that follows the delivery.
-    #[must_use]
-    pub fn within(self, span: Span) -> Self {
-        Self { span, ..self }
     }
 }
 

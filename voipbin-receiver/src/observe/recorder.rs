@@ -58,7 +58,7 @@ impl Trace {
         }
     }
 
-    /// What came is known; the rest of its way is in this span.
+    /// What came is known; the rest of its way to the answer is in this span.
     pub(crate) fn enter(&mut self, delivery: &Delivery) -> Span {
         self.delivery = Some(delivery.clone());
         self.span = delivery.span();
@@ -109,11 +109,12 @@ impl OutcomeRecorder {
     /// Counts and logs how a delivery came out. A subscriber that panics, as one does that cannot
     /// write, must not eat the answer.
     pub(crate) fn record(&self, result: &Result<Accepted, Refusal>, trace: &Trace) {
+        let outcome = match result {
+            Ok(accepted) => (*accepted).into(),
+            Err(refusal) => Outcome::Refused(refusal.reason()),
+        };
         self.hooks.emit(|| Transition::Answered {
-            outcome: match result {
-                Ok(accepted) => (*accepted).into(),
-                Err(refusal) => Outcome::Refused(refusal.reason()),
-            },
+            outcome,
             origin: trace.origin,
             event_type: trace.event_type.as_ref(),
             took: trace.began.map(|began| began.elapsed()).unwrap_or_default(),
@@ -126,17 +127,21 @@ impl OutcomeRecorder {
             Ok(Accepted::New) => self.counters.accepted.add(),
             Ok(Accepted::Duplicate) => self.counters.duplicates.add(),
             Ok(Accepted::Unmatched) => self.counters.unmatched.add(),
-            Err(refusal) => {
-                self.counters.refused.add(refusal.reason());
-                let log = || {
-                    trace
-                        .span
-                        .in_scope(|| self.log(refusal, trace.delivery.as_ref()))
-                };
-                if let Err(payload) = catch_unwind(AssertUnwindSafe(log)) {
-                    std::mem::forget(payload);
-                }
+            Err(refusal) => self.counters.refused.add(refusal.reason()),
+        }
+        if result.is_ok() && trace.span.is_disabled() {
+            return;
+        }
+        let log = || {
+            trace.span.record("outcome", outcome.as_str());
+            if let Err(refusal) = result {
+                trace.span.record("otel.status_code", "ERROR");
+                self.log(refusal, trace.delivery.as_ref());
             }
+        };
+        let log = AssertUnwindSafe(|| trace.span.in_scope(log));
+        if let Err(payload) = catch_unwind(log) {
+            std::mem::forget(payload);
         }
     }
 

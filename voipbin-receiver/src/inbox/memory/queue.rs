@@ -43,8 +43,7 @@ impl Queue {
     pub(super) fn push(&mut self, incoming: Incoming, possible_repeat: bool) {
         let event = KeptEvent::new(self.next_id(), incoming.delivery)
             .in_lane(incoming.lane)
-            .marked(possible_repeat)
-            .within(incoming.span);
+            .marked(possible_repeat);
         self.open(&event, &incoming.handlers);
         if self.fresh.len() == self.fresh.capacity() {
             // By an eighth, as twice the room would be a tenth of what an event takes.

@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use std::time::SystemTime;
 
 use rusqlite::Connection;
-use tracing::Span;
 
 use super::error::{Result, unless_damaged};
 use super::names::Names;
@@ -86,7 +85,6 @@ pub(super) struct Attributes {
     pub(super) possible_repeat: bool,
     pub(super) lane: Option<Lane>,
     pub(super) parent: Option<RecordId>,
-    pub(super) span: Option<Span>,
 }
 
 /// A commit that is being made.
@@ -150,7 +148,6 @@ impl<'a> Batch<'a> {
             possible_repeat: keep.possible_repeat,
             lane: incoming.lane,
             parent: None,
-            span: Some(incoming.span.clone()),
         };
         self.insert(&incoming.delivery, &incoming.handlers, attributes)?;
         Ok(())
@@ -207,8 +204,7 @@ impl<'a> Batch<'a> {
         let event = KeptEvent::new(id.get(), delivery.clone())
             .in_lane(attributes.lane)
             .marked(attributes.possible_repeat)
-            .replaying(attributes.parent)
-            .within(attributes.span.unwrap_or_else(Span::none));
+            .replaying(attributes.parent);
         let meta = EventMeta::of(&row, handlers)?;
         self.effects.push(Effect::Kept(event, meta));
         Ok(id)

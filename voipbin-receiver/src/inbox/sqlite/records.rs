@@ -395,7 +395,6 @@ fn replay(
         possible_repeat: event.has(REPEAT),
         lane: event.lane(),
         parent: Some(record_id(seq)),
-        span: None,
     };
     let new = batch.insert(&delivery, &jobs, attributes)?;
     let places = jobs.iter().filter_map(|name| handlers.place(name));

@@ -153,12 +153,7 @@ impl HandlerSeries {
     }
 
     pub(super) fn failed(&self, end: &AttemptEnd) -> Option<&Counter> {
-        self.failed.get(match end {
-            // A run that the process did not outlive is not told of by this process.
-            AttemptEnd::Failed(_) | AttemptEnd::Interrupted => "error",
-            AttemptEnd::Panicked => "panic",
-            AttemptEnd::TimedOut => "timeout",
-        })
+        self.failed.get(end.as_str())
     }
 
     pub(super) fn dropped(&self, state: JobState) -> Option<&Counter> {
