@@ -25,12 +25,12 @@ async fn nothing_that_a_sender_or_a_handler_writes_runs() {
     for text in CORPUS {
         let json = |text: &str| serde_json::to_string(text).unwrap();
         let (quoted, id) = (json(text), json(&format!("fails {text}")));
-        site.stage
+        site.fixture
             .deliver(format!(
                 r#"{{"type":{quoted},"data":{{"id":{id},"note":{quoted}}}}}"#
             ))
             .await;
-        site.stage
+        site.fixture
             .deliver_forged(&format!(r#"{{"type":{quoted}}}"#))
             .await;
     }

@@ -9,7 +9,7 @@ async fn a_page_follows_what_comes_until_it_is_paused() {
     let site = Site::filled().await;
     let chrome = Chrome::start().await;
     let tab = chrome.tab(WIDE).await;
-    tab.send_header(crate::stage::ACCESS, "read").await;
+    tab.send_header(crate::fixture::ACCESS, "read").await;
     tab.go(&site.url("events")).await;
     tab.until("document.querySelector('#live [role=status]').textContent === 'Live'")
         .await;
@@ -56,14 +56,14 @@ async fn a_stream_that_was_cut_goes_on() {
     let site = Site::filled().await;
     let chrome = Chrome::start().await;
     let tab = chrome.tab(WIDE).await;
-    tab.send_header(crate::stage::ACCESS, "read").await;
+    tab.send_header(crate::fixture::ACCESS, "read").await;
     tab.go(&site.url("")).await;
     tab.until("document.querySelector('#live [role=status]').textContent === 'Live'")
         .await;
     tab.js::<bool>("window.kept = true").await;
     let accepted =
         |count: u64| format!("document.querySelector('table td.number').textContent === '{count}'");
-    let count = site.stage.receiver.stats().accepted;
+    let count = site.fixture.receiver.stats().accepted;
     site.cut();
     site.deliver(900, "well").await;
     tab.until(&accepted(count + 1)).await;

@@ -8,12 +8,12 @@
 )]
 
 mod axe;
+#[allow(dead_code, reason = "it is shared with the tests without a browser")]
+#[path = "../inspector/fixture.rs"]
+mod fixture;
 mod hostile;
 mod keyboard;
 mod live;
 mod pictures;
 mod screens;
 mod site;
-#[allow(dead_code, reason = "it is shared with the tests without a browser")]
-#[path = "../inspector/stage.rs"]
-mod stage;

@@ -27,7 +27,7 @@ const PAGES: [&str; 8] = [
 async fn every_screen_can_be_used_with_data_and_traffic() {
     let site = Site::filled().await;
     let (dead, _traffic) = (site.dead().await, site.traffic());
-    assert!(site.stage.receiver.pause("crm"));
+    assert!(site.fixture.receiver.pause("crm"));
     let chrome = Chrome::start().await;
     let tab = chrome.tab(WIDE).await;
     site.sign_in(&tab).await;
@@ -64,7 +64,7 @@ async fn every_screen_can_be_used_while_it_is_empty() {
     let site = Site::empty().await;
     let chrome = Chrome::start().await;
     let tab = chrome.tab(WIDE).await;
-    tab.send_header(crate::stage::ACCESS, "read").await;
+    tab.send_header(crate::fixture::ACCESS, "read").await;
     for page in PAGES.iter().filter(|page| **page != "bulk") {
         tab.go(&site.url(page)).await;
         for screen in SCREENS {

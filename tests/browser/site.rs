@@ -13,7 +13,7 @@ use tokio::task::AbortHandle;
 use voipbin_receiver::Origin;
 use voipbin_receiver::inbox::RecordState;
 
-use crate::stage::{Stage, TOKEN};
+use crate::fixture::{Fixture, TOKEN};
 
 pub(crate) const WIDE: Screen = Screen {
     width: 1280,
@@ -21,7 +21,7 @@ pub(crate) const WIDE: Screen = Screen {
 };
 
 pub(crate) struct Site {
-    pub(crate) stage: Arc<Stage>,
+    pub(crate) fixture: Arc<Fixture>,
     address: SocketAddr,
     /// Connections through the relay.
     connections: Arc<Mutex<Vec<AbortHandle>>>,
@@ -29,13 +29,13 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) async fn empty() -> Self {
-        let stage = Arc::new(Stage::new().await);
-        let app = Router::new().nest_service("/ops/inspector/", stage.inspector.clone());
+        let fixture = Arc::new(Fixture::new().await);
+        let app = Router::new().nest_service("/ops/inspector/", fixture.inspector.clone());
         let server = serve_app(app).await;
         let connections = Arc::default();
         let address = relay(server, Arc::clone(&connections)).await;
         Self {
-            stage,
+            fixture,
             address,
             connections,
         }
@@ -44,7 +44,7 @@ impl Site {
     /// With events in every state, and refusals.
     pub(crate) async fn filled() -> Self {
         let site = Self::empty().await;
-        site.stage.deliver(r#"{"custom":"fails"}"#).await;
+        site.fixture.deliver(r#"{"custom":"fails"}"#).await;
         for number in 0..70 {
             site.deliver(
                 number,
@@ -60,9 +60,9 @@ impl Site {
             "{}",
             r#"{ "type": "call_hangup", "data": { "id": "15551234567" } }"#,
         ] {
-            site.stage.deliver_forged(body).await;
+            site.fixture.deliver_forged(body).await;
         }
-        site.stage.settled().await;
+        site.fixture.settled().await;
         site
     }
 
@@ -72,12 +72,12 @@ impl Site {
         let body = format!(
             r#"{{"type":"{name}","data":{{"id":"5371e9db-d035-4db6-a8d6-{call:012}","source":{{"target":"+15551234567"}},"note":"{note}"}}}}"#
         );
-        self.stage.deliver(body).await;
+        self.fixture.deliver(body).await;
     }
 
     /// Goes on delivering until it is dropped.
     pub(crate) fn traffic(&self) -> Traffic {
-        let stage = Arc::clone(&self.stage);
+        let fixture = Arc::clone(&self.fixture);
         Traffic(
             tokio::spawn(async move {
                 for number in 0_u64.. {
@@ -85,7 +85,7 @@ impl Site {
                     let body = format!(
                         r#"{{"type":"call_hangup","data":{{"id":"t-{number}","note":"{note}"}}}}"#
                     );
-                    drop(stage.receiver.accept(body, Origin::History).await);
+                    drop(fixture.receiver.accept(body, Origin::History).await);
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             })
@@ -119,7 +119,7 @@ impl Site {
     }
 
     pub(crate) async fn dead(&self) -> u64 {
-        self.stage.latest(RecordState::Dead).await
+        self.fixture.latest(RecordState::Dead).await
     }
 }
 

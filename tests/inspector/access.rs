@@ -2,7 +2,7 @@ use http::StatusCode;
 use voipbin_receiver::inbox::RecordState;
 use voipbin_receiver::{BuildErrorKind, Receiver, catalog};
 
-use crate::stage::{ACCESS, Stage, TOKEN, acting, ask, bearer, local, pages, revealing};
+use crate::fixture::{ACCESS, Fixture, TOKEN, acting, ask, bearer, local, pages, revealing};
 
 const METHODS: [&str; 8] = [
     "GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE",
@@ -11,56 +11,56 @@ const METHODS: [&str; 8] = [
 const DEAD: &str =
     r#"{"type":"call_hangup","data":{"id":"fails-1","source":{"target":"+15559876543"}}}"#;
 
-async fn stage() -> (Stage, u64) {
-    let stage = Stage::new().await;
-    stage.deliver(DEAD).await;
-    let id = stage.latest(RecordState::Dead).await;
-    (stage, id)
+async fn fixture() -> (Fixture, u64) {
+    let fixture = Fixture::new().await;
+    fixture.deliver(DEAD).await;
+    let id = fixture.latest(RecordState::Dead).await;
+    (fixture, id)
 }
 
 #[tokio::test]
 async fn without_access_every_route_and_method_is_refused() {
-    let (stage, id) = stage().await;
+    let (fixture, id) = fixture().await;
     let mut paths = pages(id);
     paths.extend(revealing(id));
     paths.extend(acting(id));
     paths.extend(["/sign-out", "/none", "/events/x", "/assets/none"].map(str::to_owned));
     for path in paths {
         for method in METHODS {
-            let page = stage.ask(method, &path, &[], "").await;
+            let page = fixture.ask(method, &path, &[], "").await;
             assert_eq!(page.status, StatusCode::UNAUTHORIZED, "{method} {path}");
             for told in ["call_hangup", "fails-1", "crm", "the-label", "blue"] {
                 assert!(!page.text.contains(told), "{method} {path} tells {told}");
             }
         }
     }
-    assert!(stage.audit.lock().unwrap().is_empty());
+    assert!(fixture.audit.lock().unwrap().is_empty());
 }
 
 #[tokio::test]
 async fn who_may_read_sees_every_page_and_nothing_of_what_is_hidden() {
-    let (stage, id) = stage().await;
+    let (fixture, id) = fixture().await;
     for path in pages(id) {
-        let page = stage.get(&path, "read").await;
+        let page = fixture.get(&path, "read").await;
         assert_eq!(page.status, StatusCode::OK, "{path}");
         for hidden in ["fails-1", "15559876543", "cannot store"] {
             assert!(!page.text.contains(hidden), "{path} tells {hidden}");
         }
-        let head = stage.ask("HEAD", &path, &[(ACCESS, "read")], "").await;
+        let head = fixture.ask("HEAD", &path, &[(ACCESS, "read")], "").await;
         assert_eq!(
             (head.status, head.text.as_str()),
             (StatusCode::OK, ""),
             "{path}"
         );
     }
-    assert!(stage.audit.lock().unwrap().is_empty());
+    assert!(fixture.audit.lock().unwrap().is_empty());
 }
 
 #[tokio::test]
 async fn who_may_read_reveals_nothing_and_changes_nothing() {
-    let (stage, id) = stage().await;
+    let (fixture, id) = fixture().await;
     for path in revealing(id) {
-        let page = stage.get(&path, "read").await;
+        let page = fixture.get(&path, "read").await;
         assert_eq!(page.status, StatusCode::FORBIDDEN, "{path}");
     }
     let mut paths = pages(id);
@@ -70,7 +70,7 @@ async fn who_may_read_reveals_nothing_and_changes_nothing() {
             .iter()
             .filter(|method| !["GET", "HEAD"].contains(method))
         {
-            let page = stage.ask(method, path, &[(ACCESS, "read")], "").await;
+            let page = fixture.ask(method, path, &[(ACCESS, "read")], "").await;
             assert_eq!(
                 page.status,
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -79,28 +79,30 @@ async fn who_may_read_reveals_nothing_and_changes_nothing() {
             assert_eq!(page.header("allow"), "GET, HEAD", "{path}");
         }
     }
-    assert!(stage.audit.lock().unwrap().is_empty());
+    assert!(fixture.audit.lock().unwrap().is_empty());
 }
 
 #[tokio::test]
 async fn what_is_revealed_is_told_to_observers() {
-    let (stage, id) = stage().await;
+    let (fixture, id) = fixture().await;
     for path in revealing(id) {
-        stage.audit.lock().unwrap().clear();
-        let page = stage.get(&path, "reveal").await;
+        fixture.audit.lock().unwrap().clear();
+        let page = fixture.get(&path, "reveal").await;
         assert_eq!(page.status, StatusCode::OK, "{path}");
         let told = if path == "/export" {
             "export"
         } else {
             "reveal"
         };
-        assert_eq!(*stage.audit.lock().unwrap(), [told], "{path}");
+        assert_eq!(*fixture.audit.lock().unwrap(), [told], "{path}");
     }
-    let page = stage.get(&format!("/events/{id}/revealed"), "reveal").await;
+    let page = fixture
+        .get(&format!("/events/{id}/revealed"), "reveal")
+        .await;
     assert!(page.text.contains("+15559876543"));
     assert!(page.text.contains("cannot store"));
     assert!(
-        stage
+        fixture
             .get("/dead/revealed", "reveal")
             .await
             .text
@@ -110,13 +112,13 @@ async fn what_is_revealed_is_told_to_observers() {
 
 #[tokio::test]
 async fn the_token_opens_everything_by_a_header_or_a_sign_in() {
-    let (stage, id) = stage().await;
+    let (fixture, id) = fixture().await;
     let path = format!("/events/{id}/revealed");
     let [(name, value)] = bearer(TOKEN);
-    let page = stage.ask("GET", &path, &[(name, &value)], "").await;
+    let page = fixture.ask("GET", &path, &[(name, &value)], "").await;
     assert_eq!(page.status, StatusCode::OK);
 
-    let wrong = stage
+    let wrong = fixture
         .ask(
             "POST",
             "/sign-in",
@@ -135,7 +137,7 @@ async fn the_token_opens_everything_by_a_header_or_a_sign_in() {
     );
 
     let form = format!("token={TOKEN}");
-    let signed_in = stage
+    let signed_in = fixture
         .ask("POST", "/ops/inspector/sign-in", &[], &form)
         .await;
     assert_eq!(signed_in.status, StatusCode::SEE_OTHER);
@@ -143,16 +145,16 @@ async fn the_token_opens_everything_by_a_header_or_a_sign_in() {
     let cookie = signed_in.header("set-cookie");
     assert!(!cookie.contains(TOKEN));
     let pair = cookie.split(';').next().unwrap();
-    let page = stage.ask("GET", &path, &[("cookie", pair)], "").await;
+    let page = fixture.ask("GET", &path, &[("cookie", pair)], "").await;
     assert_eq!(page.status, StatusCode::OK);
 
     let signs_out = [("cookie", pair), ("sec-fetch-site", "same-origin")];
-    let signed_out = stage.ask("POST", "/sign-out", &signs_out, "").await;
+    let signed_out = fixture.ask("POST", "/sign-out", &signs_out, "").await;
     assert_eq!(signed_out.status, StatusCode::SEE_OTHER);
     assert!(signed_out.header("set-cookie").contains("Max-Age=0"));
     // A page elsewhere signs nobody out.
     let elsewhere = [("cookie", pair), ("sec-fetch-site", "cross-site")];
-    let refused = stage.ask("POST", "/sign-out", &elsewhere, "").await;
+    let refused = fixture.ask("POST", "/sign-out", &elsewhere, "").await;
     assert_eq!(refused.status, StatusCode::FORBIDDEN);
     assert_eq!(refused.header("set-cookie"), "");
 }
@@ -230,69 +232,69 @@ fn receiver() -> Receiver {
 
 #[tokio::test]
 async fn only_who_may_act_has_an_event_handled_again_or_discards_it() {
-    let (stage, id) = stage().await;
+    let (fixture, id) = fixture().await;
     let [retry, discard, ..] = &acting(id)[..] else {
         panic!("no event");
     };
     for access in ["read", "reveal"] {
         for path in &acting(id) {
-            let page = stage.ask("POST", path, &[(ACCESS, access)], "").await;
+            let page = fixture.ask("POST", path, &[(ACCESS, access)], "").await;
             assert_eq!(page.status, StatusCode::FORBIDDEN, "{access} {path}");
         }
-        let page = stage.get(&format!("/events/{id}"), access).await;
+        let page = fixture.get(&format!("/events/{id}"), access).await;
         assert!(!page.text.contains("/retry") && !page.text.contains("/discard"));
     }
-    let page = stage.get("/bulk", "reveal").await;
+    let page = fixture.get("/bulk", "reveal").await;
     assert_eq!(page.status, StatusCode::FORBIDDEN);
     let act = [(ACCESS, "act")];
     for path in [retry, discard] {
-        let page = stage.ask("GET", path, &act, "").await;
+        let page = fixture.ask("GET", path, &act, "").await;
         assert_eq!(page.status, StatusCode::METHOD_NOT_ALLOWED, "{path}");
         // A page elsewhere that has a browser send it.
         let elsewhere = [(ACCESS, "act"), ("sec-fetch-site", "cross-site")];
-        let page = stage.ask("POST", path, &elsewhere, "").await;
+        let page = fixture.ask("POST", path, &elsewhere, "").await;
         assert_eq!(page.status, StatusCode::FORBIDDEN, "{path}");
     }
-    let records = stage.receiver.records().unwrap();
+    let records = fixture.receiver.records().unwrap();
     let record = records.get(id.to_string().parse().unwrap()).await.unwrap();
     assert_eq!(record.unwrap().state, RecordState::Dead);
-    assert!(stage.audit.lock().unwrap().is_empty());
+    assert!(fixture.audit.lock().unwrap().is_empty());
 
-    let page = stage.get(&format!("/events/{id}"), "act").await;
+    let page = fixture.get(&format!("/events/{id}"), "act").await;
     assert!(
         page.text.contains(&format!("../events/{id}/retry")),
         "{}",
         page.text
     );
-    let retried = stage.ask("POST", retry, &act, "").await;
+    let retried = fixture.ask("POST", retry, &act, "").await;
     assert_eq!(retried.status, StatusCode::SEE_OTHER);
     let place = retried.header("location").strip_prefix("../..").unwrap();
-    let replay = stage.get(place, "act").await;
+    let replay = fixture.get(place, "act").await;
     assert!(
         replay.text.contains("Replay of"),
         "{place}: {}",
         replay.text
     );
     // Its dead letters were replayed before.
-    let again = stage.ask("POST", retry, &act, "").await;
+    let again = fixture.ask("POST", retry, &act, "").await;
     assert_eq!(again.status, StatusCode::CONFLICT);
 
-    let discarded = stage.ask("POST", discard, &act, "").await;
+    let discarded = fixture.ask("POST", discard, &act, "").await;
     assert_eq!(discarded.status, StatusCode::SEE_OTHER);
     assert_eq!(discarded.header("location"), "../../events");
-    let gone = stage.get(&format!("/events/{id}"), "act").await;
+    let gone = fixture.get(&format!("/events/{id}"), "act").await;
     assert_eq!(gone.status, StatusCode::NOT_FOUND);
-    let again = stage.ask("POST", discard, &act, "").await;
+    let again = fixture.ask("POST", discard, &act, "").await;
     assert_eq!(again.status, StatusCode::NOT_FOUND);
-    assert_eq!(*stage.audit.lock().unwrap(), ["retry", "discard"]);
+    assert_eq!(*fixture.audit.lock().unwrap(), ["retry", "discard"]);
 }
 
 #[tokio::test]
 async fn a_dead_letter_in_memory_is_handled_again_too() {
-    let stage = Stage::in_memory();
-    stage.deliver(DEAD).await;
-    let id = stage.latest(RecordState::Dead).await;
-    let retried = stage
+    let fixture = Fixture::in_memory();
+    fixture.deliver(DEAD).await;
+    let id = fixture.latest(RecordState::Dead).await;
+    let retried = fixture
         .ask(
             "POST",
             &format!("/events/{id}/retry"),
@@ -303,10 +305,10 @@ async fn a_dead_letter_in_memory_is_handled_again_too() {
     assert_eq!(retried.status, StatusCode::SEE_OTHER);
     // It fails again, and is a dead letter of its own.
     support::within(async {
-        while stage.receiver.stats().dead < 2 {
+        while fixture.receiver.stats().dead < 2 {
             tokio::task::yield_now().await;
         }
     })
     .await;
-    assert_ne!(stage.latest(RecordState::Dead).await, id);
+    assert_ne!(fixture.latest(RecordState::Dead).await, id);
 }

@@ -1,10 +1,10 @@
 use http::StatusCode;
 
-use crate::stage::{ACCESS, Stage};
+use crate::fixture::{ACCESS, Fixture};
 
 #[tokio::test]
 async fn parameters_have_bounds() {
-    let stage = Stage::new().await;
+    let fixture = Fixture::new().await;
     let long = "x".repeat(501);
     for (path, status) in [
         (format!("/events?q=type%3A{long}"), StatusCode::OK),
@@ -31,11 +31,11 @@ async fn parameters_have_bounds() {
         ("/events/0".to_owned(), StatusCode::NOT_FOUND),
         ("/refused?reason=nothing".to_owned(), StatusCode::OK),
     ] {
-        let page = stage.get(&path, "read").await;
+        let page = fixture.get(&path, "read").await;
         assert_eq!(page.status, status, "{path}");
     }
     let form = format!("token={}", "x".repeat(17 << 10));
-    let page = stage.ask("POST", "/sign-in", &[], &form).await;
+    let page = fixture.ask("POST", "/sign-in", &[], &form).await;
     assert_eq!(page.status, StatusCode::PAYLOAD_TOO_LARGE);
 }
 
@@ -68,7 +68,7 @@ async fn any_path_and_query_is_answered() {
         "since%3A1h",
         "%ff",
     ];
-    let stage = Stage::new().await;
+    let fixture = Fixture::new().await;
     let mut random = fastrand::Rng::with_seed(7);
     for _ in 0..2000 {
         let count = random.usize(0..8);
@@ -79,7 +79,7 @@ async fn any_path_and_query_is_answered() {
         let method = ["GET", "POST", "HEAD"][random.usize(0..3)];
         let form: String = (0..random.usize(0..20)).map(|_| random.char(..)).collect();
         let access = ["none", "read", "reveal", "act"][random.usize(0..4)];
-        let page = stage.ask(method, &path, &[(ACCESS, access)], &form).await;
+        let page = fixture.ask(method, &path, &[(ACCESS, access)], &form).await;
         assert!(
             !page.status.is_server_error(),
             "{method} {path}: {}",

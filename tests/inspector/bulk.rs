@@ -16,7 +16,7 @@ use voipbin_receiver::{
     catalog,
 };
 
-use crate::stage::{ACCESS, Stage};
+use crate::fixture::{ACCESS, Fixture};
 
 const ACT: [(&str, &str); 1] = [(ACCESS, "act")];
 
@@ -29,18 +29,18 @@ fn event(number: usize, word: &str) -> String {
 }
 
 /// Dead letters of two kinds, in turns.
-async fn stage(busy: usize, other: usize) -> Stage {
-    let stage = Stage::new().await;
+async fn fixture(busy: usize, other: usize) -> Fixture {
+    let fixture = Fixture::new().await;
     for number in 0..busy.max(other) {
         if number < busy {
-            stage.deliver(event(number, "busy")).await;
+            fixture.deliver(event(number, "busy")).await;
         }
         if number < other {
-            stage.deliver(event(number, "other")).await;
+            fixture.deliver(event(number, "other")).await;
         }
     }
-    stage.settled().await;
-    stage
+    fixture.settled().await;
+    fixture
 }
 
 fn hidden<'a>(page: &'a str, name: &str) -> &'a str {
@@ -53,8 +53,8 @@ fn hidden<'a>(page: &'a str, name: &str) -> &'a str {
 }
 
 /// Looks at what would be done, and gives the form that confirms it.
-async fn preview(stage: &Stage, action: &str, q: &str, rate: u32) -> String {
-    let page = stage
+async fn preview(fixture: &Fixture, action: &str, q: &str, rate: u32) -> String {
+    let page = fixture
         .get(&format!("/bulk?q={q}&action={action}"), "act")
         .await;
     assert_eq!(page.status, StatusCode::OK, "{}", page.text);
@@ -69,10 +69,10 @@ fn form(field: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02x}")).collect()
 }
 
-async fn until_done(stage: &Stage) -> String {
+async fn until_done(fixture: &Fixture) -> String {
     within(async {
         loop {
-            let page = stage.get("/bulk", "act").await.text;
+            let page = fixture.get("/bulk", "act").await.text;
             if page.contains("; it ") {
                 return page;
             }
@@ -101,8 +101,8 @@ async fn originals(records: &dyn Records) -> Vec<u64> {
 
 #[tokio::test]
 async fn what_is_looked_at_is_told_and_nothing_is_done() {
-    let stage = stage(3, 2).await;
-    let page = stage
+    let fixture = fixture(3, 2).await;
+    let page = fixture
         .get(&format!("/bulk?q={BUSY}&action=retry"), "act")
         .await
         .text;
@@ -117,85 +117,85 @@ async fn what_is_looked_at_is_told_and_nothing_is_done() {
     );
     assert!(!page.contains("fails-"), "bodies are hidden");
     assert_eq!(
-        *stage.audit.lock().unwrap(),
+        *fixture.audit.lock().unwrap(),
         ["reveal"],
         "it looks into errors"
     );
-    let page = stage
+    let page = fixture
         .get("/bulk?q=error%3Apanicked&action=discard", "act")
         .await
         .text;
     assert!(page.contains("No dead letter is meant by it"));
     for bad in ["/bulk?action=burn", "/bulk?action=retry&q=colour%3Ared"] {
-        let page = stage.get(bad, "act").await;
+        let page = fixture.get(bad, "act").await;
         assert_eq!(page.status, StatusCode::BAD_REQUEST, "{bad}");
     }
-    assert_eq!(stage.receiver.stats().inbox.dead, 5);
+    assert_eq!(fixture.receiver.stats().inbox.dead, 5);
 }
 
 #[tokio::test]
 async fn exactly_what_was_confirmed_is_retried_once() {
-    for stage in [stage(30, 20).await, Stage::in_memory()] {
-        if stage.receiver.stats().inbox.dead == 0 {
+    for fixture in [fixture(30, 20).await, Fixture::in_memory()] {
+        if fixture.receiver.stats().inbox.dead == 0 {
             for number in 0..50 {
                 let word = if number < 30 { "busy" } else { "other" };
-                stage.deliver(event(number, word)).await;
+                fixture.deliver(event(number, word)).await;
             }
-            stage.settled().await;
+            fixture.settled().await;
         }
-        let confirmed = preview(&stage, "retry", BUSY, 10_000).await;
+        let confirmed = preview(&fixture, "retry", BUSY, 10_000).await;
         // It comes after what was looked at.
-        stage.deliver(event(100, "busy")).await;
-        stage.settled().await;
-        let started = stage.ask("POST", "/bulk", &ACT, &confirmed).await;
+        fixture.deliver(event(100, "busy")).await;
+        fixture.settled().await;
+        let started = fixture.ask("POST", "/bulk", &ACT, &confirmed).await;
         assert_eq!(started.status, StatusCode::SEE_OTHER, "{}", started.text);
         assert_eq!(started.header("location"), "./bulk");
-        let page = until_done(&stage).await;
+        let page = until_done(&fixture).await;
         assert!(page.contains("30 of 30; it is done"), "{page}");
-        stage.settled().await;
+        fixture.settled().await;
         // They have failed again, as dead letters of their own.
-        let stats = stage.receiver.stats();
+        let stats = fixture.receiver.stats();
         assert_eq!((stats.dead, stats.inbox.dead), (81, 51));
-        assert_eq!(*stage.audit.lock().unwrap(), ["reveal", "retry all"]);
-        let left = stage.receiver.records().unwrap().note().await.unwrap();
+        assert_eq!(*fixture.audit.lock().unwrap(), ["reveal", "retry all"]);
+        let left = fixture.receiver.records().unwrap().note().await.unwrap();
         assert_eq!(left, None);
     }
 }
 
 #[tokio::test]
 async fn one_is_under_way_at_a_time_and_can_be_cancelled() {
-    let stage = stage(5, 5).await;
-    let slow = preview(&stage, "retry", BUSY, 1).await;
-    let started = stage.ask("POST", "/bulk", &ACT, &slow).await;
+    let fixture = fixture(5, 5).await;
+    let slow = preview(&fixture, "retry", BUSY, 1).await;
+    let started = fixture.ask("POST", "/bulk", &ACT, &slow).await;
     assert_eq!(started.status, StatusCode::SEE_OTHER);
-    let other = preview(&stage, "discard", "error%3Aother", 10).await;
-    let refused = stage.ask("POST", "/bulk", &ACT, &other).await;
+    let other = preview(&fixture, "discard", "error%3Aother", 10).await;
+    let refused = fixture.ask("POST", "/bulk", &ACT, &other).await;
     assert_eq!(refused.status, StatusCode::CONFLICT);
-    let told = stage.get("/dead", "read").await.text;
+    let told = fixture.get("/dead", "read").await.text;
     assert!(told.contains("They are being retried"), "{told}");
-    let cancelled = stage.ask("POST", "/bulk/cancel", &ACT, "").await;
+    let cancelled = fixture.ask("POST", "/bulk/cancel", &ACT, "").await;
     assert_eq!(cancelled.status, StatusCode::SEE_OTHER);
     assert_eq!(cancelled.header("location"), "../bulk");
-    let page = until_done(&stage).await;
+    let page = until_done(&fixture).await;
     assert!(page.contains("it was cancelled"), "{page}");
-    let replays = originals(stage.receiver.records().unwrap()).await;
+    let replays = originals(fixture.receiver.records().unwrap()).await;
     assert!(replays.len() < 5, "{replays:?}");
     // The next one may begin.
-    let started = stage.ask("POST", "/bulk", &ACT, &other).await;
+    let started = fixture.ask("POST", "/bulk", &ACT, &other).await;
     assert_eq!(started.status, StatusCode::SEE_OTHER);
-    until_done(&stage).await;
-    let audit = stage.audit.lock().unwrap().clone();
+    until_done(&fixture).await;
+    let audit = fixture.audit.lock().unwrap().clone();
     let told: Vec<_> = audit.iter().filter(|told| *told != "reveal").collect();
     assert_eq!(told, ["retry all", "cancel", "discard all"]);
 }
 
 #[tokio::test]
 async fn what_is_discarded_is_gone_and_the_rest_stays() {
-    let stage = stage(4, 3).await;
-    let confirmed = preview(&stage, "discard", BUSY, 100).await;
-    stage.ask("POST", "/bulk", &ACT, &confirmed).await;
-    until_done(&stage).await;
-    let records = stage.receiver.records().unwrap();
+    let fixture = fixture(4, 3).await;
+    let confirmed = preview(&fixture, "discard", BUSY, 100).await;
+    fixture.ask("POST", "/bulk", &ACT, &confirmed).await;
+    until_done(&fixture).await;
+    let records = fixture.receiver.records().unwrap();
     let page = records.list(&RecordFilter::new(), None, 100).await.unwrap();
     let bodies = page
         .records
@@ -206,7 +206,7 @@ async fn what_is_discarded_is_gone_and_the_rest_stays() {
         .collect();
     assert_eq!(bodies.len(), 3);
     assert!(bodies.iter().all(|body| body.contains("other")));
-    let again = stage.ask("POST", "/bulk", &ACT, &confirmed).await;
+    let again = fixture.ask("POST", "/bulk", &ACT, &confirmed).await;
     assert_eq!(again.status, StatusCode::CONFLICT, "there is nothing left");
 }
 
@@ -234,17 +234,17 @@ async fn an_event_that_another_handler_is_not_done_with_is_not_discarded() {
         ])
         .build()
         .unwrap();
-    let stage = Stage::of(receiver);
-    let accepted = stage.receiver.accept(event(1, ""), Origin::History).await;
+    let fixture = Fixture::of(receiver);
+    let accepted = fixture.receiver.accept(event(1, ""), Origin::History).await;
     accepted.unwrap();
-    while stage.receiver.stats().dead == 0 || stage.receiver.stats().inbox.waiting == 0 {
+    while fixture.receiver.stats().dead == 0 || fixture.receiver.stats().inbox.waiting == 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    let page = stage
+    let page = fixture
         .get(&format!("/bulk?q={BUSY}&action=discard"), "act")
         .await;
     assert!(page.text.contains("No dead letter"), "{}", page.text);
-    let page = stage
+    let page = fixture
         .get(&format!("/bulk?q={BUSY}&action=retry"), "act")
         .await;
     assert_eq!(hidden(&page.text, "upto"), "1");
@@ -265,30 +265,30 @@ async fn an_event_is_retried_by_the_handlers_that_are_meant_alone() {
         ])
         .build()
         .unwrap();
-    let stage = Stage::of(receiver);
-    stage
+    let fixture = Fixture::of(receiver);
+    fixture
         .receiver
         .accept(event(1, ""), Origin::History)
         .await
         .unwrap();
-    stage.settled().await;
+    fixture.settled().await;
     for q in [
         "error%3Abusy",
         "handler%3Acrm",
         "handler%3Acrm+error%3Afailed",
     ] {
-        let confirmed = preview(&stage, "retry", q, 100).await;
-        stage.ask("POST", "/bulk", &ACT, &confirmed).await;
-        until_done(&stage).await;
-        stage.settled().await;
-        let records = stage.receiver.records().unwrap();
+        let confirmed = preview(&fixture, "retry", q, 100).await;
+        fixture.ask("POST", "/bulk", &ACT, &confirmed).await;
+        until_done(&fixture).await;
+        fixture.settled().await;
+        let records = fixture.receiver.records().unwrap();
         let page = records.list(&RecordFilter::new(), None, 100).await.unwrap();
         let jobs = page.records.iter().flat_map(|record| &record.jobs);
         let mut dead: Vec<_> = jobs.map(|job| job.handler.as_str()).collect();
         dead.sort_unstable();
         assert_eq!(dead, ["crm", "mail"], "{q}: each has failed once at a time");
     }
-    assert_eq!(stage.receiver.stats().dead, 5);
+    assert_eq!(fixture.receiver.stats().dead, 5);
 }
 
 /// Dead letters in a directory, as an earlier process left them: the last of two kinds.

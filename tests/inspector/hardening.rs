@@ -1,22 +1,22 @@
 use voipbin_receiver::inbox::RecordState;
 
-use crate::stage::{Stage, pages, revealing};
+use crate::fixture::{Fixture, pages, revealing};
 
 #[tokio::test]
 async fn every_response_says_what_browsers_must_not_do() {
-    let stage = Stage::new().await;
-    stage
+    let fixture = Fixture::new().await;
+    fixture
         .deliver(r#"{"type":"call_hangup","data":{"id":"fails-1"}}"#)
         .await;
-    let id = stage.latest(RecordState::Dead).await;
+    let id = fixture.latest(RecordState::Dead).await;
     let mut paths = pages(id);
     paths.extend(revealing(id));
     paths.extend(["/none", "/events?before=x"].map(str::to_owned));
     for path in paths {
         for method in ["GET", "HEAD", "POST", "DELETE"] {
             for access in ["none", "read", "act"] {
-                let page = stage
-                    .ask(method, &path, &[(crate::stage::ACCESS, access)], "")
+                let page = fixture
+                    .ask(method, &path, &[(crate::fixture::ACCESS, access)], "")
                     .await;
                 let policy = page.header("content-security-policy");
                 for directive in [
@@ -59,21 +59,21 @@ async fn every_response_says_what_browsers_must_not_do() {
 
 #[tokio::test]
 async fn files_have_names_of_their_content_and_browsers_keep_them() {
-    let stage = Stage::in_memory();
-    let page = stage.get("/", "read").await.text;
+    let fixture = Fixture::in_memory();
+    let page = fixture.get("/", "read").await.text;
     let files: Vec<&str> = page.split("\"./assets/").skip(1).collect();
     assert_eq!(files.len(), 3);
     for file in files {
         let path = format!("/assets/{}", file.split('"').next().unwrap());
-        let asset = stage.get(&path, "read").await;
+        let asset = fixture.get(&path, "read").await;
         assert_eq!(
             asset.header("cache-control"),
             "private, max-age=31536000, immutable"
         );
         assert_eq!(asset.header("x-content-type-options"), "nosniff");
-        assert!(stage.get(&path, "none").await.status == 401, "{path}");
+        assert!(fixture.get(&path, "none").await.status == 401, "{path}");
         let (stem, digest) = path.rsplit_once('-').unwrap();
-        let other = stage
+        let other = fixture
             .get(&format!("{stem}-0{}", &digest[1..]), "read")
             .await;
         assert!(digest.starts_with('0') || other.status == 404, "{path}");
@@ -103,7 +103,7 @@ fn is_raw(page: &str, text: &str) -> bool {
 
 #[tokio::test]
 async fn what_a_sender_or_a_handler_writes_is_never_markup() {
-    let stage = Stage::new().await;
+    let fixture = Fixture::new().await;
     for text in CORPUS {
         let json = |text: &str| serde_json::to_string(text).unwrap();
         let (quoted, id) = (json(text), json(&format!("fails {text}")));
@@ -116,13 +116,13 @@ async fn what_a_sender_or_a_handler_writes_is_never_markup() {
             format!(r#"[{id}]"#),
         ];
         for body in bodies {
-            stage.deliver_as(body, text).await;
+            fixture.deliver_as(body, text).await;
         }
-        stage
+        fixture
             .deliver_forged(&format!(r#"{{"type":{quoted}}}"#))
             .await;
     }
-    let last = stage.latest(RecordState::Dead).await;
+    let last = fixture.latest(RecordState::Dead).await;
     let mut paths: Vec<String> = (1..=last)
         .flat_map(|id| [format!("/events/{id}"), format!("/events/{id}/revealed")])
         .collect();
@@ -140,7 +140,7 @@ async fn what_a_sender_or_a_handler_writes_is_never_markup() {
     }));
     let mut seen = 0;
     for path in paths {
-        let page = stage.get(&path, "act").await;
+        let page = fixture.get(&path, "act").await;
         for text in CORPUS {
             assert!(!is_raw(&page.text, text), "{path}: {text}");
             seen += usize::from(page.text.contains("alert(1)"));

@@ -5,17 +5,17 @@ use support::within_days;
 use tower::ServiceExt;
 use voipbin_receiver::inspector::InspectorBody;
 
-use crate::stage::{ACCESS, Stage};
+use crate::fixture::{ACCESS, Fixture};
 
 const HANGUP: &str = r#"{"type":"call_hangup","data":{"id":"c-1"}}"#;
 
-async fn open(stage: &Stage, query: &str, last: Option<&str>) -> Response<InspectorBody> {
+async fn open(fixture: &Fixture, query: &str, last: Option<&str>) -> Response<InspectorBody> {
     let mut request = Request::get(format!("/live?{query}")).header(ACCESS, "read");
     if let Some(last) = last {
         request = request.header("last-event-id", last);
     }
     let request = request.body(Full::<Bytes>::default()).unwrap();
-    stage.inspector.clone().oneshot(request).await.unwrap()
+    fixture.inspector.clone().oneshot(request).await.unwrap()
 }
 
 /// What is sent next; `None` at the end.
@@ -31,16 +31,16 @@ fn id(event: &str) -> &str {
 
 #[tokio::test(start_paused = true)]
 async fn an_open_page_comes_anew_when_something_has_changed() {
-    let stage = Stage::in_memory();
-    let page = stage.get("/", "read").await.text;
+    let fixture = Fixture::in_memory();
+    let page = fixture.get("/", "read").await.text;
     let seen = page.split("data-seen=\"").nth(1).unwrap();
     let seen = seen.split('"').next().unwrap();
-    let mut stream = open(&stage, &format!("page=/&seen={seen}"), None).await;
+    let mut stream = open(&fixture, &format!("page=/&seen={seen}"), None).await;
     assert_eq!(stream.headers()["content-type"], "text/event-stream");
     assert_eq!(next(&mut stream).await.unwrap(), "retry: 3000\n\n");
     // Nothing has happened since.
     assert_eq!(next(&mut stream).await.unwrap(), ":\n\n");
-    stage.deliver(HANGUP).await;
+    fixture.deliver(HANGUP).await;
     let event = next(&mut stream).await.unwrap();
     assert!(event.contains("\nevent: page\n") && event.ends_with("\n\n"));
     let row = "data: <tr><th scope=\"row\">accepted</th><td class=\"number\">1</td>";
@@ -54,12 +54,12 @@ async fn an_open_page_comes_anew_when_something_has_changed() {
 
     // The connection breaks and comes again: what was seen does not come twice.
     drop(stream);
-    let mut stream = open(&stage, "page=/", Some(id(&event))).await;
+    let mut stream = open(&fixture, "page=/", Some(id(&event))).await;
     next(&mut stream).await.unwrap();
     assert_eq!(next(&mut stream).await.unwrap(), ":\n\n");
     drop(stream);
-    stage.deliver(HANGUP.replace("c-1", "c-2")).await;
-    let mut stream = open(&stage, "page=/", Some(id(&event))).await;
+    fixture.deliver(HANGUP.replace("c-1", "c-2")).await;
+    let mut stream = open(&fixture, "page=/", Some(id(&event))).await;
     next(&mut stream).await.unwrap();
     let missed = next(&mut stream).await.unwrap();
     assert!(missed.contains("<td class=\"number\">2</td>"), "{missed}");
@@ -68,8 +68,8 @@ async fn an_open_page_comes_anew_when_something_has_changed() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_is_ended_so_that_access_is_looked_at_again() {
-    let stage = Stage::in_memory();
-    let mut stream = open(&stage, "page=/handlers", None).await;
+    let fixture = Fixture::in_memory();
+    let mut stream = open(&fixture, "page=/handlers", None).await;
     let mut comments = 0;
     while let Some(sent) = next(&mut stream).await {
         comments += usize::from(sent == ":\n\n");
@@ -82,41 +82,41 @@ async fn a_stream_is_ended_so_that_access_is_looked_at_again() {
 
 #[tokio::test(start_paused = true)]
 async fn so_many_pages_are_open_and_no_more() {
-    let stage = Stage::in_memory();
+    let fixture = Fixture::in_memory();
     let mut open_pages = Vec::new();
     for _ in 0..250 {
-        let stream = open(&stage, "page=/events", None).await;
+        let stream = open(&fixture, "page=/events", None).await;
         assert_eq!(stream.status(), StatusCode::OK);
         open_pages.push(stream);
     }
-    let refused = open(&stage, "page=/events", None).await;
+    let refused = open(&fixture, "page=/events", None).await;
     assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(refused.headers()["retry-after"], "30");
     open_pages.pop();
-    let stream = open(&stage, "page=/events", None).await;
+    let stream = open(&fixture, "page=/events", None).await;
     assert_eq!(stream.status(), StatusCode::OK);
 }
 
 #[tokio::test]
 async fn a_shutdown_ends_all_streams() {
-    let stage = Stage::new().await;
+    let fixture = Fixture::new().await;
     let mut streams = Vec::new();
     for page in ["/", "/events", "/dead", "/refused", "/handlers"] {
-        streams.push(open(&stage, &format!("page={page}"), None).await);
+        streams.push(open(&fixture, &format!("page={page}"), None).await);
     }
     let deadline = std::time::Duration::from_secs(10);
-    assert!(stage.receiver.shutdown(deadline).await.is_clean());
+    assert!(fixture.receiver.shutdown(deadline).await.is_clean());
     for mut stream in streams {
         while next(&mut stream).await.is_some() {}
     }
-    let mut late = open(&stage, "page=/", None).await;
+    let mut late = open(&fixture, "page=/", None).await;
     next(&mut late).await.unwrap();
     assert_eq!(next(&mut late).await, None);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_hidden_or_stays_as_it_is_is_not_live() {
-    let stage = Stage::in_memory();
+    let fixture = Fixture::in_memory();
     for page in [
         "/settings",
         "/events%3Fbefore%3D7",
@@ -128,18 +128,18 @@ async fn what_is_hidden_or_stays_as_it_is_is_not_live() {
         "/sign-in",
         "/none",
     ] {
-        let refused = open(&stage, &format!("page={page}"), None).await;
+        let refused = open(&fixture, &format!("page={page}"), None).await;
         assert_eq!(refused.status(), StatusCode::NOT_FOUND, "{page}");
     }
     for page in ["/events/1", "/bulk", "/a/b/events%3Fq%3Dstate%3Adead"] {
         assert_eq!(
-            open(&stage, &format!("page={page}"), None).await.status(),
+            open(&fixture, &format!("page={page}"), None).await.status(),
             StatusCode::OK
         );
     }
     // Nobody sees of a page by its stream what they may not see.
-    let mut stream = open(&stage, "page=/bulk", None).await;
-    stage.deliver(HANGUP).await;
+    let mut stream = open(&fixture, "page=/bulk", None).await;
+    fixture.deliver(HANGUP).await;
     next(&mut stream).await.unwrap();
     assert_eq!(next(&mut stream).await.unwrap(), ":\n\n");
 }

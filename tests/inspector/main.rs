@@ -9,9 +9,9 @@
 mod access;
 mod bounds;
 mod bulk;
+mod fixture;
 mod hardening;
 mod live;
 mod mounting;
 mod reuse;
 mod screens;
-mod stage;

@@ -13,17 +13,17 @@ use tokio::net::TcpListener;
 use voipbin_receiver::inbox::RecordState;
 use voipbin_receiver::mount::Server;
 
-use crate::stage::{Stage, TOKEN};
+use crate::fixture::{Fixture, TOKEN};
 
-async fn stage() -> Stage {
-    let stage = Stage::new().await;
+async fn fixture() -> Fixture {
+    let fixture = Fixture::new().await;
     for number in 0..60 {
         let body = format!(r#"{{"type":"call_hangup","data":{{"id":"fails-{number}"}}}}"#);
-        stage.deliver(body).await;
+        fixture.deliver(body).await;
     }
-    stage.deliver_forged("{}").await;
-    stage.latest(RecordState::Dead).await;
-    stage
+    fixture.deliver_forged("{}").await;
+    fixture.latest(RecordState::Dead).await;
+    fixture
 }
 
 /// Follows all links from a page, and looks at what forms lead to. Each must be there, and below
@@ -117,34 +117,34 @@ fn resolve(base: &str, link: &str) -> String {
 
 #[tokio::test]
 async fn all_links_lead_somewhere_below_a_prefix_that_axum_takes_off() {
-    let stage = stage().await;
-    let app = Router::new().nest_service("/ops/inspector/", stage.inspector.clone());
+    let fixture = fixture().await;
+    let app = Router::new().nest_service("/ops/inspector/", fixture.inspector.clone());
     walk(serve_app(app).await, "/ops/inspector/").await;
 }
 
 #[tokio::test]
 async fn all_links_lead_somewhere_below_a_prefix_that_is_left_on() {
-    let stage = stage().await;
+    let fixture = fixture().await;
     let app = Router::new()
-        .route_service("/events/dead/{*rest}", stage.inspector.clone())
-        .route_service("/events/dead/", stage.inspector.clone());
+        .route_service("/events/dead/{*rest}", fixture.inspector.clone())
+        .route_service("/events/dead/", fixture.inspector.clone());
     walk(serve_app(app).await, "/events/dead/").await;
 }
 
 #[tokio::test]
 async fn all_links_lead_somewhere_at_the_root_of_a_server_of_its_own() {
-    let stage = stage().await;
+    let fixture = fixture().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let inspector = stage.inspector.clone();
+    let inspector = fixture.inspector.clone();
     tokio::spawn(async { Server::new().serve(listener, inspector, pending()).await });
     walk(address, "/").await;
 }
 
 #[tokio::test]
 async fn all_links_lead_somewhere_in_a_scope_of_actix_web() {
-    let stage = stage().await;
-    let inspector = stage.inspector.clone();
+    let fixture = fixture().await;
+    let inspector = fixture.inspector.clone();
     let server = HttpServer::new(move || {
         let scope = actix_web::web::scope("/ops").service(inspector.actix("/inspector"));
         App::new().service(scope)

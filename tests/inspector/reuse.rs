@@ -10,11 +10,11 @@ use voipbin_receiver::event::Proof;
 use voipbin_receiver::inbox::{Record, RecordFilter, RecordState};
 use voipbin_receiver::{Origin, Receiver, catalog};
 
-use crate::stage::{ACCESS, Stage};
+use crate::fixture::{ACCESS, Fixture};
 
 #[tokio::test]
 async fn the_events_of_a_filter_are_exported_as_json_lines() {
-    let stage = Stage::new().await;
+    let fixture = Fixture::new().await;
     for number in 0..250 {
         let name = if number % 2 == 0 {
             "call_hangup"
@@ -22,12 +22,15 @@ async fn the_events_of_a_filter_are_exported_as_json_lines() {
             "call_created"
         };
         let body = format!(r#"{{"type":"{name}","data":{{"id":"c-{number}"}}}}"#);
-        stage.deliver(body).await;
+        fixture.deliver(body).await;
     }
-    stage.settled().await;
+    fixture.settled().await;
     let path = "/export?q=type%3Acall_hangup";
-    assert_eq!(stage.get(path, "read").await.status, StatusCode::FORBIDDEN);
-    let export = stage.get(path, "reveal").await;
+    assert_eq!(
+        fixture.get(path, "read").await.status,
+        StatusCode::FORBIDDEN
+    );
+    let export = fixture.get(path, "reveal").await;
     assert_eq!(export.header("content-type"), "application/jsonl");
     assert_eq!(
         export.header("content-disposition"),
@@ -41,10 +44,10 @@ async fn the_events_of_a_filter_are_exported_as_json_lines() {
     assert_eq!(lines.len(), 125);
     assert!(lines.iter().all(|line| line["event"] == "call_hangup"));
     assert!(lines[7]["body"].as_str().unwrap().contains("c-14"));
-    assert_eq!(*stage.audit.lock().unwrap(), ["export"]);
-    let head = stage.ask("HEAD", path, &[(ACCESS, "reveal")], "").await;
+    assert_eq!(*fixture.audit.lock().unwrap(), ["export"]);
+    let head = fixture.ask("HEAD", path, &[(ACCESS, "reveal")], "").await;
     assert_eq!((head.status, head.text.as_str()), (StatusCode::OK, ""));
-    let bad = stage.get("/export?q=colour%3Ared", "reveal").await;
+    let bad = fixture.get("/export?q=colour%3Ared", "reveal").await;
     assert_eq!(bad.status, StatusCode::BAD_REQUEST);
 }
 
@@ -67,12 +70,12 @@ fn copy(page: &str, label: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_is_copied_as_a_command_that_a_receiver_takes() {
     let body = r#"{"type":"call_hangup","data":{"id":"fails","note":"it's <&> $(x) \\ \"\""}}"#;
-    let stage = Stage::in_memory();
-    stage.deliver(body).await;
-    let id = stage.latest(RecordState::Dead).await;
-    let masked = stage.get(&format!("/events/{id}"), "reveal").await.text;
+    let fixture = Fixture::in_memory();
+    fixture.deliver(body).await;
+    let id = fixture.latest(RecordState::Dead).await;
+    let masked = fixture.get(&format!("/events/{id}"), "reveal").await.text;
     assert!(!masked.contains("throw-away"));
-    let page = stage
+    let page = fixture
         .get(&format!("/events/{id}/revealed"), "reveal")
         .await
         .text;
@@ -104,12 +107,12 @@ async fn an_event_is_copied_as_a_command_that_a_receiver_takes() {
 
 #[tokio::test]
 async fn who_may_act_pauses_a_handler_and_lets_it_go_on() {
-    let stage = Stage::in_memory();
+    let fixture = Fixture::in_memory();
     let ask = async |access: &str, path: &str, form: &str| {
-        stage.ask("POST", path, &[(ACCESS, access)], form).await
+        fixture.ask("POST", path, &[(ACCESS, access)], form).await
     };
     assert!(
-        !stage
+        !fixture
             .get("/handlers", "reveal")
             .await
             .text
@@ -120,7 +123,7 @@ async fn who_may_act_pauses_a_handler_and_lets_it_go_on() {
         assert_eq!(page.status, StatusCode::FORBIDDEN);
     }
     assert!(
-        stage
+        fixture
             .get("/handlers", "act")
             .await
             .text
@@ -129,69 +132,75 @@ async fn who_may_act_pauses_a_handler_and_lets_it_go_on() {
     let paused = ask("act", "/handlers/pause", "handler=crm").await;
     assert_eq!(paused.status, StatusCode::SEE_OTHER);
     assert_eq!(paused.header("location"), "../handlers");
-    assert_eq!(stage.receiver.paused()[0].as_str(), "crm");
+    assert_eq!(fixture.receiver.paused()[0].as_str(), "crm");
     assert!(
-        stage
+        fixture
             .get("/handlers", "act")
             .await
             .text
             .contains("Let crm go on")
     );
-    assert!(stage.get("/handlers", "read").await.text.contains("Paused"));
+    assert!(
+        fixture
+            .get("/handlers", "read")
+            .await
+            .text
+            .contains("Paused")
+    );
     let nobody = ask("act", "/handlers/pause", "handler=nobody").await;
     assert_eq!(nobody.status, StatusCode::NOT_FOUND);
     ask("act", "/handlers/resume", "handler=crm").await;
-    assert!(stage.receiver.paused().is_empty());
-    assert_eq!(*stage.audit.lock().unwrap(), ["pause", "resume"]);
+    assert!(fixture.receiver.paused().is_empty());
+    assert_eq!(*fixture.audit.lock().unwrap(), ["pause", "resume"]);
 }
 
 #[tokio::test]
 async fn an_edited_event_says_so_for_ever() {
     const BODY: &str = r#"{"type":"call_hangup","data":{"id":"well now","note":"a+b&c"}}"#;
-    let latest = async |stage: &Stage| -> Record {
-        let records = stage.receiver.records().unwrap();
+    let latest = async |fixture: &Fixture| -> Record {
+        let records = fixture.receiver.records().unwrap();
         let page = records.latest(&RecordFilter::new(), None, 1).await.unwrap();
         page.records.into_iter().next().unwrap()
     };
-    let stage = Stage::new().await;
-    stage
+    let fixture = Fixture::new().await;
+    fixture
         .deliver(r#"{"type":"call_hangup","data":{"id":"fails"}}"#)
         .await;
-    let id = stage.latest(RecordState::Dead).await;
+    let id = fixture.latest(RecordState::Dead).await;
     let revealed = format!("/events/{id}/revealed");
     let offers = |page: &str| page.contains("Handle it with another body");
-    assert!(!offers(&stage.get(&revealed, "reveal").await.text));
-    assert!(offers(&stage.get(&revealed, "act").await.text));
+    assert!(!offers(&fixture.get(&revealed, "reveal").await.text));
+    assert!(offers(&fixture.get(&revealed, "act").await.text));
 
     let (path, act) = (format!("/events/{id}/edit"), [(ACCESS, "act")]);
     let form = |body: &str| -> String {
         let body = body.bytes().map(|byte| format!("%{byte:02x}"));
         format!("body={}", body.collect::<String>())
     };
-    let edited = stage.ask("POST", &path, &act, &form(BODY)).await;
+    let edited = fixture.ask("POST", &path, &act, &form(BODY)).await;
     assert_eq!(edited.status, StatusCode::SEE_OTHER, "{}", edited.text);
     assert_eq!(edited.header("location"), "../../events");
-    stage.settled().await;
-    let record = latest(&stage).await;
+    fixture.settled().await;
+    let record = latest(&fixture).await;
     assert_eq!(record.delivery.body(), BODY.as_bytes());
     assert_eq!(record.delivery.origin(), Origin::Edited);
     assert_eq!(record.delivery.proof(), Proof::Unsigned);
-    let page = stage
+    let page = fixture
         .get(&format!("/events/{}", record.id), "read")
         .await
         .text;
     assert!(page.contains("<dd>edited, not signed</dd>"), "{page}");
 
-    let records = stage.receiver.records().unwrap();
+    let records = fixture.receiver.records().unwrap();
     records.replay(record.id, None).await.unwrap();
-    stage.settled().await;
-    let replay = latest(&stage).await;
+    fixture.settled().await;
+    let replay = latest(&fixture).await;
     assert_eq!(replay.replay_of, Some(record.id));
     assert_eq!(replay.delivery.origin(), Origin::Edited);
 
-    let again = stage.ask("POST", &path, &act, &form(BODY)).await;
+    let again = fixture.ask("POST", &path, &act, &form(BODY)).await;
     assert_eq!(again.status, StatusCode::CONFLICT);
-    let broken = stage.ask("POST", &path, &act, &form("{")).await;
+    let broken = fixture.ask("POST", &path, &act, &form("{")).await;
     assert_eq!(broken.status, StatusCode::BAD_REQUEST);
-    assert_eq!(stage.audit.lock().unwrap().last().unwrap(), "edit");
+    assert_eq!(fixture.audit.lock().unwrap().last().unwrap(), "edit");
 }

@@ -354,7 +354,7 @@ impl Bulk {
         *current = self.stop.child_token();
         self.status.send_replace(Some(task.status()));
         let (cancelled, status) = (current.clone(), Arc::clone(&self.status));
-        let run = Run {
+        let run = BulkRun {
             receiver,
             task,
             note,
@@ -376,14 +376,14 @@ impl Bulk {
 }
 
 /// One that is under way.
-struct Run {
+struct BulkRun {
     receiver: Receiver,
     task: Task,
     note: String,
     status: Arc<watch::Sender<Option<Status>>>,
 }
 
-impl Run {
+impl BulkRun {
     async fn to_its_end(&self) -> End {
         let (Some(records), Some(filter)) = (self.receiver.records(), self.task.filter()) else {
             return End::Cancelled;

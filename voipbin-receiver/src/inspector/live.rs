@@ -37,14 +37,14 @@ pub(super) type EventStream = Pin<Box<dyn Stream<Item = Bytes> + Send>>;
 /// The pages that are open.
 pub(super) struct Live {
     streams: Arc<Semaphore>,
-    pages: Mutex<HashMap<Place, Weak<Page>>>,
+    pages: Mutex<HashMap<PageKey, Weak<Page>>>,
     /// Of this process: what another has sent is not what this one sends.
     process: u64,
 }
 
 /// Which page, for whom.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub(super) struct Place {
+pub(super) struct PageKey {
     pub(super) route: Route,
     pub(super) root: &'static str,
     pub(super) query: String,
@@ -53,10 +53,10 @@ pub(super) struct Place {
 
 /// A page that somebody looks at.
 #[derive(Default)]
-struct Page(AsyncMutex<Option<Shown>>);
+struct Page(AsyncMutex<Option<Rendered>>);
 
 #[derive(Clone)]
-struct Shown {
+struct Rendered {
     version: u64,
     at: Instant,
     /// How long it took to make.
@@ -68,7 +68,7 @@ struct Shown {
 /// A page that is open.
 struct Open {
     site: Arc<Site>,
-    place: Place,
+    key: PageKey,
     page: Arc<Page>,
     /// What its browser has.
     seen: u64,
@@ -87,14 +87,14 @@ impl Live {
         }
     }
 
-    fn page(&self, place: &Place) -> Arc<Page> {
+    fn page(&self, key: &PageKey) -> Arc<Page> {
         let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(page) = pages.get(place).and_then(Weak::upgrade) {
+        if let Some(page) = pages.get(key).and_then(Weak::upgrade) {
             return page;
         }
         pages.retain(|_, page| page.strong_count() > 0);
         let page = Arc::<Page>::default();
-        pages.insert(place.clone(), Arc::downgrade(&page));
+        pages.insert(key.clone(), Arc::downgrade(&page));
         page
     }
 }
@@ -115,7 +115,7 @@ pub(super) fn version(site: &Site) -> u64 {
 }
 
 /// The events of a page; none when too many are open.
-pub(super) fn open(site: Arc<Site>, place: Place, seen: Option<&str>) -> Option<EventStream> {
+pub(super) fn open(site: Arc<Site>, key: PageKey, seen: Option<&str>) -> Option<EventStream> {
     let permit = Arc::clone(&site.live.streams).try_acquire_owned().ok()?;
     let seen = seen.and_then(|seen| u64::from_str_radix(seen, 16).ok());
     let now = Instant::now();
@@ -123,8 +123,8 @@ pub(super) fn open(site: Arc<Site>, place: Place, seen: Option<&str>) -> Option<
     let mut ticks = interval_at(now + TICK.mul_f64(fastrand::f64()), TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let open = Open {
-        page: site.live.page(&place),
-        place,
+        page: site.live.page(&key),
+        key,
         seen: seen.unwrap_or_default(),
         since: now,
         sent: now,
@@ -151,7 +151,7 @@ impl Open {
             if self.site.receiver.is_ending() || self.since.elapsed() > LONGEST {
                 return None;
             }
-            let shown = self.page.shown(&self.site, &self.place).await;
+            let shown = self.page.shown(&self.site, &self.key).await;
             if let Some(shown) = shown.filter(|shown| shown.version != self.seen) {
                 self.seen = shown.version;
                 self.sent = Instant::now();
@@ -167,17 +167,17 @@ impl Open {
 
 impl Page {
     /// What it shows by now; `None` when it cannot be shown.
-    async fn shown(&self, site: &Arc<Site>, place: &Place) -> Option<Shown> {
+    async fn shown(&self, site: &Arc<Site>, key: &PageKey) -> Option<Rendered> {
         let mut shown = self.0.lock().await;
         let version = version(site);
         // Of the time no more than a twentieth goes into one page.
-        let is_fresh = |shown: &Shown| {
+        let is_fresh = |shown: &Rendered| {
             shown.version == version || shown.at.elapsed() < TICK.mul_f64(0.9).max(shown.took * 20)
         };
         if !shown.as_ref().is_some_and(is_fresh) {
             let at = Instant::now();
-            let page = render(Arc::clone(site), place.clone()).await?;
-            *shown = Some(Shown {
+            let page = render(Arc::clone(site), key.clone()).await?;
+            *shown = Some(Rendered {
                 version,
                 at,
                 took: at.elapsed(),
@@ -189,10 +189,10 @@ impl Page {
 }
 
 /// A boundary for types: the page of a stream is no stream.
-fn render(site: Arc<Site>, place: Place) -> BoxFuture<'static, Option<Bytes>> {
+fn render(site: Arc<Site>, key: PageKey) -> BoxFuture<'static, Option<Bytes>> {
     async move {
-        let asked = Request::of_page(place.access, place.root, &place.query);
-        let reply = screens::answer(&site, place.route, &Method::GET, asked).await;
+        let asked = Request::of_page(key.access, key.root, &key.query);
+        let reply = screens::answer(&site, key.route, &Method::GET, asked).await;
         reply.page_text(StatusCode::OK)
     }
     .boxed()

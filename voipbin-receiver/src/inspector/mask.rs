@@ -15,7 +15,7 @@ pub(super) struct Mask {
 }
 
 /// A text, or that there is one.
-pub(super) enum Shown {
+pub(super) enum Masked {
     Text(String),
     Hidden { characters: usize },
 }
@@ -33,24 +33,24 @@ impl Mask {
         self.lifted
     }
 
-    pub(super) fn text(self, text: &str) -> Shown {
+    pub(super) fn text(self, text: &str) -> Masked {
         match self.lifted {
-            true => Shown::Text(text.to_owned()),
-            false => Shown::Hidden {
+            true => Masked::Text(text.to_owned()),
+            false => Masked::Hidden {
                 characters: text.chars().count(),
             },
         }
     }
 
     /// What a handler said of its failure.
-    pub(super) fn ended(self, ended: &AttemptEnd) -> Shown {
+    pub(super) fn ended(self, ended: &AttemptEnd) -> Masked {
         match ended {
             AttemptEnd::Failed(error) => self.text(error),
-            other => Shown::Text(other.to_string()),
+            other => Masked::Text(other.to_string()),
         }
     }
 
-    pub(super) fn body(self, delivery: &Delivery) -> Shown {
+    pub(super) fn body(self, delivery: &Delivery) -> Masked {
         self.text(&String::from_utf8_lossy(delivery.body()))
     }
 
@@ -91,7 +91,7 @@ impl Mask {
 }
 
 /// Templates escape it as any other text.
-impl fmt::Display for Shown {
+impl fmt::Display for Masked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text(text) => f.write_str(text),
@@ -100,7 +100,7 @@ impl fmt::Display for Shown {
     }
 }
 
-impl Shown {
+impl Masked {
     pub(super) fn is_hidden(&self) -> bool {
         matches!(self, Self::Hidden { .. })
     }

@@ -99,7 +99,7 @@ const HARDENING: [(HeaderName, &str); 7] = [
 pub(super) const HTML: &str = "text/html; charset=utf-8";
 
 /// What is answered.
-pub(super) struct Reply {
+pub(super) struct PageResponse {
     status: StatusCode,
     content_type: &'static str,
     body: Content,
@@ -108,7 +108,7 @@ pub(super) struct Reply {
     is_lasting: bool,
 }
 
-impl Reply {
+impl PageResponse {
     pub(super) fn new(content_type: &'static str, body: impl Into<Bytes>) -> Self {
         Self {
             status: StatusCode::OK,

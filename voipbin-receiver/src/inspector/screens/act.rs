@@ -4,7 +4,7 @@ use super::{Endpoint, Problem};
 use crate::event::{Origin, RecordId};
 use crate::inspector::access::{Actor, Permit};
 use crate::inspector::request::Request;
-use crate::inspector::response::Reply;
+use crate::inspector::response::PageResponse;
 use crate::inspector::site::Site;
 use crate::observe::Accepted;
 
@@ -21,7 +21,7 @@ impl Endpoint for Retry {
         site: &Site,
         asked: &Request,
         permit: Permit<Actor>,
-    ) -> Result<Reply, Problem> {
+    ) -> Result<PageResponse, Problem> {
         let records = site.records_to_change(&permit).ok_or(Problem::NotFound)?;
         let replay = records.replay(self.0, None).await?;
         site.acted(&permit, "retry", Some(self.0));
@@ -30,7 +30,7 @@ impl Endpoint for Retry {
             Some(_) => format!("events/{replay}"),
             None => "dead".to_owned(),
         };
-        Ok(Reply::see_other(format!("{}{place}", asked.root)))
+        Ok(PageResponse::see_other(format!("{}{place}", asked.root)))
     }
 }
 
@@ -42,13 +42,13 @@ impl Endpoint for Discard {
         site: &Site,
         asked: &Request,
         permit: Permit<Actor>,
-    ) -> Result<Reply, Problem> {
+    ) -> Result<PageResponse, Problem> {
         let records = site.records_to_change(&permit).ok_or(Problem::NotFound)?;
         if records.discard(&[self.0]).await? == 0 {
             return Err(Problem::NotFound);
         }
         site.acted(&permit, "discard", Some(self.0));
-        Ok(Reply::see_other(format!("{}events", asked.root)))
+        Ok(PageResponse::see_other(format!("{}events", asked.root)))
     }
 }
 
@@ -61,7 +61,7 @@ impl Endpoint for Edit {
         site: &Site,
         asked: &Request,
         permit: Permit<Actor>,
-    ) -> Result<Reply, Problem> {
+    ) -> Result<PageResponse, Problem> {
         let records = site.records_to_change(&permit).ok_or(Problem::NotFound)?;
         records.get(self.0).await?.ok_or(Problem::NotFound)?;
         let body = asked.form("body").unwrap_or_default().to_owned();
@@ -73,7 +73,7 @@ impl Endpoint for Edit {
         match accepted? {
             Accepted::New => {
                 site.acted(&permit, "edit", Some(self.0));
-                Ok(Reply::see_other(format!("{}events", asked.root)))
+                Ok(PageResponse::see_other(format!("{}events", asked.root)))
             }
             Accepted::Duplicate => Err(Problem::Conflict(
                 "An event with this very body has come before: it is not handled once more.",

@@ -12,7 +12,7 @@ use crate::inspector::bulk::{self, Action, BulkError, Confirmed, End, MOST_RATE,
 use crate::inspector::filter::Filter;
 use crate::inspector::mask::Mask;
 use crate::inspector::request::Request;
-use crate::inspector::response::Reply;
+use crate::inspector::response::PageResponse;
 use crate::inspector::site::Site;
 
 pub(super) struct Preview;
@@ -30,7 +30,7 @@ struct BulkPage {
     /// Whether one is under way that this process knows nothing of.
     is_elsewhere: bool,
     filter: String,
-    preview: Option<Dry>,
+    preview: Option<DryRun>,
 }
 
 /// The one that is under way, or was the last one.
@@ -47,7 +47,7 @@ pub(super) struct StatusRow {
 }
 
 /// What would be done.
-struct Dry {
+struct DryRun {
     action: Action,
     count: usize,
     is_part: bool,
@@ -93,7 +93,7 @@ impl Endpoint for Preview {
         site: &Site,
         asked: &Request,
         permit: Permit<Actor>,
-    ) -> Result<Reply, Problem> {
+    ) -> Result<PageResponse, Problem> {
         let now = site.now();
         let records = site.records_to_change(&permit);
         let records = records.ok_or(Problem::Conflict(UNSUPPORTED))?;
@@ -111,7 +111,7 @@ impl Endpoint for Preview {
                 let wanted = filter.all_records(now, &reveal);
                 let found = bulk::find(records, &wanted, action, None, PATIENCE).await?;
                 let rows = found.sample.iter();
-                let dry = Dry {
+                let dry_run = DryRun {
                     action,
                     count: found.ids.len(),
                     is_part: found.is_part,
@@ -127,7 +127,7 @@ impl Endpoint for Preview {
                     rate: RATE,
                     most_rate: MOST_RATE,
                 };
-                (filter, Some(dry))
+                (filter, Some(dry_run))
             }
         };
         let shown = BulkPage {
@@ -149,7 +149,7 @@ impl Endpoint for Start {
         site: &Site,
         asked: &Request,
         permit: Permit<Actor>,
-    ) -> Result<Reply, Problem> {
+    ) -> Result<PageResponse, Problem> {
         let bad = |what: &str| Problem::Bad(format!("The form has no {what}."));
         let number = |name: &str| asked.form(name).and_then(|text| text.parse::<u64>().ok());
         let action = asked.form("action").and_then(Action::parse);
@@ -171,7 +171,7 @@ impl Endpoint for Start {
             Action::Discard => "discard all",
         };
         site.acted(&permit, told, None);
-        Ok(Reply::see_other(format!("{}bulk", asked.root)))
+        Ok(PageResponse::see_other(format!("{}bulk", asked.root)))
     }
 }
 
@@ -183,10 +183,10 @@ impl Endpoint for Cancel {
         site: &Site,
         asked: &Request,
         permit: Permit<Actor>,
-    ) -> Result<Reply, Problem> {
+    ) -> Result<PageResponse, Problem> {
         site.bulk.cancel(&site.receiver, &permit).await?;
         site.acted(&permit, "cancel", None);
-        Ok(Reply::see_other(format!("{}bulk", asked.root)))
+        Ok(PageResponse::see_other(format!("{}bulk", asked.root)))
     }
 }
 

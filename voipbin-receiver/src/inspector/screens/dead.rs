@@ -13,7 +13,7 @@ use crate::inspector::access::{Actor, Permit, Reader, Revealer};
 use crate::inspector::filter::Filter;
 use crate::inspector::mask::Mask;
 use crate::inspector::request::Request;
-use crate::inspector::response::Reply;
+use crate::inspector::response::PageResponse;
 use crate::inspector::site::Site;
 
 pub(super) struct Dead;
@@ -64,7 +64,7 @@ impl Endpoint for Dead {
         site: &Site,
         asked: &Request,
         permit: Permit<Reader>,
-    ) -> Result<Reply, Problem> {
+    ) -> Result<PageResponse, Problem> {
         show(site, asked, &permit, None).await
     }
 }
@@ -77,7 +77,7 @@ impl Endpoint for DeadRevealed {
         site: &Site,
         asked: &Request,
         permit: Permit<Revealer>,
-    ) -> Result<Reply, Problem> {
+    ) -> Result<PageResponse, Problem> {
         let mask = site.reveal(&permit, None);
         let permit = asked.access.permit().ok_or(Problem::NotAllowed)?;
         show(site, asked, &permit, Some(mask)).await
@@ -89,7 +89,7 @@ async fn show(
     asked: &Request,
     permit: &Permit<Reader>,
     mask: Option<Mask>,
-) -> Result<Reply, Problem> {
+) -> Result<PageResponse, Problem> {
     let now = site.now();
     let records = site.records(permit);
     let dead = RecordFilter::new().state(RecordState::Dead);

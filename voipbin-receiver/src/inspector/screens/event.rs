@@ -13,9 +13,9 @@ use crate::event::{Proof, RecordId};
 use crate::inbox::{JobRecord, Record, Stage};
 use crate::inspector::access::{Actor, Permit, Reader, Revealer};
 use crate::inspector::filter::Filter;
-use crate::inspector::mask::{Mask, Shown};
+use crate::inspector::mask::{Mask, Masked};
 use crate::inspector::request::Request;
-use crate::inspector::response::Reply;
+use crate::inspector::response::PageResponse;
 use crate::inspector::site::Site;
 
 pub(super) struct Event(pub(super) RecordId);
@@ -34,15 +34,15 @@ struct EventPage {
     row: EventRow,
     identity: String,
     signed: bool,
-    content_type: Shown,
+    content_type: Masked,
     lane: bool,
     last_change: Option<String>,
     ended: Option<When>,
-    body: Shown,
+    body: Masked,
     jobs: Vec<JobRow>,
     /// Of all events of the resource, the earliest first; `None` where there were too many to look
     /// through.
-    moments: Option<Vec<Moment>>,
+    timeline: Option<Vec<TimelineEntry>>,
     /// Those that are replays of this one, as far as they are in the timeline.
     replays: Vec<u64>,
     /// All of the resource.
@@ -65,11 +65,11 @@ struct JobRow {
 struct AttemptRow {
     began: When,
     took: String,
-    ended: Shown,
+    ended: Masked,
 }
 
 /// Something that happened to an event.
-struct Moment {
+struct TimelineEntry {
     time: SystemTime,
     at: When,
     event: u64,
@@ -86,7 +86,7 @@ impl Endpoint for Event {
         site: &Site,
         asked: &Request,
         permit: Permit<Reader>,
-    ) -> Result<Reply, Problem> {
+    ) -> Result<PageResponse, Problem> {
         show(site, asked, &permit, self.0, Mask::on()).await
     }
 }
@@ -99,7 +99,7 @@ impl Endpoint for EventRevealed {
         site: &Site,
         asked: &Request,
         permit: Permit<Revealer>,
-    ) -> Result<Reply, Problem> {
+    ) -> Result<PageResponse, Problem> {
         let mask = site.reveal(&permit, Some(self.0));
         let permit = asked.access.permit().ok_or(Problem::NotAllowed)?;
         show(site, asked, &permit, self.0, mask).await
@@ -112,7 +112,7 @@ async fn show(
     permit: &Permit<Reader>,
     id: RecordId,
     mask: Mask,
-) -> Result<Reply, Problem> {
+) -> Result<PageResponse, Problem> {
     let now = site.now();
     let records = site.records(permit).ok_or(Problem::NotFound)?;
     let record = records.get(id).await?.ok_or(Problem::NotFound)?;
@@ -120,7 +120,7 @@ async fn show(
     // An id that may not be shown may not stand in an address either.
     let resource = delivery.resource_id();
     let resource = resource.filter(|id| mask.resource(delivery).as_deref() == Some(*id));
-    let timeline = match delivery.resource_id() {
+    let of_resource = match delivery.resource_id() {
         Some(resource) => {
             let filter = Filter::of_resource(resource).records(now);
             let found = timeout(PATIENCE, records.latest(&filter, None, TIMELINE)).await;
@@ -130,14 +130,14 @@ async fn show(
         None => Some(vec![record.clone()]),
     };
     let of_this = |other: &&Record| other.replay_of == Some(id);
-    let replays = timeline.iter().flatten().filter(of_this);
+    let replays = of_resource.iter().flatten().filter(of_this);
     let shown = EventPage {
         root: asked.root,
         identity: delivery.identity().to_string(),
         signed: delivery.proof() == Proof::Signed,
         content_type: match delivery.other_content_type() {
             Some(other) => mask.text(other),
-            None => Shown::Text(delivery.content_type().to_owned()),
+            None => Masked::Text(delivery.content_type().to_owned()),
         },
         lane: delivery.lane_id().is_some(),
         last_change: delivery.last_change().map(|time| time.to_string()),
@@ -149,7 +149,9 @@ async fn show(
             .map(|job| JobRow::new(job, mask, now))
             .collect(),
         replays: replays.map(|replay| replay.id.get()).collect(),
-        moments: timeline.as_deref().map(|found| moments(found, mask, now)),
+        timeline: of_resource
+            .as_deref()
+            .map(|found| timeline(found, mask, now)),
         copies: mask.is_lifted().then(|| Copies::new(&record)),
         more: resource.map(|id| Filter::of_resource(id).query(None)),
         may_reveal: asked.access.permit::<Revealer>().is_some(),
@@ -160,12 +162,12 @@ async fn show(
 }
 
 /// What happened to these events, in the order of time.
-fn moments(records: &[Record], mask: Mask, now: SystemTime) -> Vec<Moment> {
-    let mut moments = Vec::new();
+fn timeline(records: &[Record], mask: Mask, now: SystemTime) -> Vec<TimelineEntry> {
+    let mut timeline = Vec::new();
     for record in records {
         let delivery = &record.delivery;
         let mut add = |time, handler: &str, what| {
-            moments.push(Moment {
+            timeline.push(TimelineEntry {
                 time,
                 at: When::new(time, now),
                 event: record.id.get(),
@@ -197,8 +199,8 @@ fn moments(records: &[Record], mask: Mask, now: SystemTime) -> Vec<Moment> {
             add(time, name, what.to_owned());
         }
     }
-    moments.sort_by_key(|moment| (moment.time, moment.event));
-    moments
+    timeline.sort_by_key(|entry| (entry.time, entry.event));
+    timeline
 }
 
 impl JobRow {

@@ -9,7 +9,7 @@ use crate::inspector::access::{Actor, Permit, Reader, Revealer};
 use crate::inspector::filter::Filter;
 use crate::inspector::mask::Mask;
 use crate::inspector::request::Request;
-use crate::inspector::response::Reply;
+use crate::inspector::response::PageResponse;
 use crate::inspector::site::Site;
 
 pub(super) struct Events;
@@ -77,7 +77,7 @@ impl Endpoint for Events {
         site: &Site,
         asked: &Request,
         permit: Permit<Reader>,
-    ) -> Result<Reply, Problem> {
+    ) -> Result<PageResponse, Problem> {
         let now = site.now();
         let before = before(asked)?;
         let text = asked.query("q").unwrap_or_default();

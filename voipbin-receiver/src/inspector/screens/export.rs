@@ -9,7 +9,7 @@ use crate::inbox::RecordFilter;
 use crate::inspector::access::{Permit, Revealer};
 use crate::inspector::filter::Filter;
 use crate::inspector::request::Request;
-use crate::inspector::response::Reply;
+use crate::inspector::response::PageResponse;
 use crate::inspector::site::Site;
 use crate::receiver::Receiver;
 
@@ -29,7 +29,7 @@ impl Endpoint for Export {
         site: &Site,
         asked: &Request,
         permit: Permit<Revealer>,
-    ) -> Result<Reply, Problem> {
+    ) -> Result<PageResponse, Problem> {
         let filter = asked.query("q").unwrap_or_default().parse::<Filter>();
         let filter = filter.map_err(|error| Problem::Bad(error.to_string()))?;
         let filter = filter.all_records(site.now(), &permit);
@@ -47,7 +47,7 @@ impl Endpoint for Export {
                 Some((lines, next.map(|next| (receiver, Some(next)))))
             }
         });
-        let reply = Reply::stream("application/jsonl", Box::pin(lines));
+        let reply = PageResponse::stream("application/jsonl", Box::pin(lines));
         Ok(reply.attachment("events.jsonl"))
     }
 }

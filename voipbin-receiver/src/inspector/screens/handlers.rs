@@ -11,7 +11,7 @@ use crate::inspector::access::{Actor, Permit, Reader};
 use crate::inspector::filter::Filter;
 use crate::inspector::journal::HandlerFigures;
 use crate::inspector::request::Request;
-use crate::inspector::response::Reply;
+use crate::inspector::response::PageResponse;
 use crate::inspector::site::Site;
 
 pub(super) struct Handlers;
@@ -51,7 +51,7 @@ impl Endpoint for Handlers {
         site: &Site,
         asked: &Request,
         _: Permit<Reader>,
-    ) -> Result<Reply, Problem> {
+    ) -> Result<PageResponse, Problem> {
         let rows = site.receiver.handlers().iter();
         let shown = HandlersPage {
             root: asked.root,
@@ -70,7 +70,7 @@ impl Endpoint for Pause {
         site: &Site,
         asked: &Request,
         permit: Permit<Actor>,
-    ) -> Result<Reply, Problem> {
+    ) -> Result<PageResponse, Problem> {
         let handler = asked.form("handler").unwrap_or_default();
         let (is_there, told) = match self.0 {
             true => (site.receiver.pause(handler), "pause"),
@@ -80,7 +80,7 @@ impl Endpoint for Pause {
             return Err(Problem::NotFound);
         }
         site.acted(&permit, told, None);
-        Ok(Reply::see_other(format!("{}handlers", asked.root)))
+        Ok(PageResponse::see_other(format!("{}handlers", asked.root)))
     }
 }
 

@@ -2,9 +2,9 @@
 
 use super::{Endpoint, Problem};
 use crate::inspector::access::{Permit, Reader};
-use crate::inspector::live::{self, Place};
+use crate::inspector::live::{self, PageKey};
 use crate::inspector::request::Request;
-use crate::inspector::response::Reply;
+use crate::inspector::response::PageResponse;
 use crate::inspector::route::Route;
 use crate::inspector::site::Site;
 
@@ -18,7 +18,7 @@ impl Endpoint for Live {
         site: &Site,
         asked: &Request,
         _: Permit<Reader>,
-    ) -> Result<Reply, Problem> {
+    ) -> Result<PageResponse, Problem> {
         let page = asked.query("page").unwrap_or_default();
         let (path, query) = page.split_once('?').unwrap_or((page, ""));
         let found = Route::find(path);
@@ -26,7 +26,7 @@ impl Endpoint for Live {
             route.is_live(&Request::of_page(asked.access, root, query))
         };
         let (route, root) = found.filter(shown).ok_or(Problem::NotFound)?;
-        let place = Place {
+        let key = PageKey {
             route,
             root,
             query: query.to_owned(),
@@ -34,8 +34,8 @@ impl Endpoint for Live {
         };
         let site = site.shared.upgrade().ok_or(Problem::NotFound)?;
         let seen = asked.last_event.as_deref().or(asked.query("seen"));
-        let stream = live::open(site, place, seen);
+        let stream = live::open(site, key, seen);
         let stream = stream.ok_or(Problem::Busy("Too many pages are open."))?;
-        Ok(Reply::stream("text/event-stream", stream))
+        Ok(PageResponse::stream("text/event-stream", stream))
     }
 }

@@ -23,7 +23,7 @@ use http::{Method, StatusCode};
 use super::access::{Permit, Reader, Revealer, Right};
 use super::live::version;
 use super::request::Request;
-use super::response::Reply;
+use super::response::PageResponse;
 use super::route::{ASSETS, Asset, Assets, Route};
 use super::site::Site;
 use crate::inbox::{RecordsError, RecordsErrorKind};
@@ -38,7 +38,7 @@ trait Endpoint: Send + Sync {
         site: &Site,
         asked: &Request,
         permit: Permit<Self::Needs>,
-    ) -> impl Future<Output = Result<Reply, Problem>> + Send;
+    ) -> impl Future<Output = Result<PageResponse, Problem>> + Send;
 }
 
 /// Why there is no page.
@@ -66,7 +66,7 @@ pub(super) async fn answer(
     route: Route,
     method: &Method,
     mut asked: Request,
-) -> Reply {
+) -> PageResponse {
     // As of before it is read: what happens meanwhile makes a newer one.
     asked.live = route.is_live(&asked).then(|| version(site));
     let reads = [Method::GET, Method::HEAD].contains(method);
@@ -113,7 +113,7 @@ pub(super) async fn answer(
     }
 }
 
-async fn call<E: Endpoint>(endpoint: E, site: &Site, asked: &Request) -> Reply {
+async fn call<E: Endpoint>(endpoint: E, site: &Site, asked: &Request) -> PageResponse {
     let answered = match asked.access.permit::<E::Needs>() {
         Some(permit) => endpoint.answer(site, asked, permit).await,
         None => Err(Problem::NotAllowed),
@@ -122,7 +122,7 @@ async fn call<E: Endpoint>(endpoint: E, site: &Site, asked: &Request) -> Reply {
 }
 
 impl Problem {
-    fn reply(self, root: &str) -> Reply {
+    fn reply(self, root: &str) -> PageResponse {
         let (status, told) = match self {
             Self::Busy(told) => {
                 return problem(StatusCode::SERVICE_UNAVAILABLE, root, told).retry_after(30);
@@ -163,9 +163,9 @@ struct ProblemPage<'a> {
 }
 
 /// A page that says what is wrong, to anybody: it tells nothing of the receiver.
-pub(super) fn problem(status: StatusCode, root: &str, told: &str) -> Reply {
+pub(super) fn problem(status: StatusCode, root: &str, told: &str) -> PageResponse {
     let icon = &ASSETS.icon.name;
-    Reply::page(&ProblemPage { root, icon, told }).status(status)
+    PageResponse::page(&ProblemPage { root, icon, told }).status(status)
 }
 
 /// The pages that every page leads to, and where each is.
@@ -200,13 +200,13 @@ fn page(
     asked: &Request,
     title: &str,
     content: &impl Template,
-) -> Result<Reply, Problem> {
+) -> Result<PageResponse, Problem> {
     let version = asked.live.map(|version| format!("{version:x}"));
     let content = content.render();
     let content = content.map_err(|_| Problem::Bad("The page could not be written.".into()))?;
     let has_token = site.authority.has_token();
     let acts = asked.access.permit::<Revealer>().is_some();
-    Ok(Reply::page(&Layout {
+    Ok(PageResponse::page(&Layout {
         root: asked.root,
         assets: &ASSETS,
         version,
@@ -224,8 +224,13 @@ struct File(&'static Asset);
 impl Endpoint for File {
     type Needs = Reader;
 
-    async fn answer(self, _: &Site, _: &Request, _: Permit<Reader>) -> Result<Reply, Problem> {
-        Ok(Reply::new(self.0.content_type, self.0.content).lasting())
+    async fn answer(
+        self,
+        _: &Site,
+        _: &Request,
+        _: Permit<Reader>,
+    ) -> Result<PageResponse, Problem> {
+        Ok(PageResponse::new(self.0.content_type, self.0.content).lasting())
     }
 }
 

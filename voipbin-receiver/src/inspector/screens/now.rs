@@ -8,7 +8,7 @@ use crate::inbox::{Durability, InboxStats, RecordFilter, RecordState};
 use crate::inspector::access::{Permit, Reader};
 use crate::inspector::journal::{MINUTES, Minute, quantile};
 use crate::inspector::request::Request;
-use crate::inspector::response::Reply;
+use crate::inspector::response::PageResponse;
 use crate::inspector::site::Site;
 use crate::observe::{Problem as HealthProblem, Warning};
 
@@ -63,7 +63,7 @@ impl Endpoint for Now {
         site: &Site,
         asked: &Request,
         permit: Permit<Reader>,
-    ) -> Result<Reply, Problem> {
+    ) -> Result<PageResponse, Problem> {
         let now = site.now();
         let (stats, health) = (site.receiver.stats(), site.receiver.health());
         let day = site.journal.minutes(MINUTES);

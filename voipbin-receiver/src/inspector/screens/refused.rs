@@ -10,7 +10,7 @@ use crate::inspector::access::{Permit, Reader};
 use crate::inspector::journal::{REFUSALS, Rejected};
 use crate::inspector::mask::Mask;
 use crate::inspector::request::Request;
-use crate::inspector::response::Reply;
+use crate::inspector::response::PageResponse;
 use crate::inspector::site::Site;
 use crate::observe::RefusalReason;
 
@@ -45,7 +45,7 @@ impl Endpoint for Refused {
         site: &Site,
         asked: &Request,
         _: Permit<Reader>,
-    ) -> Result<Reply, Problem> {
+    ) -> Result<PageResponse, Problem> {
         let now = site.now();
         let refusals = site.journal.refusals();
         let mut reasons = BTreeMap::<&'static str, usize>::new();

@@ -7,7 +7,7 @@ use super::{Endpoint, Problem, page};
 use crate::inbox::{Durability, LaneOrder};
 use crate::inspector::access::{Permit, Reader};
 use crate::inspector::request::Request;
-use crate::inspector::response::Reply;
+use crate::inspector::response::PageResponse;
 use crate::inspector::site::{Setting, Site};
 
 pub(super) struct Settings;
@@ -34,7 +34,7 @@ impl Endpoint for Settings {
         site: &Site,
         asked: &Request,
         _: Permit<Reader>,
-    ) -> Result<Reply, Problem> {
+    ) -> Result<PageResponse, Problem> {
         let guarantees = site.receiver.dispatch().inbox.guarantees();
         let survives = match guarantees.durability {
             Durability::Process => "a clean shutdown",

@@ -6,7 +6,7 @@ use http::StatusCode;
 use super::{Endpoint, Problem, problem};
 use crate::inspector::access::{Anyone, Permit, Reader};
 use crate::inspector::request::Request;
-use crate::inspector::response::Reply;
+use crate::inspector::response::PageResponse;
 use crate::inspector::route::ASSETS;
 use crate::inspector::site::Site;
 
@@ -23,21 +23,21 @@ struct Form<'a> {
 }
 
 /// What somebody without access is answered, whatever they ask for.
-pub(in crate::inspector) fn refuse(site: &Site, root: &str) -> Reply {
+pub(in crate::inspector) fn refuse(site: &Site, root: &str) -> PageResponse {
     match site.authority.has_token() {
         true => unauthorized(root, ""),
         false => problem(StatusCode::FORBIDDEN, root, "You may not see this page."),
     }
 }
 
-fn unauthorized(root: &str, told: &str) -> Reply {
+fn unauthorized(root: &str, told: &str) -> PageResponse {
     let form = form(root, told).status(StatusCode::UNAUTHORIZED);
     form.authenticate("Bearer")
 }
 
-fn form(root: &str, told: &str) -> Reply {
+fn form(root: &str, told: &str) -> PageResponse {
     let icon = &ASSETS.icon.name;
-    Reply::page(&Form { root, icon, told })
+    PageResponse::page(&Form { root, icon, told })
 }
 
 impl Endpoint for SignInPage {
@@ -48,7 +48,7 @@ impl Endpoint for SignInPage {
         site: &Site,
         asked: &Request,
         _: Permit<Reader>,
-    ) -> Result<Reply, Problem> {
+    ) -> Result<PageResponse, Problem> {
         match site.authority.has_token() {
             true => Ok(form(asked.root, "")),
             false => Err(Problem::NotFound),
@@ -64,10 +64,10 @@ impl Endpoint for SignIn {
         site: &Site,
         asked: &Request,
         _: Permit<Anyone>,
-    ) -> Result<Reply, Problem> {
+    ) -> Result<PageResponse, Problem> {
         let given = asked.form("token").unwrap_or_default();
         if site.authority.is_token(given) {
-            let home = Reply::see_other(asked.root.to_owned());
+            let home = PageResponse::see_other(asked.root.to_owned());
             return Ok(home.cookie(site.authority.sign_in(site.now())));
         }
         if site.sign_ins.allow(site.journal.monotonic()) {
@@ -94,8 +94,8 @@ impl Endpoint for SignOut {
         site: &Site,
         asked: &Request,
         _: Permit<Reader>,
-    ) -> Result<Reply, Problem> {
-        let home = Reply::see_other(asked.root.to_owned());
+    ) -> Result<PageResponse, Problem> {
+        let home = PageResponse::see_other(asked.root.to_owned());
         Ok(home.cookie(site.authority.sign_out()))
     }
 }

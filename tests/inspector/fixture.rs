@@ -27,7 +27,7 @@ pub(crate) const ACCESS: &str = "x-access";
 /// The secret that deliveries are signed with, by a label of its own.
 pub(crate) const LABEL: &str = "the-label";
 
-pub(crate) struct Stage {
+pub(crate) struct Fixture {
     pub(crate) receiver: Receiver,
     pub(crate) inspector: InspectorService,
     /// What observers were told of the inspector.
@@ -43,7 +43,7 @@ pub(crate) struct Page {
     pub(crate) text: String,
 }
 
-impl Stage {
+impl Fixture {
     /// With an inbox on disk.
     pub(crate) async fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
@@ -52,9 +52,9 @@ impl Stage {
             .open()
             .await
             .unwrap();
-        let mut stage = Self::with(|builder| builder.inbox(inbox));
-        stage._directory = Some(directory);
-        stage
+        let mut fixture = Self::with(|builder| builder.inbox(inbox));
+        fixture._directory = Some(directory);
+        fixture
     }
 
     pub(crate) fn in_memory() -> Self {
