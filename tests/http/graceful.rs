@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use voipbin_receiver::catalog::Any;
 use voipbin_receiver::inbox::DiskInbox;
 use voipbin_receiver::observe::RefusalReason;
-use voipbin_receiver::testing::Run;
+use voipbin_receiver::testing::RecordedRun;
 use voipbin_receiver::{Delivery, EventHandler, JobState, Receiver, Registration};
 
 const CLIENTS: usize = 8;
@@ -175,8 +175,8 @@ impl Ledger {
     }
 }
 
-fn deliveries(runs: &[Run]) -> impl Iterator<Item = &Delivery> {
-    runs.iter().map(Run::delivery)
+fn deliveries(runs: &[RecordedRun]) -> impl Iterator<Item = &Delivery> {
+    runs.iter().map(RecordedRun::delivery)
 }
 
 fn with(handler: impl EventHandler) -> Registration {
@@ -338,7 +338,7 @@ async fn an_inbox_on_disk_leaves_to_the_next_receiver_what_has_not_begun(server:
 }
 
 /// What a receiver after this one finds and handles.
-async fn handled_by_the_next(receiver: &Receiver, inbox: DiskInbox) -> Vec<Run> {
+async fn handled_by_the_next(receiver: &Receiver, inbox: DiskInbox) -> Vec<RecordedRun> {
     let left = receiver.stats().inbox.events;
     assert!(left > 0);
     let recorder = Recorder::new();

@@ -237,7 +237,7 @@ async fn an_event_that_another_handler_is_not_done_with_is_not_discarded() {
     let fixture = Fixture::of(receiver);
     let accepted = fixture.receiver.accept(event(1, ""), Origin::History).await;
     accepted.unwrap();
-    while fixture.receiver.stats().dead == 0 || fixture.receiver.stats().inbox.waiting == 0 {
+    while fixture.receiver.stats().dead == 0 || fixture.receiver.stats().inbox.delayed == 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let page = fixture

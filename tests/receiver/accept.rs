@@ -10,7 +10,7 @@ use voipbin_receiver::catalog::{Any, Custom, EventType};
 use voipbin_receiver::event::Proof;
 use voipbin_receiver::inbox::StoredDelivery;
 use voipbin_receiver::observe::{RefusalReason, Transition};
-use voipbin_receiver::testing::{Run, Signer};
+use voipbin_receiver::testing::{RecordedRun, Signer};
 use voipbin_receiver::{Accepted, Context, Origin, Receiver, ReceiverBuilder};
 
 /// A receiver that tells the contexts of its runs.
@@ -96,14 +96,14 @@ async fn what_is_accepted_shares_the_lane_of_its_resource() {
     deliver(&receiver.service(), call_hangup(1)).await;
     deliver(&receiver.service(), call_hangup(2)).await;
     let begun = valve.begun().wait_for(2).await;
-    let types: Vec<_> = begun.iter().filter_map(Run::event_type).collect();
+    let types: Vec<_> = begun.iter().filter_map(RecordedRun::event_type).collect();
     assert!(types.contains(&EventType::CallProgressing), "{types:?}");
     valve.open();
     let ended = valve.ended().wait_for(3).await;
     let of_first = ended
         .iter()
         .filter(|run| run.delivery().resource_id() == Some("1"));
-    let of_first: Vec<_> = of_first.filter_map(Run::event_type).collect();
+    let of_first: Vec<_> = of_first.filter_map(RecordedRun::event_type).collect();
     assert_eq!(
         of_first,
         [EventType::CallProgressing, EventType::CallHangup]

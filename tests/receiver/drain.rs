@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use voipbin_receiver::catalog::{Any, named};
 use voipbin_receiver::events::CallHangup;
 use voipbin_receiver::inbox::DiskInbox;
-use voipbin_receiver::testing::{Act, Recorder, Run, TestReceiver, event};
+use voipbin_receiver::testing::{Act, RecordedRun, Recorder, TestReceiver, event};
 use voipbin_receiver::{
     HandlerOptions, JobState, Problem, Receiver, ReceiverBuilder, RetryPolicy, ShutdownReport,
 };
@@ -49,7 +49,7 @@ async fn waiting(events: usize, handler: &Recorder) -> TestReceiver {
         assert_eq!(receiver.deliver(event).await.unwrap().status(), 200);
     }
     assert_eq!(receiver.run_until_idle().await.len(), events);
-    assert_eq!(receiver.stats().inbox.waiting, events);
+    assert_eq!(receiver.stats().inbox.delayed, events);
     receiver
 }
 
@@ -75,7 +75,7 @@ async fn what_fails_again_in_a_shutdown_is_reported_and_not_waited_for() {
     let stats = receiver.stats();
     assert_eq!((stats.failed, stats.retried, stats.dead), (2, 1, 1));
     assert_eq!(
-        (stats.inbox.events, stats.inbox.waiting, stats.inbox.dead),
+        (stats.inbox.events, stats.inbox.delayed, stats.inbox.dead),
         (0, 0, 1)
     );
     let again = receiver.receiver().shutdown(HOUR).await;
@@ -92,7 +92,7 @@ async fn a_shutdown_without_time_tells_what_failed_from_what_never_ran() {
         .build()
         .unwrap();
     accept(&receiver, 1).await;
-    until(|| receiver.stats().inbox.waiting == 1).await;
+    until(|| receiver.stats().inbox.delayed == 1).await;
     for id in ["running", "queued"] {
         let body = format!(r#"{{"type":"other","data":{{"id":"{id}"}}}}"#);
         assert_eq!(deliver(&receiver.service(), body).await.word(), "received");
@@ -164,10 +164,10 @@ async fn a_receiver_that_is_dropped_still_makes_its_attempts_in_their_time() {
         .build()
         .unwrap();
     accept(&receiver, 1).await;
-    until(|| receiver.stats().inbox.waiting == 1).await;
+    until(|| receiver.stats().inbox.delayed == 1).await;
     drop(receiver);
     let runs = within_days(handler.wait_for(4)).await;
-    let began: Vec<_> = runs.iter().map(Run::began).collect();
+    let began: Vec<_> = runs.iter().map(RecordedRun::began).collect();
     // Nothing new can come: what waited is brought forward, and what fails from here on is not.
     assert!(began[1] < HOUR, "{began:?}");
     // Timers tick in milliseconds.

@@ -9,7 +9,7 @@ use voipbin_receiver::catalog::{Any, named};
 use voipbin_receiver::events::CallHangup;
 use voipbin_receiver::inbox::MemoryInbox;
 use voipbin_receiver::testing::{
-    Act, Answer, Recorder, Run, Sender, Signer, Step, TestReceiver, event,
+    Act, Answer, RecordedRun, Recorder, Sender, Signer, Step, TestReceiver, event,
 };
 use voipbin_receiver::{
     BuildErrorKind, Context, Event, HandlerError, HandlerOptions, ReceiverBuilder, Registration,
@@ -92,7 +92,7 @@ async fn the_time_that_a_handler_asks_for_wins_and_its_attempts_count() {
     let steps = receiver.run_until_done().await;
     let waits: Vec<_> = steps.iter().map(Step::retry_after).collect();
     assert_eq!(waits, [Some(HOUR), Some(HOUR), None]);
-    let began: Vec<_> = handler.runs().iter().map(Run::began).collect();
+    let began: Vec<_> = handler.runs().iter().map(RecordedRun::began).collect();
     assert_eq!(began, [Duration::ZERO, HOUR, 2 * HOUR]);
     assert!(steps[2].is_dead());
 }
@@ -116,7 +116,7 @@ async fn what_another_attempt_would_meet_again_has_none() {
     let stats = receiver.stats();
     assert_eq!((stats.failed, stats.retried, stats.dead), (2, 0, 2));
     assert_eq!(
-        (stats.inbox.events, stats.inbox.waiting, stats.inbox.dead),
+        (stats.inbox.events, stats.inbox.delayed, stats.inbox.dead),
         (0, 0, 2)
     );
 }
@@ -135,7 +135,7 @@ async fn after_the_last_attempt_the_event_is_a_dead_letter_and_known_as_one() {
     let stats = receiver.stats();
     assert_eq!((stats.failed, stats.retried, stats.dead), (1, 1, 0));
     assert_eq!(
-        (stats.inbox.events, stats.inbox.waiting, stats.inbox.dead),
+        (stats.inbox.events, stats.inbox.delayed, stats.inbox.dead),
         (1, 1, 0)
     );
 
@@ -144,7 +144,7 @@ async fn after_the_last_attempt_the_event_is_a_dead_letter_and_known_as_one() {
     let stats = receiver.stats();
     assert_eq!((stats.failed, stats.retried, stats.handled), (2, 1, 0));
     assert_eq!(
-        (stats.inbox.events, stats.inbox.waiting, stats.inbox.dead),
+        (stats.inbox.events, stats.inbox.delayed, stats.inbox.dead),
         (0, 0, 1)
     );
     assert!(says(&deliver(&receiver, 1).await, "duplicate"));
@@ -268,7 +268,7 @@ async fn attempts_are_made_on_a_runtime_of_the_receivers_own() {
         let sender = Sender::new(receiver.service(), Signer::new(support::SECRET));
         assert!(sender.send(event(CallHangup)).await.delivered().is_some());
         let runs = handler.wait_for(3).await;
-        let attempts: Vec<_> = runs.iter().map(Run::attempt).collect();
+        let attempts: Vec<_> = runs.iter().map(RecordedRun::attempt).collect();
         assert_eq!(attempts, [1, 2, 3]);
         assert!(receiver.shutdown(HOUR).await.is_drained());
     })

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use voipbin_receiver::Delivery;
-use voipbin_receiver::testing::{Act, Recorder, Run};
+use voipbin_receiver::testing::{Act, RecordedRun, Recorder};
 
 /// An event of a call, with a label by which the test knows it. What stands before its first dash
 /// says what must not overlap.
@@ -44,10 +44,11 @@ pub fn begins(recorder: &Recorder, lane: &str) -> Vec<u64> {
 /// # Panics
 ///
 /// When they do.
-pub fn assert_apart(runs: &[Run]) {
+pub fn assert_apart(runs: &[RecordedRun]) {
     for (place, run) in runs.iter().enumerate() {
-        let same =
-            |other: &&Run| lane_of(other) == lane_of(run) && other.handler() == run.handler();
+        let same = |other: &&RecordedRun| {
+            lane_of(other) == lane_of(run) && other.handler() == run.handler()
+        };
         for later in runs[place + 1..].iter().filter(same) {
             assert!(
                 run.ended().is_some_and(|ended| ended <= later.began()),
@@ -57,7 +58,7 @@ pub fn assert_apart(runs: &[Run]) {
     }
 }
 
-fn lane_of(run: &Run) -> String {
+fn lane_of(run: &RecordedRun) -> String {
     let label = label(run.delivery());
     label.split('-').next().unwrap().to_owned()
 }

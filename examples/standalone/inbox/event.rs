@@ -38,7 +38,7 @@ pub(crate) struct Event {
 pub(crate) struct Job {
     pub(crate) handler: String,
     pub(crate) stage: String,
-    /// Since when; of a waiting one, until when.
+    /// Since when; of a delayed one, until when.
     pub(crate) at: Option<Time>,
     /// How many ended badly. The latest of them are in `history`.
     pub(crate) failed_attempts: u32,

@@ -109,7 +109,7 @@ pub(crate) fn in_full(event: &Event) -> String {
         } = job;
         let when = match (at, stage.as_str()) {
             (None, _) => String::new(),
-            (at, "waiting") => format!(" until {}", time(*at)),
+            (at, "delayed") => format!(" until {}", time(*at)),
             (at, _) => format!(" since {}", time(*at)),
         };
         let failed = match failed_attempts {

@@ -98,7 +98,7 @@ async fn what_was_answered_200_survives_fifty_kills_and_is_handled() {
     let directory = tempfile::tempdir().unwrap();
     let field = patiently(killed(program(), directory.path())).await;
     let stats = DiskInbox::open(directory.path()).await.unwrap().stats();
-    assert_eq!((stats.events, stats.waiting, stats.damaged), (0, 0, 0));
+    assert_eq!((stats.events, stats.delayed, stats.damaged), (0, 0, 0));
 
     let Seen {
         acked,

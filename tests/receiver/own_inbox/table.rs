@@ -95,7 +95,7 @@ impl Inbox for TableInbox {
         let events: HashSet<u64> = rows.iter().map(|(job, ..)| job.id()).collect();
         let mut stats = InboxStats::default();
         stats.events = events.len();
-        stats.waiting = rows.iter().filter(|row| row.1 > Instant::now()).count();
+        stats.delayed = rows.iter().filter(|row| row.1 > Instant::now()).count();
         stats
     }
 }

@@ -137,7 +137,7 @@ impl Inbox for MemoryInbox {
             bytes: queue.bytes,
             identities: store.identities.len() + store.repeats.len(),
             evicted: store.identities.evicted() + store.repeats.evicted(),
-            waiting: queue.delayed.len(),
+            delayed: queue.delayed.len(),
             held: 0,
             dead: queue.dead.jobs(),
             dead_dropped: queue.dead.dropped(),

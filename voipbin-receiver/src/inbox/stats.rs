@@ -11,7 +11,7 @@ pub struct InboxStats {
     /// Identities that were forgotten before their time because there were too many.
     pub evicted: u64,
     /// Jobs that wait for the time of their next attempt.
-    pub waiting: usize,
+    pub delayed: usize,
     /// Jobs for handlers that are not registered in this process.
     pub held: usize,
     /// Jobs that ended as dead letters and are still there to be looked at.

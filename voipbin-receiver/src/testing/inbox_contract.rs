@@ -84,7 +84,7 @@ where
 {
     macro_rules! check {
         ($($promise:literal: $check:ident;)+) => {
-            $(Case::new(Arc::new(make().await), $promise)?.$check().await?;)+
+            $(Fixture::new(Arc::new(make().await), $promise)?.$check().await?;)+
         };
     }
     check! {
@@ -116,14 +116,14 @@ where
     Ok(())
 }
 
-struct Case<I> {
+struct Fixture<I> {
     inbox: Arc<I>,
     consumer: Box<dyn Consumer>,
     guarantees: Guarantees,
     check: &'static str,
 }
 
-impl<I: Inbox> Case<I> {
+impl<I: Inbox> Fixture<I> {
     fn new(inbox: Arc<I>, check: &'static str) -> Result<Self, Violation> {
         let guarantees = inbox.guarantees();
         let consumer = inbox.consume().map_err(|error| Violation {

@@ -75,7 +75,7 @@ pub use self::chaos::{Arrival, Chaos, ChaosDelivery, ChaosReport};
 pub use self::clock::TokioClock;
 pub use self::delivery::{context, delivery};
 pub use self::receiver::{Step, StepEnd, TestReceiver};
-pub use self::recorder::{Act, Recorder, Run};
+pub use self::recorder::{Act, RecordedRun, Recorder};
 pub use self::report::{Answer, AttemptError, AttemptErrorKind, Report};
 pub use self::sample::{SampleEvent, event};
 pub use self::sender::Sender;

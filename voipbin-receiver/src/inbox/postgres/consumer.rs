@@ -11,13 +11,13 @@ use tokio_util::sync::CancellationToken;
 use super::Alive;
 use super::server::Trouble;
 use super::shared::{Shared, Wake};
-use super::state::State;
+use super::state::ConsumerState;
 use crate::inbox::{Consumer, InboxError, Job, Prefetch, Reply, Settled};
 
 /// What a consumer and its tasks share.
 pub(super) struct Core {
     pub(super) shared: Arc<Shared>,
-    pub(super) state: Mutex<State>,
+    pub(super) state: Mutex<ConsumerState>,
     pub(super) wake: Wake,
     /// There are jobs to be taken, or there will be none any more.
     ready: Notify,
@@ -44,7 +44,7 @@ impl Core {
         }
     }
 
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, ConsumerState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

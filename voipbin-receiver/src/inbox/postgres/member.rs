@@ -183,7 +183,7 @@ impl Core {
                 state.giving.remove(partition);
             }
             state.generation += 1;
-            state.waiting.clear();
+            state.delayed.clear();
             drop(state);
             self.shared.announce_members();
         }
@@ -202,7 +202,7 @@ impl Core {
         }
         state.owned = owned;
         if !lost.is_empty() {
-            state.waiting.clear();
+            state.delayed.clear();
         }
         for partition in lost {
             state.giving.remove(&partition);

@@ -320,7 +320,7 @@ impl Inbox for PostgresInbox {
     fn stats(&self) -> InboxStats {
         let mut stats = *self.shared.stats();
         // Counted now and then; what is known here is known at once.
-        stats.waiting = stats.waiting.max(self.shared.waiting());
+        stats.delayed = stats.delayed.max(self.shared.delayed());
         stats.failing = self.shared.failing.load(Ordering::Relaxed);
         stats
     }

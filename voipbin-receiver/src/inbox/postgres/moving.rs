@@ -208,7 +208,7 @@ impl Batch {
                         "interrupted",
                         (interrupted == Some(&AttemptEnd::Interrupted)).into(),
                     );
-                    if let Stage::Waiting { until } = job.stage {
+                    if let Stage::Delayed { until } = job.stage {
                         let waits_in_lane = event.in_lane.contains(&job.handler);
                         let name = if waits_in_lane { "delayed_to" } else { "due" };
                         set(name, json!(time(until)));

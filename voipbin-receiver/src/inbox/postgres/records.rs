@@ -269,7 +269,7 @@ fn record(shared: &Shared, row: &Row) -> Result<Option<Record>, Trouble> {
             0 if unrouted.contains(name) => Stage::Held,
             0 => Stage::Queued,
             1 => Stage::Running { since: at },
-            2 => Stage::Waiting { until: at },
+            2 => Stage::Delayed { until: at },
             3 => Stage::Done { at },
             4 => Stage::Dead { at },
             _ => Stage::Replayed { at },

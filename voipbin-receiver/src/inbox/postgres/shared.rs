@@ -16,7 +16,7 @@ use super::server::{Address, Params, Session, Trouble, get, single};
 use super::settings::Settings;
 use crate::inbox::{Guarantees, InboxStats};
 
-/// Beyond so many, waiting and held jobs are not counted.
+/// Beyond so many, delayed and held jobs are not counted.
 const COUNTED: i64 = 100_000;
 
 pub(super) struct Shared {
@@ -145,9 +145,9 @@ impl Shared {
     }
 
     /// Jobs that failed in this process and have not come back.
-    pub(super) fn waiting(&self) -> usize {
+    pub(super) fn delayed(&self) -> usize {
         let cores = self.cores().into_iter();
-        cores.map(|core| core.state().waiting.len()).sum()
+        cores.map(|core| core.state().delayed.len()).sum()
     }
 
     /// Until what was settled in this process is written down, where it can be.
@@ -181,7 +181,7 @@ impl Shared {
         let sql = self.sql(
             "SELECT coalesce(sum(events), 0)::bigint, coalesce(sum(bytes), 0)::bigint, \
                     coalesce(sum(identities), 0)::bigint, coalesce(sum(dead), 0)::bigint, \
-                    (SELECT count(*) FROM (SELECT FROM inbox.job WHERE due > now() LIMIT $1) waiting), \
+                    (SELECT count(*) FROM (SELECT FROM inbox.job WHERE due > now() LIMIT $1) delayed), \
                     CASE WHEN cardinality($2) = 0 THEN 0 ELSE \
                      (SELECT count(*) FROM (SELECT FROM inbox.job WHERE handler = ANY ($2) LIMIT $1) held) END \
              FROM inbox.tally",
@@ -198,7 +198,7 @@ impl Shared {
         stats.bytes = number(1)?;
         stats.identities = number(2)?;
         stats.dead = number(3)?;
-        stats.waiting = number(4)?;
+        stats.delayed = number(4)?;
         stats.held = number(5)?;
         stats.used_bytes = stats.bytes as u64;
         stats.full =

@@ -15,7 +15,7 @@ const LOW: usize = 128;
 pub(super) type Key = (i64, i16);
 
 #[derive(Default)]
-pub(super) struct State {
+pub(super) struct ConsumerState {
     pub(super) membership: Option<Arc<Membership>>,
     pub(super) owned: BTreeSet<i16>,
     /// Owned, and to be given to others once what has begun in it has ended.
@@ -27,7 +27,7 @@ pub(super) struct State {
     jobs: HashMap<Key, Entry>,
     ready: VecDeque<Key>,
     /// Jobs that failed here and have not come back.
-    pub(super) waiting: HashSet<Key>,
+    pub(super) delayed: HashSet<Key>,
     writes: VecDeque<Write>,
     writing: bool,
     /// How often writing failed.
@@ -41,12 +41,12 @@ struct Entry {
     job: Job,
     partition: i16,
     attempts: i32,
-    stage: Stage,
+    phase: Phase,
     lease: Arc<JobLease>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Stage {
+enum Phase {
     Ready,
     Taken,
     Begun,
@@ -57,7 +57,7 @@ enum Stage {
 /// What [`settle`](super::write) is told of a job.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(i16)]
-pub(super) enum Step {
+pub(super) enum JobUpdate {
     Begin = 0,
     Done = 1,
     Again = 2,
@@ -68,14 +68,14 @@ pub(super) enum Step {
 
 pub(super) struct Write {
     pub(super) key: Key,
-    pub(super) step: Step,
+    pub(super) update: JobUpdate,
     pub(super) attempts: i32,
     pub(super) after: Duration,
     pub(super) failed: Option<String>,
     pub(super) begins: Option<ReplySender<(), InboxError>>,
 }
 
-impl State {
+impl ConsumerState {
     /// What may be read from.
     pub(super) fn readable(&self) -> Vec<i16> {
         self.owned.difference(&self.giving).copied().collect()
@@ -96,13 +96,13 @@ impl State {
             attempts: i32::try_from(job.attempts()).unwrap_or(i32::MAX),
             job,
             partition,
-            stage: Stage::Ready,
+            phase: Phase::Ready,
             lease,
         };
         let new = self.jobs.insert(key, entry).is_none();
         if new {
             self.ready.push_back(key);
-            self.waiting.remove(&key);
+            self.delayed.remove(&key);
         }
         new
     }
@@ -111,7 +111,7 @@ impl State {
     pub(super) fn revoke(&mut self, partition: i16) {
         self.jobs.retain(|_, entry| {
             let goes =
-                entry.partition == partition && matches!(entry.stage, Stage::Ready | Stage::Taken);
+                entry.partition == partition && matches!(entry.phase, Phase::Ready | Phase::Taken);
             if goes {
                 entry.lease.revoke();
             }
@@ -133,7 +133,7 @@ impl State {
             && let Some(key) = self.ready.pop_front()
         {
             if let Some(entry) = self.jobs.get_mut(&key) {
-                entry.stage = Stage::Taken;
+                entry.phase = Phase::Taken;
                 room.add(entry.job.delivery().body().len());
                 jobs.push(entry.job.clone());
             }
@@ -154,10 +154,10 @@ impl State {
         let Some(entry) = self.mine(job) else {
             return;
         };
-        entry.stage = Stage::Begun;
+        entry.phase = Phase::Begun;
         self.writes.push_back(Write {
             key: key(job),
-            step: Step::Begin,
+            update: JobUpdate::Begin,
             attempts: 0,
             after: Duration::ZERO,
             failed: None,
@@ -169,42 +169,42 @@ impl State {
     /// What had not begun stands in the table as it did before it was taken.
     pub(super) fn settle(&mut self, job: &Job, outcome: Settled) -> Option<bool> {
         let entry = self.mine(job)?;
-        let (step, failed, after) = match outcome {
-            Settled::Done => (Step::Done, None, Duration::ZERO),
+        let (update, failed, after) = match outcome {
+            Settled::Done => (JobUpdate::Done, None, Duration::ZERO),
             Settled::Retry {
                 failed,
                 after,
                 in_place,
             } => {
-                let step = if in_place {
-                    Step::AgainInLane
+                let update = if in_place {
+                    JobUpdate::AgainInLane
                 } else {
-                    Step::Again
+                    JobUpdate::Again
                 };
-                (step, Some(failed), after)
+                (update, Some(failed), after)
             }
-            Settled::Dead { failed } => (Step::Dead, failed, Duration::ZERO),
-            Settled::Released if entry.stage == Stage::Begun => {
-                (Step::Released, None, Duration::ZERO)
+            Settled::Dead { failed } => (JobUpdate::Dead, failed, Duration::ZERO),
+            Settled::Released if entry.phase == Phase::Begun => {
+                (JobUpdate::Released, None, Duration::ZERO)
             }
             Settled::Released | Settled::Unroutable => {
                 self.jobs.remove(&key(job));
                 return Some(false);
             }
         };
-        entry.stage = Stage::Settled;
+        entry.phase = Phase::Settled;
         entry.attempts = entry.attempts.saturating_add(failed.is_some().into());
         let attempts = entry.attempts;
         self.writes.push_back(Write {
             key: key(job),
-            step,
+            update,
             attempts,
             after,
             failed: failed.map(|failed| attempt_json(&failed).to_string()),
             begins: None,
         });
-        if step == Step::Again {
-            self.waiting.insert(key(job));
+        if update == JobUpdate::Again {
+            self.delayed.insert(key(job));
         }
         Some(true)
     }
@@ -247,19 +247,19 @@ impl State {
     pub(super) fn wrote(&mut self, writes: &[Write]) {
         self.writing = false;
         for write in writes {
-            match write.step {
-                Step::Begin => {}
-                Step::AgainInLane => {
+            match write.update {
+                JobUpdate::Begin => {}
+                JobUpdate::AgainInLane => {
                     let entry = self.jobs.get_mut(&write.key);
-                    if let Some(entry) = entry.filter(|entry| entry.stage == Stage::Settled) {
-                        entry.stage = Stage::Taken;
+                    if let Some(entry) = entry.filter(|entry| entry.phase == Phase::Settled) {
+                        entry.phase = Phase::Taken;
                     }
                 }
-                Step::Again => {
+                JobUpdate::Again => {
                     self.ask_due = true;
                     self.jobs.remove(&write.key);
                 }
-                Step::Done | Step::Dead | Step::Released => {
+                JobUpdate::Done | JobUpdate::Dead | JobUpdate::Released => {
                     self.jobs.remove(&write.key);
                 }
             }

@@ -11,7 +11,7 @@ use super::lease::Membership;
 use super::member::PAUSE;
 use super::server::{Session, Trouble, single};
 use super::shared::Shared;
-use super::state::{Key, Step, Write};
+use super::state::{JobUpdate, Key, Write};
 
 impl Core {
     /// Writes down what became of jobs, as long as there is a consumer.
@@ -49,7 +49,8 @@ impl Core {
                     starter.send(Ok(()));
                 }
             }
-            let comes_again = |write: &Write| matches!(write.step, Step::Again | Step::Released);
+            let comes_again =
+                |write: &Write| matches!(write.update, JobUpdate::Again | JobUpdate::Released);
             if writes.iter().any(comes_again) {
                 self.wake.wake(u64::MAX);
             }
@@ -67,7 +68,7 @@ async fn settle(
 ) -> Result<Option<HashSet<Key>>, Trouble> {
     let sql = shared.sql("SELECT inbox.settle($1, $2, $3, $4, $5, $6, $7)");
     let (events, places): (Vec<i64>, Vec<i16>) = writes.iter().map(|write| write.key).unzip();
-    let steps: Vec<i16> = writes.iter().map(|write| write.step as i16).collect();
+    let steps: Vec<i16> = writes.iter().map(|write| write.update as i16).collect();
     let attempts: Vec<i32> = writes.iter().map(|write| write.attempts).collect();
     // Beyond a century it makes no difference.
     const CENTURY: u128 = 100 * 365 * 24 * 3600 * 1000;

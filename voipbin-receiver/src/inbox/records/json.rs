@@ -80,7 +80,7 @@ fn resource_id(delivery: &Delivery) -> Option<String> {
 impl<'a> JobJson<'a> {
     fn of(job: &'a JobRecord) -> Self {
         let at = match job.stage {
-            Stage::Running { since: at } | Stage::Waiting { until: at } => Some(at),
+            Stage::Running { since: at } | Stage::Delayed { until: at } => Some(at),
             stage => stage.ended_at(),
         };
         Self {

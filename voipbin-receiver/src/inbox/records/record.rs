@@ -180,7 +180,7 @@ pub enum Stage {
         since: SystemTime,
     },
     /// It failed and waits for its next attempt.
-    Waiting {
+    Delayed {
         /// Until when.
         until: SystemTime,
     },
@@ -210,7 +210,7 @@ impl Stage {
         match self {
             Self::Queued => "queued",
             Self::Running { .. } => "running",
-            Self::Waiting { .. } => "waiting",
+            Self::Delayed { .. } => "delayed",
             Self::Done { .. } => "done",
             Self::Dead { .. } => "dead",
             Self::Replayed { .. } => "replayed",
@@ -229,7 +229,7 @@ impl Stage {
     pub const fn ended_at(self) -> Option<SystemTime> {
         match self {
             Self::Done { at } | Self::Dead { at } | Self::Replayed { at } => Some(at),
-            Self::Queued | Self::Running { .. } | Self::Waiting { .. } | Self::Held => None,
+            Self::Queued | Self::Running { .. } | Self::Delayed { .. } | Self::Held => None,
         }
     }
 }

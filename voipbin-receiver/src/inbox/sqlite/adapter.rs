@@ -70,7 +70,7 @@ impl Inbox for DiskInbox {
     fn stats(&self) -> InboxStats {
         let shared = self.shared();
         let totals = shared.totals();
-        let (waiting, held) = {
+        let (delayed, held) = {
             let queue = shared.queue();
             (queue.delayed(), queue.held())
         };
@@ -79,7 +79,7 @@ impl Inbox for DiskInbox {
             bytes: usize::try_from(totals.bytes).unwrap_or(usize::MAX),
             identities: shared.identities.len() + shared.repeats.len(),
             evicted: shared.identities.evicted() + shared.repeats.evicted(),
-            waiting,
+            delayed,
             held,
             dead: totals.dead,
             dead_dropped: totals.dropped,

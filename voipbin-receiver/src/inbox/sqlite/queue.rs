@@ -141,7 +141,7 @@ impl ActiveEvent {
             let row = rows.iter().find(|row| row.handler == *handler);
             let row = row.copied().unwrap_or_else(|| JobRow::new(seq, *handler));
             let position = match row.stage {
-                JobStage::Waiting => Position::Delayed,
+                JobStage::Delayed => Position::Delayed,
                 stage if stage.has_ended() => Position::Ended,
                 _ => Position::InLine,
             };
@@ -163,7 +163,7 @@ impl ActiveEvent {
             attempts: row.attempts,
             interrupted: row.interrupted,
             history: own.map(|attempt| attempt.attempt.clone()).collect(),
-            delay: (row.stage == JobStage::WaitingInLane).then(|| row.left(now)),
+            delay: (row.stage == JobStage::DelayedInLane).then(|| row.left(now)),
         };
         let (event, token) = (Arc::clone(&loaded.event), loaded.event.id());
         Some(inbox::Job::new(event, handler, token).after(history))

@@ -45,8 +45,8 @@ stored_enums! {
     JobStage {
         Queued = 0,
         Running = 1,
-        Waiting = 2,
-        WaitingInLane = 3,
+        Delayed = 2,
+        DelayedInLane = 3,
         Done = 4,
         Dead = 5,
         Replayed = 6,

@@ -88,7 +88,7 @@ CREATE TABLE body (
 CREATE TABLE job (
     seq         INTEGER NOT NULL,   -- event.seq
     handler     INTEGER NOT NULL,   -- name.id
-    stage       INTEGER NOT NULL,   -- 0 queued, 1 running, 2 waiting, 3 waiting with its lane,
+    stage       INTEGER NOT NULL,   -- 0 queued, 1 running, 2 delayed, 3 delayed with its lane,
                                     -- 4 done, 5 dead, 6 replayed
     attempts    INTEGER NOT NULL,   -- that have ended badly
     interrupted INTEGER NOT NULL,   -- 1 when the process died during the last of them

@@ -14,7 +14,7 @@ pub(super) const PENDING: u64 = 1;
 pub(super) const DONE: u64 = 2;
 /// For `a` and `b`, not for `c`.
 pub(super) const DEAD: u64 = 3;
-pub(super) const WAITING: u64 = 4;
+pub(super) const DELAYED: u64 = 4;
 pub(super) const RUNNING: u64 = 5;
 pub(super) const DISCARDED: u64 = 6;
 pub(super) const HELD: u64 = 7;
@@ -61,7 +61,7 @@ pub(super) async fn seed(inbox: &DiskInbox) {
                 DONE => inbox.settle(&job, Settled::Done),
                 DEAD if job.handler().as_str() == "c" => inbox.settle(&job, Settled::Done),
                 DEAD => inbox.settle(&job, dead()),
-                WAITING => inbox.settle(
+                DELAYED => inbox.settle(
                     &job,
                     Settled::Retry {
                         failed: failed(PHONE),

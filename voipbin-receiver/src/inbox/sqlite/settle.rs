@@ -57,13 +57,13 @@ impl Shared {
                 // Whoever took it has it.
                 true => (
                     Position::HandedOut,
-                    JobStage::WaitingInLane,
+                    JobStage::DelayedInLane,
                     Some(after),
                     Some(failed),
                 ),
                 false => (
                     Position::Delayed,
-                    JobStage::Waiting,
+                    JobStage::Delayed,
                     Some(after),
                     Some(failed),
                 ),

@@ -175,7 +175,7 @@ async fn what_was_answered_is_there_after_a_kill_and_known() {
     let copy = killed(&directory);
     let inbox = open(&copy).await;
     let stats = inbox.stats();
-    assert_eq!((stats.events, stats.dead, stats.waiting), (98, 1, 1));
+    assert_eq!((stats.events, stats.dead, stats.delayed), (98, 1, 1));
     let found = take(&inbox, 97).await;
     // The one that was running is in its place, and counts.
     let expected: Vec<u64> = (4..=100).collect();

@@ -161,7 +161,7 @@ impl View<'_> {
             _ if (self.is_held)(event.seq, handler) => Stage::Held,
             JobStage::Running if !self.orphaned => Stage::Running { since: at },
             JobStage::Queued | JobStage::Running => Stage::Queued,
-            JobStage::Waiting | JobStage::WaitingInLane => Stage::Waiting {
+            JobStage::Delayed | JobStage::DelayedInLane => Stage::Delayed {
                 until: (self.wall)(row.at.saturating_add(row.wait.unwrap_or_default())),
             },
         }

@@ -190,7 +190,7 @@ fn timeline(records: &[Record], mask: Mask, now: SystemTime) -> Vec<TimelineEntr
             }
             let (time, what) = match job.stage {
                 Stage::Running { since } => (since, "began"),
-                Stage::Waiting { until } => (until, "next attempt"),
+                Stage::Delayed { until } => (until, "next attempt"),
                 Stage::Done { at } => (at, "done"),
                 Stage::Dead { at } => (at, "dead letter"),
                 Stage::Replayed { at } => (at, "handled again, as an event of its own"),
@@ -206,7 +206,7 @@ fn timeline(records: &[Record], mask: Mask, now: SystemTime) -> Vec<TimelineEntr
 impl JobRow {
     fn new(job: &JobRecord, mask: Mask, now: SystemTime) -> Self {
         let at = match job.stage {
-            Stage::Running { since: at } | Stage::Waiting { until: at } => Some(at),
+            Stage::Running { since: at } | Stage::Delayed { until: at } => Some(at),
             stage => stage.ended_at(),
         };
         let history = job.history.iter();

@@ -95,7 +95,7 @@ impl Endpoint for Now {
             ("bytes of their bodies", bytes(stats.inbox.bytes as u64)),
             (
                 "wait for their next attempt",
-                stats.inbox.waiting.to_string(),
+                stats.inbox.delayed.to_string(),
             ),
             (
                 "held for handlers that are not here",

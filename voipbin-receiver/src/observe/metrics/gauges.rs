@@ -31,7 +31,7 @@ const GAUGES: &[(&str, Read)] = &[
     (names::INBOX_DISK, |stats| stats.inbox.disk_bytes as f64),
     (names::INBOX_FULL, |stats| flag(stats.inbox.full)),
     (names::INBOX_FAILING, |stats| flag(stats.inbox.failing)),
-    (names::INBOX_WAITING, |stats| stats.inbox.waiting as f64),
+    (names::INBOX_DELAYED, |stats| stats.inbox.delayed as f64),
     (names::INBOX_HELD, |stats| stats.inbox.held as f64),
     (names::INBOX_DEAD, |stats| stats.inbox.dead as f64),
     (names::INBOX_DEAD_NEARLY_FULL, |stats| {

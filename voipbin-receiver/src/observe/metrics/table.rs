@@ -118,7 +118,7 @@ table! {
         "1 while the inbox refuses events because it is full, else 0.";
     Gauge INBOX_FAILING "voipbin_inbox_failing" [] Count
         "1 while the inbox refuses events because it cannot write, else 0.";
-    Gauge INBOX_WAITING "voipbin_inbox_waiting" [] Count
+    Gauge INBOX_DELAYED "voipbin_inbox_delayed" [] Count
         "Jobs, a handler for an event each, that wait for their next attempt.";
     Gauge INBOX_HELD "voipbin_inbox_held" [] Count
         "Jobs that are held because no handler of their name is registered.";

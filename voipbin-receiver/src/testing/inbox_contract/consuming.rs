@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 
-use super::{Case, Check, Violation, incoming};
+use super::{Check, Fixture, Violation, incoming};
 use crate::inbox::{
     Consumer, Inbox, InboxErrorKind, Job, KeepErrorKind, Prefetch, Repeats, Settled,
 };
 
-impl<I: Inbox> Case<I> {
+impl<I: Inbox> Fixture<I> {
     /// The consumer ends, and there is a next one.
     pub(super) fn renew(&mut self) -> Check {
         self.end_consumer();

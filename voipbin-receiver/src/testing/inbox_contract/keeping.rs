@@ -4,11 +4,11 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use futures_util::future::join_all;
 
-use super::{Case, Check, Violation, incoming};
+use super::{Check, Fixture, Violation, incoming};
 use crate::event::{Origin, Proof};
 use crate::inbox::{Inbox, Kept, Lane, Prefetch, Repeats, StoredDelivery};
 
-impl<I: Inbox> Case<I> {
+impl<I: Inbox> Fixture<I> {
     pub(super) async fn order(self) -> Check {
         let mut kept = Vec::new();
         for number in 0..100 {

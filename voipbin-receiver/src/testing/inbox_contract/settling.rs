@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use super::{Case, Check, PATIENCE, failed, incoming};
+use super::{Check, Fixture, PATIENCE, failed, incoming};
 use crate::handler::HandlerName;
 use crate::inbox::{
     Consumer, HandlerSet, Inbox, Job, KeepErrorKind, Kept, Record, RecordFilter, RecordId,
     RecordState, Records, Repeats, Settled, Stage,
 };
 
-impl<I: Inbox> Case<I> {
+impl<I: Inbox> Fixture<I> {
     pub(super) async fn finished(self) -> Check {
         self.keep_new(&self.event(0)?, 2).await?;
         let dead = Settled::Dead {
@@ -61,8 +61,8 @@ impl<I: Inbox> Case<I> {
                 );
             }
             self.has_none("it came before its time")?;
-            let waiting = self.inbox.stats().waiting;
-            self.expect(waiting == 1, || format!("{waiting} jobs are waiting"))?;
+            let delayed = self.inbox.stats().delayed;
+            self.expect(delayed == 1, || format!("{delayed} jobs are delayed"))?;
         }
         self.keep_known(&self.event(0)?).await
     }

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use futures_util::FutureExt;
 
-use super::{Case, Check, Violation, incoming};
+use super::{Check, Fixture, Violation, incoming};
 use crate::inbox::{Consumer, Inbox, Job, Lane, LaneOrder, Prefetch, Repeats, Settled};
 
-impl<I: Inbox> Case<I> {
+impl<I: Inbox> Fixture<I> {
     fn further_consumer(&self) -> Result<Box<dyn Consumer>, Violation> {
         self.inbox.consume().map_err(|error| Violation {
             check: self.check,

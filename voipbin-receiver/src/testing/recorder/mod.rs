@@ -47,7 +47,7 @@ use crate::handler::{Context, EventHandler, HandlerError};
 pub struct Recorder(Arc<Shared>);
 
 struct Shared {
-    runs: watch::Sender<Vec<Run>>,
+    runs: watch::Sender<Vec<RecordedRun>>,
     script: Mutex<Arc<Script>>,
     released: watch::Sender<bool>,
     /// How many runs `next` has given.
@@ -59,13 +59,13 @@ type Script = dyn Fn(&Context) -> Act + Send + Sync;
 
 /// One run that a [`Recorder`] has recorded.
 #[derive(Clone, Debug)]
-pub struct Run {
+pub struct RecordedRun {
     context: Context,
     began: Duration,
     ended: Option<Duration>,
 }
 
-impl Run {
+impl RecordedRun {
     /// What the handler was told of the run it is in.
     #[must_use]
     pub fn context(&self) -> &Context {
@@ -150,7 +150,7 @@ impl Recorder {
 
     /// The runs so far, in the order in which they began.
     #[must_use]
-    pub fn runs(&self) -> Vec<Run> {
+    pub fn runs(&self) -> Vec<RecordedRun> {
         self.0.runs.borrow().clone()
     }
 
@@ -162,7 +162,7 @@ impl Recorder {
     /// # Cancel safety
     ///
     /// Nothing is lost when the future is dropped.
-    pub async fn wait_for(&self, runs: usize) -> Vec<Run> {
+    pub async fn wait_for(&self, runs: usize) -> Vec<RecordedRun> {
         self.wait(|begun| begun.len() >= runs, Clone::clone).await
     }
 
@@ -172,8 +172,9 @@ impl Recorder {
     /// # Cancel safety
     ///
     /// Nothing is lost when the future is dropped.
-    pub async fn wait_for_ends(&self, runs: usize) -> Vec<Run> {
-        let ended = |begun: &Vec<Run>| begun.iter().filter(|run| run.ended.is_some()).count();
+    pub async fn wait_for_ends(&self, runs: usize) -> Vec<RecordedRun> {
+        let ended =
+            |begun: &Vec<RecordedRun>| begun.iter().filter(|run| run.ended.is_some()).count();
         self.wait(|begun| ended(begun) >= runs, Clone::clone).await
     }
 
@@ -182,7 +183,7 @@ impl Recorder {
     /// # Cancel safety
     ///
     /// Nothing is lost when the future is dropped.
-    pub async fn next(&self) -> Run {
+    pub async fn next(&self) -> RecordedRun {
         let mut seen = self.0.seen.lock().await;
         loop {
             let next = self.wait(|runs| runs.len() > *seen, |runs| runs.get(*seen).cloned());
@@ -198,7 +199,7 @@ impl Recorder {
     /// # Cancel safety
     ///
     /// Nothing is lost when the future is dropped.
-    pub async fn rest(&self) -> Vec<Run> {
+    pub async fn rest(&self) -> Vec<RecordedRun> {
         let mut seen = self.0.seen.lock().await;
         let rest: Vec<_> = self.0.runs.borrow().iter().skip(*seen).cloned().collect();
         *seen += rest.len();
@@ -207,8 +208,8 @@ impl Recorder {
 
     async fn wait<T>(
         &self,
-        enough: impl Fn(&Vec<Run>) -> bool,
-        read: impl FnOnce(&Vec<Run>) -> T,
+        enough: impl Fn(&Vec<RecordedRun>) -> bool,
+        read: impl FnOnce(&Vec<RecordedRun>) -> T,
     ) -> T {
         let mut runs = self.0.runs.subscribe();
         match runs.wait_for(|runs| enough(runs)).await {
@@ -218,8 +219,8 @@ impl Recorder {
         }
     }
 
-    fn begin(&self, context: &Context) -> Recording<'_> {
-        let run = Run {
+    fn begin(&self, context: &Context) -> RunGuard<'_> {
+        let run = RecordedRun {
             context: context.clone(),
             began: self.0.start.elapsed(),
             ended: None,
@@ -229,7 +230,7 @@ impl Recorder {
             place = runs.len();
             runs.push(run);
         });
-        Recording {
+        RunGuard {
             recorder: self,
             place,
         }
@@ -237,12 +238,12 @@ impl Recorder {
 }
 
 /// Writes down the end of a run, however it comes.
-struct Recording<'a> {
+struct RunGuard<'a> {
     recorder: &'a Recorder,
     place: usize,
 }
 
-impl Drop for Recording<'_> {
+impl Drop for RunGuard<'_> {
     fn drop(&mut self) {
         let Self { recorder, place } = self;
         let ended = recorder.0.start.elapsed();

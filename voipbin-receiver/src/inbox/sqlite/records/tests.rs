@@ -2,7 +2,7 @@ use crate::event::HandlerName;
 use crate::event::RecordId;
 use crate::inbox::sqlite::DiskInbox;
 use crate::inbox::sqlite::seeded::{
-    DEAD, DISCARDED, DONE, HELD, PENDING, PHONE, RUNNING, WAITING, failed, keep, record, seed,
+    DEAD, DELAYED, DISCARDED, DONE, HELD, PENDING, PHONE, RUNNING, failed, keep, record, seed,
     stages,
 };
 use crate::inbox::{
@@ -27,7 +27,7 @@ async fn every_stage_is_told_and_what_was_given_up_is_not_there() {
         (PENDING, &["queued"][..]),
         (DONE, &["done"]),
         (DEAD, &["dead", "dead", "done"]),
-        (WAITING, &["waiting"]),
+        (DELAYED, &["delayed"]),
         (RUNNING, &["running"]),
         (HELD, &["held"]),
     ] {
@@ -35,7 +35,7 @@ async fn every_stage_is_told_and_what_was_given_up_is_not_there() {
     }
     assert!(record(&inbox, DISCARDED).await.is_none());
     assert!(record(&inbox, 99).await.is_none());
-    let failed = record(&inbox, WAITING).await.unwrap();
+    let failed = record(&inbox, DELAYED).await.unwrap();
     assert_eq!(
         (failed.jobs[0].attempts, failed.jobs[0].history.len()),
         (1, 1)

@@ -6,7 +6,7 @@ use crate::event::RecordId;
 use crate::inbox::sqlite::DiskInbox;
 use crate::inbox::sqlite::schema::FILE;
 use crate::inbox::sqlite::seeded::{
-    DEAD, HELD, PHONE, RUNNING, WAITING, keep, record, seed, stages,
+    DEAD, DELAYED, HELD, PHONE, RUNNING, keep, record, seed, stages,
 };
 use crate::inbox::{
     DiskInboxErrorKind, Prefetch, RecordFilter, RecordState, Records, RecordsErrorKind, Settled,
@@ -49,12 +49,12 @@ async fn beside_the_inbox_a_tool_sees_what_it_sees_and_what_it_asks_for_is_done_
         .map_err(|error| error.kind());
     assert_eq!(missing, Err(RecordsErrorKind::NotFound));
     assert_eq!(
-        tool.discard(&[RecordId::new(WAITING), RecordId::new(99)])
+        tool.discard(&[RecordId::new(DELAYED), RecordId::new(99)])
             .await
             .unwrap(),
         1
     );
-    assert!(record(&inbox, WAITING).await.is_none());
+    assert!(record(&inbox, DELAYED).await.is_none());
     assert_eq!(
         tool.erase(&RecordFilter::new().mentions("call-1"))
             .await
