@@ -26,7 +26,7 @@ const EXPIRED_PER_CALL: usize = 4;
 /// At a million an identity takes 44 bytes in the map, which doubles when it is 7/8 full, and 21 in
 /// the expiry queue. Neither shrinks.
 pub(crate) struct DedupCache {
-    entries: DashMap<Identity, State, RandomState>,
+    entries: DashMap<Identity, EntryState, RandomState>,
     /// Finished identities in the order in which they finished, each of them once. Not locked
     /// together with a shard of `entries`.
     expiry_queue: Mutex<VecDeque<Expiry>>,
@@ -47,9 +47,9 @@ struct Expiry {
 
 /// The second in which an identity was kept and two flags, in the four bytes that fit beside it.
 #[derive(Clone, Copy)]
-struct State(u32);
+struct EntryState(u32);
 
-impl State {
+impl EntryState {
     /// Its event is not finished.
     const OPEN: u32 = 1 << 31;
     /// It is in the expiry queue: any that is finished, and one that was kept again after its time.
@@ -82,7 +82,7 @@ impl DedupCache {
             expiry_queue: Mutex::default(),
             len: AtomicUsize::new(0),
             // One more, as the times of which it is the difference are rounded down.
-            ttl: ttl.saturating_add(1).min(State::LAST),
+            ttl: ttl.saturating_add(1).min(EntryState::LAST),
             capacity: capacity.max(1),
             evicted: AtomicU64::new(0),
             warned_at: AtomicU32::new(0),
@@ -106,7 +106,7 @@ impl DedupCache {
             return Ok(Kept::Duplicate);
         }
         keep()?;
-        self.write(entry, State::open(now));
+        self.write(entry, EntryState::open(now));
         if self.len() > self.capacity {
             self.expire(now);
         }
@@ -151,7 +151,7 @@ impl DedupCache {
         let now = self.now();
         let kept_at = now.saturating_sub(seconds(age));
         if open {
-            self.write(self.entries.entry(identity), State::open(kept_at));
+            self.write(self.entries.entry(identity), EntryState::open(kept_at));
             if self.len() > self.capacity {
                 self.expire(now);
             }
@@ -170,11 +170,11 @@ impl DedupCache {
     }
 
     /// Gives whether the identity is in the expiry queue from before.
-    fn write(&self, entry: Entry<'_, Identity, State>, state: State) -> bool {
+    fn write(&self, entry: Entry<'_, Identity, EntryState>, state: EntryState) -> bool {
         match entry {
             Entry::Occupied(mut known) => {
-                let queued = known.get().0 & State::QUEUED;
-                *known.get_mut() = State(state.0 | queued);
+                let queued = known.get().0 & EntryState::QUEUED;
+                *known.get_mut() = EntryState(state.0 | queued);
                 queued != 0
             }
             Entry::Vacant(vacant) => {
@@ -185,9 +185,9 @@ impl DedupCache {
         }
     }
 
-    fn write_finished(&self, entry: Entry<'_, Identity, State>, kept_at: u32, now: u32) {
+    fn write_finished(&self, entry: Entry<'_, Identity, EntryState>, kept_at: u32, now: u32) {
         let identity = *entry.key();
-        if !self.write(entry, State::finished(kept_at)) {
+        if !self.write(entry, EntryState::finished(kept_at)) {
             self.queue(Expiry { identity, kept_at });
         }
         self.expire(now);
@@ -218,7 +218,7 @@ impl DedupCache {
         };
         let state = *known.get();
         if state.is_open() {
-            *known.get_mut() = State::open(state.kept_at());
+            *known.get_mut() = EntryState::open(state.kept_at());
         } else if state.kept_at() == kept_at {
             known.remove();
             self.len.fetch_sub(1, Ordering::Relaxed);
@@ -253,7 +253,7 @@ impl DedupCache {
         }
     }
 
-    fn is_alive(&self, entry: &Entry<'_, Identity, State>, now: u32) -> bool {
+    fn is_alive(&self, entry: &Entry<'_, Identity, EntryState>, now: u32) -> bool {
         let Entry::Occupied(known) = entry else {
             return false;
         };
@@ -267,7 +267,7 @@ impl DedupCache {
     /// From `ttl` on, so that there is a time for what was kept before the clock began.
     fn now(&self) -> u32 {
         let now = self.ttl.saturating_add(seconds(self.clock.monotonic()));
-        now.min(State::LAST)
+        now.min(EntryState::LAST)
     }
 
     fn queue(&self, expiry: Expiry) {
@@ -282,7 +282,7 @@ impl DedupCache {
 
 /// Whole seconds.
 fn seconds(time: Duration) -> u32 {
-    u32::try_from(time.as_secs()).map_or(State::LAST, |seconds| seconds.min(State::LAST))
+    u32::try_from(time.as_secs()).map_or(EntryState::LAST, |seconds| seconds.min(EntryState::LAST))
 }
 
 #[cfg(test)]

@@ -6,12 +6,12 @@ pub struct KeptEvent {
     id: u64,
     delivery: Delivery,
     lane: Option<Lane>,
-    details: Option<Box<Details>>,
+    annotations: Option<Box<Annotations>>,
 }
 
 /// What few events have.
 #[derive(Debug)]
-struct Details {
+struct Annotations {
     possible_repeat: bool,
     replay_of: Option<RecordId>,
 }
@@ -24,7 +24,7 @@ impl KeptEvent {
             id,
             delivery,
             lane: None,
-            details: None,
+            annotations: None,
         }
     }
 
@@ -39,7 +39,7 @@ impl KeptEvent {
     #[must_use]
     pub fn marked(mut self, possible_repeat: bool) -> Self {
         if possible_repeat != self.possible_repeat() {
-            self.details_mut().possible_repeat = possible_repeat;
+            self.annotations_mut().possible_repeat = possible_repeat;
         }
         self
     }
@@ -48,7 +48,7 @@ impl KeptEvent {
     #[must_use]
     pub fn replaying(mut self, original: Option<RecordId>) -> Self {
         if original != self.replay_of() {
-            self.details_mut().replay_of = original;
+            self.annotations_mut().replay_of = original;
         }
         self
     }
@@ -74,17 +74,17 @@ impl KeptEvent {
     /// The record that it is a replay of.
     #[must_use]
     pub fn replay_of(&self) -> Option<RecordId> {
-        self.details.as_ref()?.replay_of
+        self.annotations.as_ref()?.replay_of
     }
 
     pub(super) fn possible_repeat(&self) -> bool {
-        let details = self.details.as_ref();
-        details.is_some_and(|details| details.possible_repeat)
+        let annotations = self.annotations.as_ref();
+        annotations.is_some_and(|annotations| annotations.possible_repeat)
     }
 
-    fn details_mut(&mut self) -> &mut Details {
-        self.details.get_or_insert_with(|| {
-            Box::new(Details {
+    fn annotations_mut(&mut self) -> &mut Annotations {
+        self.annotations.get_or_insert_with(|| {
+            Box::new(Annotations {
                 possible_repeat: false,
                 replay_of: None,
             })

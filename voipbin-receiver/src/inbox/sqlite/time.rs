@@ -17,11 +17,11 @@ const REST: Duration = Duration::from_secs(3600);
 #[derive(Debug)]
 pub(super) struct InboxTime {
     clock: Arc<dyn Clock>,
-    state: Mutex<State>,
+    state: Mutex<ClockState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct ClockState {
     /// What the monotonic clock's zero is.
     base: i64,
     /// The machine's clock at the monotonic clock's zero.
@@ -65,7 +65,7 @@ impl InboxTime {
         let elapsed = millis(mono);
         let now = saved.map_or(wall, |saved| saved.at(wall));
         let stepped = saved.filter(|saved| (wall - saved.wall).abs() > STEP);
-        let state = State {
+        let state = ClockState {
             base: now - elapsed,
             wall: wall - elapsed,
             rests_until: stepped.map(|_| mono + REST),
@@ -128,7 +128,7 @@ impl InboxTime {
         if apart.abs() > STEP { apart } else { 0 }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ClockState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
