@@ -57,13 +57,13 @@ struct Inner {
     proof: Proof,
     origin: Origin,
     received_at: SystemTime,
-    details: Option<Box<Details>>,
+    rare: Option<Box<RareFields>>,
     payload: Payload,
 }
 
 /// What few deliveries have.
 #[derive(Clone, Default, PartialEq)]
-struct Details {
+struct RareFields {
     /// The resource's id where it was written with escapes.
     unescaped_id: Option<Box<str>>,
     part: Option<Part>,
@@ -96,7 +96,7 @@ impl Delivery {
             Some(Text::Unescaped(id)) => (None, Some(id)),
             None => (None, None),
         };
-        let details = Details {
+        let rare = RareFields {
             unescaped_id,
             part,
             content_type: (content_type != JSON).then(|| content_type.into()),
@@ -115,7 +115,7 @@ impl Delivery {
             proof: body.proof,
             origin,
             received_at,
-            details: (details != Details::default()).then(|| Box::new(details)),
+            rare: (rare != RareFields::default()).then(|| Box::new(rare)),
             payload: Payload::default(),
         }))
     }
@@ -174,7 +174,7 @@ impl Delivery {
     pub fn resource_id(&self) -> Option<&str> {
         match &self.0.id {
             Some(place) => Some(text_at(&self.0.body, place)),
-            None => self.details()?.unescaped_id.as_deref(),
+            None => self.rare()?.unescaped_id.as_deref(),
         }
     }
 
@@ -261,15 +261,15 @@ impl Delivery {
 
     /// The content type unless it is the usual one.
     pub(crate) fn other_content_type(&self) -> Option<&str> {
-        self.details()?.content_type.as_deref()
+        self.rare()?.content_type.as_deref()
     }
 
-    fn details(&self) -> Option<&Details> {
-        self.0.details.as_deref()
+    fn rare(&self) -> Option<&RareFields> {
+        self.0.rare.as_deref()
     }
 
     fn part(&self) -> Option<&Part> {
-        self.details()?.part.as_ref()
+        self.rare()?.part.as_ref()
     }
 
     /// The body exactly as it came. It is personal data, and some bodies hold credentials: do not

@@ -47,9 +47,9 @@ impl<F: Field> Serialize for Written<'_, F> {
 }
 
 /// Shows a field as [`Field::show`] does.
-pub(crate) struct Shown<'a, F>(pub(crate) &'a F);
+pub(crate) struct DebugField<'a, F>(pub(crate) &'a F);
 
-impl<F: Field> fmt::Debug for Shown<'_, F> {
+impl<F: Field> fmt::Debug for DebugField<'_, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.show(f)
     }
@@ -59,16 +59,16 @@ impl<F: Field> fmt::Debug for Shown<'_, F> {
 pub(crate) const REDACTED: &str = "[redacted]";
 
 /// Shows only whether there is something.
-pub(crate) struct Hidden<'a, F>(pub(crate) &'a F);
+pub(crate) struct RedactedField<'a, F>(pub(crate) &'a F);
 
-impl<F: Field> fmt::Debug for Hidden<'_, F> {
+impl<F: Field> fmt::Debug for RedactedField<'_, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.0.is_none() { "none" } else { REDACTED })
     }
 }
 
 /// What a field may have or not: an `Option` of it is a [`Field`].
-pub(crate) trait Element: Sized + Serialize {
+pub(crate) trait Nullable: Sized + Serialize {
     /// What the platform writes for "none" where it leaves nothing out; `null` where it is `None`.
     const NONE: Option<&'static str> = None;
 
@@ -79,7 +79,7 @@ pub(crate) trait Element: Sized + Serialize {
     fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
 }
 
-impl<T: Element> Field for Option<T> {
+impl<T: Nullable> Field for Option<T> {
     fn read(json: &str) -> Option<Self> {
         T::read(json)
     }
@@ -103,7 +103,7 @@ impl<T: Element> Field for Option<T> {
     }
 }
 
-impl Element for Id {
+impl Nullable for Id {
     const NONE: Option<&'static str> = Some(NIL);
 
     fn read(json: &str) -> Option<Option<Self>> {
@@ -116,7 +116,7 @@ impl Element for Id {
     }
 }
 
-impl Element for String {
+impl Nullable for String {
     const NONE: Option<&'static str> = Some("");
 
     fn read(json: &str) -> Option<Option<Self>> {
@@ -129,7 +129,7 @@ impl Element for String {
     }
 }
 
-impl Element for Time {
+impl Nullable for Time {
     fn read(json: &str) -> Option<Option<Self>> {
         let time: Self = string(json)?.parse().ok()?;
         Some((!time.is_not_yet()).then_some(time))
@@ -141,7 +141,7 @@ impl Element for Time {
 }
 
 /// A number that is told from its absence: zero is one.
-impl Element for i64 {
+impl Nullable for i64 {
     fn read(json: &str) -> Option<Option<Self>> {
         <Self as Field>::read(json).map(Some)
     }
@@ -166,7 +166,7 @@ impl Field for Map<String, Value> {
     }
 
     fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&Hidden(self), f)
+        fmt::Debug::fmt(&RedactedField(self), f)
     }
 }
 
@@ -196,7 +196,7 @@ macro_rules! plain {
 plain!(i64 bool);
 
 /// A list; elements that are "none" are not in it.
-impl<T: Element + fmt::Debug> Field for Vec<T> {
+impl<T: Nullable + fmt::Debug> Field for Vec<T> {
     fn read(json: &str) -> Option<Self> {
         let mut list = Self::new();
         for element in serde_json::from_str::<Vec<&RawValue>>(json).ok()? {

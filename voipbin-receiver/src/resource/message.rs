@@ -61,13 +61,13 @@ impl Message {
     /// # Ok::<(), serde_json::Error>(())
     /// ```
     #[must_use]
-    pub fn reply(&self) -> Option<Reply<'_>> {
+    pub fn reply(&self) -> Option<ReplyAddresses<'_>> {
         if !self.is_inbound() {
             return None;
         }
         let own = &self.targets.first()?.destination;
         let (source, destination) = (own.target.as_deref()?, self.source.target.as_deref()?);
-        (source != destination).then_some(Reply {
+        (source != destination).then_some(ReplyAddresses {
             source: own,
             destination: &self.source,
         })
@@ -77,7 +77,7 @@ impl Message {
 /// The addresses of a reply, as `POST /v1.0/messages` takes them. Made by [`Message::reply`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
-pub struct Reply<'a> {
+pub struct ReplyAddresses<'a> {
     /// Where the reply comes from: the number of the account that the message was sent to.
     pub source: &'a Address,
     /// Where it goes: the sender of the message.

@@ -160,7 +160,7 @@ macro_rules! object {
         }
 
         /// Of a list.
-        impl $crate::resource::field::Element for $name {
+        impl $crate::resource::field::Nullable for $name {
             fn read(json: &str) -> Option<Option<Self>> {
                 Self::from_json(json).map(Some)
             }
@@ -242,10 +242,10 @@ macro_rules! wire {
 
 macro_rules! shown {
     ($field:expr, secret) => {
-        $crate::resource::field::Hidden($field)
+        $crate::resource::field::RedactedField($field)
     };
     ($field:expr $(, created)? $(, updated)? $(, container)?) => {
-        $crate::resource::field::Shown($field)
+        $crate::resource::field::DebugField($field)
     };
 }
 
@@ -404,7 +404,7 @@ macro_rules! words {
             }
         }
 
-        impl $crate::resource::field::Element for $name {
+        impl $crate::resource::field::Nullable for $name {
             const NONE: Option<&'static str> = Some("");
 
             fn read(json: &str) -> Option<Option<Self>> {

@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::field::{Element, REDACTED};
+use super::field::{Nullable, REDACTED};
 
 /// Some JSON as it was written, for a field whose shape depends on a third party. `Debug` does not
 /// show it.
@@ -49,7 +49,7 @@ impl Serialize for RawJson {
     }
 }
 
-impl Element for RawJson {
+impl Nullable for RawJson {
     fn read(json: &str) -> Option<Option<Self>> {
         let json = RawValue::from_string(json.to_owned()).ok();
         json.map(|json| Some(Self(json)))
