@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 use super::argument::{Needs, States};
 use super::context::Context;
 use super::error::HandlerError;
-use super::kind::{Fits, Handles};
+use super::kind::{HandlerFor, Handles};
 
 pub(crate) type RunResult = Result<(), HandlerError>;
 
@@ -103,7 +103,7 @@ pub trait IntoHandler<E, Marker>: Send + Sync + 'static {
 impl<E, M, H> IntoHandler<E, M> for H
 where
     H: Handles<M>,
-    M: Fits<(E,)>,
+    M: HandlerFor<(E,)>,
 {
     fn into_handler(self) -> (HandlerFn, Needs) {
         M::call(self)

@@ -1,8 +1,8 @@
 //! How the compiler finds out what kind of handler it was given, and then whether it fits.
 //!
 //! [`Handles`] is about the handler alone: the number of its arguments leaves one implementation,
-//! and with it the [`HandlerKind`]. Only whether that kind [`Fits`] looks at the events, so that
-//! what does not fit is reported as itself.
+//! and with it the [`HandlerKind`]. Only [`HandlerFor`] looks at the events, so that what does not
+//! fit is reported as itself.
 
 use std::future::Future;
 use std::marker::PhantomData;
@@ -30,7 +30,7 @@ pub trait HandlerKind: 'static {
 }
 
 /// A kind of handler that fits the events `E`.
-pub trait Fits<E>: HandlerKind + Sized {
+pub trait HandlerFor<E>: HandlerKind + Sized {
     fn call<H: Handles<Self>>(handler: H) -> (HandlerFn, Needs);
 }
 
@@ -58,7 +58,7 @@ impl<Arguments: 'static, Output: 'static> HandlerKind for BlockingKind<Arguments
     type Output = Output;
 }
 
-impl<E> Fits<E> for TraitKind {
+impl<E> HandlerFor<E> for TraitKind {
     fn call<H: Handles<Self>>(handler: H) -> (HandlerFn, Needs) {
         let handler = Arc::new(handler);
         let call: HandlerFn = Arc::new(move |context, _| handler.begin(context));
@@ -66,7 +66,7 @@ impl<E> Fits<E> for TraitKind {
     }
 }
 
-impl<E, A, Fut> Fits<E> for AsyncKind<A, Fut>
+impl<E, A, Fut> HandlerFor<E> for AsyncKind<A, Fut>
 where
     A: Arguments<E>,
     Fut: HandlerFuture<Returned: HandlerResult> + Send,
@@ -86,7 +86,7 @@ where
     }
 }
 
-impl<E, A, Output> Fits<E> for BlockingKind<A, Output>
+impl<E, A, Output> HandlerFor<E> for BlockingKind<A, Output>
 where
     A: Arguments<E>,
     Output: HandlerResult,
