@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::Kind;
+use super::CandidateKind;
 use super::known::Known;
 use super::requests::{Requests, Stop};
 use super::settings::Window;
@@ -16,8 +16,8 @@ use crate::platform::in_path;
 
 /// A resource that may have changed.
 pub(super) struct Candidate {
-    pub(super) kind: Kind,
-    pub(super) place: Place,
+    pub(super) kind: CandidateKind,
+    pub(super) cursor: Cursor,
     /// What its history is asked by, and what it is today, where the history alone is not to be
     /// believed.
     pub(super) recording: Option<(String, Box<RawValue>)>,
@@ -25,7 +25,7 @@ pub(super) struct Candidate {
 
 /// Where a candidate comes among others: by when it was made, those last that no list has.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(super) struct Place {
+pub(super) struct Cursor {
     unlisted: bool,
     created: Time,
     pub(super) id: String,
@@ -67,18 +67,21 @@ pub(super) async fn find(
     window: &Window,
 ) -> Result<Vec<Candidate>, Stop> {
     let mut candidates = Vec::new();
-    for kind in Kind::ALL {
-        if covered.iter().any(|event| Kind::of(event) == Some(kind)) {
+    for kind in CandidateKind::ALL {
+        if covered
+            .iter()
+            .any(|event| CandidateKind::of(event) == Some(kind))
+        {
             list(requests, kind, window, &mut candidates).await?;
         }
     }
-    let listed: HashSet<&str> = candidates.iter().map(|found| &*found.place.id).collect();
+    let listed: HashSet<&str> = candidates.iter().map(|found| &*found.cursor.id).collect();
     let unlisted = known.resources().filter(|(_, id)| !listed.contains(id));
     // Without its list, a recording is confirmed by nothing.
-    let unlisted = unlisted.filter(|(kind, _)| *kind != Kind::Recording);
+    let unlisted = unlisted.filter(|(kind, _)| *kind != CandidateKind::Recording);
     let unlisted = unlisted.map(|(kind, id)| Candidate {
         kind,
-        place: Place {
+        cursor: Cursor {
             unlisted: true,
             created: Time::EPOCH,
             id: id.to_owned(),
@@ -87,10 +90,10 @@ pub(super) async fn find(
     });
     let unlisted: Vec<Candidate> = unlisted.collect();
     candidates.extend(unlisted);
-    candidates.retain(|candidate| in_path(&candidate.place.id).is_ok());
-    candidates.sort_by(|one, other| one.place.cmp(&other.place));
+    candidates.retain(|candidate| in_path(&candidate.cursor.id).is_ok());
+    candidates.sort_by(|one, other| one.cursor.cmp(&other.cursor));
     if let Some(after) = &window.after {
-        candidates.retain(|candidate| candidate.place >= *after);
+        candidates.retain(|candidate| candidate.cursor >= *after);
     }
     Ok(candidates)
 }
@@ -98,7 +101,7 @@ pub(super) async fn find(
 /// The list of a kind from the end of the window back, newest first.
 async fn list(
     requests: &mut Requests,
-    kind: Kind,
+    kind: CandidateKind,
     window: &Window,
     found: &mut Vec<Candidate>,
 ) -> Result<(), Stop> {
@@ -123,7 +126,7 @@ async fn list(
                 continue;
             }
             let recording = match kind {
-                Kind::Recording => match item.aggregate() {
+                CandidateKind::Recording => match item.aggregate() {
                     Some(by) => Some((by, raw)),
                     None => continue,
                 },
@@ -131,7 +134,7 @@ async fn list(
             };
             found.push(Candidate {
                 kind,
-                place: Place {
+                cursor: Cursor {
                     unlisted: false,
                     created: item.tm_create,
                     id: item.id,

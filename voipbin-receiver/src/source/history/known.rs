@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
-use super::Kind;
+use super::CandidateKind;
 use super::error::{CatchUpError, CatchUpErrorKind};
 use super::settings::Window;
 use crate::Receiver;
@@ -20,7 +20,7 @@ const AT_ONCE: usize = 256;
 pub(super) struct Known {
     identities: HashSet<Identity>,
     states: HashSet<(EventType, String, Time)>,
-    resources: HashSet<(Kind, String)>,
+    resources: HashSet<(CandidateKind, String)>,
 }
 
 impl Known {
@@ -60,7 +60,7 @@ impl Known {
     fn add(&mut self, delivery: &Delivery) {
         self.identities.insert(delivery.identity());
         self.states.extend(state(delivery));
-        let kind = delivery.event_type().as_ref().and_then(Kind::of);
+        let kind = delivery.event_type().as_ref().and_then(CandidateKind::of);
         if let (Some(kind), Some(id)) = (kind, delivery.resource_id()) {
             self.resources.insert((kind, id.to_owned()));
         }
@@ -83,7 +83,7 @@ impl Known {
     }
 
     /// Resources of which it has an event.
-    pub(super) fn resources(&self) -> impl Iterator<Item = (Kind, &str)> {
+    pub(super) fn resources(&self) -> impl Iterator<Item = (CandidateKind, &str)> {
         self.resources.iter().map(|(kind, id)| (*kind, &**id))
     }
 }

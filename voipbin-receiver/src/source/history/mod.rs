@@ -78,7 +78,7 @@ impl Receiver {
     /// A future that is dropped has recovered some of the events or none. Run it again: what is
     /// recovered is known.
     pub async fn catch_up(&self, settings: &CatchUp) -> Result<CatchUpReport, CatchUpError> {
-        let _held = Held(self.dispatch());
+        let _hold = HoldGuard(self.dispatch());
         let inbox = &self.dispatch().inbox;
         let down_since = inbox.down_since();
         let since = settings.since.or(down_since);
@@ -185,9 +185,9 @@ impl Receiver {
 }
 
 /// Lets held handlers begin, however a catch-up ends.
-struct Held<'a>(&'a Dispatch);
+struct HoldGuard<'a>(&'a Dispatch);
 
-impl Drop for Held<'_> {
+impl Drop for HoldGuard<'_> {
     fn drop(&mut self) {
         self.0.release();
     }
@@ -195,14 +195,14 @@ impl Drop for Held<'_> {
 
 /// What a candidate is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Kind {
+enum CandidateKind {
     Call,
     Conference,
     Activeflow,
     Recording,
 }
 
-impl Kind {
+impl CandidateKind {
     const ALL: [Self; 4] = [
         Self::Call,
         Self::Conference,

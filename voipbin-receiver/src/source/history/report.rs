@@ -3,7 +3,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use super::candidates::{Candidate, Place};
+use super::candidates::{Candidate, Cursor};
 use super::requests::Stop;
 use super::settings::Window;
 use crate::catalog::EventType;
@@ -52,7 +52,7 @@ pub struct Checkpoint {
     pub(super) since: Time,
     pub(super) until: Time,
     /// What is before this was asked about.
-    pub(super) after: Place,
+    pub(super) after: Cursor,
 }
 
 impl CatchUpReport {
@@ -93,7 +93,7 @@ impl CatchUpReport {
         self.checkpoint = Some(Checkpoint {
             since: time(self.from),
             until: time(self.until),
-            after: candidate.place.clone(),
+            after: candidate.cursor.clone(),
         });
         self.stopped_by = match stop {
             Stop::Budget => None,

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::Kind;
+use super::CandidateKind;
 use super::candidates::Candidate;
 use super::report::CatchUpReport;
 use super::requests::{Requests, Stop};
@@ -64,7 +64,7 @@ struct WireRow {
 pub(super) fn split(events: Vec<EventType>) -> (Vec<EventType>, Vec<EventType>) {
     events
         .into_iter()
-        .partition(|event| Kind::of(event).is_some())
+        .partition(|event| CandidateKind::of(event).is_some())
 }
 
 /// The events of a candidate that are of these types and happened in the window, the oldest first.
@@ -79,7 +79,7 @@ pub(super) async fn read(
         None => format!(
             "/v1.0/timelines/{}s/{}/events?page_size=1000",
             candidate.kind.segment(),
-            candidate.place.id
+            candidate.cursor.id
         ),
         Some((by, _)) => format!("/v1.0/aggregated-events?{by}&page_size=1000"),
     };
@@ -101,7 +101,7 @@ pub(super) async fn read(
             let event_type = EventType::parse(&row.event_type);
             if !is_within(row.at, window)
                 || !covered.contains(&event_type)
-                || Kind::of(&event_type) != Some(candidate.kind)
+                || CandidateKind::of(&event_type) != Some(candidate.kind)
             {
                 continue;
             }
@@ -109,7 +109,7 @@ pub(super) async fn read(
             // some.
             match &candidate.recording {
                 None => rows.push(row),
-                Some(_) if row.id().as_ref() != Some(&candidate.place.id) => {}
+                Some(_) if row.id().as_ref() != Some(&candidate.cursor.id) => {}
                 Some((_, today)) if today.get() != row.data.get() => report.unconfirmed += 1,
                 Some(_) if rows.iter().any(|other| row.is_copy_of(other)) => {}
                 Some(_) => rows.push(row),

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use super::candidates::Place;
+use super::candidates::Cursor;
 use super::report::Checkpoint;
 use crate::platform::Platform;
 
@@ -15,7 +15,7 @@ pub struct CatchUp {
     pub(super) budget: u32,
     dry_run: bool,
     repeats: bool,
-    pub(super) after: Option<Place>,
+    pub(super) after: Option<Cursor>,
     on_progress: Option<Box<dyn Fn(CatchUpProgress) + Send + Sync>>,
 }
 
@@ -34,7 +34,7 @@ pub(super) struct Window {
     pub(super) from: SystemTime,
     pub(super) until: SystemTime,
     /// Candidates before this one were asked about by an earlier run.
-    pub(super) after: Option<Place>,
+    pub(super) after: Option<Cursor>,
 }
 
 impl CatchUp {
