@@ -20,14 +20,14 @@ pub(super) struct Schedule<J> {
     reserved: usize,
     /// How many of those are not in use.
     reserved_free: usize,
-    lanes: HashMap<LaneOfHandler, VecDeque<Waiting<J>>, RandomState>,
-    flows: HashMap<FlowKey, VecDeque<Waiting<J>>, RandomState>,
+    lanes: HashMap<LaneOfHandler, VecDeque<QueuedJob<J>>, RandomState>,
+    flows: HashMap<FlowKey, VecDeque<QueuedJob<J>>, RandomState>,
     /// The room of a flow that has ended, for the next one that begins.
-    spare: VecDeque<Waiting<J>>,
+    spare: VecDeque<QueuedJob<J>>,
     /// The flows that have jobs which only wait for a slot, the next one first.
     ready_flows: VecDeque<FlowKey>,
     /// Jobs that may be what killed the process: one of them runs at a time.
-    suspects: VecDeque<Waiting<J>>,
+    suspects: VecDeque<QueuedJob<J>>,
     quarantine: Option<QuarantineId>,
     quarantines: u64,
     waiting: usize,
@@ -54,7 +54,7 @@ pub(super) struct FlowKey {
 }
 
 /// A job and where it belongs.
-struct Waiting<J> {
+struct QueuedJob<J> {
     job: J,
     placement: Placement,
 }
@@ -130,7 +130,7 @@ impl<J> Schedule<J> {
     /// Takes a job in. Those of one lane run in the order in which they come here.
     pub(super) fn admit(&mut self, job: J, placement: Placement) {
         self.waiting += 1;
-        let waiting = Waiting { job, placement };
+        let waiting = QueuedJob { job, placement };
         if let Some(lane) = placement.lane {
             if let Some(others) = self.lanes.get_mut(&lane) {
                 return others.push_back(waiting);
@@ -227,7 +227,7 @@ impl<J> Schedule<J> {
     pub(super) fn resume(&mut self, job: J, parked: ParkedLane) {
         let ParkedLane(placement) = parked;
         self.waiting += 1;
-        self.line_up(Waiting { job, placement });
+        self.line_up(QueuedJob { job, placement });
     }
 
     /// The suspect survived: the next one may begin.
@@ -291,7 +291,7 @@ impl<J> Schedule<J> {
     }
 
     /// Queues a job whose lane is free: it waits for a slot alone.
-    fn line_up(&mut self, waiting: Waiting<J>) {
+    fn line_up(&mut self, waiting: QueuedJob<J>) {
         let flow = waiting.placement.flow;
         let queue = self
             .flows
@@ -303,8 +303,8 @@ impl<J> Schedule<J> {
         queue.push_back(waiting);
     }
 
-    fn run(&mut self, waiting: Waiting<J>) -> (J, RunSlot) {
-        let Waiting { job, placement } = waiting;
+    fn run(&mut self, waiting: QueuedJob<J>) -> (J, RunSlot) {
+        let QueuedJob { job, placement } = waiting;
         self.waiting = self.waiting.saturating_sub(1);
         self.running += 1;
         if let Some(quota) = self.handlers.get_mut(placement.flow.handler) {

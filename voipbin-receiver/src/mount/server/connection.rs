@@ -38,14 +38,14 @@ pub(super) struct ConnectionLimits {
 
 /// The state of a connection, shared by its task and the server.
 pub(super) struct Conn {
-    state: Mutex<State>,
+    state: Mutex<IoState>,
     closing: Notify,
     /// Of all connections of the server.
     pub(super) warnings: Arc<Warnings>,
 }
 
 #[derive(Clone, Copy)]
-struct State {
+struct IoState {
     /// Whether the service has a request: in HTTP/1.1 one at a time.
     in_request: bool,
     /// Whether the first bytes of the next head have been read.
@@ -76,7 +76,7 @@ pub(super) enum Waiting {
 impl Conn {
     pub(super) fn new(warnings: Arc<Warnings>) -> Self {
         Self {
-            state: Mutex::new(State {
+            state: Mutex::new(IoState {
                 in_request: false,
                 head: false,
                 since: Instant::now(),
@@ -135,12 +135,12 @@ impl Conn {
         self.state().aborted
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, IoState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl IoState {
     const fn is_idle(&self) -> bool {
         !self.in_request && !self.head
     }

@@ -1,8 +1,7 @@
 use std::sync::Arc;
 
 use ::metrics::{
-    Counter, Gauge, Histogram, Key, KeyName, Label, Level, Metadata, Recorder, SharedString,
-    with_recorder,
+    Counter, Gauge, Histogram, Key, KeyName, Label, Level, Metadata, SharedString, with_recorder,
 };
 
 use super::table::{METRICS, MetricKind};
@@ -14,14 +13,14 @@ const METADATA: Metadata<'static> =
 #[derive(Clone, Default)]
 pub(super) struct MetricFactory {
     /// `None` is the one that is installed for the process.
-    pub(super) recorder: Option<Arc<dyn Recorder + Send + Sync>>,
+    pub(super) recorder: Option<Arc<dyn ::metrics::Recorder + Send + Sync>>,
     pub(super) receiver: Option<SharedString>,
 }
 
 type Labels<'l> = &'l [(&'static str, SharedString)];
 
 impl MetricFactory {
-    fn with<T>(&self, tell: impl FnOnce(&dyn Recorder) -> T) -> T {
+    fn with<T>(&self, tell: impl FnOnce(&dyn ::metrics::Recorder) -> T) -> T {
         match &self.recorder {
             Some(recorder) => tell(recorder),
             None => with_recorder(tell),

@@ -31,8 +31,6 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
-use ::metrics::Recorder;
-
 use self::factory::MetricFactory;
 use self::gauges::GaugeSet;
 use self::series::Series;
@@ -100,7 +98,7 @@ impl Metrics {
     /// # drop((prometheus, metrics));
     /// ```
     #[must_use]
-    pub fn with_recorder(recorder: Arc<dyn Recorder + Send + Sync>) -> Self {
+    pub fn with_recorder(recorder: Arc<dyn ::metrics::Recorder + Send + Sync>) -> Self {
         let factory = MetricFactory {
             recorder: Some(recorder),
             receiver: None,
