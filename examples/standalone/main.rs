@@ -12,6 +12,7 @@ mod completions;
 #[cfg(feature = "disk")]
 mod disk;
 mod greeting;
+mod health;
 #[cfg(feature = "disk")]
 mod inbox;
 #[cfg(feature = "inspector")]
@@ -96,6 +97,9 @@ fn run(configuration: Configuration) -> Result<ExitCode, Box<dyn Error>> {
             Some(Command::CatchUp(command)) => Ok(catch_up::run(*command).await),
             #[cfg(feature = "platform")]
             Some(Command::Webhook(command)) => Ok(webhook::run(*command).await),
+            Some(Command::Health(command)) => {
+                Ok(health::run(&command, &configuration.options.settings.server).await)
+            }
             Some(Command::Completions(command)) => Ok(completions::run(&command)),
             None => serve(&configuration, inherited).await,
         }

@@ -70,7 +70,6 @@ impl Output {
 /// What others wrote, such as a sender's names and the errors of handlers, as a terminal may show
 /// it: of at most so many characters, none of which moves the cursor, ends the line or changes its
 /// direction.
-#[cfg(any(feature = "disk", feature = "platform", feature = "trigger"))]
 pub(crate) fn cell(text: &str, most: usize) -> String {
     let mut cell: String = text
         .chars()
@@ -120,7 +119,6 @@ mod tests {
         (char::MIN..=char::MAX).map(|char| format!("a{char}"))
     }
 
-    #[cfg(any(feature = "disk", feature = "platform", feature = "trigger"))]
     #[test]
     fn a_cell_is_short_and_steers_no_terminal() {
         for (text, most) in texts().zip([1, 2, 3].into_iter().cycle()) {

@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use support::standalone::{Server, command, paste, within};
+use support::standalone::{Server, command, paste, run, within};
 use support::{PATH, SECRET, call_hangup, http_client};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use voipbin_receiver::catalog::Any;
 use voipbin_receiver::inbox::DiskInbox;
 use voipbin_receiver::testing::{Sender, Signer};
@@ -82,6 +83,57 @@ async fn a_probe_is_told_whether_the_server_lives_and_whether_events_are_taken()
             paste(&format!("curl -sS --fail --head {url}")).await;
         }
         assert_eq!(server.stop().await.stdout, [""; 0]);
+    })
+    .await;
+}
+
+/// A container has no `curl`.
+#[tokio::test]
+async fn the_program_itself_asks_a_server_how_it_is() {
+    within(async {
+        let server = Server::start(&["--secret", SECRET], &[]).await;
+        let place = tempfile::tempdir().unwrap();
+        let address = server.address.to_string();
+        let by_setting = (
+            "VOIPBIN_LISTEN",
+            &*format!("0.0.0.0:{}", server.address.port()),
+        );
+        let ready = run(place.path(), &["health"], &[by_setting]).await;
+        assert_eq!((ready.code, &ready.json()["status"]), (0, &json!("ready")));
+        let live = run(place.path(), &["health", "--live", &address], &[]).await;
+        assert_eq!((live.code, &live.json()["status"]), (0, &json!("live")));
+        server.stop().await;
+        let gone = run(place.path(), &["health", &address], &[]).await;
+        assert_eq!((gone.code, &*gone.stdout), (1, ""));
+        assert!(gone.stderr.contains(&address), "{gone:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_ready_or_none_fails_the_check() {
+    within(async {
+        let place = tempfile::tempdir().unwrap();
+        let unready = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 27\r\n\r\n{\"problems\":[\"inbox_full\"]}";
+        for (answer, told) in [(unready, "inbox_full"), ("SSH-2.0-OpenSSH_9\r\n", "no server")] {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap().to_string();
+            let metrics = [("VOIPBIN_METRICS_LISTEN", &*address), ("VOIPBIN_LISTEN", "127.0.0.1:9")];
+            let asked = run(place.path(), &["health"], &metrics);
+            let answered = async {
+                let (mut client, _) = listener.accept().await.unwrap();
+                let mut request = [0; 1024];
+                assert_ne!(client.read(&mut request).await.unwrap(), 0);
+                client.write_all(answer.as_bytes()).await.unwrap();
+            };
+            let (asked, ()) = tokio::join!(asked, answered);
+            assert_eq!((asked.code, &*asked.stdout), (1, ""));
+            assert!(asked.stderr.contains(told), "{asked:?}");
+        }
+        let tls = [("VOIPBIN_TLS_CERT", "cert.pem"), ("VOIPBIN_TLS_KEY", "key.pem")];
+        let asked = run(place.path(), &["health"], &tls).await;
+        assert_eq!(asked.code, 1);
+        assert!(asked.stderr.contains("metrics_listen"), "{asked:?}");
     })
     .await;
 }

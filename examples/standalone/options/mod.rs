@@ -20,6 +20,7 @@ use self::file::{File, is_readable_by_all};
 #[cfg(feature = "history")]
 use crate::catch_up::CatchUpCommand;
 use crate::completions::CompletionsCommand;
+use crate::health::HealthCommand;
 #[cfg(feature = "disk")]
 use crate::inbox::InboxCommand;
 #[cfg(feature = "listen")]
@@ -82,6 +83,7 @@ pub(crate) enum Command {
     CatchUp(Box<CatchUpCommand>),
     #[cfg(feature = "platform")]
     Webhook(Box<WebhookCommand>),
+    Health(HealthCommand),
     Completions(CompletionsCommand),
 }
 
@@ -108,7 +110,7 @@ Examples:
 
 Each line has: event (null for a custom delivery), resource_id, identity, attempt, possible_repeat,
 replay_of (the id of the event that this is a replay of, or null).
-GET /health/live and /health/ready answer probes.
+GET /health/live and /health/ready answer probes; `standalone health` asks.
 The first Ctrl-C or SIGTERM drains for up to --drain, a second one ends at once. SIGHUP has files of
 secrets and certificates read again; in a terminal it is the end, as SIGTERM.";
 

@@ -125,6 +125,11 @@ impl ServerSettings {
         Ok(None)
     }
 
+    /// Whether there is to be a certificate.
+    pub(crate) fn has_tls(&self) -> bool {
+        self.tls_key().is_some()
+    }
+
     /// The file of the certificate's key.
     pub(crate) fn tls_key(&self) -> Option<&Path> {
         #[cfg(feature = "tls")]
