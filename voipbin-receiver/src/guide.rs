@@ -22,6 +22,7 @@ pages! {
     inboxes "inboxes.md",
     postgres "postgres.md",
     operations "operations.md",
+    deployment "deployment.md",
     inspector "inspector.md",
     security "security.md",
     testing "testing.md",

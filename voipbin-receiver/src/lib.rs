@@ -103,7 +103,8 @@
 //!
 //! The folder `examples` has whole programs, and a README that tells what each shows: `standalone`
 //! is a server with an inbox on disk, metrics and tools; `axum-app` and `actix-app` mount a
-//! receiver in an app; `crm`, `auto-reply` and `recordings` are use cases.
+//! receiver in an app; `crm`, `auto-reply` and `recordings` are use cases; `deploy` has a unit for
+//! systemd, an image and manifests for Kubernetes.
 //! `voipbin-receiver/docs/performance.md` has figures, beside those of other servers.
 //!
 //! # Features
