@@ -11,8 +11,10 @@
 )]
 
 mod examples;
+mod packages;
 mod pages;
 mod performance_page;
+mod public;
 mod reports;
 mod rooms;
 mod tutorial;

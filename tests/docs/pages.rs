@@ -15,7 +15,7 @@ pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-fn read(path: &str) -> String {
+pub(crate) fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
@@ -48,13 +48,19 @@ fn modules() -> Vec<String> {
 /// Every page that people read.
 fn documents() -> Vec<String> {
     let mut documents = files(".", ".md");
-    documents.extend(["examples/README.md", "voipbin-receiver/EVENTS.md"].map(String::from));
+    let others = [
+        "examples/README.md",
+        "voipbin-receiver/EVENTS.md",
+        "voipbin-receiver/README.md",
+        "voipbin-receiver-macros/README.md",
+    ];
+    documents.extend(others.map(String::from));
     documents.extend(files("voipbin-receiver/docs", ".md"));
     documents
 }
 
 /// What cargo knows of a package of the workspace.
-fn package(name: &str) -> Value {
+pub(crate) fn package(name: &str) -> Value {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut metadata = Command::new(cargo);
     metadata.args(["metadata", "--no-deps", "--offline", "--format-version=1"]);
@@ -66,7 +72,7 @@ fn package(name: &str) -> Value {
 }
 
 /// The text without blocks of code.
-fn prose(text: &str) -> String {
+pub(crate) fn prose(text: &str) -> String {
     let mut inside = false;
     let lines = text.lines().filter(|line| {
         let fence = line.trim_start().starts_with("```");
@@ -85,7 +91,7 @@ fn code_words(prose: &str) -> BTreeSet<&str> {
 }
 
 /// `[name]: target` at the beginning of a line.
-fn definitions(text: &str) -> BTreeMap<String, String> {
+pub(crate) fn definitions(text: &str) -> BTreeMap<String, String> {
     let lines = text.lines().filter(|line| line.starts_with('['));
     lines
         .filter_map(|line| line.split_once("]: "))
@@ -95,7 +101,7 @@ fn definitions(text: &str) -> BTreeMap<String, String> {
 
 /// `[text](target)`. Pictures are not among them: the benchmark that draws them has a test of its
 /// own.
-fn inline_links(prose: &str) -> Vec<String> {
+pub(crate) fn inline_links(prose: &str) -> Vec<String> {
     let lines = prose.lines().filter(|line| !line.starts_with("!["));
     let links = lines.flat_map(|line| line.split("](").skip(1));
     links
@@ -103,7 +109,7 @@ fn inline_links(prose: &str) -> Vec<String> {
         .collect()
 }
 
-fn is_local(target: &str) -> bool {
+pub(crate) fn is_local(target: &str) -> bool {
     !target.contains("://")
 }
 

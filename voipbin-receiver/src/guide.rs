@@ -25,6 +25,7 @@ pages! {
     deployment "deployment.md",
     inspector "inspector.md",
     security "security.md",
+    stability "stability.md",
     testing "testing.md",
     coming_from_flask_and_express "coming-from-flask-and-express.md",
     comparison "comparison.md",

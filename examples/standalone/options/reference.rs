@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgAction};
 
-use super::File;
 use super::effective::quoted;
+use super::{File, Options};
 use crate::settings::Settings;
 
 const TABLES: &str = "<!-- From here on made from the code. -->\n";
@@ -95,6 +95,40 @@ fn every_line_of_the_example_can_be_used_as_it_stands() {
         if !arg.get_default_values().is_empty() {
             assert_eq!(values, defaults(arg), "{}", arg.get_id());
         }
+    }
+}
+
+/// Scripts name them. `API=overwrite cargo test -p standalone --example standalone` writes the list
+/// anew, with a line in the CHANGELOG.
+#[test]
+fn commands_and_their_flags_are_those_that_scripts_of_users_know() {
+    let mut flags = String::new();
+    list(&Options::definition(), "standalone", &mut flags);
+    let file = path("../../tests/public-api/commands.txt");
+    if std::env::var_os("API").is_some_and(|mode| mode == "overwrite") {
+        std::fs::write(&file, &flags).unwrap();
+    }
+    let known = std::fs::read_to_string(file).unwrap();
+    assert!(known == flags, "is now:\n{flags}");
+}
+
+/// A line for each flag and argument of a command and of those below it.
+fn list(command: &clap::Command, name: &str, flags: &mut String) {
+    for arg in command.get_arguments() {
+        let needed = if arg.is_required_set() {
+            " (required)"
+        } else {
+            ""
+        };
+        match arg.get_long() {
+            Some(long) => writeln!(flags, "{name} --{long}{needed}").unwrap(),
+            None => writeln!(flags, "{name} <{}>{needed}", arg.get_id()).unwrap(),
+        }
+    }
+    for tool in command.get_subcommands() {
+        let name = format!("{name} {}", tool.get_name());
+        writeln!(flags, "{name}").unwrap();
+        list(tool, &name, flags);
     }
 }
 
