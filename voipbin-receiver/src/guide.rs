@@ -17,6 +17,7 @@ macro_rules! pages {
 
 pages! {
     tutorial "tutorial.md",
+    how_it_works "how-it-works.md",
     mounting "mounting.md",
     handlers "handlers.md",
     inboxes "inboxes.md",
