@@ -38,6 +38,8 @@ pub(super) struct Writer {
     received: Receiver<Work>,
     /// What was received and not done, before what is received next.
     backlog: VecDeque<Work>,
+    /// Bytes of new events in the commit that is being made.
+    bytes: usize,
     /// Whether nothing comes any more.
     stopping: bool,
     cleaner: Cleaner,
@@ -75,6 +77,7 @@ impl Writer {
             next_seq,
             received,
             backlog: VecDeque::new(),
+            bytes: 0,
             stopping: false,
             cleaner: Cleaner::default(),
             next_tick: Instant::now(),
@@ -105,51 +108,54 @@ impl Writer {
         self.commit(work, false);
     }
 
-    /// Waits for work, until the next tick at the latest, and takes all there is, but of new events
-    /// only so many bytes as one commit should write. `None` when there is none and will be none.
+    /// Waits for work, until the next tick at the latest, and takes all there is. `None` when there
+    /// is none and will be none.
     ///
     /// Changes alone wait a moment, so that one write serves several of them.
     fn next_work(&mut self) -> Option<Vec<Work>> {
-        const MOST: usize = 8 << 20;
-        let mut until = match self.connection.is_some() && self.cleaner.has_more() {
-            true => Instant::now(),
-            false => self.next_tick,
-        };
-        let (mut work, mut bytes) = (Vec::new(), 0);
+        let has_more = self.connection.is_some() && self.cleaner.has_more();
+        let mut until = (!has_more).then_some(self.next_tick);
+        let mut work = Vec::new();
+        self.bytes = 0;
         while let Some(next) = self.receive(until) {
-            match &next {
-                Work::Stop => {
-                    self.stopping = true;
-                    continue;
-                }
-                Work::Keep(keep) => {
-                    bytes += keep.incoming.delivery.body().len();
-                    if bytes > MOST && !work.is_empty() {
-                        self.backlog.push_front(next);
-                        break;
-                    }
-                    until = Instant::now();
-                }
+            until = match &next {
                 Work::Change(_) if work.is_empty() => {
-                    until = until.min(Instant::now() + self.shared.settings.completion_delay);
+                    let delayed = Instant::now() + self.shared.settings.completion_delay;
+                    until.map(|until| until.min(delayed))
                 }
-                Work::Change(_) => {}
-                Work::Begin(..) | Work::Command(_) | Work::Flush(_) => until = Instant::now(),
-            }
+                Work::Change(_) => until,
+                _ => None,
+            };
             work.push(next);
         }
         (!self.stopping || !work.is_empty()).then_some(work)
     }
 
-    fn receive(&mut self, until: Instant) -> Option<Work> {
-        if let Some(work) = self.backlog.pop_front() {
-            return Some(work);
-        }
-        match self.stopping {
-            true => self.received.try_recv().ok(),
-            false => {
-                let left = until.saturating_duration_since(Instant::now());
-                self.received.recv_timeout(left).ok()
+    /// The next work that is there or comes by then: of new events only so many bytes as one commit
+    /// should write.
+    fn receive(&mut self, until: Option<Instant>) -> Option<Work> {
+        const MOST: usize = 8 << 20;
+        loop {
+            let next = match (self.backlog.pop_front(), until) {
+                (Some(next), _) => next,
+                (None, Some(until)) if !self.stopping => {
+                    let left = until.saturating_duration_since(Instant::now());
+                    self.received.recv_timeout(left).ok()?
+                }
+                (None, _) => self.received.try_recv().ok()?,
+            };
+            match &next {
+                Work::Stop => self.stopping = true,
+                Work::Keep(keep) => {
+                    let bytes = self.bytes + keep.incoming.delivery.body().len();
+                    if self.bytes > 0 && bytes > MOST {
+                        self.backlog.push_front(next);
+                        return None;
+                    }
+                    self.bytes = bytes;
+                    return Some(next);
+                }
+                _ => return Some(next),
             }
         }
     }
@@ -224,11 +230,11 @@ impl Writer {
         }
     }
 
-    /// One transaction, with cleaning where that is wanted.
+    /// One transaction, with cleaning where that is wanted. What comes while it is made joins it.
     fn write(
         &mut self,
         batch: &mut Batch<'_>,
-        work: &mut [Work],
+        work: &mut Vec<Work>,
         callbacks: &mut Vec<OnCommit>,
         cleans: Option<bool>,
     ) -> Result<(), (FailedAt, DiskInboxError)> {
@@ -239,8 +245,9 @@ impl Writer {
         for change in &self.lost {
             batch.lose(change);
         }
-        for (place, work) in work.iter_mut().enumerate() {
-            let written = match work {
+        let mut place = 0;
+        while let Some(next) = work.get_mut(place) {
+            let written = match next {
                 Work::Keep(keep) => batch.keep(keep),
                 Work::Change(change) | Work::Begin(change, _) => batch.apply(change),
                 Work::Command(command) => {
@@ -254,6 +261,10 @@ impl Writer {
                 Work::Flush(_) | Work::Stop => Ok(()),
             };
             written.map_err(at(FailedAt::Work(place)))?;
+            place += 1;
+            if place == work.len() {
+                work.extend(self.receive(None));
+            }
         }
         if let Some(ticks) = cleans {
             let cleaned = self.cleaner.step(batch, ticks, work.is_empty());
