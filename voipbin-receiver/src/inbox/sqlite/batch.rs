@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use rusqlite::Connection;
 
 use super::error::{Result, unless_damaged};
+use super::load;
 use super::names::Names;
 use super::queue::EventMeta;
 use super::row::{
@@ -162,8 +163,8 @@ impl<'a> Batch<'a> {
         attributes: Attributes,
     ) -> Result<RecordId> {
         let seq = self.next_seq;
-        if seq == self.first_seq {
-            self.reserve()?;
+        if (seq - self.first_seq) % load::RESERVED == 0 {
+            load::reserve(self.connection, seq)?;
         }
         let flag = |holds: bool, flag| if holds { flag } else { 0 };
         let body = delivery.body();
@@ -208,15 +209,6 @@ impl<'a> Batch<'a> {
         let meta = EventMeta::of(&row, handlers)?;
         self.effects.push(Effect::Kept(event, meta));
         Ok(id)
-    }
-
-    /// Numbers are reserved ahead: else each commit writes the page of AUTOINCREMENT's mark too.
-    /// After a restart those that were not used are left out.
-    fn reserve(&self) -> Result<()> {
-        const AHEAD: i64 = 4096;
-        let sql = "UPDATE sqlite_sequence SET seq = ?1 + ?2 WHERE name = 'event' AND seq <= ?1";
-        cached(self.connection, sql)?.execute([self.next_seq, AHEAD])?;
-        Ok(())
     }
 
     pub(super) fn apply(&mut self, change: &Change) -> Result<()> {

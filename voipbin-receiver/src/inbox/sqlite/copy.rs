@@ -11,6 +11,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params_from_
 
 use super::directory::sync;
 use super::error::{DiskInboxError, Result, unless_damaged};
+use super::load;
 use super::lock::private;
 use super::row::{
     self, ATTEMPT, EVENT, EventRow, JOB, JobRow, JobStage, State, cached, record_id, walk,
@@ -130,17 +131,16 @@ struct Copy<'a> {
 impl Copy<'_> {
     fn run(mut self) -> Result<CopyReport> {
         self.names()?;
-        let (last, sequence) = self.last()?;
+        let (last, reserved) = self.last()?;
         self.events(last)?;
         self.bodies_alone(last)?;
         self.target
-            .execute("DELETE FROM sqlite_sequence WHERE name = 'event'", [])?;
-        let sql = "INSERT INTO sqlite_sequence (name, seq) VALUES ('event', ?)";
-        self.target.execute(sql, [sequence])?;
+            .execute("REPLACE INTO meta VALUES ('reserved', ?)", [reserved])?;
         Ok(self.report)
     }
 
-    /// The number of the last event that may be there, and of the last that there ever was.
+    /// The number of the last event that may be there, and of the last that there ever may have
+    /// been.
     fn last(&self) -> Result<(i64, i64)> {
         /// A number further away than this is damaged: no inbox has counted so far.
         const FAR: i64 = 1_000_000_000_000;
@@ -151,13 +151,14 @@ impl Copy<'_> {
         };
         let (event, body) = (max("event")?, max("body")?);
         let highest = event.max(body);
-        let sequence = max("sqlite_sequence")?
+        let reserved = unless_damaged(load::meta::<i64>(self.source, "reserved"))?
+            .flatten()
             .filter(|last| last.saturating_sub(highest.unwrap_or_default()) < FAR)
             .max(highest)
             .ok_or_else(DiskInboxError::damaged)?;
         match (event, body) {
-            (Some(event), Some(body)) => Ok((event.max(body), sequence)),
-            _ => Ok((sequence, sequence)),
+            (Some(event), Some(body)) => Ok((event.max(body), reserved)),
+            _ => Ok((reserved, reserved)),
         }
     }
 

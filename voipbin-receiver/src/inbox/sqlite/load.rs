@@ -10,7 +10,7 @@ use super::batch::{Change, Totals, interrupted};
 use super::error::{DiskInboxError, Result, unless_damaged};
 use super::names::Names;
 use super::queue::{ActiveEvent, EventMeta};
-use super::row::{self, DAMAGED, EVENT, EventRow, JobStage, MARKS, State};
+use super::row::{self, DAMAGED, EVENT, EventRow, JobStage, MARKS, State, cached};
 use super::settings::Settings;
 use super::shared::{Shared, Work};
 use super::time::{Saved, millis, of_unix};
@@ -86,10 +86,21 @@ pub(super) fn take_over(shared: &Shared, connection: &Connection, from: i64) -> 
 
 /// The number of the next event, which none had before.
 fn next_seq(connection: &Connection) -> Result<i64> {
-    let sql = "SELECT max((SELECT coalesce(max(seq), 0) FROM event), \
-               (SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'event'))";
-    let last: i64 = connection.query_row(sql, [], |row| row.get(0))?;
-    Ok(last + 1)
+    let last = "SELECT coalesce(max(seq), 0) FROM event";
+    let last: i64 = connection.query_row(last, [], |row| row.get(0))?;
+    Ok(last.max(meta(connection, "reserved")?.unwrap_or_default()) + 1)
+}
+
+/// So many numbers are reserved ahead at least, and twice as many at once: few commits write it.
+pub(super) const RESERVED: i64 = 4096;
+
+/// Reserves numbers from this one on, so that none is used again. After a restart those that were
+/// not used are left out.
+pub(super) fn reserve(connection: &Connection, from: i64) -> Result<()> {
+    let sql = "INSERT INTO meta VALUES ('reserved', ?1 + 2 * ?2) \
+               ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE value < ?1 + ?2";
+    cached(connection, sql)?.execute([from, RESERVED])?;
+    Ok(())
 }
 
 /// Of dead letters. What is damaged counts, without the length that it says.

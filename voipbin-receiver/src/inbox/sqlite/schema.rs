@@ -54,7 +54,7 @@ CREATE TABLE handlers (
 ) STRICT;
 
 CREATE TABLE event (
-    seq          INTEGER PRIMARY KEY AUTOINCREMENT,
+    seq          INTEGER PRIMARY KEY,  -- never used again: meta has what is reserved
     state        INTEGER NOT NULL,  -- 0 pending, 1 done, 2 dead, 3 only its identity is left
     kept_at      INTEGER NOT NULL,
     ended_at     INTEGER,           -- kept_at in state 3
