@@ -11,7 +11,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_postgres::types::Type;
 
-use super::row::{clean, unix_micros};
+use super::PARTITIONS;
+use super::row::{clean, names, unix_micros};
 use super::server::{Session, Trouble, get};
 use super::shared::Shared;
 use crate::catalog::EventType;
@@ -312,16 +313,11 @@ impl Batch {
         let lanes: Vec<Option<i64>> = incoming()
             .map(|of| of.lane.map(|lane| lane.get().cast_signed()))
             .collect();
-        let handlers: Vec<String> = incoming()
-            .map(|of| {
-                let names = of.handlers.iter().map(|name| name.as_str().into());
-                serde_json::Value::Array(names.collect()).to_string()
-            })
-            .collect();
+        let handlers: Vec<String> = incoming().map(|of| names(&of.handlers)).collect();
         let bodies: Vec<&[u8]> = deliveries().map(|of| &of.body()[..]).collect();
         let sql = shared.sql(
             "SELECT outcome, partitions FROM inbox.keep($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, \
-             $14, $15, $16, $17)",
+             $14, $15, $16, $17, $18)",
         );
         let rows = self
             .session
@@ -333,6 +329,7 @@ impl Batch {
                     (&most_events, Type::INT8),
                     (&most_bytes, Type::INT8),
                     (&REPEAT_MS, Type::INT8),
+                    (&i64::from(PARTITIONS - 1), Type::INT8),
                     (&tokens, Type::INT8_ARRAY),
                     (&identities, Type::BYTEA_ARRAY),
                     (&marks, Type::BOOL_ARRAY),

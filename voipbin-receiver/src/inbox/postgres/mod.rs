@@ -210,6 +210,7 @@ impl PostgresInbox {
             session: AsyncMutex::new(Session::new(Arc::clone(&address))),
             address,
             schema,
+            tag: format!("{:x}", fastrand::u64(..)),
             runtime: tokio::runtime::Handle::current(),
             tasks: TaskTracker::new(),
             closed: closed.clone(),

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use tokio_postgres::Row;
 
 use super::server::{Trouble, get};
-use crate::event::{Delivery, Identity, Origin, Proof, StoredDelivery};
-use crate::inbox::{Attempt, AttemptEnd};
+use crate::event::{Delivery, HandlerName, Identity, Origin, Proof, StoredDelivery};
+use crate::inbox::{Attempt, AttemptEnd, HandlerSet};
 
 /// A text as PostgreSQL can store it: without the character that it cannot. Bodies are stored as
 /// bytes.
@@ -18,6 +18,18 @@ pub(super) fn clean(text: &str) -> Cow<'_, str> {
         true => Cow::Owned(text.replace('\0', "\u{fffd}")),
         false => Cow::Borrowed(text),
     }
+}
+
+/// The names as PostgreSQL writes an array of texts.
+pub(super) fn names(handlers: &HandlerSet) -> String {
+    let quoted = |name: &HandlerName| {
+        let name = clean(name.as_str())
+            .replace('\\', r"\\")
+            .replace('"', r#"\""#);
+        format!("\"{name}\"")
+    };
+    let names: Vec<String> = handlers.iter().map(quoted).collect();
+    format!("{{{}}}", names.join(","))
 }
 
 /// Microseconds since 1970, as precise as the server is.
@@ -144,6 +156,15 @@ mod tests {
             text.len()
         );
         assert!(history(None).is_empty() && history(Some("x")).is_empty());
+    }
+
+    #[test]
+    fn names_can_be_odd() {
+        let odd = ["crm", "", "a,b", r#"a"b\"#, "{NULL}", "NULL", "a\0b"];
+        let handlers = HandlerSet::from_iter(odd.map(HandlerName::new));
+        let written = r#"{"crm","","a,b","a\"b\\","{NULL}","NULL","a�b"}"#;
+        assert_eq!(names(&handlers), written);
+        assert_eq!(names(&HandlerSet::from_iter([])), "{}");
     }
 
     #[test]

@@ -10,7 +10,7 @@ CREATE SCHEMA IF NOT EXISTS inbox;
 
 CREATE TABLE inbox.meta (
     version    integer NOT NULL,
-    partitions integer NOT NULL,    -- a power of two
+    partitions integer NOT NULL,    -- a power of two, 64 at the most
     release    text NOT NULL,
     note       text,
     up_at      timestamptz,         -- when a process was last known to be up
@@ -117,21 +117,26 @@ CREATE TABLE inbox.tally (
     dead       bigint NOT NULL      -- jobs
 ) WITH (fillfactor = 20, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
 
+-- In this language, as all are that others call: of those in SQL a body is parsed anew each time.
 CREATE FUNCTION inbox.count(p_events bigint, p_bytes bigint, p_identities bigint, p_dead bigint) RETURNS void
-LANGUAGE sql AS $$
-    INSERT INTO inbox.tally AS t VALUES (pg_backend_pid(), p_events, p_bytes, p_identities, p_dead)
-    ON CONFLICT (pid) DO UPDATE SET events = t.events + p_events, bytes = t.bytes + p_bytes,
-        identities = t.identities + p_identities, dead = t.dead + p_dead
-$$;
+LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE inbox.tally t SET events = t.events + p_events, bytes = t.bytes + p_bytes,
+        identities = t.identities + p_identities, dead = t.dead + p_dead WHERE t.pid = pg_backend_pid();
+    IF NOT FOUND THEN
+        INSERT INTO inbox.tally VALUES (pg_backend_pid(), p_events, p_bytes, p_identities, p_dead);
+    END IF;
+END $$;
 
--- Adds an attempt to a history. Of more than 16 the earliest are forgotten.
-CREATE FUNCTION inbox.add(p_history jsonb, p_attempt jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
-    SELECT CASE WHEN p_attempt IS NULL THEN p_history ELSE (
+-- Adds an attempt to a history, where there is one to be added. Of more than 16 the earliest are forgotten.
+CREATE FUNCTION inbox.add(p_history jsonb, p_attempt jsonb) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    RETURN CASE WHEN p_attempt IS NULL THEN p_history ELSE (
         SELECT jsonb_agg(x.attempt ORDER BY x.n) FROM (
             SELECT a.attempt, a.n
             FROM jsonb_array_elements(coalesce(p_history, '[]') || p_attempt) WITH ORDINALITY a(attempt, n)
-            ORDER BY a.n DESC LIMIT 16) x) END
-$$;
+            ORDER BY a.n DESC LIMIT 16) x) END;
+END $$;
 
 -- Makes a commit that is asynchronous by the server's settings wait for the disk.
 CREATE FUNCTION inbox.durably() RETURNS void LANGUAGE plpgsql AS $$
@@ -141,85 +146,108 @@ BEGIN
     END IF;
 END $$;
 
+-- What became of each, where not all are new. Seen by a snapshot that is later than the wait for whoever kept them.
+CREATE FUNCTION inbox.outcomes(
+    p_token bigint[], p_identity bytea[], p_marks boolean[], p_ids bigint[], p_new bigint[]
+) RETURNS smallint[] LANGUAGE plpgsql SET jit = off SET enable_seqscan = off AS $$
+BEGIN
+    RETURN (
+        SELECT array_agg(CASE WHEN i.id = ANY (p_new) OR s.token = i.token THEN 0
+                              WHEN s.token IS NULL OR i.marks THEN 2 ELSE 1 END ORDER BY i.n)
+        FROM unnest(p_token, p_identity, p_marks, p_ids) WITH ORDINALITY i(token, identity, marks, id, n)
+        LEFT JOIN inbox.seen s ON s.identity = i.identity);
+END $$;
+
 -- Keeps deliveries, given in the order in which they came; no identity is there twice. Gives for each: 0 kept, 1 known,
--- 2 no room; and the partitions that have new jobs, as bits.
+-- 2 no room; and the partitions that have new jobs, as bits. Nothing here looks into a table that can be large: there is a
+-- statement for each, as bodies would be copied on their way through one for all.
 CREATE FUNCTION inbox.keep(
-    p_wait_ms integer, p_cluster boolean, p_max_events bigint, p_max_bytes bigint, p_repeat_ms bigint,
+    p_wait_ms integer, p_cluster boolean, p_max_events bigint, p_max_bytes bigint, p_repeat_ms bigint, p_mask bigint,
     p_token bigint[], p_identity bytea[], p_marks boolean[], p_signed boolean[], p_origin text[], p_received bigint[],
     p_type text[], p_resource text[], p_content_type text[], p_lane bigint[], p_handlers text[], p_body bytea[],
     OUT outcome smallint[], OUT partitions bigint
-) LANGUAGE plpgsql SET jit = off SET enable_seqscan = off AS $$
+) LANGUAGE plpgsql AS $$
 DECLARE
     v_full     boolean;
-    v_mask     bigint;
-    v_new      bigint;
+    v_ids      bigint[];
+    v_new      bigint[];
+    v_repeats  bigint[];
+    v_all      boolean;
     v_events   bigint;
     v_bytes    bigint;
-    v_tokens   bigint[];
 BEGIN
-    PERFORM set_config('lock_timeout', p_wait_ms || 'ms', true), inbox.durably();
+    PERFORM set_config('lock_timeout', p_wait_ms || 'ms', true);
+    IF current_setting('synchronous_commit') = 'off' THEN
+        PERFORM inbox.durably();
+    END IF;
     IF p_cluster AND (current_setting('synchronous_standby_names') = ''
         OR current_setting('synchronous_commit') NOT IN ('on', 'remote_apply')) THEN
         RAISE EXCEPTION 'no synchronous standby' USING ERRCODE = 'VB001';
     END IF;
-    SELECT coalesce(sum(t.events) >= p_max_events OR sum(t.bytes) >= p_max_bytes, false) INTO v_full
-        FROM inbox.tally t;
-    SELECT m.partitions - 1 INTO v_mask FROM inbox.meta m;
-
-    WITH came AS MATERIALIZED (
-        SELECT nextval('inbox.event_id_seq') AS id, i.*,
-               ARRAY(SELECT jsonb_array_elements_text(i.handlers::jsonb)) AS names
-        FROM unnest(p_token, p_identity, p_marks, p_signed, p_origin, p_received, p_type, p_resource, p_content_type,
-                    p_lane, p_handlers, p_body)
-             i(token, identity, marks, signed, origin, received, type, resource, content_type, lane, handlers, body)
-        WHERE NOT v_full OR i.handlers = '[]'
-    ), once AS (
-        INSERT INTO inbox.seen AS s (identity, event, token)
-        SELECT c.identity, c.id, c.token FROM came c WHERE NOT c.marks ORDER BY c.identity
-        ON CONFLICT (identity) DO NOTHING
-        RETURNING s.event, s.token, NULL::timestamptz AS previous
-    ), again AS (
-        INSERT INTO inbox.seen AS s (identity, event, token)
-        SELECT c.identity, c.id, c.token FROM came c WHERE c.marks ORDER BY c.identity
-        ON CONFLICT (identity) DO UPDATE
-            SET previous = s.kept_at, kept_at = now(), event = excluded.event, token = excluded.token
-            WHERE s.token <> excluded.token
-        RETURNING s.event, s.token, s.previous
-    ), new AS (
-        SELECT * FROM once UNION ALL SELECT * FROM again
-    ), kept AS (
-        SELECT c.*, coalesce(n.previous > now() - p_repeat_ms * interval '1 ms', false) AS repeat
-        FROM new n JOIN came c ON c.id = n.event WHERE c.handlers <> '[]' ORDER BY c.id
-    ), events AS (
-        INSERT INTO inbox.event (id, received_at, identity, signed, origin, possible_repeat, type, resource_id,
-                                 content_type, lane, handlers, bytes)
-        SELECT k.id, to_timestamp(k.received / 1e6), k.identity, k.signed, k.origin, k.repeat, k.type, k.resource,
-               k.content_type, k.lane, k.names, length(k.body)
-        FROM kept k
-    ), bodies AS (
-        INSERT INTO inbox.body SELECT k.id, k.body FROM kept k
-    ), jobs AS (
-        INSERT INTO inbox.job (event, place, partition, handler)
-        SELECT k.id, h.n - 1, coalesce(k.lane, k.id) & v_mask, h.name
-        FROM kept k CROSS JOIN LATERAL unnest(k.names) WITH ORDINALITY h(name, n)
-    )
-    SELECT (SELECT array_agg(n.token) FROM new n), (SELECT count(*) FROM new), count(*),
-           coalesce(sum(length(k.body)), 0), coalesce(bit_or(1::bigint << (coalesce(k.lane, k.id) & v_mask)::integer), 0)
-        INTO v_tokens, v_new, v_events, v_bytes, partitions
-        FROM kept k;
-    IF v_new > 0 THEN
-        PERFORM inbox.count(v_events, v_bytes, v_new, 0);
+    SELECT coalesce(sum(t.events) >= p_max_events OR sum(t.bytes) >= p_max_bytes, false) INTO v_full FROM inbox.tally t;
+    FOR i IN 1 .. cardinality(p_token) LOOP
+        v_ids[i] := nextval('inbox.event_id_seq');
+    END LOOP;
+    IF NOT v_full AND true <> ALL (p_marks) THEN
+        -- Copies are seldom: a subtransaction costs less than a look for each.
+        BEGIN
+            INSERT INTO inbox.seen (identity, event, token)
+                SELECT i.* FROM unnest(p_identity, v_ids, p_token) i(identity, id, token) ORDER BY i.identity;
+            v_new := v_ids;
+        EXCEPTION WHEN unique_violation THEN
+            NULL;
+        END;
     END IF;
-    IF v_new = cardinality(p_token) THEN
-        outcome := array_fill(0::smallint, ARRAY[v_new::integer]);
+    IF v_new IS NULL THEN
+        WITH put AS (
+            INSERT INTO inbox.seen AS s (identity, event, token)
+            SELECT i.identity, i.id, i.token
+            FROM unnest(p_identity, v_ids, p_token, p_marks, p_handlers) i(identity, id, token, marks, handlers)
+            WHERE NOT i.marks AND (NOT v_full OR i.handlers = '{}') ORDER BY i.identity
+            ON CONFLICT (identity) DO NOTHING
+            RETURNING s.event
+        ) SELECT array_agg(p.event) INTO v_new FROM put p;
+        WITH put AS (
+            INSERT INTO inbox.seen AS s (identity, event, token)
+            SELECT i.identity, i.id, i.token
+            FROM unnest(p_identity, v_ids, p_token, p_marks, p_handlers) i(identity, id, token, marks, handlers)
+            WHERE i.marks AND (NOT v_full OR i.handlers = '{}') ORDER BY i.identity
+            ON CONFLICT (identity) DO UPDATE
+                SET previous = s.kept_at, kept_at = now(), event = excluded.event, token = excluded.token
+                WHERE s.token <> excluded.token
+            RETURNING s.event, s.previous > now() - p_repeat_ms * interval '1 ms' AS repeats
+        ) SELECT v_new || array_agg(p.event), array_agg(p.event) FILTER (WHERE p.repeats) INTO v_new, v_repeats FROM put p;
+    END IF;
+    v_all := coalesce(cardinality(v_new), 0) = cardinality(p_token);
+    partitions := 0;
+    IF v_new IS NOT NULL THEN
+        WITH put AS (
+            INSERT INTO inbox.event AS e (id, received_at, identity, signed, origin, possible_repeat, type, resource_id,
+                                          content_type, lane, handlers, bytes)
+            SELECT i.id, to_timestamp(i.received / 1e6), i.identity, i.signed, i.origin,
+                   coalesce(i.id = ANY (v_repeats), false), i.type, i.resource, i.content_type, i.lane,
+                   i.handlers::text[], length(i.body)
+            FROM unnest(v_ids, p_identity, p_signed, p_origin, p_received, p_type, p_resource, p_content_type, p_lane,
+                        p_handlers, p_body)
+                 i(id, identity, signed, origin, received, type, resource, content_type, lane, handlers, body)
+            WHERE i.handlers <> '{}' AND (v_all OR i.id = ANY (v_new))
+            RETURNING e.id, e.lane, e.bytes
+        ) SELECT count(*), coalesce(sum(p.bytes), 0), coalesce(bit_or(1::bigint << (coalesce(p.lane, p.id) & p_mask)::integer), 0)
+            INTO v_events, v_bytes, partitions FROM put p;
+        INSERT INTO inbox.body SELECT i.id, i.body FROM unnest(v_ids, p_handlers, p_body) i(id, handlers, body)
+            WHERE i.handlers <> '{}' AND (v_all OR i.id = ANY (v_new));
+        INSERT INTO inbox.job (event, place, partition, handler)
+            SELECT i.id, h.n - 1, coalesce(i.lane, i.id) & p_mask, h.name
+            FROM unnest(v_ids, p_lane, p_handlers) i(id, lane, handlers)
+            CROSS JOIN LATERAL unnest(i.handlers::text[]) WITH ORDINALITY h(name, n)
+            WHERE v_all OR i.id = ANY (v_new);
+        PERFORM inbox.count(v_events, v_bytes, cardinality(v_new), 0);
+    END IF;
+    IF v_all THEN
+        outcome := array_fill(0::smallint, ARRAY[cardinality(p_token)]);
         RETURN;
     END IF;
-    -- Seen by a snapshot that is later than the wait for whoever kept them.
-    SELECT array_agg(CASE WHEN i.token = ANY (v_tokens) OR s.token = i.token THEN 0
-                          WHEN s.token IS NULL OR i.marks THEN 2 ELSE 1 END ORDER BY i.n)
-        INTO outcome
-        FROM unnest(p_token, p_identity, p_marks) WITH ORDINALITY i(token, identity, marks, n)
-        LEFT JOIN inbox.seen s ON s.identity = i.identity;
+    outcome := inbox.outcomes(p_token, p_identity, p_marks, v_ids, v_new);
     -- The commit of what was there may be waiting for a standby still: that this one has been replicated says that it
     -- has been too, as its log lies before.
     PERFORM pg_logical_emit_message(true, 'voipbin', '');
@@ -255,7 +283,7 @@ BEGIN
         UPDATE inbox.job j SET
             running = false, interrupted = w.what = 5 AND j.interrupted,
             attempts = CASE w.what WHEN 5 THEN j.attempts ELSE w.attempts END,
-            history = inbox.add(j.history, w.failed::jsonb),
+            history = CASE WHEN w.failed IS NULL THEN j.history ELSE inbox.add(j.history, w.failed::jsonb) END,
             due = CASE w.what WHEN 2 THEN clock_timestamp() + w.after * interval '1 ms' WHEN 5 THEN j.due END,
             delayed_to = CASE w.what WHEN 3 THEN clock_timestamp() + w.after * interval '1 ms' WHEN 5 THEN j.delayed_to END
         FROM unnest(p_event, p_place, p_what, p_attempts, p_after_ms, p_failed)
@@ -272,7 +300,8 @@ BEGIN
         USING unnest(p_event, p_place, p_what, p_attempts, p_failed) w(event, place, what, attempts, failed)
         WHERE w.what IN (1, 4) AND j.event = w.event AND j.place = w.place
         RETURNING j.event, j.place, j.handler, CASE w.what WHEN 1 THEN 1 ELSE 2 END AS stage,
-                  greatest(j.attempts, w.attempts) AS attempts, inbox.add(j.history, w.failed::jsonb) AS history
+                  greatest(j.attempts, w.attempts) AS attempts,
+                  CASE WHEN w.failed IS NULL THEN j.history ELSE inbox.add(j.history, w.failed::jsonb) END AS history
     ), kept AS (
         INSERT INTO inbox.ended (event, place, handler, stage, attempts, history)
         SELECT o.event, o.place, o.handler, o.stage, o.attempts, o.history

@@ -24,6 +24,8 @@ pub(super) struct Shared {
     pub(super) guarantees: Guarantees,
     pub(super) address: Arc<Address>,
     pub(super) schema: Schema,
+    /// By which this process knows what it has told itself.
+    pub(super) tag: String,
     /// Whoever does not mind to wait for others: looking into it, cleaning, counting, telling.
     pub(super) session: AsyncMutex<Session>,
     /// The thread of the inbox, on which all connections are.
@@ -221,7 +223,7 @@ impl Shared {
     /// Counts and cleans, as long as the inbox is there.
     pub(super) async fn keep_house(self: Arc<Self>) {
         /// Between two counts, when much is going on.
-        const PAUSE: Duration = Duration::from_millis(50);
+        const PAUSE: Duration = Duration::from_millis(100);
         /// When nothing is. Other processes change things too.
         const IDLE: Duration = Duration::from_secs(1);
         const CLEAN: Duration = Duration::from_secs(5);
@@ -282,25 +284,25 @@ impl Shared {
 
     /// Tells other processes what happened here. They look by themselves too, only later.
     pub(super) async fn tell_others(self: Arc<Self>) {
-        /// What happens meanwhile is told together.
-        const PAUSE: Duration = Duration::from_millis(2);
+        /// After this, what has happened meanwhile is told together.
+        const PAUSE: Duration = Duration::from_millis(10);
         let mut session = Session::new(Arc::clone(&self.address));
         loop {
             tokio::select! {
                 () = self.closed.cancelled() => return,
                 () = self.tell.notified() => {}
             }
-            tokio::time::sleep(PAUSE).await;
             let partitions = self.untold.swap(0, Ordering::AcqRel);
-            let members = self.tell_members.swap(false, Ordering::AcqRel);
-            let members = if members { "m" } else { "" };
-            let told = format!("{members}{partitions:x}");
+            let members = u8::from(self.tell_members.swap(false, Ordering::AcqRel));
+            let told = format!("{} {members} {partitions:x}", self.tag);
             // Of its own, as a transaction that tells something holds up the commits of others that
-            // do.
+            // do. It waits for no disk and no standby.
+            let sql = "SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, $2)";
             let params: Params<'_> = &[(&self.schema.name(), Type::TEXT), (&told, Type::TEXT)];
-            if let Err(trouble) = session.call("SELECT pg_notify($1, $2)", params).await {
+            if let Err(trouble) = session.call(sql, params).await {
                 tracing::debug!(%trouble, "other processes are not told of new events");
             }
+            tokio::time::sleep(PAUSE).await;
         }
     }
 
@@ -327,11 +329,15 @@ impl Shared {
                         told = hears.recv() => told,
                     };
                     let Some(told) = told else { break };
-                    if told.starts_with('m') {
+                    let mut told = told.split(' ');
+                    if told.next() == Some(&self.tag) {
+                        continue;
+                    }
+                    if told.next() == Some("1") {
                         self.members.send_replace(());
                     }
-                    let partitions = u64::from_str_radix(told.trim_start_matches('m'), 16);
-                    self.wake(partitions.unwrap_or(u64::MAX));
+                    let partitions = told.next().map(|told| u64::from_str_radix(told, 16));
+                    self.wake(partitions.and_then(Result::ok).unwrap_or(u64::MAX));
                 }
             }
             tokio::select! {
