@@ -110,10 +110,14 @@ fn start_moving(directory: &Path, schema: &str) -> Command {
 async fn an_inbox_that_is_moved_by_a_process_that_dies_is_there_once_and_as_it_was() {
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path().join("inbox");
+    // As the inbox counts, in milliseconds.
+    let began = SystemTime::now() - Duration::from_millis(1);
     fill(&directory).await;
     let before = all(&DiskRecords::open(&directory).unwrap()).await;
+    let stopped = SystemTime::now();
     let schema = schema();
     let inbox = builder(schema.clone()).connect().await.unwrap();
+    assert_eq!(inbox.down_since(), None);
     // What is there already, and a copy that came here before the move: of one that is not
     // finished there.
     assert_eq!(inbox.keep(event(EVENTS + 1)).await.unwrap(), Kept::New);
@@ -157,6 +161,10 @@ async fn an_inbox_that_is_moved_by_a_process_that_dies_is_there_once_and_as_it_w
     );
     let again = inbox.move_from(&directory).await.unwrap();
     assert_eq!(again.events, 0);
+    // Since then nobody took events in, as far as the next process can know.
+    let next = builder(schema.clone()).connect().await.unwrap();
+    let down_since = next.down_since().unwrap();
+    assert!(began <= down_since && down_since <= stopped);
     let elsewhere = inbox
         .move_from(directory.join("nothing"))
         .await

@@ -68,8 +68,12 @@ impl PostgresInbox {
     ) -> Result<(), PostgresInboxError> {
         let last = leaving.last().await.map_err(failed)?.get().cast_signed();
         let source = leaving.number().cast_signed();
+        let down_since = leaving.down_since().await.map_err(failed)?;
         let shared = self.shared.clone();
-        let begun = self.on_its_thread(async move { begin(&shared, source, last).await });
+        let begun = self.on_its_thread(async move {
+            shared.was_down_since(down_since).await?;
+            begin(&shared, source, last).await
+        });
         let (shift, mut here) = begun.await.map_err(failed)?;
         loop {
             let after = RecordId::new(here.cast_unsigned());

@@ -11,6 +11,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::consumer::Core;
+#[cfg(feature = "disk-system")]
+use super::row::unix_micros;
 use super::schema::Schema;
 use super::server::{Address, Params, Session, Trouble, get, single};
 use super::settings::Settings;
@@ -98,6 +100,16 @@ impl Shared {
                    RETURNING down_since, \
                      set_config('synchronous_commit', 'local', true)";
         *self.down_since() = self.ask(sql, &[(&ms(known), Type::INT8)]).await?;
+        Ok(())
+    }
+
+    /// So was an inbox that is moved here, and what it missed has not been recovered.
+    #[cfg(feature = "disk-system")]
+    pub(super) async fn was_down_since(&self, since: Option<SystemTime>) -> Result<(), Trouble> {
+        let since = since.map(unix_micros);
+        let sql = "UPDATE inbox.meta SET down_since = least(down_since, to_timestamp($1 / 1e6)) \
+                   RETURNING down_since, set_config('synchronous_commit', 'local', true)";
+        *self.down_since() = self.ask(sql, &[(&since, Type::INT8)]).await?;
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use rusqlite::ErrorCode;
 use rusqlite::ffi;
 
 use super::schema::FILE;
+use crate::inbox::RecordsError;
 
 pub(super) type Result<T, E = DiskInboxError> = std::result::Result<T, E>;
 
@@ -70,6 +71,15 @@ impl DiskInboxError {
     /// The thread that was to answer has ended.
     pub(super) fn unanswered() -> Self {
         Self::new(DiskInboxErrorKind::Io)
+    }
+
+    /// What a list of its events says.
+    pub(super) fn unread(error: RecordsError) -> Self {
+        let source = error
+            .source()
+            .and_then(|source| source.downcast_ref::<Self>());
+        let kind = source.map_or(DiskInboxErrorKind::Io, Self::kind);
+        Self::of(kind, error)
     }
 
     pub(super) fn of(

@@ -9,12 +9,12 @@ use std::time::SystemTime;
 
 use rusqlite::Connection;
 
-use super::error::{DiskInboxError, Result};
+use super::error::{DiskInboxError, DiskInboxErrorKind, Result};
 use super::lock::{DirLock, OpenGuard};
 use super::row::{EVENT, EventRow, REPEAT, State, cached, record_id, seq_of, walk};
-use super::schema::FILE;
+use super::schema::{self, Access, FILE};
 use super::tool::DiskRecords;
-use super::{LOCK_FILE, directory, time};
+use super::{LOCK_FILE, directory, load, time};
 use crate::event::{HandlerName, Identity, Lane, RecordId};
 use crate::inbox::{Record, RecordFilter, Records};
 
@@ -66,6 +66,9 @@ impl Leaving {
         let aside = directory.join(format!("{LEAVING}{number:016x}"));
         // What was taken out only in part goes on; beside all of one may lie a later inbox.
         if !is_there || !aside.join(FILE).exists() {
+            if is_there {
+                into_one_file(directory).map_err(|error| error.at(directory))?;
+            }
             take_out(directory, &aside).map_err(failed)?;
         }
         Ok(Some(Self {
@@ -83,6 +86,14 @@ impl Leaving {
 
     pub(in crate::inbox) fn number(&self) -> u64 {
         self.number
+    }
+
+    /// When a process that had it was last known to be up, before a time whose events nobody has
+    /// recovered yet.
+    pub(in crate::inbox) async fn down_since(&self) -> Result<Option<SystemTime>> {
+        let since = self.records.read(load::last_up);
+        let since = since.await.map_err(|error| error.at(&self.directory))?;
+        Ok(since.map(time::unix))
     }
 
     /// The number of the last event.
@@ -105,7 +116,8 @@ impl Leaving {
         let filter = RecordFilter::new();
         let listed = self.records.list(&filter, Some(id), wanted).await;
         let damaged = || DiskInboxError::damaged().at(&self.directory);
-        let mut records = listed.map_err(|_| damaged())?.records.into_iter();
+        let unread = |error| DiskInboxError::unread(error).at(&self.directory);
+        let mut records = listed.map_err(unread)?.records.into_iter();
         for (event, has_body) in &mut events {
             if *has_body {
                 let record = records.next().filter(|record| record.id == event.id);
@@ -136,6 +148,21 @@ fn named(directory: &Path, kind: &str) -> io::Result<Option<u64>> {
         }
     }
     Ok(None)
+}
+
+/// Puts what is in the write-ahead log into the file: from here on that is all of the inbox, and
+/// goes by one rename.
+fn into_one_file(directory: &Path) -> Result<()> {
+    directory::check(directory)?;
+    let file = schema::open(&directory.join(FILE), Access::Write)?;
+    let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
+    match file.query_row(checkpoint, [], |row| row.get(0))? {
+        // A tool that reads it.
+        true => Err(DiskInboxError::new(DiskInboxErrorKind::Locked {
+            holder: None,
+        })),
+        false => Ok(()),
+    }
 }
 
 fn take_out(directory: &Path, aside: &Path) -> io::Result<()> {
@@ -182,4 +209,36 @@ fn of_row(connection: &Connection, event: &EventRow) -> Result<LeavingEvent> {
         in_lane: in_lane.iter().map(|name| HandlerName::new(name)).collect(),
         record: None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::DiskInbox;
+    use super::super::schema::LOG;
+    use super::super::seeded::keep;
+    use super::*;
+
+    #[tokio::test]
+    async fn the_file_alone_is_all_of_an_inbox_that_is_moved() {
+        let directory = tempfile::tempdir().unwrap();
+        let [from, to] = ["from", "to"].map(|name| directory.path().join(name));
+        fs::create_dir(&to).unwrap();
+        let inbox = DiskInbox::open(&from).await.unwrap();
+        for number in 0..3 {
+            let body = format!(r#"{{"type":"call_hangup","data":{{"id":"call-{number}"}}}}"#);
+            keep(&inbox, number, &["crm"], body).await;
+        }
+        // What a process leaves that is killed now.
+        for file in [FILE, LOG] {
+            fs::copy(from.join(file), to.join(file)).unwrap();
+        }
+        inbox.closed().await;
+        let length = |path: PathBuf| fs::metadata(path).map_or(0, |file| file.len());
+        assert!(length(to.join(LOG)) > 0);
+        let leaving = Leaving::begin(&to).unwrap().unwrap();
+        let aside = to.join(format!("{LEAVING}{:016x}", leaving.number()));
+        assert_eq!((length(to.join(LOG)), length(aside.join(LOG))), (0, 0));
+        let events = leaving.after(RecordId::new(0)).await.unwrap();
+        assert_eq!(events.len(), 3);
+    }
 }

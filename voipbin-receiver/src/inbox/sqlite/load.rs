@@ -38,6 +38,14 @@ pub(super) fn down_since(
     Ok(earlier.or(saved.map(|saved| saved.wall)))
 }
 
+/// The same, of an inbox that is no process's.
+pub(super) fn last_up(connection: &Connection) -> Result<Option<i64>> {
+    match meta(connection, "down_since")? {
+        Some(earlier) => Ok(Some(earlier)),
+        None => meta(connection, "wall"),
+    }
+}
+
 /// What was missed is recovered.
 pub(super) fn forget_downtime(connection: &Connection) -> Result<()> {
     connection.execute("DELETE FROM meta WHERE name = 'down_since'", [])?;
