@@ -1,9 +1,14 @@
 //! Who has what: leases, take-overs and shares of the lanes.
 
+use std::pin::pin;
 use std::time::Duration;
 
+use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt};
+use tokio_postgres::{AsyncMessage, NoTls};
 use voipbin_receiver::inbox::{
-    Attempt, AttemptEnd, Inbox, Kept, Lane, PostgresInbox, RecordState, Settled, Stage,
+    Attempt, AttemptEnd, HandlerSet, Inbox, Kept, Lane, PostgresInbox, RecordId, RecordState,
+    RecordsError, RecordsErrorKind, Settled, Stage,
 };
 
 use crate::server::{builder, client, count, schema, url};
@@ -72,6 +77,97 @@ async fn what_was_taken_over_is_neither_begun_nor_settled() {
         count(&client, &format!("SELECT count(*) FROM {schema}.job")).await,
         0
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_take_over_waits_for_what_is_being_settled() {
+    let schema = schema();
+    let [inbox, _] = pair(&schema, LONG).await;
+    assert_eq!(inbox.keep(event(0)).await.unwrap(), Kept::New);
+    let consumer = inbox.consume().unwrap();
+    let jobs = take(&*consumer, 1).await;
+    patiently(consumer.begin(&jobs[0])).await.unwrap();
+    // A commit of that consumer that is under way, and the end of its lease.
+    let (settles, other) = (client(&url()).await, client(&url()).await);
+    let owner = format!("SELECT max(id) FROM {schema}.consumer");
+    let owner = count(&settles, &owner).await;
+    settles.batch_execute("BEGIN").await.unwrap();
+    let settle = format!(
+        "SELECT {schema}.settle({owner}, array_agg(event), array_agg(place), '{{1}}', '{{0}}', '{{0}}', '{{NULL}}') \
+         FROM {schema}.job"
+    );
+    settles.batch_execute(&settle).await.unwrap();
+    let taken_over = format!("SELECT {schema}.remove({owner}, true)");
+    let mut taking_over = pin!(other.batch_execute(&taken_over));
+    let waits = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query = '{taken_over}'"
+    );
+    let looks = client(&url()).await;
+    while count(&looks, &waits).await == 0 {
+        assert!(futures_util::poll!(&mut taking_over).is_pending());
+        tokio::time::sleep(GLANCE).await;
+    }
+    settles.batch_execute("COMMIT").await.unwrap();
+    patiently(taking_over).await.unwrap();
+    let done = format!("SELECT count(*) FROM {schema}.event WHERE state = 1");
+    assert_eq!(count(&looks, &done).await, 1);
+    // What comes after it changes nothing.
+    let late: Option<Vec<i64>> = looks.query_one(&settle, &[]).await.unwrap().get(0);
+    assert_eq!(late, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_processes_are_told_of_what_is_kept() {
+    let schema = schema();
+    let inbox = builder(schema.clone()).connect().await.unwrap();
+    let (listens, mut connection) = tokio_postgres::connect(&url(), NoTls).await.unwrap();
+    let mut messages = Box::pin(stream::poll_fn(move |cx| connection.poll_message(cx)));
+    let listen = format!("LISTEN {schema}");
+    tokio::select! {
+        listens = listens.batch_execute(&listen) => listens.unwrap(),
+        message = messages.next() => panic!("{message:?}"),
+    }
+    assert_eq!(inbox.keep(event(0)).await.unwrap(), Kept::New);
+    let told = patiently(messages.next()).await.unwrap().unwrap();
+    assert!(matches!(told, AsyncMessage::Notification(told) if told.channel() == schema));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_are_retried_together() {
+    const EVENTS: usize = 300;
+    let schema = schema();
+    let inbox = builder(schema.clone()).connect().await.unwrap();
+    let kept = (0..EVENTS).map(|number| inbox.keep(event(number)));
+    patiently(join_all(kept)).await;
+    let consumer = inbox.consume().unwrap();
+    let mut dead = Vec::new();
+    for job in take(&*consumer, EVENTS).await {
+        consumer.settle(&job, Settled::Dead { failed: None });
+        let handlers = HandlerSet::from_iter([job.handler().clone()]);
+        dead.push((RecordId::new(job.id()), handlers));
+    }
+    patiently(consumer.flush()).await.unwrap();
+    dead.push((RecordId::new(i64::MAX as u64), dead[0].1.clone()));
+    let records = inbox.records().unwrap();
+    let retried = patiently(records.retry(&dead)).await;
+    let again = patiently(records.retry(&dead)).await;
+    for (number, (first, again)) in retried.iter().zip(&again).enumerate() {
+        let kind =
+            |of: &Result<_, RecordsError>| of.as_ref().map_or_else(|of| Some(of.kind()), |_| None);
+        let expected = match number {
+            EVENTS => (
+                Some(RecordsErrorKind::NotFound),
+                Some(RecordsErrorKind::NotFound),
+            ),
+            _ => (None, Some(RecordsErrorKind::Replayed)),
+        };
+        assert_eq!((kind(first), kind(again)), expected, "{number}");
+    }
+    let client = client(&url()).await;
+    let commits = format!(
+        "SELECT count(DISTINCT xmin::text) FROM {schema}.event WHERE replay_of IS NOT NULL"
+    );
+    assert_eq!(count(&client, &commits).await, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -220,7 +316,7 @@ async fn a_further_attempt_and_a_dead_letter_are_everybodys() {
         (jobs[0].id(), 1, false)
     );
     let records = other.records().unwrap();
-    let id = voipbin_receiver::inbox::RecordId::new(jobs[1].id());
+    let id = RecordId::new(jobs[1].id());
     let dead = patiently(records.get(id)).await.unwrap().unwrap();
     assert_eq!(dead.state, RecordState::Dead);
     assert!(matches!(dead.jobs[0].stage, Stage::Dead { .. }));

@@ -8,7 +8,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::PostgresInbox;
-use super::row::{DELIVERY, clean, delivery, history, of_unix_micros, unix_micros};
+use super::row::{DELIVERY, clean, delivery, history, names, of_unix_micros, unix_micros};
 use super::server::{Params, Trouble, get};
 use super::shared::Shared;
 use crate::event::{HandlerName, RecordId};
@@ -77,14 +77,29 @@ impl Records for PostgresInbox {
         id: RecordId,
         handlers: Option<&[HandlerName]>,
     ) -> Result<RecordId, RecordsError> {
-        let named = handlers.map(|handlers| handlers.iter().cloned().collect::<HandlerSet>());
-        self.again(id, named, false).await
+        let handlers = handlers.map(|named| names(&named.iter().cloned().collect()));
+        let new = self.replay_some(vec![(id, handlers)], false).await?;
+        new.into_iter()
+            .next()
+            .unwrap_or_else(|| Err(RecordsError::not_found()))
     }
 
     async fn retry(&self, dead: &[(RecordId, HandlerSet)]) -> Vec<Result<RecordId, RecordsError>> {
+        /// In one commit.
+        const TOGETHER: usize = 256;
         let mut retried = Vec::with_capacity(dead.len());
-        for (id, handlers) in dead {
-            retried.push(self.again(*id, Some(handlers.clone()), true).await);
+        for some in dead.chunks(TOGETHER) {
+            let each = some
+                .iter()
+                .map(|(id, handlers)| (*id, Some(names(handlers))));
+            match self.replay_some(each.collect(), true).await {
+                Ok(new) => retried.extend(new),
+                Err(error) => {
+                    let why = error.to_string();
+                    let failed = || Err(RecordsError::storage(why.clone()));
+                    retried.extend(some.iter().map(|_| failed()));
+                }
+            }
         }
         retried
     }
@@ -133,39 +148,44 @@ enum First {
 }
 
 impl PostgresInbox {
-    /// Has an event handled again; by these handlers as far as it is a dead letter for them, where
-    /// that is asked for.
-    async fn again(
+    /// Has events handled again in one commit, each by these handlers; by those of them alone that
+    /// gave up, where `dead`.
+    async fn replay_some(
         &self,
-        id: RecordId,
-        handlers: Option<HandlerSet>,
+        events: Vec<(RecordId, Option<String>)>,
         dead: bool,
-    ) -> Result<RecordId, RecordsError> {
-        let names = handlers.map(|named| -> Vec<String> {
-            named.iter().map(|name| name.as_str().to_owned()).collect()
-        });
+    ) -> Result<Vec<Result<RecordId, RecordsError>>, RecordsError> {
         let shared = self.shared.clone();
         let replay = async move {
             shared.stored().await;
-            let id = id.get().cast_signed();
+            let (ids, handlers): (Vec<_>, Vec<_>) = events
+                .into_iter()
+                .map(|(id, handlers)| (id.get().cast_signed(), handlers))
+                .unzip();
             let params: Params<'_> = &[
-                (&id, Type::INT8),
-                (&names, Type::TEXT_ARRAY),
+                (&ids, Type::INT8_ARRAY),
+                (&handlers, Type::TEXT_ARRAY),
                 (&dead, Type::BOOL),
             ];
-            let sql = "SELECT inbox.replay($1, $2, $3)";
-            let new: i64 = shared.ask(sql, params).await?;
-            if new > 0 {
+            let sql = "SELECT array_agg(inbox.replay(e.id, e.handlers::text[], $3) ORDER BY e.n) \
+                       FROM unnest($1, $2) WITH ORDINALITY e(id, handlers, n)";
+            let new: Vec<i64> = shared.ask(sql, params).await?;
+            if new.len() != ids.len() {
+                return Err(Trouble::Unknown("it answers for other events".into()));
+            }
+            if new.iter().any(|new| *new > 0) {
                 shared.announce(u64::MAX);
                 shared.refresh().await?;
             }
             Ok(new)
         };
-        match self.on_its_thread(replay).await? {
+        let new = self.on_its_thread(replay).await?;
+        let each = new.into_iter().map(|new| match new {
             0 => Err(RecordsError::not_found()),
             -1 => Err(RecordsError::replayed()),
             new => Ok(RecordId::new(new.cast_unsigned())),
-        }
+        });
+        Ok(each.collect())
     }
 
     /// Events that the filter takes, those beyond this one.
