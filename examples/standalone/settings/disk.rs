@@ -4,7 +4,7 @@ use bytesize::ByteSize;
 use clap::Args;
 use voipbin_receiver::inbox::DiskInbox;
 
-use super::values::{default, size, time};
+use super::values::size;
 
 /// The directory of an inbox that is not told which one.
 pub(crate) const DIRECTORY: &str = "voipbin-inbox";
@@ -20,24 +20,6 @@ pub(crate) struct DiskSettings {
     /// events in it are lost, and what is left of it is set aside
     #[arg(long)]
     pub(crate) recreate_inbox: bool,
-
-    /// How long a finished event stays on disk; 0s is not at all
-    #[arg(
-        long,
-        value_name = "TIME",
-        default_value = default(DiskInbox::DEFAULT_RETAIN_DONE),
-        value_parser = time
-    )]
-    pub(crate) retain_done: humantime::Duration,
-
-    /// How long a dead letter stays on disk
-    #[arg(
-        long,
-        value_name = "TIME",
-        default_value = default(DiskInbox::DEFAULT_RETAIN_DEAD),
-        value_parser = time
-    )]
-    pub(crate) retain_dead: humantime::Duration,
 
     /// How much of the bodies on disk waits for its handlers in memory as well
     #[arg(long, value_name = "SIZE", default_value = size(DiskInbox::DEFAULT_MEMORY as u64))]

@@ -4,12 +4,18 @@ use std::path::Path;
 
 use bytesize::ByteSize;
 use clap::{Args, ValueEnum};
+#[cfg(feature = "disk")]
+use voipbin_receiver::inbox::DiskInbox as LastingInbox;
 use voipbin_receiver::inbox::MemoryInbox;
+#[cfg(all(feature = "postgres", not(feature = "disk")))]
+use voipbin_receiver::inbox::PostgresInbox as LastingInbox;
 #[cfg(feature = "postgres")]
 use voipbin_receiver::inbox::PostgresInboxBuilder;
 #[cfg(feature = "disk")]
 use voipbin_receiver::inbox::{DiskInbox, DiskInboxBuilder};
 
+#[cfg(any(feature = "disk", feature = "postgres"))]
+use super::values::time;
 use super::values::{bytes, count, default, size, wait};
 
 /// Where events are kept, how many, and for how long.
@@ -31,6 +37,26 @@ pub(crate) struct InboxSettings {
     #[cfg(feature = "postgres")]
     #[command(flatten)]
     pub(crate) postgres: super::PostgresSettings,
+
+    /// How long a finished event stays; 0s is not at all
+    #[cfg(any(feature = "disk", feature = "postgres"))]
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = default(LastingInbox::DEFAULT_RETAIN_DONE),
+        value_parser = time
+    )]
+    retain_done: humantime::Duration,
+
+    /// How long a dead letter stays
+    #[cfg(any(feature = "disk", feature = "postgres"))]
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = default(LastingInbox::DEFAULT_RETAIN_DEAD),
+        value_parser = time
+    )]
+    retain_dead: humantime::Duration,
 
     #[arg(
         long,
@@ -134,24 +160,25 @@ impl InboxSettings {
             .memory(bytes(self.disk.inbox_memory))
             .max_identities(self.max_identities)
             .identity_ttl(*self.identity_ttl)
-            .retain_done(*self.disk.retain_done)
-            .retain_dead(*self.disk.retain_dead)
+            .retain_done(*self.retain_done)
+            .retain_dead(*self.retain_dead)
     }
 
     /// The inbox on PostgreSQL, to be connected.
     #[cfg(feature = "postgres")]
     pub(crate) fn postgres(&self) -> Result<PostgresInboxBuilder, Box<dyn Error>> {
-        let mut builder = self.postgres.inbox()?.identity_ttl(*self.identity_ttl);
+        let mut builder = self
+            .postgres
+            .inbox()?
+            .identity_ttl(*self.identity_ttl)
+            .retain_done(*self.retain_done)
+            .retain_dead(*self.retain_dead);
         if let Some(events) = self.max_events {
             builder = builder.max_events(events);
         }
         if let Some(bytes) = self.max_bytes {
             builder = builder.max_bytes(bytes.as_u64());
         }
-        #[cfg(feature = "disk")]
-        let builder = builder
-            .retain_done(*self.disk.retain_done)
-            .retain_dead(*self.disk.retain_dead);
         Ok(builder)
     }
 

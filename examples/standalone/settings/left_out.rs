@@ -13,13 +13,12 @@ impl LeftOut {
             (
                 "disk",
                 cfg!(feature = "disk"),
-                &[
-                    "directory",
-                    "recreate_inbox",
-                    "retain_done",
-                    "retain_dead",
-                    "inbox_memory",
-                ][..],
+                &["directory", "recreate_inbox", "inbox_memory"][..],
+            ),
+            (
+                "disk",
+                cfg!(any(feature = "disk", feature = "postgres")),
+                &["retain_done", "retain_dead"],
             ),
             (
                 "history",
