@@ -8,6 +8,7 @@
 
 mod contract;
 mod deployment;
+mod effects;
 mod failover;
 mod faults;
 mod keeping;

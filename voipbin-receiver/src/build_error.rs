@@ -37,6 +37,8 @@ pub enum BuildErrorKind {
     UnreachableHandler,
     /// A handler asks for a state that was not given.
     MissingState,
+    /// A handler asks for a transaction of an inbox that has none.
+    NoTransactions,
     /// Two states have the same type.
     DuplicateState,
     /// A setting has a value that makes no sense.

@@ -260,9 +260,14 @@ impl ReceiverBuilder {
         let secrets = Secrets::new(Arc::clone(&gate.verifier));
         self.check()?;
         let states = Arc::new(self.states);
+        let inbox = match self.inbox {
+            Some(inbox) => inbox,
+            None => default_inbox(&self.clock),
+        };
         let defaults = Defaults {
             options: self.options,
             layers: self.layers,
+            transactions: inbox.transactions(),
         };
         let registered: Vec<_> = self
             .registrations
@@ -277,10 +282,6 @@ impl ReceiverBuilder {
         )?;
         let counters = Arc::new(Counters::default());
         let hooks = Arc::new(self.hooks);
-        let inbox = match self.inbox {
-            Some(inbox) => inbox,
-            None => default_inbox(&self.clock),
-        };
         if let Some(age) = max_event_age {
             check_event_age(age, inbox.guarantees())?;
         }

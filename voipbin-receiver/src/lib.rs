@@ -63,7 +63,8 @@
 //!    is remembered, and the sender's next try is taken as new.
 //! 3. **At least once to each handler, once as far as the receiver can know.** A copy of a kept
 //!    event is answered 200 and dropped, and not before the first is kept. Deliveries that carry no
-//!    identity of their own are never dropped, only marked ([`Context::possible_repeat`]).
+//!    identity of their own are never dropped, only marked ([`Context::possible_repeat`]). With the
+//!    inbox on PostgreSQL, what a handler writes by `Tx` is there exactly once.
 //! 4. **Handlers never slow the answer.** Not by sleeping, panicking, failing or hanging; one that
 //!    must block its thread says [`blocking`].
 //! 5. **One resource, one lane.** For each handler, events of the same resource are started in the
@@ -96,8 +97,8 @@
 //! # Guide
 //!
 //! [`guide`] has a page for each of: the way from an account to a handled event, mounting,
-//! handlers, inboxes, PostgreSQL, operations, security, testing, the way from Flask and Express,
-//! and what else there is.
+//! handlers, inboxes, PostgreSQL, effects exactly once, operations, security, testing, the way from
+//! Flask and Express, and what else there is.
 //!
 //! # In the repository
 //!
@@ -177,6 +178,8 @@ mod router;
 mod service;
 mod small_file;
 mod sync;
+#[cfg(feature = "postgres")]
+mod transaction;
 
 pub use accept_error::AcceptError;
 pub use build_error::{BuildError, BuildErrorKind};
@@ -198,6 +201,8 @@ pub use observe::{
 };
 pub use receiver::Receiver;
 pub use service::{ReceiverService, ResponseBody, ResponseFuture};
+#[cfg(feature = "postgres")]
+pub use transaction::{Completion, Tx, TxError, TxErrorKind};
 
 #[doc(no_inline)]
 pub use async_trait::async_trait;

@@ -39,6 +39,8 @@ pub(crate) struct Defaults {
     pub(crate) options: HandlerOptions,
     /// Around each handler, the first one inside.
     pub(crate) layers: Vec<BoxLayer>,
+    /// How many transactions of the inbox's handlers may have at once.
+    pub(crate) transactions: usize,
 }
 
 /// The handlers of one type of event, in the order in which they were registered.
@@ -74,6 +76,7 @@ impl Router {
         check_names(&registrations)?;
         if runs_handlers {
             check_states(&registrations, states)?;
+            check_transactions(&registrations, defaults)?;
         }
         check_fallbacks(&registrations)?;
         check_limits(&registrations)?;
@@ -107,7 +110,10 @@ impl Router {
         };
         let names = rows.into_iter().map(|row| row.name);
         let handlers = registrations.into_iter().map(|registration| {
-            let options = registration.options.or(&defaults.options);
+            let mut options = registration.options.or(&defaults.options);
+            if registration.needs.transaction {
+                options.concurrency.get_or_insert(defaults.transactions);
+            }
             let service = HandlerService::new(registration.call, Arc::clone(states));
             let layers = registration.layers.iter().chain(&defaults.layers);
             Handler {
@@ -266,7 +272,7 @@ fn check_names(registrations: &[Registration]) -> Result<(), BuildError> {
 
 fn check_states(registrations: &[Registration], states: &States) -> Result<(), BuildError> {
     for registration in registrations {
-        let mut needs = registration.needs.0.iter();
+        let mut needs = registration.needs.states.iter();
         if let Some((_, missing)) = needs.find(|(id, _)| !states.has(*id)) {
             return Err(fault(
                 registration,
@@ -275,6 +281,35 @@ fn check_states(registrations: &[Registration], states: &States) -> Result<(), B
                     "asks for `State<{missing}>`, and no `{missing}` was given: add `.state(…)` to the builder"
                 ),
             ));
+        }
+    }
+    Ok(())
+}
+
+fn check_transactions(
+    registrations: &[Registration],
+    defaults: &Defaults,
+) -> Result<(), BuildError> {
+    let most = defaults.transactions;
+    for registration in registrations {
+        let fault = |kind, text: fmt::Arguments<'_>| Err(fault(registration, kind, text));
+        let Registration { needs, options, .. } = registration;
+        if needs.completion && most == 0 {
+            return fault(
+                BuildErrorKind::NoTransactions,
+                format_args!(
+                    "asks for `Tx` or `Completion`, and the inbox has no transactions: give the builder a `PostgresInbox`"
+                ),
+            );
+        }
+        let runs = options.concurrency.or(defaults.options.concurrency);
+        if let Some(runs) = runs.filter(|runs| needs.transaction && *runs > most) {
+            return fault(
+                BuildErrorKind::BadSetting,
+                format_args!(
+                    "asks for `Tx` and may run {runs} times at once, and the inbox has {most} transactions: lower the handler's `concurrency`, or raise `PostgresInboxBuilder::transactions`"
+                ),
+            );
         }
     }
     Ok(())

@@ -1,3 +1,5 @@
+use std::any::Any;
+
 use tokio::time::Instant;
 
 use super::dispatcher::Dispatch;
@@ -56,6 +58,10 @@ impl JobPermit {
 impl RunPermit for JobPermit {
     fn is_lost(&self) -> bool {
         self.lease.as_ref().is_some_and(|lease| lease.is_lost())
+    }
+
+    fn lease(&self) -> Option<Arc<dyn Any + Send + Sync>> {
+        Some(self.lease.clone()?)
     }
 }
 

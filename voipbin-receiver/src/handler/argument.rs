@@ -147,22 +147,39 @@ impl fmt::Debug for States {
     }
 }
 
-/// The states that a handler cannot run without; checked when the receiver is built.
+/// What a handler cannot run without; checked when the receiver is built.
 #[derive(Debug, Default)]
-pub struct Needs(pub(crate) Vec<(TypeId, &'static str)>);
+pub struct Needs {
+    pub(crate) states: Vec<(TypeId, &'static str)>,
+    pub(crate) completion: bool,
+    pub(crate) transaction: bool,
+}
 
 impl Needs {
     /// A state of this type, which [`RunParts::state`] will be asked for.
     pub fn state<S: 'static>(&mut self) {
-        self.0.push((TypeId::of::<S>(), type_name::<S>()));
+        self.states.push((TypeId::of::<S>(), type_name::<S>()));
+    }
+
+    /// An inbox whose jobs can be completed in a transaction; see
+    /// [`Inbox::transactions`](crate::inbox::Inbox::transactions).
+    pub fn completion(&mut self) {
+        self.completion = true;
+    }
+
+    /// One of the inbox's own transactions for each run. So no more run at once than there are, and
+    /// a higher [`concurrency`](crate::HandlerOptions::concurrency) is an error of `build`.
+    pub fn transaction(&mut self) {
+        self.completion = true;
+        self.transaction = true;
     }
 }
 
 /// A type that a handler for the events `E` may ask for.
 ///
 /// [`Event<T>`] where `E` carries a `T`, [`State<S>`], [`Context`] and [`Delivery`]; in any order,
-/// up to eight of them. And types of your own, which are made of the same: for a tenant, a client
-/// with its credentials, a transaction.
+/// up to eight of them. With an inbox on PostgreSQL also `Tx` and `Completion`. And types of your
+/// own, which are made of the same: for a tenant, a client with its credentials, a transaction.
 ///
 /// ```
 /// use voipbin_receiver::catalog::Any;

@@ -1,3 +1,4 @@
+use std::any::Any;
 use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::SystemTime;
@@ -10,6 +11,9 @@ use crate::event::{Delivery, HandlerName, Identity, Origin, RecordId};
 pub(crate) trait RunPermit: Send + Sync {
     /// Whether the job may be somebody else's by now.
     fn is_lost(&self) -> bool;
+
+    /// The lease of its job.
+    fn lease(&self) -> Option<Arc<dyn Any + Send + Sync>>;
 }
 
 /// That of a context without a run.
@@ -17,6 +21,10 @@ enum NoPermit {}
 
 impl RunPermit for NoPermit {
     fn is_lost(&self) -> bool {
+        match *self {}
+    }
+
+    fn lease(&self) -> Option<Arc<dyn Any + Send + Sync>> {
         match *self {}
     }
 }

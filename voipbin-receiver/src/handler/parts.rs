@@ -1,4 +1,4 @@
-use std::any::type_name;
+use std::any::{Any, type_name};
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -49,6 +49,13 @@ impl RunParts {
                 type_name::<S>()
             ))
         })
+    }
+
+    /// The lease of the run's job, where it is an `L`: for an argument that belongs to an inbox,
+    /// which leases its jobs by a type of its own.
+    #[must_use]
+    pub fn lease<L: Any + Send + Sync>(&self) -> Option<Arc<L>> {
+        self.context.permit()?.lease()?.downcast().ok()
     }
 
     /// Has this done when the handler has returned, before the job is done or tried again: such as

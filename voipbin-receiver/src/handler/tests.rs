@@ -100,7 +100,10 @@ fn the_attribute_describes_the_registration() {
         ]
     );
 
-    let needs: Vec<_> = registrations.iter().map(|one| one.needs.0.len()).collect();
+    let needs: Vec<_> = registrations
+        .iter()
+        .map(|one| one.needs.states.len())
+        .collect();
     assert_eq!(needs, [1, 1, 0, 0]);
 }
 

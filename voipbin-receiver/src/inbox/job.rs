@@ -1,3 +1,4 @@
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,9 +25,10 @@ pub struct Job {
 ///
 /// The inbox renews a lease by itself, for all jobs that its consumer holds. A job whose lease is
 /// lost is not begun and not settled; a run is dropped at its next await, and one that blocks its
-/// thread can ask [`Context::is_lost`](crate::Context::is_lost).
+/// thread can ask [`Context::is_lost`](crate::Context::is_lost). An argument of handlers that
+/// belongs to the inbox finds its own type by [`RunParts::lease`](crate::handler::RunParts::lease).
 #[async_trait]
-pub trait Lease: fmt::Debug + Send + Sync {
+pub trait Lease: Any + fmt::Debug + Send + Sync {
     /// Whether somebody else may have the job by now. It is asked often and must not block: an
     /// inbox whose lease counts by time looks at a clock, one that goes on while the machine is
     /// suspended.

@@ -34,6 +34,8 @@ pub use self::job::{Job, Lease, Settled};
 pub use self::kept_event::KeptEvent;
 pub use self::memory::{MemoryInbox, MemoryInboxBuilder};
 #[cfg(feature = "postgres")]
+pub(crate) use self::postgres::{JobLease, Transaction, Trouble};
+#[cfg(feature = "postgres")]
 pub use self::postgres::{
     PostgresInbox, PostgresInboxBuilder, PostgresInboxError, PostgresInboxErrorKind,
 };
@@ -134,6 +136,12 @@ pub trait Inbox: fmt::Debug + Send + Sync + 'static {
     /// The inbox as something to look into, where it is one. The default is that it is not.
     fn records(&self) -> Option<&dyn Records> {
         None
+    }
+
+    /// How many transactions handlers may have at once that commit with the completion of their
+    /// job; 0, the default, when it has none.
+    fn transactions(&self) -> usize {
+        0
     }
 
     /// Since when events may be missed: the last moment at which an earlier process is known to
@@ -267,6 +275,10 @@ impl<I: Inbox + ?Sized> Inbox for Arc<I> {
 
     fn records(&self) -> Option<&dyn Records> {
         (**self).records()
+    }
+
+    fn transactions(&self) -> usize {
+        (**self).transactions()
     }
 
     fn down_since(&self) -> Option<SystemTime> {

@@ -1,12 +1,14 @@
 //! For how long a consumer's partitions are its own.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::Notify;
 
+use super::state::Key;
+use super::transactions::Transactions;
 use crate::inbox::Lease;
 
 /// A consumer between its joining and its end, known to the server by this number.
@@ -68,18 +70,40 @@ impl Membership {
 
 /// A job that a consumer has taken.
 #[derive(Debug)]
-pub(super) struct JobLease {
+pub(crate) struct JobLease {
     membership: Arc<Membership>,
     /// Its partition was given away before it began.
     revoked: AtomicBool,
+    /// As `complete` in the schema knows it.
+    job: i64,
+    transactions: Weak<Transactions>,
 }
 
 impl JobLease {
-    pub(super) fn new(membership: Arc<Membership>) -> Self {
+    pub(super) fn new(
+        membership: Arc<Membership>,
+        (event, place): Key,
+        transactions: Weak<Transactions>,
+    ) -> Self {
         Self {
             membership,
             revoked: AtomicBool::new(false),
+            job: event << 15 | i64::from(place),
+            transactions,
         }
+    }
+
+    pub(crate) fn job(&self) -> i64 {
+        self.job
+    }
+
+    pub(crate) fn epoch(&self) -> i64 {
+        self.membership.id
+    }
+
+    /// Where handlers' transactions begin, as long as there is a receiver.
+    pub(crate) fn transactions(&self) -> Option<Arc<Transactions>> {
+        self.transactions.upgrade()
     }
 
     pub(super) fn revoke(&self) {
@@ -115,18 +139,22 @@ pub(super) fn now() -> Duration {
 mod tests {
     use super::*;
 
+    fn lease(membership: &Arc<Membership>) -> JobLease {
+        JobLease::new(Arc::clone(membership), (1, 0), Weak::new())
+    }
+
     #[test]
     fn a_membership_that_was_once_over_cannot_be_renewed() {
         let late = now() + Duration::from_secs(60);
         let alive = Arc::new(Membership::new(1, late));
-        let job = JobLease::new(Arc::clone(&alive));
+        let job = lease(&alive);
         assert!(alive.renew(late) && !job.is_lost());
         job.revoke();
         assert!(job.is_lost(), "given away alone");
         assert!(alive.left().is_some());
 
         let over = Arc::new(Membership::new(2, now()));
-        let job = JobLease::new(Arc::clone(&over));
+        let job = lease(&over);
         assert!(job.is_lost());
         assert!(!over.renew(late) && job.is_lost());
     }
@@ -139,7 +167,7 @@ mod tests {
                 false => Duration::from_millis(5),
             };
             let membership = Arc::new(Membership::new(1, now() + lasts));
-            let job = JobLease::new(Arc::clone(&membership));
+            let job = lease(&membership);
             let waits = tokio::spawn(async move { job.lost().await });
             if ends_early {
                 tokio::task::yield_now().await;

@@ -29,6 +29,9 @@
 //!   take-over deletes it, and so waits for those that are being committed, and those that come
 //!   after it change nothing.
 //!
+//! * **Transactions of handlers.** What a handler writes by [`Tx`](crate::Tx) commits together with
+//!   the completion of its job: `complete` comes last, in one message with the commit.
+//!
 //! All connections are on a thread of the inbox's own, so that handlers that block theirs hold up
 //! no commit and no lease.
 
@@ -47,6 +50,7 @@ mod server;
 mod settings;
 mod shared;
 mod state;
+mod transactions;
 mod writer;
 
 use std::fmt;
@@ -62,11 +66,14 @@ use tokio_util::task::TaskTracker;
 use self::consumer::{Core, PostgresConsumer};
 pub use self::error::{PostgresInboxError, PostgresInboxErrorKind};
 use self::keep::{Keeper, New};
+pub(crate) use self::lease::JobLease;
 use self::schema::Schema;
-use self::server::{Address, Connection, Session, Trouble, get};
+pub(crate) use self::server::Trouble;
+use self::server::{Address, Connection, Session, get};
 pub use self::settings::PostgresInboxBuilder;
 use self::settings::{Listen, Settings};
 use self::shared::Shared;
+pub(crate) use self::transactions::{Transaction, Transactions};
 use super::{
     Consumer, Durability, Guarantees, Inbox, InboxError, InboxStats, Incoming, KeepError, Kept,
     LaneOrder, Records, Reply,
@@ -122,6 +129,8 @@ impl PostgresInbox {
     pub const DEFAULT_SCHEMA: &'static str = "voipbin_inbox";
     /// See [`connections`](PostgresInboxBuilder::connections).
     pub const DEFAULT_CONNECTIONS: usize = 4;
+    /// See [`transactions`](PostgresInboxBuilder::transactions).
+    pub const DEFAULT_TRANSACTIONS: usize = 8;
     /// See [`lease`](PostgresInboxBuilder::lease).
     pub const DEFAULT_LEASE: Duration = Duration::from_secs(10);
     /// See [`keep_timeout`](PostgresInboxBuilder::keep_timeout).
@@ -208,6 +217,7 @@ impl PostgresInbox {
                 .retaining_for(settings.retain_done.min(settings.retain_dead))
                 .shared(LaneOrder::Cluster),
             session: AsyncMutex::new(Session::new(Arc::clone(&address))),
+            transactions: Transactions::new(&address, &schema, &settings),
             address,
             schema,
             tag: format!("{:x}", fastrand::u64(..)),
@@ -328,6 +338,10 @@ impl Inbox for PostgresInbox {
 
     fn records(&self) -> Option<&dyn Records> {
         Some(self)
+    }
+
+    fn transactions(&self) -> usize {
+        self.shared.settings.transactions
     }
 
     fn down_since(&self) -> Option<SystemTime> {

@@ -14,6 +14,7 @@ use super::member::PAUSE;
 use super::row::{delivery, history};
 use super::server::{Session, Trouble, get, single};
 use super::settings::Listen;
+use super::transactions::Transactions;
 use crate::event::{HandlerName, RecordId};
 use crate::inbox::{Job, JobHistory, KeptEvent, Lane};
 
@@ -96,7 +97,7 @@ impl Core {
                     ],
                 )
                 .await?;
-            let jobs = jobs(&rows, &membership)?;
+            let jobs = jobs(&rows, &membership, &self.shared.transactions)?;
             let mut added = false;
             let asks = {
                 let mut state = self.state();
@@ -134,6 +135,7 @@ impl Core {
 fn jobs(
     rows: &[Row],
     membership: &Arc<Membership>,
+    transactions: &Arc<Transactions>,
 ) -> Result<Vec<(Job, i16, Arc<JobLease>)>, Trouble> {
     let mut jobs = Vec::with_capacity(rows.len());
     let mut last: Option<Arc<KeptEvent>> = None;
@@ -164,7 +166,12 @@ fn jobs(
         let handler: &str = get(row, 3)?;
         let attempts: i32 = get(row, 4)?;
         let delay: i64 = get(row, 7)?;
-        let lease = Arc::new(JobLease::new(Arc::clone(membership)));
+        let lease = JobLease::new(
+            Arc::clone(membership),
+            (id, place),
+            Arc::downgrade(transactions),
+        );
+        let lease = Arc::new(lease);
         let history = JobHistory {
             attempts: u32::try_from(attempts).unwrap_or_default(),
             interrupted: get(row, 5)?,

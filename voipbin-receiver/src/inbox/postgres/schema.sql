@@ -1,4 +1,4 @@
--- Version 2. `inbox.` stands for the schema's name.
+-- Version 3. `inbox.` stands for the schema's name.
 --
 -- Times are the server's, but for `received_at` and those within `history`. States: 0 pending, 1 done, 2 dead.
 -- Rows that change often leave room on their page (fillfactor), and are vacuumed by numbers rather than shares.
@@ -263,6 +263,7 @@ SET jit = off SET enable_seqscan = off SET enable_hashjoin = off SET enable_merg
 DECLARE
     v_begun  bigint[];
     v_events bigint[];
+    v_others bigint[];
     v_dead   bigint;
     v_count  bigint;
     v_bytes  bigint;
@@ -307,7 +308,14 @@ BEGIN
         SELECT o.event, o.place, o.handler, o.stage, o.attempts, o.history
         FROM over o JOIN inbox.event e ON e.id = o.event
         WHERE o.stage = 2 OR o.attempts > 0 OR cardinality(e.handlers) > 1
-    ) SELECT array_agg(DISTINCT o.event), count(*) FILTER (WHERE o.stage = 2) INTO v_events, v_dead FROM over o;
+        RETURNING event
+    ) SELECT array_agg(DISTINCT o.event), count(*) FILTER (WHERE o.stage = 2), (SELECT array_agg(k.event) FROM kept k)
+        INTO v_events, v_dead, v_others FROM over o;
+    -- A transaction of a handler may complete another job of the event at this moment: whichever comes second sees that both
+    -- are over. It is an update, and no lock, as one whose snapshot is older than the first has to fail.
+    IF v_others IS NOT NULL THEN
+        UPDATE inbox.event e SET state = e.state WHERE e.id = ANY (v_others) AND e.state = 0;
+    END IF;
     WITH finished AS (
         UPDATE inbox.event e SET ended_at = now(), state = CASE WHEN EXISTS (
             SELECT FROM inbox.ended d WHERE d.event = e.id AND d.stage = 2) THEN 2 ELSE 1 END
@@ -318,6 +326,37 @@ BEGIN
         PERFORM inbox.count(-v_count, -v_bytes, 0, v_dead);
     END IF;
     RETURN v_begun;
+END $$;
+
+-- Completes a job together with what else the caller's transaction writes. The job is the number of the event, shifted by 15
+-- bits, and the place; the epoch is the consumer. Raises VB002 when it is not for this attempt to do that any more. As a
+-- take-over waits for the transaction, it may be idle from here on for as long as the lease lasts.
+CREATE FUNCTION inbox.complete(p_job bigint, p_attempt bigint, p_epoch bigint) RETURNS void LANGUAGE plpgsql
+SET jit = off SET enable_seqscan = off AS $$
+DECLARE
+    v_event bigint := p_job >> 15;
+    v_place smallint := p_job & 32767;
+BEGIN
+    PERFORM FROM inbox.consumer c WHERE c.id = p_epoch FOR KEY SHARE;
+    IF FOUND THEN
+        PERFORM set_config('idle_in_transaction_session_timeout',
+            greatest(1, extract(epoch FROM l.expires - clock_timestamp()) * 1000)::bigint::text, true)
+            FROM inbox.lease l WHERE l.consumer = p_epoch;
+        PERFORM FROM inbox.job j JOIN inbox.partition p ON p.id = j.partition
+            WHERE j.event = v_event AND j.place = v_place AND j.running AND j.attempts = p_attempt - 1
+                AND p.owner = p_epoch FOR UPDATE OF j;
+    END IF;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'the job is done, or another attempt''s by now' USING ERRCODE = 'VB002';
+    END IF;
+    PERFORM inbox.settle(p_epoch, ARRAY[v_event], ARRAY[v_place], '{1}', ARRAY[p_attempt - 1]::integer[], '{0}', '{NULL}');
+END $$;
+
+-- Whether a job was completed, once no transaction is about to do so.
+CREATE FUNCTION inbox.is_complete(p_job bigint) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM FROM inbox.job j WHERE j.event = p_job >> 15 AND j.place = p_job & 32767 FOR KEY SHARE;
+    RETURN NOT FOUND AND EXISTS (SELECT FROM inbox.event e WHERE e.id = p_job >> 15);
 END $$;
 
 -- Jobs that may run, of these partitions and without those that are known: for each partition the first ones and those

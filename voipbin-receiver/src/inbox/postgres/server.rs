@@ -145,6 +145,10 @@ impl Connection {
         }
     }
 
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
     pub(super) fn is_closed(&self) -> bool {
         self.client.is_closed()
     }
@@ -159,7 +163,7 @@ impl Connection {
 }
 
 /// Why a statement did not do what it should.
-pub(super) enum Trouble {
+pub(crate) enum Trouble {
     /// The server refused it: nothing happened.
     Refused(tokio_postgres::Error),
     /// There is no connection, or it broke: it may have happened or not.
@@ -167,7 +171,7 @@ pub(super) enum Trouble {
 }
 
 impl Trouble {
-    fn of(error: tokio_postgres::Error, client: &Client) -> Self {
+    pub(crate) fn of(error: tokio_postgres::Error, client: &Client) -> Self {
         let refused = match error.as_db_error() {
             // What ends the connection can come after the commit.
             Some(db) => db.parsed_severity() == Some(Severity::Error),

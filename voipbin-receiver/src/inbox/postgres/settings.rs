@@ -15,6 +15,7 @@ pub(super) struct Settings {
     pub(super) listen: Listen,
     pub(super) schema: String,
     pub(super) connections: usize,
+    pub(super) transactions: usize,
     pub(super) lease: Duration,
     pub(super) keep_timeout: Duration,
     pub(super) max_events: usize,
@@ -39,6 +40,7 @@ impl PostgresInboxBuilder {
             listen: Listen::Here,
             schema: PostgresInbox::DEFAULT_SCHEMA.to_owned(),
             connections: PostgresInbox::DEFAULT_CONNECTIONS,
+            transactions: PostgresInbox::DEFAULT_TRANSACTIONS,
             lease: PostgresInbox::DEFAULT_LEASE,
             keep_timeout: PostgresInbox::DEFAULT_KEEP_TIMEOUT,
             max_events: PostgresInbox::DEFAULT_MAX_EVENTS,
@@ -62,6 +64,13 @@ impl PostgresInboxBuilder {
     /// handles events four.
     pub fn connections(mut self, connections: usize) -> Self {
         self.0.connections = connections.max(1);
+        self
+    }
+
+    /// How many transactions handlers may have at once, by [`Tx`](crate::Tx), each on a connection
+    /// that is made when it is first needed; 8 by default, at least 1.
+    pub fn transactions(mut self, transactions: usize) -> Self {
+        self.0.transactions = transactions.max(1);
         self
     }
 

@@ -16,6 +16,7 @@ use super::row::unix_micros;
 use super::schema::Schema;
 use super::server::{Address, Params, Session, Trouble, get, single};
 use super::settings::Settings;
+use super::transactions::Transactions;
 use crate::inbox::{Guarantees, InboxStats};
 
 /// Beyond so many, delayed and held jobs are not counted.
@@ -28,6 +29,7 @@ pub(super) struct Shared {
     pub(super) schema: Schema,
     /// By which this process knows what it has told itself.
     pub(super) tag: String,
+    pub(super) transactions: Arc<Transactions>,
     /// Whoever does not mind to wait for others: looking into it, cleaning, counting, telling.
     pub(super) session: AsyncMutex<Session>,
     /// The thread of the inbox, on which all connections are.

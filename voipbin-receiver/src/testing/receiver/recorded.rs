@@ -199,6 +199,10 @@ impl Inbox for RecordedInbox {
         self.inner.records()
     }
 
+    fn transactions(&self) -> usize {
+        self.inner.transactions()
+    }
+
     fn down_since(&self) -> Option<SystemTime> {
         self.inner.down_since()
     }
