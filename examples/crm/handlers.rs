@@ -1,8 +1,9 @@
 use voipbin_receiver::event::Time;
-use voipbin_receiver::resource::{Call, Direction};
+use voipbin_receiver::resource::Call;
 use voipbin_receiver::{Context, Event, HandlerError, State, on};
 
 use crate::contacts::{CallEnd, Contacts};
+use crate::number::contact_number;
 
 /// Somebody answered: the contact is on the phone, unless the event was written after the end.
 #[on(CallProgressing, blocking)]
@@ -42,18 +43,4 @@ pub(crate) fn update_contact(
     let counted = contacts.call_ended(number, &end)?;
     tracing::info!(counted, "ended");
     Ok(())
-}
-
-/// The number of the other side: of the caller when the call came in, of the party called
-/// otherwise.
-///
-/// `None` where the address has none, and for a caller who hides it: a word such as `anonymous`
-/// stands in its place.
-fn contact_number(call: &Call) -> Option<&str> {
-    let address = match call.direction {
-        Some(Direction::Incoming) => &call.source,
-        _ => &call.destination,
-    };
-    let number = address.target.as_deref()?;
-    number.starts_with('+').then_some(number)
 }

@@ -9,7 +9,9 @@
 
 mod contacts;
 mod demonstration;
+mod events;
 mod handlers;
+mod number;
 
 use std::error::Error;
 use std::process::ExitCode;

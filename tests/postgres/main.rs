@@ -9,6 +9,7 @@
 mod contract;
 mod deployment;
 mod effects;
+mod examples;
 mod failover;
 mod faults;
 mod keeping;

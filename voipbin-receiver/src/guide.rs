@@ -22,6 +22,7 @@ pages! {
     handlers "handlers.md",
     inboxes "inboxes.md",
     postgres "postgres.md",
+    exactly_once "exactly-once.md",
     operations "operations.md",
     deployment "deployment.md",
     inspector "inspector.md",
