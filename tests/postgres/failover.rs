@@ -11,14 +11,14 @@ use crate::server::{Server, client, count};
 use crate::{PATIENCE, event, patiently};
 
 /// A primary that waits for its standby, and that.
-fn pair() -> (Server, Server) {
+pub(crate) fn pair() -> (Server, Server) {
     let primary = Server::start(&["synchronous_standby_names = '*'"]);
     let standby = primary.standby();
     (primary, standby)
 }
 
 /// Either of them, whichever is the primary.
-fn both(pair: &(Server, Server)) -> String {
+pub(crate) fn both(pair: &(Server, Server)) -> String {
     let hosts = [&pair.0, &pair.1].map(|server| server.host());
     format!(
         "host={} port=5432,5432 user=postgres dbname=postgres",

@@ -12,12 +12,12 @@ use tokio_postgres::Client;
 use crate::PATIENCE;
 use crate::server::{builder, client, count, schema, url};
 
-fn rounds(name: &str, default: usize) -> usize {
+pub(crate) fn rounds(name: &str, default: usize) -> usize {
     env::var(name).map_or(default, |rounds| rounds.parse().unwrap())
 }
 
 /// A process of `process.rs`.
-struct Process {
+pub(crate) struct Process {
     child: Child,
     input: ChildStdin,
     lines: Receiver<String>,
@@ -25,8 +25,12 @@ struct Process {
 
 impl Process {
     fn start(role: &str, schema: &str, lease: Duration) -> Self {
+        Self::at(&url(), role, schema, lease)
+    }
+
+    pub(crate) fn at(url: &str, role: &str, schema: &str, lease: Duration) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_postgres-process"))
-            .args([role, &url(), schema, &lease.as_millis().to_string()])
+            .args([role, url, schema, &lease.as_millis().to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -50,13 +54,28 @@ impl Process {
         self.child.id().cast_signed()
     }
 
-    fn signal(&self, signal: &str) {
+    pub(crate) fn signal(&self, signal: &str) {
         let mut kill = Command::new("kill");
         kill.args([format!("-{signal}"), self.pid().to_string()]);
         assert!(kill.status().unwrap().success());
     }
 
-    fn keep(&mut self, id: &str) {
+    /// Kills it, or finds that it has ended by itself.
+    pub(crate) fn kill(&mut self) {
+        let _ = self.child.kill();
+        self.child.wait().unwrap();
+    }
+
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    /// The ids that were acked since the last call.
+    pub(crate) fn acked(&self) -> impl Iterator<Item = String> {
+        self.lines.try_iter().filter(|line| line != "ready")
+    }
+
+    pub(crate) fn keep(&mut self, id: &str) {
         // One that was killed a moment ago takes nothing.
         let _ = writeln!(self.input, "{id}");
     }

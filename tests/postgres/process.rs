@@ -3,12 +3,16 @@
 //! `postgres-process ingress URL SCHEMA LEASE_MS` keeps an event for each line of standard input,
 //! which is its id, and prints the id once it is kept.
 //! `postgres-process worker URL SCHEMA LEASE_MS` handles events and writes each run into the table
-//! `SCHEMA_run`. Both end with standard input.
+//! `SCHEMA_run`. `postgres-process effects …` has three handlers, which write an effect of each
+//! event into the table `SCHEMA_effect`. All end with standard input.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
     reason = "this is test code"
 )]
+
+#[path = "process/effects.rs"]
+mod effects;
 
 use std::env;
 use std::future::pending;
@@ -34,6 +38,7 @@ async fn main() {
     let inbox = builder.connect().await.unwrap();
     match role.as_str() {
         "ingress" => keep(inbox).await,
+        "effects" => effects::handle(inbox, url, schema).await,
         _ => handle(inbox, url, schema).await,
     }
 }
@@ -53,7 +58,10 @@ async fn keep(inbox: PostgresInbox) {
 /// An event of this id, such as `fail-17`, in one of ten lanes by its last digit.
 fn event(id: &str) -> Incoming {
     let body = format!(r#"{{"type":"call_hangup","data":{{"id":"{id}"}}}}"#);
-    let jobs = HandlerSet::from_iter([HandlerName::new("crm")]);
+    let jobs = match id.contains("effect") {
+        true => HandlerSet::from_iter(effects::HANDLERS.map(HandlerName::new)),
+        false => HandlerSet::from_iter([HandlerName::new("crm")]),
+    };
     let lane = id.chars().last().map(|last| Lane::of(last.to_string()));
     Incoming::new(delivery(body).unwrap(), jobs, Repeats::Drop).in_lane(lane)
 }
@@ -79,6 +87,10 @@ async fn handle(inbox: PostgresInbox, url: &str, schema: &str) {
         .options(options)])
         .build()
         .unwrap();
+    end_with_input(receiver).await;
+}
+
+async fn end_with_input(receiver: Receiver) {
     println!("ready");
     let mut lines = BufReader::new(stdin()).lines();
     while lines.next_line().await.unwrap().is_some() {}

@@ -241,6 +241,14 @@ impl Server {
     /// A standby of this one, which has all that this one has.
     pub(crate) fn standby(&self) -> Self {
         let mut standby = Self::unborn();
+        standby.follow(self);
+        standby
+    }
+
+    /// Makes a standby of the other one of it.
+    pub(crate) fn follow(&mut self, primary: &Self) {
+        self.kill();
+        let _ = fs::remove_dir_all(self.data());
         let mut copy = command("pg_basebackup");
         copy.args([
             "--write-recovery-conf",
@@ -248,11 +256,10 @@ impl Server {
             "--username=postgres",
             "--host",
         ]);
-        run(copy.arg(self.host()).arg("--pgdata").arg(standby.data()));
+        run(copy.arg(primary.host()).arg("--pgdata").arg(self.data()));
         // When it is the primary it has none.
-        standby.configure(&["synchronous_standby_names = ''"]);
-        standby.resume();
-        standby
+        self.configure(&["synchronous_standby_names = ''"]);
+        self.resume();
     }
 
     /// Makes a primary of a standby.

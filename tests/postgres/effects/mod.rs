@@ -1,5 +1,7 @@
 //! Handlers whose writes commit with the completion of their job.
 
+mod faults;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
