@@ -56,7 +56,8 @@ async fn webhook(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<([(http::HeaderName, &'static str); 1], &'static str), StatusCode> {
-    let signature = verified(key(), &headers, &body).ok_or(StatusCode::UNAUTHORIZED)?;
+    let signature = headers.get(SIGNATURE).and_then(|value| value.to_str().ok());
+    let signature = verified(key(), signature, &body).ok_or(StatusCode::UNAUTHORIZED)?;
     let event: Value = serde_json::from_slice(&body).map_err(|_| StatusCode::BAD_REQUEST)?;
     if app.seen.lock().unwrap().insert(signature) {
         tokio::spawn(handle(event));
@@ -68,15 +69,16 @@ pub(crate) fn key() -> Hmac<Sha256> {
     Hmac::new_from_slice(SECRET.as_bytes()).unwrap()
 }
 
+pub(crate) const SIGNATURE: &str = "x-voipbin-signature";
+
 /// The signature, if it is one of the body.
 pub(crate) fn verified(
     mut mac: Hmac<Sha256>,
-    headers: &HeaderMap,
+    header: Option<&str>,
     body: &[u8],
 ) -> Option<[u8; 32]> {
-    let header = headers.get("x-voipbin-signature")?.to_str().ok()?;
     let mut signature = [0; 32];
-    hex::decode_to_slice(header.strip_prefix("sha256=")?, &mut signature).ok()?;
+    hex::decode_to_slice(header?.strip_prefix("sha256=")?, &mut signature).ok()?;
     mac.update(body);
     mac.verify_slice(&signature).ok()?;
     Some(signature)

@@ -25,6 +25,7 @@ pub(crate) const CONTENDERS: &[Contender] = &[
     here("hyper-spawns", "hyper, verifies and spawns", &[]),
     here("axum", "axum, only reads", &["axum"]),
     here("actix", "actix-web, only reads", &["actix-web"]),
+    here("actix-spawns", "actix-web, verifies and spawns", &[]),
     here("receiver-server", "receiver, mount::Server", &[]),
     here("receiver-hyper", "receiver, hyper", &[]),
     here("receiver-axum", "receiver, axum", &[]),

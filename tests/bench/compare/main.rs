@@ -12,6 +12,7 @@
 //! Arguments, after `--`:
 //!
 //! * `--quick`: shorter rounds.
+//! * `--busy`: beside each round a process keeps each core busy, as neighbours on a machine do.
 //! * `--only NAME`: this one beside the server that only reads; may be given again.
 //! * `--scale`: instead, how the receiver does with more cores, connections, bytes and identities.
 //! * `--out DIR`: where figures and plots go, instead of the build's own folder.
@@ -42,9 +43,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use support::load;
+use support::process::{Other, keep_to_core};
 
 use crate::contenders::{CONTENDERS, Contender};
-use crate::report::{Comparison, Page, Scale};
+use crate::report::{Comparison, Machine, Page, Scale};
 
 /// How much is measured.
 #[derive(Clone, Copy)]
@@ -72,6 +74,14 @@ const QUICK: Effort = Effort {
     identities: 1_000_000,
 };
 
+/// Keeps a core busy until this process is killed.
+fn stay_busy(core: &str) {
+    keep_to_core(core.parse().unwrap());
+    loop {
+        std::hint::spin_loop();
+    }
+}
+
 fn main() {
     let arguments: Vec<String> = std::env::args()
         .skip(1)
@@ -86,6 +96,7 @@ fn main() {
         ["deliver", threads] => return inside::deliver(threads),
         ["identities", count] => return inside::identities(count),
         ["load", load] => return load::run(load),
+        ["busy", core] => return stay_busy(core),
         ["become", program, ref arguments @ ..] => {
             return foreign::become_program(program, arguments);
         }
@@ -97,10 +108,12 @@ fn main() {
     let mut only = Vec::new();
     let mut scale = false;
     let mut publish = false;
+    let mut busy = false;
     let mut arguments = arguments.into_iter();
     while let Some(argument) = arguments.next() {
         match argument {
             "--quick" => effort = QUICK,
+            "--busy" => busy = true,
             "--scale" => scale = true,
             "--only" => {
                 let name = arguments.next().expect("a name follows --only");
@@ -122,9 +135,12 @@ fn main() {
         }
     }
     assert!(
-        !publish || only.is_empty(),
-        "a part of the table is not published"
+        !publish || (only.is_empty() && !busy),
+        "only the whole table, without other work, is published"
     );
+    let cores = if busy { Machine::this().cores } else { 0 };
+    let neighbours = (0..cores).map(|core| Other::start(&["busy", &core.to_string()]));
+    let _neighbours: Vec<Other> = neighbours.collect();
     if scale {
         let scale = scale::all(effort);
         page.keep(Scale::FILE, &scale);

@@ -37,6 +37,7 @@ async fn serve(name: &str, directory: &Path) -> SocketAddr {
         "hyper-spawns" => bare::spawning().await,
         "axum" => bare::axum().await,
         "actix" => bare::actix(),
+        "actix-spawns" => bare::actix_spawning(),
         "receiver-server" => serve_alone(receiver().service()).await,
         "receiver-hyper" => serve_hyper(receiver().service()).await,
         "receiver-axum" => serve_axum(receiver().service()).await,

@@ -7,7 +7,6 @@ mod plot;
 mod scale;
 mod table;
 mod tables;
-mod targets;
 
 pub(crate) use self::comparison::{Comparison, Measured, Server, Skipped};
 pub(crate) use self::machine::Machine;

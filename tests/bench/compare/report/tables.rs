@@ -3,7 +3,6 @@ use std::collections::BTreeSet;
 use support::figures::{Round, Spread};
 
 use super::table::Table;
-use super::targets::{self, Target};
 use super::{Comparison, Measured, Point, Scale, Server};
 
 /// From here on the sender, and not the server, may be what was measured.
@@ -16,20 +15,19 @@ pub(super) fn of_comparison(comparison: &Comparison) -> Vec<Table> {
     let mut tables = vec![closed(comparison)];
     tables.extend(parts(comparison));
     tables.extend(open(comparison));
-    tables.extend(of_targets(targets::of_comparison(comparison)));
+    tables.extend(ratios(comparison));
     tables
 }
 
 pub(super) fn of_scale(scale: &Scale) -> Vec<Table> {
-    let mut tables = vec![
+    vec![
         threads(scale),
         points("cores of the server", &scale.cores),
         points("connections", &scale.connections),
         points("bytes of a body", &scale.bodies),
         identities(scale),
-    ];
-    tables.extend(of_targets(targets::of_scale(scale)));
-    tables
+        memory(scale),
+    ]
 }
 
 fn closed(comparison: &Comparison) -> Table {
@@ -94,10 +92,6 @@ fn parts(comparison: &Comparison) -> Option<Table> {
     let verifies = cpu("hyper-verifies")?;
     let unmatched = cpu("receiver-unmatched")?;
     let receiver = cpu("receiver-hyper")?;
-    let wanted: Vec<f64> = reads
-        .iter()
-        .map(|reads| reads / targets::OF_HYPER)
-        .collect();
     let beyond = |more: &[f64], less: &[f64]| {
         let each = more.iter().zip(less).map(|(more, less)| more - less);
         spread(Spread::of(each), 1)
@@ -118,14 +112,6 @@ fn parts(comparison: &Comparison) -> Option<Table> {
             beyond(&receiver, &unmatched),
         ),
         ("all of it", all(&receiver)),
-        (
-            "what all may take at the first ratio wanted below",
-            all(&wanted),
-        ),
-        (
-            "and what that leaves for all that follows the signature",
-            beyond(&wanted, &verifies),
-        ),
     ];
     Some(Table {
         title: "What the CPU time of a request is made of, as differences between these servers in the same round."
@@ -178,19 +164,36 @@ fn open(comparison: &Comparison) -> Vec<Table> {
     rates.into_iter().map(table).collect()
 }
 
-fn of_targets(targets: Vec<Target>) -> Option<Table> {
-    let row = |target: Target| {
-        vec![
-            target.what.to_owned(),
-            target.wanted.to_string(),
-            target.measured,
-            if target.met { "met" } else { "missed" }.to_owned(),
-        ]
+/// Pairs of servers, the second of which does the same work or a part of it.
+const PAIRS: [(&str, &str); 10] = [
+    ("receiver-hyper", "hyper"),
+    ("receiver-hyper", "hyper-spawns"),
+    ("receiver-typed", "hyper-spawns"),
+    ("receiver-server", "receiver-hyper"),
+    ("receiver-axum", "receiver-hyper"),
+    ("receiver-actix", "receiver-hyper"),
+    ("receiver-actix", "actix-spawns"),
+    ("receiver-disk", "receiver-hyper"),
+    ("receiver-hyper", "axum-by-hand"),
+    ("receiver-hyper", "node-by-hand"),
+];
+
+/// Those of which both took part.
+fn ratios(comparison: &Comparison) -> Option<Table> {
+    let row = |(own, other): &(&str, &str)| {
+        let (own, other) = (comparison.server(own)?, comparison.server(other)?);
+        Some(vec![
+            own.what.clone(),
+            other.what.clone(),
+            spread(own.ratio(other), 2),
+            spread(own.cpu_ratio(other), 2),
+        ])
     };
-    (!targets.is_empty()).then(|| Table {
-        title: "What was to be reached.".to_owned(),
-        columns: vec!["", "wanted", "measured", ""],
-        rows: targets.into_iter().map(row).collect(),
+    let rows: Vec<_> = PAIRS.iter().filter_map(row).collect();
+    (!rows.is_empty()).then(|| Table {
+        title: "One beside another, in the same rounds.".to_owned(),
+        columns: vec!["server", "beside", "requests a second", "CPU each"],
+        rows,
     })
 }
 
@@ -267,6 +270,37 @@ fn identities(scale: &Scale) -> Table {
                     format!("{:.0}", of.new),
                 ]
             })
+            .collect(),
+    }
+}
+
+fn memory(scale: &Scale) -> Table {
+    let memory = &scale.memory;
+    let mebibytes = |bytes: Option<u64>| bytes.map(|bytes| bytes as f64 / f64::from(1 << 20));
+    let kibibytes = |bytes: Option<f64>| bytes.map(|bytes| bytes / 1024.0);
+    let rows = [
+        (
+            "a process that waits, MiB",
+            mebibytes(memory.idle),
+            mebibytes(memory.idle_bare),
+        ),
+        (
+            "a connection that waits, KiB",
+            kibibytes(memory.connection),
+            kibibytes(memory.connection_bare),
+        ),
+        (
+            "an event that waits, bytes beyond its body",
+            memory.queued,
+            None,
+        ),
+    ];
+    Table {
+        title: "Memory.".to_owned(),
+        columns: vec!["", "receiver", "only reads"],
+        rows: rows
+            .into_iter()
+            .map(|(what, own, bare)| vec![what.to_owned(), rounded(own, 1), rounded(bare, 1)])
             .collect(),
     }
 }
