@@ -157,7 +157,11 @@ macro_rules! carries {
         impl $crate::catalog::Carries<serde_json::Value> for $variant {}
     };
     ($variant:ident $resource:ident) => {
-        impl $crate::catalog::Carries<$crate::resource::$resource> for $variant {}
+        impl $crate::catalog::Carries<$crate::resource::$resource> for $variant {
+            fn read(json: &str) -> serde_json::Result<$crate::resource::$resource> {
+                $crate::resource::Resource::read(json)
+            }
+        }
         impl $crate::catalog::Carries<serde_json::Value> for $variant {}
     };
 }

@@ -82,7 +82,16 @@ pub trait EventSet: Send + Sync + 'static {
 ///
 /// This is what makes a handler that asks for a `Message` in a call event a compile error. Every
 /// set carries [`serde_json::Value`].
-pub trait Carries<T>: EventSet {}
+pub trait Carries<T>: EventSet {
+    /// Reads a payload that is known to be JSON.
+    #[doc(hidden)]
+    fn read(json: &str) -> serde_json::Result<T>
+    where
+        T: DeserializeOwned,
+    {
+        serde_json::from_str(json)
+    }
+}
 
 /// [`Carries`] from the payload's side: a payload that does not fit is reported here, where the
 /// compiler has no catalogue to quote from.
@@ -93,10 +102,21 @@ pub trait Carries<T>: EventSet {}
     note = "`voipbin_receiver::events` says which resource an event carries; `Event<serde_json::Value>` fits every event that VoIPBIN writes",
     note = "a function that returns a set says what it carries: `-> impl Carries<{Self}>`"
 )]
-pub trait CarriedBy<E> {}
+pub trait CarriedBy<E>: Sized {
+    fn read(json: &str) -> serde_json::Result<Self>
+    where
+        Self: DeserializeOwned;
+}
 
 #[diagnostic::do_not_recommend]
-impl<E: Carries<T>, T> CarriedBy<E> for T {}
+impl<E: Carries<T>, T> CarriedBy<E> for T {
+    fn read(json: &str) -> serde_json::Result<T>
+    where
+        T: DeserializeOwned,
+    {
+        E::read(json)
+    }
+}
 
 /// Events of the given name, whether or not the catalogue knows it. Made by [`named`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,7 +159,12 @@ impl<T: Resource> EventSet for AllOf<T> {
     }
 }
 
-impl<T: Resource> Carries<T> for AllOf<T> {}
+impl<T: Resource> Carries<T> for AllOf<T> {
+    fn read(json: &str) -> serde_json::Result<T> {
+        T::read(json)
+    }
+}
+
 impl<T: Resource> Carries<Value> for AllOf<T> {}
 
 /// Every envelope, whatever its type.
@@ -180,18 +205,29 @@ impl EventSet for Fallback {
 impl Carries<Value> for Fallback {}
 
 macro_rules! tuple_of_events {
-    ($($event:ident)+) => {
-        impl<$($event: EventSet),+> EventSet for ($($event,)+) {
+    ($first:ident $($event:ident)*) => {
+        impl<$first: EventSet, $($event: EventSet),*> EventSet for ($first, $($event,)*) {
             #[allow(non_snake_case)]
             fn selectors(&self) -> Vec<Selector> {
-                let ($($event,)+) = self;
-                let mut selectors = Vec::new();
-                $(selectors.extend($event.selectors());)+
+                let ($first, $($event,)*) = self;
+                #[allow(unused_mut)]
+                let mut selectors = $first.selectors();
+                $(selectors.extend($event.selectors());)*
                 selectors
             }
         }
 
-        impl<T: $(CarriedBy<$event> +)+, $($event: EventSet),+> Carries<T> for ($($event,)+) {}
+        impl<T, $first: EventSet, $($event: EventSet),*> Carries<T> for ($first, $($event,)*)
+        where
+            T: CarriedBy<$first> $(+ CarriedBy<$event>)*,
+        {
+            fn read(json: &str) -> serde_json::Result<T>
+            where
+                T: DeserializeOwned,
+            {
+                <T as CarriedBy<$first>>::read(json)
+            }
+        }
     };
 }
 

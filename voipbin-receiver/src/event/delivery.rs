@@ -295,7 +295,18 @@ impl Delivery {
     where
         T: DeserializeOwned + Send + Sync + 'static,
     {
-        self.0.payload.get(self.payload_json())
+        self.payload_by(|json| serde_json::from_str(json))
+    }
+
+    /// The same, by a function that reads what is known to be JSON.
+    pub(crate) fn payload_by<T>(
+        &self,
+        read: fn(&str) -> serde_json::Result<T>,
+    ) -> Result<Arc<T>, PayloadError>
+    where
+        T: Send + Sync + 'static,
+    {
+        self.0.payload.get(self.payload_json(), read)
     }
 
     /// The same delivery under the identity that a user's function chose. The function may have

@@ -2,8 +2,6 @@ use std::any::{Any, TypeId};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use serde::de::DeserializeOwned;
-
 /// A payload in the type in which it was first asked for. Handlers of one event nearly always agree
 /// on the type; one that does not pays for its own. Boxed, as an event that waits has none.
 #[derive(Default)]
@@ -19,30 +17,31 @@ impl Clone for Payload {
 type Shared = Arc<dyn Any + Send + Sync>;
 
 impl Payload {
-    pub(super) fn get<T>(&self, json: &str) -> Result<Arc<T>, PayloadError>
+    pub(super) fn get<T>(
+        &self,
+        json: &str,
+        read: fn(&str) -> serde_json::Result<T>,
+    ) -> Result<Arc<T>, PayloadError>
     where
-        T: DeserializeOwned + Send + Sync + 'static,
+        T: Send + Sync + 'static,
     {
+        let read = || {
+            let read = read(json).map(Arc::new);
+            read.map_err(|error| PayloadError::new::<T>(&error))
+        };
         let wanted = TypeId::of::<T>();
         let (held, payload) = &**self.0.get_or_init(|| {
-            let payload = read::<T>(json);
-            let payload = payload.map(|payload| payload as Shared);
+            let payload = read().map(|payload| payload as Shared);
             Box::new((wanted, payload))
         });
         if *held != wanted {
-            return read(json);
+            return read();
         }
         match payload {
-            Ok(payload) => Arc::clone(payload).downcast().or_else(|_| read(json)),
+            Ok(payload) => Arc::clone(payload).downcast().or_else(|_| read()),
             Err(error) => Err(error.clone()),
         }
     }
-}
-
-fn read<T: DeserializeOwned>(json: &str) -> Result<Arc<T>, PayloadError> {
-    serde_json::from_str(json)
-        .map(Arc::new)
-        .map_err(|error| PayloadError::new::<T>(&error))
 }
 
 /// The payload does not fit the type that a handler asked for.

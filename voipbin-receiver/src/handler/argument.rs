@@ -302,7 +302,13 @@ where
     E: Carries<T>,
     T: DeserializeOwned + Send + Sync + 'static,
 {
-    at_once!(parts => Self::read(parts.context().delivery()).map_err(HandlerError::from));
+    at_once!(parts => {
+        let delivery = parts.context().delivery().clone();
+        match delivery.payload_by(E::read) {
+            Ok(payload) => Ok(Self { payload, delivery }),
+            Err(error) => Err(error.into()),
+        }
+    });
 }
 
 impl<E, S: Clone + Send + Sync + 'static> Argument<E> for State<S> {

@@ -118,6 +118,12 @@ pub trait Resource:
     /// The fields that are known, under their names in the payload.
     const FIELDS: &'static [&'static str];
 
+    /// Reads a payload that is known to be JSON, and so need not be looked through before.
+    #[doc(hidden)]
+    fn read(json: &str) -> serde_json::Result<Self> {
+        serde_json::from_str(json)
+    }
+
     /// The resource's own id.
     fn id(&self) -> Option<&Id>;
 

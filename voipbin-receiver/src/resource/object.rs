@@ -277,6 +277,11 @@ macro_rules! resource {
             const KIND: $crate::catalog::ResourceKind = $crate::catalog::ResourceKind::$name;
             const FIELDS: &'static [&'static str] = Self::FIELDS;
 
+            fn read(json: &str) -> ::serde_json::Result<Self> {
+                let read = Self::from_json(json);
+                read.ok_or_else(|| ::serde::de::Error::custom("expected an object"))
+            }
+
             fn id(&self) -> Option<&$crate::resource::Id> {
                 self.id.as_ref()
             }
