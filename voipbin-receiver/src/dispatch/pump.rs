@@ -3,6 +3,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{mpsc, watch};
 use tokio::task::yield_now;
 use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
@@ -17,6 +18,11 @@ const GRACE: Duration = Duration::from_millis(100);
 
 /// How often long runs are looked for while anything runs.
 const LONG_RUN_CHECK: Duration = Duration::from_secs(60);
+
+/// How long after it has emptied the inbox the pump looks into it again: while events come faster,
+/// other threads need not wake it for each of them, which costs them more than a run. On a runtime
+/// of one thread it would save little.
+const REST: Duration = Duration::from_millis(1);
 
 /// The pump's side of a shutdown.
 pub(crate) struct Control {
@@ -81,6 +87,9 @@ async fn feed(dispatch: &Arc<Dispatch>, consumer: &dyn Consumer) {
     tokio::pin!(drained);
     let mut draining = false;
     let mut taking: Option<BoxFuture<'_, Option<Vec<Job>>>> = None;
+    let mut asked = 0;
+    let rests = Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread;
+    let mut rest: Option<Instant> = None;
     let mut ended = false;
     // Made only while something runs: a paused clock advances to the next timer.
     let mut look: Option<Pin<Box<Sleep>>> = None;
@@ -94,6 +103,7 @@ async fn feed(dispatch: &Arc<Dispatch>, consumer: &dyn Consumer) {
         }
         let prefetch = plan.prefetch.filter(|_| !ended);
         if let (Some(prefetch), None) = (prefetch, &taking) {
+            asked = prefetch.jobs;
             taking = Some(consumer.take(prefetch));
         }
         if !plan.is_idle {
@@ -107,7 +117,12 @@ async fn feed(dispatch: &Arc<Dispatch>, consumer: &dyn Consumer) {
         };
         let take = async {
             match &mut taking {
-                Some(taking) if prefetch.is_some() => taking.await,
+                Some(taking) if prefetch.is_some() => {
+                    if let Some(until) = rest {
+                        sleep_until(until).await;
+                    }
+                    taking.await
+                }
                 _ => pending().await,
             }
         };
@@ -121,6 +136,7 @@ async fn feed(dispatch: &Arc<Dispatch>, consumer: &dyn Consumer) {
             biased;
             () = &mut drained, if !draining => {
                 draining = true;
+                rest = None;
                 dispatch.stop();
             }
             () = dispatch.progress() => {}
@@ -132,7 +148,11 @@ async fn feed(dispatch: &Arc<Dispatch>, consumer: &dyn Consumer) {
             jobs = take => {
                 taking = None;
                 match jobs {
-                    Some(jobs) => dispatch.admit(jobs),
+                    Some(jobs) => {
+                        let rests = rests && !draining && jobs.len() < asked;
+                        rest = rests.then(|| Instant::now() + REST);
+                        dispatch.admit(jobs);
+                    }
                     None => {
                         ended = true;
                         dispatch.stop();
