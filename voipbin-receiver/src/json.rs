@@ -23,7 +23,7 @@ pub(crate) fn object<'a, T: Object<'a>>(json: &'a str) -> Option<T> {
         let mut deserializer = serde_json::Deserializer::from_str(json);
         ObjectSeed::<N, T>::new().deserialize(&mut deserializer)
     }
-    read::<T, TextName<'_>>(json)
+    read::<T, Text<'_>>(json)
         .or_else(|_| read::<T, RawName<'_>>(json))
         .ok()
 }
@@ -33,15 +33,16 @@ pub(crate) trait Name<'a>: Deserialize<'a> {
     fn into_text(self) -> Cow<'a, str>;
 }
 
-/// A name that is a string, as all but any are.
+/// A string, borrowed where it has no escapes: a `Cow` by itself never is. So are the names of all
+/// but any field.
 #[derive(Deserialize)]
-pub(crate) struct TextName<'a>(#[serde(borrow)] Cow<'a, str>);
+pub(crate) struct Text<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
 
 /// Any name. One with half a surrogate pair is no string, and is taken as it was written.
 #[derive(Deserialize)]
 pub(crate) struct RawName<'a>(#[serde(borrow)] &'a RawValue);
 
-impl<'a> Name<'a> for TextName<'a> {
+impl<'a> Name<'a> for Text<'a> {
     fn into_text(self) -> Cow<'a, str> {
         self.0
     }

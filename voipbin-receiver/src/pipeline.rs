@@ -125,14 +125,14 @@ impl Pipeline {
             self.recorder.note_unmatched(envelope.event_type.as_ref());
             return Ok(AcceptFuture::Unmatched);
         }
+        if self.closed.load(Ordering::Relaxed) {
+            return Err(RefusalReason::ShuttingDown.into());
+        }
         let delivery = Delivery::new(body, envelope, self.clock.wall(), content_type, origin);
         self.check_age(&delivery)?;
         let (delivery, repeats) = self.identify(delivery)?;
         let span = trace.enter(&delivery);
         let lane = self.lane.of(&delivery);
-        if self.closed.load(Ordering::Relaxed) {
-            return Err(RefusalReason::ShuttingDown.into());
-        }
         let incoming = Incoming::new(delivery, handlers, repeats).in_lane(lane);
         Ok(AcceptFuture::Reply(
             span.in_scope(|| self.inbox.keep(incoming)),

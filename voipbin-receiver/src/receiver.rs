@@ -70,8 +70,6 @@ pub struct Receiver {
     secrets: Secrets,
     handlers: Arc<[RegisteredHandler]>,
     drain: Arc<Drain>,
-    #[cfg(feature = "history")]
-    built_at: std::time::SystemTime,
 }
 
 /// What it takes to bring the handlers to an end.
@@ -94,8 +92,6 @@ impl Receiver {
             service,
             secrets,
             handlers: handlers.into(),
-            #[cfg(feature = "history")]
-            built_at: drain.dispatch.clock.wall(),
             drain: Arc::new(drain),
         }
     }
@@ -133,7 +129,7 @@ impl Receiver {
 
     #[cfg(feature = "history")]
     pub(crate) fn built_at(&self) -> std::time::SystemTime {
-        self.built_at
+        self.drain.dispatch.built_at
     }
 
     /// What a body that is handed to [`accept`](Self::accept) is told by.

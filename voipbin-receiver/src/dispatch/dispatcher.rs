@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{OnceLock, Weak};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -45,6 +45,8 @@ pub(crate) struct Dispatch {
     pub(super) ages: EventAges,
     pub(super) completed: Completed,
     pub(super) hold: Option<Hold>,
+    /// What was received before is left from an earlier process.
+    pub(crate) built_at: SystemTime,
     pub(crate) slots: usize,
     pub(super) stepped: bool,
     placements: Placements,
@@ -84,32 +86,23 @@ pub(crate) struct DispatchParts {
 
 impl Dispatch {
     pub(crate) fn new(parts: DispatchParts) -> Self {
-        let DispatchParts {
-            inbox,
-            consumer,
-            handlers,
-            counters,
-            hooks,
-            clock,
-            concurrency,
-            stepped,
-            hold,
-        } = parts;
-        let placements = Placements::new(&handlers);
-        let in_memory = inbox.guarantees().durability == Durability::Process;
+        let slots = parts.concurrency;
+        let placements = Placements::new(&parts.handlers);
+        let in_memory = parts.inbox.guarantees().durability == Durability::Process;
         Self {
-            inbox,
-            consumer,
-            queue: Mutex::new(JobQueue::new(concurrency, &placements.limits(), in_memory)),
-            handlers,
-            counters,
-            hooks,
-            ages: EventAges::new(Arc::clone(&clock)),
-            hold: hold.map(|most| Hold::new(most, clock.wall())),
-            clock,
+            inbox: parts.inbox,
+            consumer: parts.consumer,
+            queue: Mutex::new(JobQueue::new(slots, &placements.limits(), in_memory)),
+            handlers: parts.handlers,
+            counters: parts.counters,
+            hooks: parts.hooks,
+            ages: EventAges::new(Arc::clone(&parts.clock)),
+            hold: parts.hold.map(Hold::new),
+            built_at: parts.clock.wall(),
+            clock: parts.clock,
             completed: Completed::new(RESOURCES),
-            slots: concurrency,
-            stepped,
+            slots,
+            stepped: parts.stepped,
             placements,
             progress: Notify::new(),
             workers: OnceLock::new(),
@@ -296,21 +289,11 @@ impl Dispatch {
         self.workers.get()
     }
 
-    /// The next job that may run now.
-    #[cfg(feature = "testing")]
-    pub(super) fn next(self: &Arc<Self>) -> Option<(JobKey, Job, Arc<JobPermit>)> {
-        let mut queue = self.queue();
-        let (key, job, slot) = queue.next()?;
-        self.wake(queue);
-        let permit = Arc::new(JobPermit::new(Arc::clone(self), slot, &job));
-        Some((key, job, permit))
-    }
-
-    /// The same for a worker, which is no longer counted when there is none.
-    pub(super) fn next_for_a_worker(self: &Arc<Self>) -> Option<(JobKey, Job, Arc<JobPermit>)> {
+    /// The next job that may run now. A worker is no longer counted when there is none.
+    pub(super) fn next(self: &Arc<Self>, is_worker: bool) -> Option<(JobKey, Job, Arc<JobPermit>)> {
         let mut queue = self.queue();
         let Some((key, job, slot)) = queue.next() else {
-            queue.workers -= 1;
+            queue.workers -= usize::from(is_worker);
             if std::mem::take(&mut queue.pump_waits) {
                 self.progress.notify_one();
             }

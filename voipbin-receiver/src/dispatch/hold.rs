@@ -1,6 +1,6 @@
 //! Keeps handlers from beginning until what was missed is recovered.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
@@ -15,16 +15,13 @@ const TAKE: Duration = Duration::from_millis(200);
 
 pub(super) struct Hold {
     most: Duration,
-    /// When the receiver was built: what was received before is left from an earlier process.
-    since: SystemTime,
     released: watch::Sender<bool>,
 }
 
 impl Hold {
-    pub(super) fn new(most: Duration, since: SystemTime) -> Self {
+    pub(super) fn new(most: Duration) -> Self {
         Self {
             most,
-            since,
             released: watch::Sender::new(false),
         }
     }
@@ -70,7 +67,7 @@ impl Dispatch {
         jobs.sort_by_key(|job| {
             let delivery = job.delivery();
             match delivery.origin() {
-                _ if delivery.received_at() < hold.since => 0,
+                _ if delivery.received_at() < self.built_at => 0,
                 Origin::History => 1,
                 _ => 2,
             }

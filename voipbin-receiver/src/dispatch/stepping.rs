@@ -12,7 +12,7 @@ impl Dispatch {
     pub(crate) fn step(self: &Arc<Self>) -> Option<(Job, oneshot::Receiver<()>)> {
         // Resumes parked jobs that are due.
         self.plan(|_| false);
-        let (key, job, permit) = self.next()?;
+        let (key, job, permit) = self.next(false)?;
         let (ended, ending) = oneshot::channel();
         let run = run(permit, Arc::clone(self), key, job.clone());
         let run = async move {

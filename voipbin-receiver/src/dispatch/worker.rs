@@ -71,7 +71,7 @@ impl Worker {
         loop {
             for _ in 0..RUNS_PER_TURN {
                 let Some(dispatch) = &self.0 else { return };
-                let Some((key, job, permit)) = dispatch.next_for_a_worker() else {
+                let Some((key, job, permit)) = dispatch.next(true) else {
                     self.0 = None;
                     return;
                 };

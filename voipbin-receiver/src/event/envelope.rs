@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::head::text_at;
 use super::head::{Head, HeadFields, Text, range_in};
 use crate::catalog::EventType;
-use crate::json::{Name, ObjectSeed, RawName, TextName, string};
+use crate::json::{self, Name, ObjectSeed, RawName, string};
 
 /// Why a body with a valid signature is not a delivery at all. Answered 400, which the sender takes
 /// as final.
@@ -203,7 +203,7 @@ struct Data<'a> {
 
 impl<'a> Outline<'a> {
     fn of(json: &'a str) -> serde_json::Result<Self> {
-        Self::with_names::<TextName<'_>>(json).or_else(|_| Self::with_names::<RawName<'_>>(json))
+        Self::with_names::<json::Text<'_>>(json).or_else(|_| Self::with_names::<RawName<'_>>(json))
     }
 
     fn with_names<N: Name<'a>>(json: &'a str) -> serde_json::Result<Self> {

@@ -1,5 +1,6 @@
 use std::collections::HashSet;
 use std::fmt;
+use std::mem;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -56,14 +57,13 @@ struct KeyUsage {
 }
 
 /// What the keys are made of.
-#[derive(Clone, Default)]
 struct KnownSecrets {
     given: Vec<Secret>,
     /// One for each origin.
     fetched: Vec<Fetched>,
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct Fetched {
     secrets: Vec<Secret>,
     /// Whether the last try succeeded.
@@ -87,15 +87,15 @@ impl Keyring {
                 SecretOrigin::Source(_) => Ok(Fetched::default()),
             })
             .collect();
+        let fetched = fetched?;
         let keyring = Self {
             keys: ArcSwap::default(),
-            secrets: Mutex::default(),
+            secrets: Mutex::new(KnownSecrets { given, fetched }),
             origins,
             refresh_lock: tokio::sync::Mutex::default(),
             allow_unsigned,
         };
-        let fetched = fetched?;
-        keyring.install(&mut keyring.secrets(), KnownSecrets { given, fetched })?;
+        keyring.install(&keyring.secrets())?;
         Ok(keyring)
     }
 
@@ -107,8 +107,12 @@ impl Keyring {
     /// Replaces the secrets that were given by value.
     pub(super) fn set(&self, given: Vec<Secret>) -> Result<(), SecretError> {
         let mut known = self.secrets();
-        let fetched = known.fetched.clone();
-        self.install(&mut known, KnownSecrets { given, fetched })
+        let before = mem::replace(&mut known.given, given);
+        let outcome = self.install(&known);
+        if outcome.is_err() {
+            known.given = before;
+        }
+        outcome
     }
 
     /// Asks all origins, also after one has failed, and gives the first failure.
@@ -139,29 +143,32 @@ impl Keyring {
         answer: Result<Vec<Secret>, SecretError>,
     ) -> Result<(), SecretError> {
         let mut known = self.secrets();
-        let mut stale = known.clone();
-        stale.fetched[place].current = false;
         let outcome = answer.and_then(|secrets| {
-            let mut changed = known.clone();
-            changed.fetched[place] = Fetched {
+            let fetched = Fetched {
                 secrets,
                 current: true,
             };
-            self.install(&mut known, changed)
+            let before = mem::replace(&mut known.fetched[place], fetched);
+            let outcome = self.install(&known);
+            if outcome.is_err() {
+                known.fetched[place] = before;
+            }
+            outcome
         });
         if outcome.is_err() {
-            self.install(&mut known, stale)?;
+            known.fetched[place].current = false;
+            self.install(&known)?;
         }
         outcome
     }
 
     /// Makes the whole set of keys before anybody sees a part of it.
-    fn install(&self, known: &mut KnownSecrets, new: KnownSecrets) -> Result<(), SecretError> {
-        let complete = new.fetched.iter().all(|fetched| fetched.current);
-        let secrets = new
+    fn install(&self, known: &KnownSecrets) -> Result<(), SecretError> {
+        let complete = known.fetched.iter().all(|fetched| fetched.current);
+        let secrets = known
             .given
             .iter()
-            .chain(new.fetched.iter().flat_map(|fetched| &fetched.secrets));
+            .chain(known.fetched.iter().flat_map(|fetched| &fetched.secrets));
         let before = self.keys.load();
         let mut labels = HashSet::new();
         let mut keys = Vec::new();
@@ -198,7 +205,6 @@ impl Keyring {
             );
         }
         self.keys.store(Arc::new(KeySet { keys, complete }));
-        *known = new;
         Ok(())
     }
 

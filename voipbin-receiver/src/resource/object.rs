@@ -404,7 +404,7 @@ macro_rules! words {
             fn deserialize<D: ::serde::Deserializer<'de>>(
                 deserializer: D,
             ) -> Result<Self, D::Error> {
-                let word = ::std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+                let $crate::json::Text(word) = ::serde::Deserialize::deserialize(deserializer)?;
                 Ok(Self::from(&*word))
             }
         }
