@@ -13,7 +13,9 @@ use tokio::runtime::Builder;
 use tokio::time::timeout;
 use voipbin_receiver::Repeats;
 use voipbin_receiver::handler::HandlerName;
-use voipbin_receiver::inbox::{DiskInbox, HandlerSet, Inbox, Incoming, Kept, Prefetch, Settled};
+use voipbin_receiver::inbox::{
+    Consumer, DiskInbox, HandlerSet, Inbox, Incoming, Job, Kept, Prefetch, Settled,
+};
 use voipbin_receiver::testing::delivery;
 
 use crate::faults::check::whole;
@@ -84,6 +86,17 @@ async fn fill(directory: &Path) {
     inbox.closed().await;
 }
 
+/// Jobs, unless none come. A machine that stops for a while takes one of the waits, and no more.
+async fn taken(consumer: &dyn Consumer) -> Option<Vec<Job>> {
+    for _ in 0..20 {
+        let take = consumer.take(Prefetch::for_jobs(64));
+        if let Ok(jobs) = timeout(Duration::from_secs(1), take).await {
+            return jobs;
+        }
+    }
+    None
+}
+
 /// What was handed out of an inbox, and how much it says is damaged. `None` when it does not open.
 fn handed_out(directory: &Path) -> Option<(HashSet<u64>, usize)> {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
@@ -92,8 +105,7 @@ fn handed_out(directory: &Path) -> Option<(HashSet<u64>, usize)> {
         let mut handed = HashSet::new();
         let consumer = inbox.consume().unwrap();
         while inbox.stats().events > 0 {
-            let take = consumer.take(Prefetch::for_jobs(64));
-            let Ok(Some(jobs)) = timeout(Duration::from_secs(20), take).await else {
+            let Some(jobs) = taken(&*consumer).await else {
                 break;
             };
             for job in jobs {
