@@ -157,6 +157,8 @@ impl ServerSettings {
             }
             None => Server::new(),
         };
+        #[cfg(feature = "metrics")]
+        let server = server.metrics(&voipbin_receiver::observe::Metrics::new());
         server
             .limits(limits)
             .max_connections(self.max_connections)

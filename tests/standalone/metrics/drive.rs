@@ -23,6 +23,7 @@ use voipbin_receiver::events::{CallHangup, CallProgressing};
 use voipbin_receiver::gate::{Limits, PeerAddr, Rate, Secret};
 use voipbin_receiver::handler::HandlerName;
 use voipbin_receiver::inbox::{Job, KeptEvent, MemoryInbox, RecordFilter, RecordState};
+use voipbin_receiver::mount::Server;
 use voipbin_receiver::observe::Metrics;
 use voipbin_receiver::observe::metrics::{METRICS, MetricKind};
 use voipbin_receiver::testing::{Signer, TokioClock, delivery};
@@ -199,6 +200,7 @@ pub(crate) async fn gate(exporter: &Exporter) {
     assert!(receiver.misdirected(signed(call_hangup(1)).headers()));
     assert!(!receiver.misdirected(Request::new(()).headers()));
     exporter.metrics().record_certificate(UNIX_EPOCH + HOUR);
+    drop(Server::new().metrics(&exporter.metrics()));
     let other = Signer::new("another secret of somebody's");
     let other = other.request(PATH.parse().unwrap(), call_hangup(1));
     assert_eq!(send(&service, other).await.status(), 503);

@@ -1,14 +1,21 @@
 //! What is emitted, beside the table.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
-use support::{ManualClock, PreparedInbox, Valve, builder, call_hangup, deliver, send, within};
+use support::{
+    Certificate, ManualClock, PATH, PreparedInbox, Valve, builder, call_hangup, deliver, offering,
+    send, tls_connect, within,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use voipbin_receiver::catalog::{Any, EventType};
 use voipbin_receiver::gate::Secret;
 use voipbin_receiver::inbox::{DiskInbox, MemoryInbox};
+use voipbin_receiver::mount::Server;
 use voipbin_receiver::observe::metrics::{METRICS, MetricKind, names};
 use voipbin_receiver::observe::{DeadLetterReason, Metrics, RefusalReason};
 use voipbin_receiver::testing::Signer;
@@ -380,4 +387,45 @@ async fn what_is_given_no_recorder_records_to_the_one_of_the_application() {
         .unwrap();
     receiver.record_gauges();
     assert!(recorder.handle().render().contains(names::READY));
+}
+
+#[tokio::test]
+async fn connections_that_end_before_a_request_are_counted_by_why() {
+    within(async {
+        let exporter = Exporter::new();
+        let receiver = builder().on(Any, || async {}).build().unwrap();
+        let serve = async |server: Server| {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let service = receiver.service();
+            let server = server.metrics(&exporter.metrics());
+            tokio::spawn(async move { server.serve(listener, service, pending()).await });
+            address
+        };
+        let (plain, certificate) = (serve(Server::new()).await, Certificate::new());
+        let tls = serve(Server::new().tls(certificate.tls())).await;
+        let long = format!("POST {PATH} HTTP/1.1\r\nx: {}\r\n\r\n", "x".repeat(1_000_000));
+        for bytes in ["PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &long, ""] {
+            let mut stream = TcpStream::connect(plain).await.unwrap();
+            // A server that has seen enough closes.
+            let _ = stream.write_all(bytes.as_bytes()).await;
+            let _ = stream.shutdown().await;
+            let _ = stream.read_to_end(&mut Vec::new()).await;
+        }
+        // As VoIPBIN, which does not trust the certificate; and a probe that only connects.
+        let stranger = Certificate::new();
+        assert!(tls_connect(tls, offering(&[], [&stranger])).await.is_err());
+        drop(TcpStream::connect(tls).await.unwrap());
+        let counted = || {
+            let scraped = parse(&scrape(&exporter, &receiver)).unwrap();
+            ["handshake", "not_http", "head_too_large"]
+                .map(|reason| sum(&scraped, names::FAILED_CONNECTIONS, &[("reason", reason)]))
+        };
+        // A client sees the end of its connection before it is counted.
+        while counted().contains(&0.0) {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(counted(), [1.0; 3]);
+    })
+    .await;
 }

@@ -1,5 +1,6 @@
 mod connection;
 mod descriptors;
+mod failures;
 mod http1;
 mod listen;
 mod open;
@@ -26,6 +27,7 @@ use tower_service::Service;
 
 use self::connection::{BoxError, Conn, ConnectionLimits, peer_service};
 pub use self::descriptors::descriptor_limit;
+use self::failures::FailureCounters;
 use self::open::OpenConnections;
 use self::transport::Transport;
 use self::warnings::Warnings;
@@ -36,6 +38,8 @@ pub use self::{
 };
 use crate::build_error::BuildError;
 use crate::gate::{Limits, Networks};
+#[cfg(feature = "metrics")]
+use crate::observe::Metrics;
 
 /// A small HTTP server, for a receiver that is no part of an app.
 ///
@@ -93,6 +97,7 @@ pub struct Server {
     limits: ConnectionLimits,
     connections: usize,
     proxies: Networks,
+    failures: FailureCounters,
 }
 
 impl Default for Server {
@@ -126,6 +131,7 @@ impl Server {
             },
             connections: Self::DEFAULT_MAX_CONNECTIONS,
             proxies: Networks::none(),
+            failures: FailureCounters::noop(),
         }
     }
 
@@ -220,6 +226,23 @@ impl Server {
         Ok(self)
     }
 
+    /// Counts connections that end before they carry a request, as
+    /// `voipbin_failed_connections_total`: VoIPBIN tells nobody that it does not accept a
+    /// certificate. A recorder that is installed later is not told.
+    ///
+    /// ```
+    /// use voipbin_receiver::mount::Server;
+    /// use voipbin_receiver::observe::Metrics;
+    ///
+    /// let server = Server::new().metrics(&Metrics::new());
+    /// # drop(server);
+    /// ```
+    #[cfg(feature = "metrics")]
+    pub fn metrics(mut self, metrics: &Metrics) -> Self {
+        self.failures = FailureCounters::of(metrics);
+        self
+    }
+
     /// Serves until `stop` ends. Then the listener is closed, idle connections too, and those in a
     /// request after their answer: it returns when none is left. Its own limits bound that, and
     /// those of the service; put it under a timeout to have it sooner. So shut the receiver down in
@@ -254,7 +277,7 @@ impl Server {
         B::Error: Into<BoxError>,
     {
         let mut stop = pin!(stop);
-        let warnings = Arc::new(Warnings::default());
+        let warnings = Arc::new(Warnings::new(self.failures.clone()));
         let max = descriptors::cap_connections(self.connections).max(1);
         let mut open = OpenConnections::new(max, Arc::clone(&warnings));
         loop {

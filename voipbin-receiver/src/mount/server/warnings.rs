@@ -1,14 +1,17 @@
-//! What a server warns of. Strangers can cause all of it, so each is told once a minute at most.
+//! What a server warns of and counts. Strangers can cause all of it, so each is told once a minute
+//! at most.
 
 use std::io;
 
 use tokio::time::Instant;
 
 use super::connection::ConnectionLimits;
+use super::failures::{Failure, FailureCounters};
 use crate::observe::WarnLimiter;
 
 #[derive(Debug)]
 pub(super) struct Warnings {
+    failures: FailureCounters,
     since: Instant,
     accept: WarnLimiter,
     full: WarnLimiter,
@@ -19,9 +22,17 @@ pub(super) struct Warnings {
     handshake: WarnLimiter,
 }
 
+#[cfg(test)]
 impl Default for Warnings {
     fn default() -> Self {
+        Self::new(FailureCounters::noop())
+    }
+}
+
+impl Warnings {
+    pub(super) fn new(failures: FailureCounters) -> Self {
         Self {
+            failures,
             since: Instant::now(),
             accept: WarnLimiter::default(),
             full: WarnLimiter::default(),
@@ -32,9 +43,7 @@ impl Default for Warnings {
             handshake: WarnLimiter::default(),
         }
     }
-}
 
-impl Warnings {
     fn allow(&self, limiter: &WarnLimiter) -> bool {
         limiter.allow(self.since.elapsed())
     }
@@ -59,6 +68,7 @@ impl Warnings {
     }
 
     pub(super) fn head_too_large(&self, limits: ConnectionLimits) {
+        self.failures.count(Failure::HeadTooLarge);
         if self.allow(&self.too_large) {
             tracing::warn!(
                 longest = limits.head_length,
@@ -71,6 +81,7 @@ impl Warnings {
     pub(super) fn not_http(&self, error: &hyper::Error, first_byte: Option<u8>) {
         /// The type of the record in which a TLS client greets.
         const HANDSHAKE: u8 = 22;
+        self.failures.count(Failure::NotHttp);
         if !self.allow(&self.not_http) {
             tracing::debug!(%error, "what came is not HTTP/1.1");
         } else if first_byte == Some(HANDSHAKE) {
@@ -94,7 +105,11 @@ impl Warnings {
     #[cfg(feature = "tls")]
     pub(super) fn handshake_failed(&self, error: &io::Error) {
         // Probes connect and leave; whoever does not accept a certificate says so.
-        if error.kind() == io::ErrorKind::InvalidData && self.allow(&self.handshake) {
+        let refused = error.kind() == io::ErrorKind::InvalidData;
+        if refused {
+            self.failures.count(Failure::Handshake);
+        }
+        if refused && self.allow(&self.handshake) {
             tracing::warn!(
                 %error,
                 "a TLS handshake failed: where it was VoIPBIN's, its event is lost; told once a minute"

@@ -31,6 +31,9 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
+#[cfg(feature = "server")]
+use ::metrics::Counter;
+
 use self::factory::MetricFactory;
 use self::gauges::GaugeSet;
 use self::series::Series;
@@ -143,6 +146,13 @@ impl Metrics {
         let since = expires.duration_since(SystemTime::UNIX_EPOCH);
         let gauge = self.factory.gauge(names::CERTIFICATE_EXPIRES, &[]);
         gauge.set(since.unwrap_or_default().as_secs_f64());
+    }
+
+    /// Counts connections of a server that ended before a request, for this reason.
+    #[cfg(feature = "server")]
+    pub(crate) fn failed_connections(&self, reason: &'static str) -> Counter {
+        let labels = [("reason", reason.into())];
+        self.factory.counter(names::FAILED_CONNECTIONS, &labels)
     }
 
     fn all(&self) -> &(Series, GaugeSet) {

@@ -100,6 +100,8 @@ table! {
     Histogram EVENT_AGE "voipbin_event_age_seconds" ["handler"] Seconds
         "From the receipt of an event to the end of the run that handled it."
         [0.005 0.01 0.05 0.1 0.5 1.0 5.0 15.0 60.0 300.0 900.0 1800.0 3600.0 21600.0 86400.0];
+    Counter FAILED_CONNECTIONS "voipbin_failed_connections_total" ["reason"] Count
+        "Connections that ended before a request, by reason: a TLS handshake that failed, no HTTP/1.1, a head answered 431; there with a server that is given the metrics.";
     Gauge CERTIFICATE_EXPIRES "voipbin_certificate_expiry_timestamp_seconds" [] Seconds
         "When the certificate of the server ends, in seconds since 1970; there with a server of TLS that tells it.";
     Gauge INBOX_EVENTS "voipbin_inbox_events" [] Count
