@@ -66,7 +66,10 @@ async fn a_server_with_few_files_answers_beside_a_crowd_and_says_why_it_closes_o
         let mut raised = limited(&place, "-Sn 64", &["--check"]);
         let said = String::from_utf8(raised.output().await.unwrap().stderr).unwrap();
         assert!(said.contains("as many as there may be"), "{said}");
-        assert!(!said.contains("be: 64") && !said.contains("too few"), "{said}");
+        assert!(
+            !said.contains("be: 64") && !said.contains("too few"),
+            "{said}"
+        );
     })
     .await;
 }

@@ -404,7 +404,10 @@ async fn connections_that_end_before_a_request_are_counted_by_why() {
         };
         let (plain, certificate) = (serve(Server::new()).await, Certificate::new());
         let tls = serve(Server::new().tls(certificate.tls())).await;
-        let long = format!("POST {PATH} HTTP/1.1\r\nx: {}\r\n\r\n", "x".repeat(1_000_000));
+        let long = format!(
+            "POST {PATH} HTTP/1.1\r\nx: {}\r\n\r\n",
+            "x".repeat(1_000_000)
+        );
         for bytes in ["PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &long, ""] {
             let mut stream = TcpStream::connect(plain).await.unwrap();
             // A server that has seen enough closes.

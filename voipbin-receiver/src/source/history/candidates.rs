@@ -1,7 +1,7 @@
 //! Which resources may have changed in a time.
 
 use std::collections::HashSet;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -21,6 +21,17 @@ pub(super) struct Candidate {
     /// What its history is asked by, and what it is today, where the history alone is not to be
     /// believed.
     pub(super) recording: Option<(String, Box<RawValue>)>,
+}
+
+impl Candidate {
+    /// When it can have an event at the earliest.
+    pub(super) fn earliest(&self) -> Time {
+        /// Lists and timelines are written by different parts of the platform.
+        const SLACK: Duration = Duration::from_secs(60);
+        let made = self.cursor.created.as_unix_nanos();
+        let earliest = Time::from_unix_nanos(made.saturating_sub_unsigned(SLACK.as_nanos()));
+        earliest.unwrap_or(Time::EPOCH)
+    }
 }
 
 /// Where a candidate comes among others: by when it was made, those last that no list has.

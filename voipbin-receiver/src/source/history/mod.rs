@@ -20,6 +20,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::sleep;
 
+use self::candidates::Candidate;
 pub use self::error::{CatchUpError, CatchUpErrorKind};
 use self::known::Known;
 pub use self::report::{CatchUpReport, Checkpoint};
@@ -42,8 +43,8 @@ impl Receiver {
     ///
     /// Resources that may have changed are found in its lists, what happened to them in its
     /// timelines, and each event that the inbox does not know goes the way of
-    /// [`accept`](Self::accept) with [`Origin::History`], the oldest first. The receiver may take
-    /// webhooks meanwhile.
+    /// [`accept`](Self::accept) with [`Origin::History`], the oldest first, and of resources that
+    /// are in no list last. The receiver may take webhooks meanwhile.
     ///
     /// Known is what has the identity of a remembered or a retained event, or is of the same type
     /// and resource and tells the same last change. The history covers calls, conferences,
@@ -128,11 +129,18 @@ impl Receiver {
                     break;
                 }
             }
+            // Stable: of one millisecond they stay in the order in which they were found.
+            rows.sort_by_key(|row: &Row| row.at);
+            // Those before which no further candidate has one: a long downtime's do not fit into
+            // memory at once.
+            let next = candidates.get(done + 1).map(Candidate::earliest);
+            let ready = rows.partition_point(|row| next.is_none_or(|next| row.at < next));
+            for row in rows.drain(..ready) {
+                self.recover(row, settings, &known, report).await?;
+            }
             settings.progress(done + 1, candidates.len());
         }
         report.requests = requests.made();
-        // Stable: of one millisecond they stay in the order in which they were found.
-        rows.sort_by_key(|row| row.at);
         for row in rows {
             self.recover(row, settings, &known, report).await?;
         }
