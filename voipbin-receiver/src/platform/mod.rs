@@ -30,13 +30,13 @@
 //! ```
 
 mod access_key;
+mod builder;
 mod client;
 mod connector;
 mod credential;
 mod customer;
 mod destination;
 mod error;
-
 mod probe;
 mod rate_limiter;
 mod unfit;
@@ -45,7 +45,8 @@ mod webhooks;
 mod websocket;
 
 pub use self::access_key::{AccessKey, AccessKeys, NewAccessKey};
-pub use self::client::{Platform, PlatformBuilder};
+pub use self::builder::PlatformBuilder;
+pub use self::client::Platform;
 #[cfg(feature = "history")]
 pub(crate) use self::client::{in_path, in_query};
 pub use self::credential::Credential;
