@@ -274,6 +274,15 @@ fn a_finished_call_has_a_duration() {
 }
 
 #[test]
+fn fields_that_handlers_ask_for_are_compared_with_words() {
+    let call: Call = today("call_hangup.json");
+    assert!(call.has_status("hangup") && !call.has_status("progressing"));
+    assert!(call.has_direction("incoming") && !call.has_direction("outgoing"));
+    let empty: Call = serde_json::from_str("{}").unwrap();
+    assert!(!empty.has_status("hangup") && !empty.has_direction("incoming"));
+}
+
+#[test]
 fn a_recording_is_ready_when_it_ended_or_is_done() {
     let done: Recording = documented("recording_updated.json");
     assert!(done.is_ready());
