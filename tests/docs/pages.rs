@@ -278,7 +278,13 @@ fn codes_that_the_operations_page_names_are_answered() {
 
 #[test]
 fn examples_that_a_page_runs_are_there() {
-    let packages = ["voipbin-receiver-examples", "crm-postgres", "standalone"].map(package);
+    let packages = [
+        "voipbin-receiver-examples",
+        "crm-postgres",
+        "opentelemetry-example",
+        "standalone",
+    ]
+    .map(package);
     let examples: BTreeSet<_> = packages
         .iter()
         .flat_map(|package| package["targets"].as_array().unwrap())

@@ -30,7 +30,9 @@ use crate::handler::{
     States, warn_of_silence,
 };
 use crate::inbox::{Consumer, Inbox, MemoryInbox, Repeats};
-use crate::observe::{Counters, DeadLetter, Hooks, Observer, OutcomeRecorder, ShutdownReport};
+use crate::observe::{
+    Counters, DeadLetter, Hooks, Observer, OutcomeRecorder, Propagator, ShutdownReport,
+};
 use crate::pipeline::{IdentityFn, Pipeline};
 use crate::receiver::{Drain, Receiver};
 use crate::router::{Defaults, Router};
@@ -162,6 +164,13 @@ impl ReceiverBuilder {
     /// none by default.
     pub fn observe(mut self, observer: impl Observer) -> Self {
         self.hooks.add(observer);
+        self
+    }
+
+    /// Makes one trace of a delivery and the attempts of its handlers; see [`Propagator`]. There is
+    /// none by default.
+    pub fn propagator(mut self, propagator: impl Propagator) -> Self {
+        self.hooks.propagate(propagator);
         self
     }
 

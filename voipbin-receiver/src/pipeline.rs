@@ -131,7 +131,7 @@ impl Pipeline {
         let delivery = Delivery::new(body, envelope, self.clock.wall(), content_type, origin);
         self.check_age(&delivery)?;
         let (delivery, repeats) = self.identify(delivery)?;
-        let span = trace.enter(&delivery);
+        let (delivery, span) = self.recorder.enter(delivery, trace);
         let lane = self.lane.of(&delivery);
         let incoming = Incoming::new(delivery, handlers, repeats).in_lane(lane);
         Ok(AcceptFuture::Reply(

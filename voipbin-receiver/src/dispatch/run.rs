@@ -17,7 +17,7 @@ use super::permit::JobPermit;
 use super::queue::JobKey;
 use crate::handler::{Context, HandlerError, RetryHint, RunPermit};
 use crate::inbox::{Attempt, AttemptEnd, Job, Lease, Settled};
-use crate::observe::{Run, Transition};
+use crate::observe::{Propagation, Run, Transition};
 use crate::router::Handler;
 use crate::sync::Arc;
 
@@ -69,7 +69,8 @@ pub(super) async fn run(permit: Arc<JobPermit>, dispatch: Arc<Dispatch>, key: Jo
         at: Moment::now(),
         wall: dispatch.clock.wall(),
     };
-    let mut call = HandlerCall::new(handler, &job, stale, &permit);
+    let propagation = &dispatch.hooks.propagation;
+    let mut call = HandlerCall::new(handler, &job, stale, &permit, propagation);
     let ended = match (handler.options.timeout, permit.quarantine(), job.lease()) {
         (None, None, None) => CallEnd::Returned((&mut call).await),
         _ => Box::pin(call.within_its_time(&dispatch, handler, &job, &permit)).await,
@@ -118,11 +119,18 @@ pub(super) enum CallEnd {
 }
 
 impl HandlerCall {
-    pub(super) fn new(handler: &Handler, job: &Job, stale: bool, permit: &Arc<JobPermit>) -> Self {
+    pub(super) fn new(
+        handler: &Handler,
+        job: &Job,
+        stale: bool,
+        permit: &Arc<JobPermit>,
+        propagation: &Propagation,
+    ) -> Self {
         let number = job.attempts().saturating_add(1);
         let mut span = Span::none();
         let future = caught(|| {
             span = job.delivery().handler_span(job.handler(), number);
+            propagation.join(&span, job.delivery());
             let permit = Arc::downgrade(permit) as Weak<dyn RunPermit>;
             let context = Context::new(job.delivery().clone(), job.handler().clone())
                 .attempt_number(number)

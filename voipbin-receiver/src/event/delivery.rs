@@ -15,6 +15,7 @@ use super::loggable::LoggableId;
 use super::origin::Origin;
 use super::payload::{Payload, PayloadError};
 use super::time::Time;
+use super::trace_context::TraceContext;
 use crate::catalog::{EventType, ResourceKind};
 
 /// How a body proved where it comes from.
@@ -69,6 +70,7 @@ struct RareFields {
     part: Option<Part>,
     /// Where it is not [`JSON`].
     content_type: Option<Box<str>>,
+    trace_context: Option<TraceContext>,
 }
 
 /// The content type of all events.
@@ -100,6 +102,7 @@ impl Delivery {
             unescaped_id,
             part,
             content_type: (content_type != JSON).then(|| content_type.into()),
+            trace_context: None,
         };
         Self(Arc::new(Inner {
             body: if body.owned {
@@ -264,6 +267,13 @@ impl Delivery {
         self.rare()?.content_type.as_deref()
     }
 
+    /// The span in which it was received, where a
+    /// [`Propagator`](crate::observe::Propagator) tells it.
+    #[must_use]
+    pub fn trace_context(&self) -> Option<&TraceContext> {
+        self.rare()?.trace_context.as_ref()
+    }
+
     fn rare(&self) -> Option<&RareFields> {
         self.0.rare.as_deref()
     }
@@ -314,6 +324,16 @@ impl Delivery {
     pub(crate) fn identified(self, identity: Identity) -> Self {
         let inner = Arc::unwrap_or_clone(self.0);
         Self(Arc::new(Inner { identity, ..inner }))
+    }
+
+    /// The same delivery, received in this span.
+    pub(crate) fn in_trace(self, context: Option<TraceContext>) -> Self {
+        if context.is_none() {
+            return self;
+        }
+        let mut inner = Arc::unwrap_or_clone(self.0);
+        inner.rare.get_or_insert_default().trace_context = context;
+        Self(Arc::new(inner))
     }
 }
 

@@ -45,7 +45,9 @@ impl fmt::Debug for LoggableId<'_> {
 ///
 /// No span outlives what it is of: an event may wait for days, and in another process.
 ///
-/// The fields `otel.*` and `error.type` are those of OpenTelemetry and `tracing-opentelemetry`.
+/// Fields with a dot are those of `tracing-opentelemetry`, and of [OpenTelemetry's conventions for
+/// messaging](https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/): a delivery
+/// is sent to its handlers, and each attempt processes it.
 impl Delivery {
     /// From the inbox to the answer.
     pub(crate) fn span(&self) -> Span {
@@ -56,6 +58,8 @@ impl Delivery {
             identity = %self.identity(),
             origin = self.origin().as_str(),
             outcome = Empty,
+            "messaging.system" = "voipbin",
+            "messaging.operation.type" = "send",
             "otel.kind" = "producer",
             "otel.status_code" = Empty,
         )
@@ -72,6 +76,8 @@ impl Delivery {
             origin = self.origin().as_str(),
             %handler,
             attempt,
+            "messaging.system" = "voipbin",
+            "messaging.operation.type" = "process",
             "otel.kind" = "consumer",
             "otel.status_code" = Empty,
             "error.type" = Empty,

@@ -13,6 +13,7 @@ mod payload;
 mod record_id;
 mod stored;
 mod time;
+mod trace_context;
 
 pub(crate) use self::content_type::content_type;
 pub(crate) use self::delivery::VerifiedBody;
@@ -31,3 +32,4 @@ pub use self::payload::PayloadError;
 pub use self::record_id::RecordId;
 pub use self::stored::StoredDelivery;
 pub use self::time::{Time, TimeError};
+pub use self::trace_context::TraceContext;

@@ -6,6 +6,7 @@ use super::delivery::{Delivery, Proof, VerifiedBody};
 use super::envelope::{BodyError, classify};
 use super::identity::Identity;
 use super::origin::Origin;
+use super::trace_context::TraceContext;
 
 /// The parts of a delivery that an inbox stores, and makes it of again.
 ///
@@ -37,6 +38,8 @@ pub struct StoredDelivery {
     pub received_at: SystemTime,
     /// Its content type; `None` for `application/json`.
     pub content_type: Option<String>,
+    /// The span in which it was received, where that is known.
+    pub trace_context: Option<TraceContext>,
 }
 
 impl StoredDelivery {
@@ -50,6 +53,7 @@ impl StoredDelivery {
             origin: Origin::Webhook,
             received_at,
             content_type: None,
+            trace_context: None,
         }
     }
 
@@ -63,6 +67,7 @@ impl StoredDelivery {
             origin: delivery.origin(),
             received_at: delivery.received_at(),
             content_type: delivery.other_content_type().map(str::to_owned),
+            trace_context: delivery.trace_context().cloned(),
         }
     }
 
@@ -79,6 +84,7 @@ impl StoredDelivery {
             origin,
             received_at,
             content_type,
+            trace_context,
         } = self;
         let envelope = classify(&body)?;
         let body = VerifiedBody {
@@ -87,13 +93,14 @@ impl StoredDelivery {
             proof,
             identity,
         };
-        Ok(Delivery::new(
+        let delivery = Delivery::new(
             body,
             envelope,
             received_at,
             Some(content_type.as_deref().unwrap_or(super::delivery::JSON)),
             origin,
-        ))
+        );
+        Ok(delivery.in_trace(trace_context))
     }
 }
 

@@ -108,11 +108,15 @@ impl SourceFilter {
         }
     }
 
+    /// Whether a trusted proxy handed the request over.
+    pub(crate) fn is_from_proxy(&self, head: &Parts) -> bool {
+        peer(head).is_some_and(|peer| self.proxies.contain(peer))
+    }
+
     fn source(&self, head: &Parts) -> ClientAddr {
-        let Some(PeerAddr(peer)) = head.extensions.get() else {
+        let Some(peer) = peer(head) else {
             return ClientAddr::Unknown;
         };
-        let peer = peer.ip().to_canonical();
         if !self.proxies.contain(peer) {
             return ClientAddr::Known(peer);
         }
@@ -121,6 +125,11 @@ impl SourceFilter {
             None => ClientAddr::Ambiguous { proxy: peer },
         }
     }
+}
+
+fn peer(head: &Parts) -> Option<IpAddr> {
+    let PeerAddr(peer) = head.extensions.get()?;
+    Some(peer.ip().to_canonical())
 }
 
 /// Whether a request from this address was handed over inside of a network, as by a proxy.

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use super::health::Health;
 use super::outcome::{DeadLetterReason, Outcome};
+use super::propagator::{Propagation, Propagator};
 use super::refusal::Refused;
 use super::shutdown::{JobState, Unfinished};
 use super::stats::Stats;
@@ -248,6 +249,7 @@ pub(crate) struct Hooks {
     /// One that came when the receiver was running.
     late: OnceLock<Arc<dyn Observer>>,
     dead_letter: Option<Box<DeadLetterHook>>,
+    pub(crate) propagation: Propagation,
 }
 
 impl Hooks {
@@ -261,6 +263,10 @@ impl Hooks {
         Fut: Future<Output = ()> + Send + 'static,
     {
         self.dead_letter = Some(Box::new(move |letter| hook(letter).boxed()));
+    }
+
+    pub(crate) fn propagate(&mut self, propagator: impl Propagator) {
+        self.propagation = Propagation::by(propagator);
     }
 
     /// Adds one to a receiver that runs; false when there was one already.

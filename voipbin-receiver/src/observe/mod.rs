@@ -6,6 +6,7 @@ mod hooks;
 #[cfg(feature = "metrics")]
 pub mod metrics;
 mod outcome;
+mod propagator;
 mod recorder;
 mod refusal;
 mod shutdown;
@@ -19,6 +20,8 @@ pub use self::hooks::{DeadLetter, Gauges, Inspection, Observer, Run, Transition}
 #[doc(inline)]
 pub use self::metrics::Metrics;
 pub use self::outcome::{Accepted, DeadLetterReason, Outcome};
+pub(crate) use self::propagator::Propagation;
+pub use self::propagator::Propagator;
 #[cfg(any(feature = "inspector", feature = "server"))]
 pub(crate) use self::recorder::WarnLimiter;
 pub(crate) use self::recorder::{OutcomeRecorder, Trace};

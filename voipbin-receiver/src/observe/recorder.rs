@@ -14,7 +14,7 @@ use super::refusal::{Log, Refusal, Refused, WarnGroup};
 use super::stats::Counters;
 use crate::catalog::EventType;
 use crate::clock::Clock;
-use crate::event::{Delivery, Origin};
+use crate::event::{Delivery, Origin, TraceContext};
 
 /// Records how each delivery came out.
 pub(crate) struct OutcomeRecorder {
@@ -47,6 +47,8 @@ pub(crate) struct Trace {
     client: Option<IpAddr>,
     event_type: Option<EventType>,
     delivery: Option<Delivery>,
+    /// What a trusted proxy tells.
+    parent: Option<TraceContext>,
     span: Span,
 }
 
@@ -56,13 +58,6 @@ impl Trace {
         if self.began.is_some() {
             self.client = client();
         }
-    }
-
-    /// What came is known; the rest of its way to the answer is in this span.
-    pub(crate) fn enter(&mut self, delivery: &Delivery) -> Span {
-        self.delivery = Some(delivery.clone());
-        self.span = delivery.span();
-        self.span.clone()
     }
 }
 
@@ -84,8 +79,30 @@ impl OutcomeRecorder {
             client: None,
             event_type: None,
             delivery: None,
+            parent: None,
             span: Span::none(),
         }
+    }
+
+    /// Which span of another process it comes from, if that is of use.
+    pub(crate) fn note_parent(
+        &self,
+        trace: &mut Trace,
+        parent: impl FnOnce() -> Option<TraceContext>,
+    ) {
+        if self.hooks.propagation.is_on() {
+            trace.parent = parent();
+        }
+    }
+
+    /// What came is known; the rest of its way to the answer is in this span.
+    pub(crate) fn enter(&self, delivery: Delivery, trace: &mut Trace) -> (Delivery, Span) {
+        let span = delivery.span();
+        let context = self.hooks.propagation.begin(&span, trace.parent.take());
+        let delivery = delivery.in_trace(context);
+        trace.delivery = Some(delivery.clone());
+        trace.span = span.clone();
+        (delivery, span)
     }
 
     /// Counts what is not in the catalogue, and remembers the type where somebody wants to know.

@@ -7,7 +7,7 @@ use pin_project_lite::pin_project;
 use super::Pipeline;
 use super::accept::AcceptFuture;
 use super::body::{ReadBody, declared_length};
-use crate::event::Origin;
+use crate::event::{Origin, TraceContext};
 use crate::gate::InFlightPermit;
 use crate::observe::{Refusal, Trace};
 
@@ -40,7 +40,12 @@ impl<B: Body> WebhookFuture<B> {
     pub(crate) fn new(pipeline: &Pipeline, request: Request<B>) -> Self {
         let mut trace = pipeline.recorder.begin(Origin::Webhook);
         let (head, body) = request.into_parts();
-        trace.note_client(|| pipeline.gate.sources.client(&head));
+        let sources = &pipeline.gate.sources;
+        trace.note_client(|| sources.client(&head));
+        pipeline.recorder.note_parent(&mut trace, || {
+            let from_proxy = sources.is_from_proxy(&head);
+            from_proxy.then(|| TraceContext::of_request(&head.headers))?
+        });
         let length = declared_length(&head.headers).max(body.size_hint().lower());
         let (permit, state) = match pipeline.admit(&head, length) {
             Ok(permit) => {

@@ -6,6 +6,7 @@ use crate::dispatch::schedule::{FlowKey, Placement, Schedule};
 use crate::event::Delivery;
 use crate::handler::{HandlerName, HandlerOptions, HandlerService, RetryPolicy};
 use crate::inbox::{KeptEvent, MemoryInbox};
+use crate::observe::Propagation;
 use crate::router::Handlers;
 
 /// Panics where it is dropped.
@@ -63,7 +64,7 @@ where
         retry: RetryPolicy::default(),
         options: HandlerOptions::new(),
     };
-    HandlerCall::new(&handler, &job(), false, &permit())
+    HandlerCall::new(&handler, &job(), false, &permit(), &Propagation::default())
 }
 
 /// How a call ends that is polled once.

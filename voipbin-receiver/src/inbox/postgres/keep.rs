@@ -16,7 +16,7 @@ use super::row::{clean, names, unix_micros};
 use super::server::{Session, Trouble, get};
 use super::shared::Shared;
 use crate::catalog::EventType;
-use crate::event::{Identity, Proof};
+use crate::event::{Identity, Proof, TraceContext};
 use crate::inbox::{Incoming, KeepError, KeepErrorKind, Kept, Repeats, ReplySender};
 
 /// Of one commit.
@@ -310,6 +310,9 @@ impl Batch {
         let content_types: Vec<_> = deliveries()
             .map(|of| of.other_content_type().map(clean))
             .collect();
+        let traces: Vec<_> = deliveries()
+            .map(|of| of.trace_context().map(TraceContext::as_str))
+            .collect();
         let lanes: Vec<Option<i64>> = incoming()
             .map(|of| of.lane.map(|lane| lane.get().cast_signed()))
             .collect();
@@ -317,7 +320,7 @@ impl Batch {
         let bodies: Vec<&[u8]> = deliveries().map(|of| &of.body()[..]).collect();
         let sql = shared.sql(
             "SELECT outcome, partitions FROM inbox.keep($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, \
-             $14, $15, $16, $17, $18)",
+             $14, $15, $16, $17, $18, $19)",
         );
         let rows = self
             .session
@@ -339,6 +342,7 @@ impl Batch {
                     (&types, Type::TEXT_ARRAY),
                     (&resources, Type::TEXT_ARRAY),
                     (&content_types, Type::TEXT_ARRAY),
+                    (&traces, Type::TEXT_ARRAY),
                     (&lanes, Type::INT8_ARRAY),
                     (&handlers, Type::TEXT_ARRAY),
                     (&bodies, Type::BYTEA_ARRAY),

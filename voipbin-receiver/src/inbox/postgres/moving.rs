@@ -11,7 +11,7 @@ use super::row::{attempt_json, clean};
 use super::server::{Trouble, get};
 use super::shared::Shared;
 use super::{PARTITIONS, PostgresInbox, PostgresInboxError, PostgresInboxErrorKind};
-use crate::event::{Proof, RecordId, Time};
+use crate::event::{Proof, RecordId, Time, TraceContext};
 use crate::inbox::sqlite::{CopyReport, Leaving, LeavingEvent};
 use crate::inbox::{AttemptEnd, Record, RecordState, Stage};
 
@@ -171,6 +171,7 @@ impl Batch {
             "type": event_type.as_ref().map(|of| clean(of.as_str())),
             "resource_id": delivery.resource_id().map(clean),
             "content_type": delivery.other_content_type().map(clean),
+            "trace": delivery.trace_context().map(TraceContext::as_str),
             "lane": lane,
             "handlers": handlers,
             "replay_of": replay_of,

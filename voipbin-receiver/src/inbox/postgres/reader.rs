@@ -63,7 +63,7 @@ impl Core {
         const BYTES: i64 = 8 << 20;
         let load = self.shared.sql(
             "SELECT event, place, partition, handler, attempts, interrupted, history, delay_ms, identity, signed, \
-                    origin, possible_repeat, received, content_type, lane, replay_of, body \
+                    origin, possible_repeat, received, content_type, lane, replay_of, body, trace \
              FROM inbox.load($1, $2, $3, $4, $5, $6, $7)",
         );
         loop {

@@ -277,7 +277,7 @@ fn record(shared: &Shared, row: &Row) -> Result<Option<Record>, Trouble> {
         return Ok(None);
     };
     let replay_of: Option<i64> = get(row, 8)?;
-    let jobs: Option<&str> = get(row, 10)?;
+    let jobs: Option<&str> = get(row, 11)?;
     let jobs: Vec<Value> = jobs
         .and_then(|jobs| serde_json::from_str(jobs).ok())
         .unwrap_or_default();

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio_postgres::Row;
 
 use super::server::{Trouble, get};
-use crate::event::{Delivery, HandlerName, Identity, Origin, Proof, StoredDelivery};
+use crate::event::{Delivery, HandlerName, Identity, Origin, Proof, StoredDelivery, TraceContext};
 use crate::inbox::{Attempt, AttemptEnd, HandlerSet};
 
 /// A text as PostgreSQL can store it: without the character that it cannot. Bodies are stored as
@@ -52,7 +52,7 @@ pub(super) fn of_unix_micros(micros: i64) -> SystemTime {
 
 /// The columns that a delivery is made of, as [`delivery`] reads them.
 pub(super) const DELIVERY: &str = "e.identity, e.signed, e.origin, e.possible_repeat, \
-     (extract(epoch FROM e.received_at) * 1e6)::bigint, e.content_type, e.lane, e.replay_of, b.body";
+     (extract(epoch FROM e.received_at) * 1e6)::bigint, e.content_type, e.lane, e.replay_of, b.body, e.trace";
 
 /// The delivery in the columns [`DELIVERY`], from this one on; `None` when it is not as it was
 /// kept.
@@ -71,6 +71,8 @@ pub(super) fn delivery(row: &Row, first: usize) -> Result<Option<Delivery>, Trou
     let body = Bytes::copy_from_slice(body);
     let mut stored = StoredDelivery::new(body, Identity::from_bytes(identity), proof, received_at);
     stored.content_type = get(row, first + 5)?;
+    let trace: Option<&str> = get(row, first + 9)?;
+    stored.trace_context = trace.and_then(TraceContext::of_stored);
     let known = Origin::ALL.iter().find(|known| known.as_str() == origin);
     stored.origin = known.copied().unwrap_or_default();
     Ok(stored.restore().ok())

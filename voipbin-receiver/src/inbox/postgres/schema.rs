@@ -4,7 +4,7 @@ use super::error::{PostgresInboxError, PostgresInboxErrorKind as Kind};
 use super::server::{Connection, Trouble, get, single};
 
 /// `meta.version` of what this release creates.
-const VERSION: i32 = 3;
+const VERSION: i32 = 4;
 
 const SCHEMA: &str = include_str!("schema.sql");
 

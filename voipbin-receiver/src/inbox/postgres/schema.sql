@@ -1,4 +1,4 @@
--- Version 3. `inbox.` stands for the schema's name.
+-- Version 4. `inbox.` stands for the schema's name.
 --
 -- Times are the server's, but for `received_at` and those within `history`. States: 0 pending, 1 done, 2 dead.
 -- Rows that change often leave room on their page (fillfactor), and are vacuumed by numbers rather than shares.
@@ -40,6 +40,7 @@ CREATE TABLE inbox.event (
     type            text,           -- its current name; NULL for a custom delivery
     resource_id     text,           -- data.id
     content_type    text,           -- NULL for application/json
+    trace           text,           -- a W3C traceparent and, after a space, its tracestate
     lane            bigint,
     handlers        text[] NOT NULL,
     replay_of       bigint,
@@ -164,7 +165,8 @@ END $$;
 CREATE FUNCTION inbox.keep(
     p_wait_ms integer, p_cluster boolean, p_max_events bigint, p_max_bytes bigint, p_repeat_ms bigint, p_mask bigint,
     p_token bigint[], p_identity bytea[], p_marks boolean[], p_signed boolean[], p_origin text[], p_received bigint[],
-    p_type text[], p_resource text[], p_content_type text[], p_lane bigint[], p_handlers text[], p_body bytea[],
+    p_type text[], p_resource text[], p_content_type text[], p_trace text[], p_lane bigint[], p_handlers text[],
+    p_body bytea[],
     OUT outcome smallint[], OUT partitions bigint
 ) LANGUAGE plpgsql AS $$
 DECLARE
@@ -223,13 +225,13 @@ BEGIN
     IF v_new IS NOT NULL THEN
         WITH put AS (
             INSERT INTO inbox.event AS e (id, received_at, identity, signed, origin, possible_repeat, type, resource_id,
-                                          content_type, lane, handlers, bytes)
+                                          content_type, trace, lane, handlers, bytes)
             SELECT i.id, to_timestamp(i.received / 1e6), i.identity, i.signed, i.origin,
-                   coalesce(i.id = ANY (v_repeats), false), i.type, i.resource, i.content_type, i.lane,
-                   i.handlers::text[], length(i.body)
-            FROM unnest(v_ids, p_identity, p_signed, p_origin, p_received, p_type, p_resource, p_content_type, p_lane,
-                        p_handlers, p_body)
-                 i(id, identity, signed, origin, received, type, resource, content_type, lane, handlers, body)
+                   coalesce(i.id = ANY (v_repeats), false), i.type, i.resource, i.content_type, i.trace,
+                   i.lane, i.handlers::text[], length(i.body)
+            FROM unnest(v_ids, p_identity, p_signed, p_origin, p_received, p_type, p_resource, p_content_type, p_trace,
+                        p_lane, p_handlers, p_body)
+                 i(id, identity, signed, origin, received, type, resource, content_type, trace, lane, handlers, body)
             WHERE i.handlers <> '{}' AND (v_all OR i.id = ANY (v_new))
             RETURNING e.id, e.lane, e.bytes
         ) SELECT count(*), coalesce(sum(p.bytes), 0), coalesce(bit_or(1::bigint << (coalesce(p.lane, p.id) & p_mask)::integer), 0)
@@ -367,7 +369,7 @@ CREATE FUNCTION inbox.load(
 ) RETURNS TABLE (
     event bigint, place smallint, partition smallint, handler text, attempts integer, interrupted boolean,
     history text, delay_ms bigint, identity bytea, signed boolean, origin text, possible_repeat boolean,
-    received bigint, content_type text, lane bigint, replay_of bigint, body bytea
+    received bigint, content_type text, lane bigint, replay_of bigint, body bytea, trace text
 ) LANGUAGE plpgsql STABLE
 SET jit = off SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 BEGIN
@@ -386,14 +388,14 @@ BEGIN
             ORDER BY j.due LIMIT p_each) r
     ), first AS (
         SELECT f.*, e.identity, e.signed, e.origin, e.possible_repeat, e.received_at, e.content_type, e.lane,
-               e.replay_of, e.bytes, sum(e.bytes) OVER (ORDER BY f.event, f.place) AS total
+               e.replay_of, e.trace, e.bytes, sum(e.bytes) OVER (ORDER BY f.event, f.place) AS total
         FROM (SELECT * FROM found x ORDER BY x.event, x.place LIMIT p_limit) f
         JOIN inbox.event e ON e.id = f.event
     )
     SELECT f.event, f.place, f.partition, f.handler, f.attempts, f.interrupted, f.history::text,
            greatest(0, extract(epoch FROM f.delayed_to - clock_timestamp()) * 1000)::bigint,
            f.identity, f.signed, f.origin, f.possible_repeat, (extract(epoch FROM f.received_at) * 1e6)::bigint,
-           f.content_type, f.lane, f.replay_of, b.body
+           f.content_type, f.lane, f.replay_of, b.body, f.trace
     FROM first f JOIN inbox.body b ON b.event = f.event
     WHERE f.total - f.bytes < p_bytes
     ORDER BY f.event, f.place;
@@ -496,9 +498,10 @@ BEGIN
     END IF;
     SELECT m.partitions - 1 INTO v_mask FROM inbox.meta m;
     INSERT INTO inbox.event (received_at, identity, signed, origin, possible_repeat, type, resource_id, content_type,
-                             lane, handlers, replay_of, bytes)
+                             trace, lane, handlers, replay_of, bytes)
         VALUES (v_event.received_at, v_event.identity, v_event.signed, v_event.origin, v_event.possible_repeat,
-                v_event.type, v_event.resource_id, v_event.content_type, v_event.lane, v_handlers, p_event, v_event.bytes)
+                v_event.type, v_event.resource_id, v_event.content_type, v_event.trace, v_event.lane, v_handlers,
+                p_event, v_event.bytes)
         RETURNING id INTO v_new;
     INSERT INTO inbox.body SELECT v_new, b.body FROM inbox.body b WHERE b.event = p_event;
     INSERT INTO inbox.job (event, place, partition, handler)

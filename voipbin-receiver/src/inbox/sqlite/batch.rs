@@ -15,7 +15,7 @@ use super::row::{
 };
 use super::shared::{PendingKeep, Shared};
 use super::time;
-use crate::event::{Delivery, Proof, RecordId};
+use crate::event::{Delivery, Proof, RecordId, TraceContext};
 use crate::inbox::{Attempt, HandlerSet, KeptEvent, Lane, Repeats};
 
 /// Sums over all events.
@@ -186,6 +186,10 @@ impl<'a> Batch<'a> {
             lane: None,
             lane_version: None,
             origin: row::origin(delivery.origin()),
+            trace: delivery
+                .trace_context()
+                .map(TraceContext::as_str)
+                .map(str::to_owned),
             parent: attributes.parent.map(seq_of),
             state: State::Pending,
             ended_at: None,

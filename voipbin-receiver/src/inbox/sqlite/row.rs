@@ -4,13 +4,13 @@ use std::ops::ControlFlow;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, Null, ToSql, ToSqlOutput, ValueRef};
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 
 use super::checksum::{body_sum, check, checksum, of_table, write};
 use super::error::{DiskInboxError, Result, unless_damaged};
 use super::time::{self, millis};
-use crate::event::{Delivery, Identity, Origin, Proof, RecordId, StoredDelivery};
+use crate::event::{Delivery, Identity, Origin, Proof, RecordId, StoredDelivery, TraceContext};
 use crate::inbox::{Attempt, AttemptEnd, Lane};
 
 /// Enums that are stored as a number.
@@ -91,7 +91,7 @@ pub(super) fn record_id(seq: i64) -> RecordId {
     RecordId::new(seq.cast_unsigned())
 }
 
-/// A row of `event`. Its column `trace` is NULL.
+/// A row of `event`.
 #[derive(Clone, Debug)]
 pub(super) struct EventRow {
     pub(super) seq: i64,
@@ -106,6 +106,7 @@ pub(super) struct EventRow {
     pub(super) lane: Option<i64>,
     pub(super) lane_version: Option<i64>,
     pub(super) origin: Option<i64>,
+    pub(super) trace: Option<String>,
     pub(super) parent: Option<i64>,
     pub(super) state: State,
     pub(super) ended_at: Option<i64>,
@@ -160,6 +161,7 @@ impl EventRow {
             lane: row.get(9)?,
             lane_version: row.get(10)?,
             origin: row.get(11)?,
+            trace: row.get(12)?,
             parent: row.get(13)?,
             state: row.get(14)?,
             ended_at: row.get(15)?,
@@ -181,7 +183,7 @@ impl EventRow {
             &self.lane,
             &self.lane_version,
             &self.origin,
-            &Null,
+            &self.trace,
             &self.parent,
             &self.state,
             &self.ended_at,
@@ -223,6 +225,7 @@ impl EventRow {
             kind: None,
             resource: None,
             content_type: None,
+            trace: None,
             ..self.clone()
         }
     }
@@ -270,6 +273,7 @@ impl EventRow {
             Some(_) => return Err(DiskInboxError::damaged()),
         };
         stored.content_type = self.content_type.clone();
+        stored.trace_context = self.trace.as_deref().and_then(TraceContext::of_stored);
         stored.restore().map_err(|_| DiskInboxError::damaged())
     }
 }

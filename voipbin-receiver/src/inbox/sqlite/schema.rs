@@ -68,7 +68,7 @@ CREATE TABLE event (
     lane         INTEGER,           -- stable hash of the lane key
     lane_version INTEGER,           -- which hash
     origin       INTEGER,           -- NULL for a webhook, 1 replay, 2 stream, 3 history, 4 edited
-    trace        TEXT,              -- kept free for a W3C traceparent: nothing writes it yet
+    trace        TEXT,              -- a W3C traceparent and, after a space, its tracestate
     parent       INTEGER,           -- the event that it is a replay of
     body_len     INTEGER,           -- NULL when the body is gone
     sum          INTEGER NOT NULL   -- CRC-32 of all of these

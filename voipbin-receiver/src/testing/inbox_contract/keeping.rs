@@ -5,8 +5,10 @@ use std::time::{Duration, UNIX_EPOCH};
 use futures_util::future::join_all;
 
 use super::{Check, Fixture, Violation, incoming};
-use crate::event::{Origin, Proof};
+use crate::event::{Origin, Proof, TraceContext};
 use crate::inbox::{Inbox, Kept, Lane, Prefetch, Repeats, StoredDelivery};
+
+const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
 impl<I: Inbox> Fixture<I> {
     pub(super) async fn order(self) -> Check {
@@ -68,6 +70,7 @@ impl<I: Inbox> Fixture<I> {
             stored.origin = *origin;
             if *origin == Origin::History {
                 (stored.proof, stored.content_type) = (Proof::Unsigned, Some("text/json".into()));
+                stored.trace_context = TraceContext::new(TRACEPARENT, "vendor=value");
             }
             let delivery = stored.clone().restore().map_err(|error| Violation {
                 check: self.check,
