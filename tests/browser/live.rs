@@ -1,4 +1,6 @@
 use chrome::Chrome;
+use futures_util::StreamExt;
+use voipbin_receiver::Origin;
 
 use crate::site::{Site, WIDE};
 
@@ -48,6 +50,87 @@ async fn a_page_follows_what_comes_until_it_is_paused() {
             .await,
         "it stays"
     );
+    assert_eq!(tab.console(), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_uses_stays_and_is_brought_up_to_date_when_they_leave() {
+    let site = Site::filled().await;
+    let dead = site.dead().await;
+    let chrome = Chrome::start().await;
+    let tab = chrome.tab(WIDE).await;
+    site.sign_in(&tab).await;
+    tab.go(&site.url(&format!("events/{dead}"))).await;
+    tab.until("document.querySelector('#live [role=status]').textContent === 'Live'")
+        .await;
+    let region = "document.querySelector('[data-live=event]')";
+    tab.js::<bool>(&format!(
+        "getSelection().selectAllChildren({region}) ?? true"
+    ))
+    .await;
+    let rows = "document.querySelectorAll('[data-live=resource] tr').length";
+    let before: usize = tab.js(rows).await;
+    let records = site.fixture.receiver.records().unwrap();
+    records
+        .replay(dead.to_string().parse().unwrap(), None)
+        .await
+        .unwrap();
+    tab.until(&format!("{rows} > {before}")).await;
+    let is_new = format!("{region}.textContent.includes('Replayed as')");
+    assert!(!tab.js::<bool>(&is_new).await);
+    assert!(!tab.js::<bool>("getSelection().isCollapsed").await);
+    tab.js::<bool>("getSelection().removeAllRanges() ?? true")
+        .await;
+    tab.until(&is_new).await;
+    assert_eq!(tab.console(), [""; 0]);
+}
+
+/// A page has so many rows, however many events there are.
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_events_are_gone_through_in_pages_of_the_same_size() {
+    const EVENTS: u64 = 10_000;
+    let site = Site::empty().await;
+    let receiver = &site.fixture.receiver;
+    let numbers = futures_util::stream::iter(0..EVENTS);
+    let deliver = |number| async move {
+        let body = format!(r#"{{"type":"call_hangup","data":{{"id":"c-{number}"}}}}"#);
+        receiver.accept(body, Origin::History).await.unwrap();
+    };
+    numbers.for_each_concurrent(200, deliver).await;
+    site.fixture.settled().await;
+    let chrome = Chrome::start().await;
+    let tab = chrome.tab(WIDE).await;
+    tab.send_header(crate::fixture::ACCESS, "read").await;
+    tab.go(&site.url("events")).await;
+    let walk = "(async () => {
+        let [place, seen, nodes] = [location.href, [], 0];
+        while (place) {
+            const text = await (await fetch(place)).text();
+            const page = new DOMParser().parseFromString(text, 'text/html');
+            for (const row of page.querySelectorAll('tr[data-event]')) seen.push(Number(row.dataset.event));
+            nodes = Math.max(nodes, page.querySelectorAll('*').length);
+            const older = page.querySelector('a[rel=next]')?.getAttribute('href');
+            place = older && new URL(older, place).href;
+        }
+        const falls = seen.every((id, at) => at === 0 || id < seen[at - 1]);
+        return [seen.length, falls ? 1 : 0, nodes];
+    })()";
+    let [seen, falls, nodes]: [u64; 3] = tab.js(walk).await;
+    assert_eq!((seen, falls), (EVENTS, 1), "each once, the latest first");
+    assert!(nodes < 1_000, "{nodes}");
+
+    // What comes moves nobody who has scrolled.
+    tab.until("document.querySelector('#live [role=status]').textContent === 'Live'")
+        .await;
+    tab.js::<bool>("(scrollTo(0, 600), true)").await;
+    let before: [f64; 2] = tab.js("[scrollY, document.body.scrollHeight]").await;
+    assert!(before[0] > 0.0);
+    site.deliver(900, "well").await;
+    tab.until(&format!("{LATEST} === {}", EVENTS + 1)).await;
+    let after: [f64; 2] = tab.js("[scrollY, document.body.scrollHeight]").await;
+    assert_eq!(after, before);
+    let nodes: usize = tab.js("document.querySelectorAll('*').length").await;
+    assert!(nodes < 1_000, "{nodes}");
     assert_eq!(tab.console(), [""; 0]);
 }
 

@@ -16,4 +16,13 @@ mod keyboard;
 mod live;
 mod pictures;
 mod screens;
+#[allow(
+    dead_code,
+    reason = "it is shared with the tests of the inbox on PostgreSQL"
+)]
+#[path = "../postgres/server.rs"]
+mod server;
 mod site;
+
+/// How long a server may take.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);

@@ -94,7 +94,8 @@ async fn an_open_dialog_can_be_used() {
     // What comes meanwhile does not close it.
     let rows = "document.querySelectorAll('[data-live=resource] tr').length";
     let before: usize = tab.js(rows).await;
-    site.deliver(64, "another one of the same call").await;
+    site.deliver(64, "fails: another one of the same call")
+        .await;
     tab.until(&format!("{rows} > {before}")).await;
     tab.until("document.querySelector('[popover]:popover-open')")
         .await;

@@ -14,6 +14,7 @@ use voipbin_receiver::Origin;
 use voipbin_receiver::inbox::RecordState;
 
 use crate::fixture::{Fixture, TOKEN};
+use crate::server;
 
 pub(crate) const WIDE: Screen = Screen {
     width: 1280,
@@ -28,8 +29,17 @@ pub(crate) struct Site {
 }
 
 impl Site {
+    /// Over an inbox on disk; over another one where `BROWSER_INBOX` says so.
     pub(crate) async fn empty() -> Self {
-        let fixture = Arc::new(Fixture::new().await);
+        let fixture = match std::env::var("BROWSER_INBOX").as_deref() {
+            Ok("memory") => Fixture::in_memory(),
+            Ok("postgres") => {
+                let inbox = server::inbox().await;
+                Fixture::with(|builder| builder.inbox(inbox))
+            }
+            _ => Fixture::new().await,
+        };
+        let fixture = Arc::new(fixture);
         let app = Router::new().nest_service("/ops/inspector/", fixture.inspector.clone());
         let server = serve_app(app).await;
         let connections = Arc::default();

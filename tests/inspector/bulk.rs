@@ -1,22 +1,25 @@
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::pin::pin;
 use std::process::Stdio;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, poll, stream};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use support::{http_client, within};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep};
 use voipbin_receiver::inbox::{DiskInbox, Inbox, MemoryInbox, RecordFilter, RecordState, Records};
 use voipbin_receiver::{
     Accepted, Context, HandlerError, HandlerOptions, Origin, Receiver, Registration, RetryPolicy,
     catalog,
 };
 
-use crate::fixture::{ACCESS, Fixture};
+use crate::fixture::{ACCESS, Fixture, form, hidden};
 
 const ACT: [(&str, &str); 1] = [(ACCESS, "act")];
 
@@ -41,32 +44,6 @@ async fn fixture(busy: usize, other: usize) -> Fixture {
     }
     fixture.settled().await;
     fixture
-}
-
-fn hidden<'a>(page: &'a str, name: &str) -> &'a str {
-    let field = page.split(&format!("name=\"{name}\" value=\"")).nth(1);
-    field
-        .unwrap_or_else(|| panic!("no {name}: {page}"))
-        .split('"')
-        .next()
-        .unwrap()
-}
-
-/// Looks at what would be done, and gives the form that confirms it.
-async fn preview(fixture: &Fixture, action: &str, q: &str, rate: u32) -> String {
-    let page = fixture
-        .get(&format!("/bulk?q={q}&action={action}"), "act")
-        .await;
-    assert_eq!(page.status, StatusCode::OK, "{}", page.text);
-    let filter: String = form(hidden(&page.text, "q"));
-    let upto = hidden(&page.text, "upto");
-    format!("action={action}&q={filter}&upto={upto}&rate={rate}")
-}
-
-/// What a field of a page is in a form.
-fn form(field: &str) -> String {
-    let text = field.replace("&#34;", "\"");
-    text.bytes().map(|byte| format!("%{byte:02x}")).collect()
 }
 
 async fn until_done(fixture: &Fixture) -> String {
@@ -143,7 +120,7 @@ async fn exactly_what_was_confirmed_is_retried_once() {
             }
             fixture.settled().await;
         }
-        let confirmed = preview(&fixture, "retry", BUSY, 10_000).await;
+        let confirmed = fixture.preview("retry", BUSY, 10_000).await;
         // It comes after what was looked at.
         fixture.deliver(event(100, "busy")).await;
         fixture.settled().await;
@@ -165,10 +142,10 @@ async fn exactly_what_was_confirmed_is_retried_once() {
 #[tokio::test]
 async fn one_is_under_way_at_a_time_and_can_be_cancelled() {
     let fixture = fixture(5, 5).await;
-    let slow = preview(&fixture, "retry", BUSY, 1).await;
+    let slow = fixture.preview("retry", BUSY, 1).await;
     let started = fixture.ask("POST", "/bulk", &ACT, &slow).await;
     assert_eq!(started.status, StatusCode::SEE_OTHER);
-    let other = preview(&fixture, "discard", "error%3Aother", 10).await;
+    let other = fixture.preview("discard", "error%3Aother", 10).await;
     let refused = fixture.ask("POST", "/bulk", &ACT, &other).await;
     assert_eq!(refused.status, StatusCode::CONFLICT);
     let told = fixture.get("/dead", "read").await.text;
@@ -190,9 +167,95 @@ async fn one_is_under_way_at_a_time_and_can_be_cancelled() {
 }
 
 #[tokio::test]
+async fn it_begins_although_whoever_confirmed_it_hangs_up() {
+    let fixture = fixture(3, 0).await;
+    let confirmed = fixture.preview("retry", BUSY, 10_000).await;
+    let mut asked = pin!(fixture.ask("POST", "/bulk", &ACT, &confirmed));
+    assert!(poll!(&mut asked).is_pending());
+    asked.set(fixture.ask("GET", "/", &ACT, ""));
+    asked.await;
+    let page = until_done(&fixture).await;
+    assert!(page.contains("3 of 3; it is done"), "{page}");
+    let audit = fixture.audit.lock().unwrap().clone();
+    assert_eq!(audit, ["reveal", "retry all"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_are_retried_in_a_second_than_was_confirmed() {
+    let fixture = Fixture::in_memory();
+    for number in 0..50 {
+        fixture.deliver(event(number, "busy")).await;
+    }
+    let confirmed = fixture.preview("retry", BUSY, 10).await;
+    let began = Instant::now();
+    fixture.ask("POST", "/bulk", &ACT, &confirmed).await;
+    let passed = |page: &str| -> u32 {
+        let status = page.split("id=\"bulk\">").nth(1).unwrap();
+        status.split(' ').next().unwrap().parse().unwrap()
+    };
+    let mut seen = vec![0];
+    while seen.last() != Some(&50) {
+        sleep(Duration::from_secs(1)).await;
+        seen.push(passed(&fixture.get("/bulk", "act").await.text));
+    }
+    let keeps_to_it = seen.windows(2).all(|both| both[1] - both[0] <= 11);
+    assert!(keeps_to_it, "{seen:?}");
+    assert!(began.elapsed() <= Duration::from_secs(6), "{seen:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_twenty_thousand_in_memory_seven_thousand_are_retried_once() {
+    const ALL: usize = 20_000;
+    let runs = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&runs);
+    let crm = move |context: Context| {
+        let original = context.replay_of().map(|original| original.get());
+        seen.lock().unwrap().extend(original);
+        let busy = context.delivery().payload_json().contains("busy");
+        async move {
+            match (original, busy) {
+                (Some(_), _) => Ok(()),
+                (None, true) => Err(HandlerError::permanent("the store is busy")),
+                (None, false) => Err(HandlerError::permanent("out of order")),
+            }
+        }
+    };
+    let receiver = support::builder()
+        .inbox(
+            MemoryInbox::builder()
+                .max_events(2 * ALL)
+                .max_dead(ALL)
+                .build(),
+        )
+        .handler_options(HandlerOptions::new().retry(RetryPolicy::never()))
+        .handlers([Registration::new(catalog::Any, crm).name("crm")])
+        .build()
+        .unwrap();
+    let fixture = Fixture::of(receiver);
+    for number in 0..ALL {
+        let word = if number % 20 < 7 { "busy" } else { "other" };
+        let accepted = fixture
+            .receiver
+            .accept(event(number, word), Origin::History);
+        assert_eq!(accepted.await.unwrap(), Accepted::New);
+    }
+    within(fixture.receiver.idle()).await;
+    assert_eq!(fixture.receiver.stats().inbox.dead, ALL);
+    let confirmed = fixture.preview("retry", BUSY, 10_000).await;
+    fixture.ask("POST", "/bulk", &ACT, &confirmed).await;
+    let page = until_done(&fixture).await;
+    assert!(page.contains("7000 of 7000; it is done"), "{page}");
+    within(fixture.receiver.idle()).await;
+    let runs = runs.lock().unwrap().clone();
+    let each: BTreeSet<u64> = runs.iter().copied().collect();
+    assert_eq!((runs.len(), each.len()), (7_000, 7_000));
+    assert_eq!(fixture.receiver.stats().inbox.dead, ALL - 7_000);
+}
+
+#[tokio::test]
 async fn what_is_discarded_is_gone_and_the_rest_stays() {
     let fixture = fixture(4, 3).await;
-    let confirmed = preview(&fixture, "discard", BUSY, 100).await;
+    let confirmed = fixture.preview("discard", BUSY, 100).await;
     fixture.ask("POST", "/bulk", &ACT, &confirmed).await;
     until_done(&fixture).await;
     let records = fixture.receiver.records().unwrap();
@@ -238,7 +301,7 @@ async fn an_event_that_another_handler_is_not_done_with_is_not_discarded() {
     let accepted = fixture.receiver.accept(event(1, ""), Origin::History).await;
     accepted.unwrap();
     while fixture.receiver.stats().dead == 0 || fixture.receiver.stats().inbox.delayed == 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        sleep(Duration::from_millis(5)).await;
     }
     let page = fixture
         .get(&format!("/bulk?q={BUSY}&action=discard"), "act")
@@ -277,7 +340,7 @@ async fn an_event_is_retried_by_the_handlers_that_are_meant_alone() {
         "handler%3Acrm",
         "handler%3Acrm+error%3Afailed",
     ] {
-        let confirmed = preview(&fixture, "retry", q, 100).await;
+        let confirmed = fixture.preview("retry", q, 100).await;
         fixture.ask("POST", "/bulk", &ACT, &confirmed).await;
         until_done(&fixture).await;
         fixture.settled().await;
@@ -317,7 +380,7 @@ async fn fill(directory: &Path, busy: usize, other: usize) {
         })
         .await;
     while inbox.stats().dead < busy + other {
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        sleep(Duration::from_millis(20)).await;
     }
     drop(receiver.shutdown(Duration::from_secs(60)).await);
     drop(receiver);
@@ -381,7 +444,7 @@ async fn a_process_that_is_killed_in_the_middle_leaves_the_rest_to_the_next_one(
         assert_eq!(status, StatusCode::SEE_OTHER, "{page}");
         // Nobody looks at it any more.
         while runs(directory).len() < 1000 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            sleep(Duration::from_millis(5)).await;
         }
         killed.child.kill().await.unwrap();
         let before = runs(directory).len();
@@ -393,10 +456,10 @@ async fn a_process_that_is_killed_in_the_middle_leaves_the_rest_to_the_next_one(
             if page.contains("7000 of 7000; it is done") {
                 break;
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            sleep(Duration::from_millis(50)).await;
         }
         while runs(directory).iter().collect::<BTreeSet<_>>().len() < BUSY {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            sleep(Duration::from_millis(5)).await;
         }
         next.child.kill().await.unwrap();
         let runs = runs(directory);

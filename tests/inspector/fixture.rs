@@ -61,7 +61,7 @@ impl Fixture {
         Self::with(|builder| builder.inbox(MemoryInbox::new()))
     }
 
-    fn with(
+    pub(crate) fn with(
         inbox: impl FnOnce(voipbin_receiver::ReceiverBuilder) -> voipbin_receiver::ReceiverBuilder,
     ) -> Self {
         let audit = Arc::new(Mutex::new(Vec::new()));
@@ -179,6 +179,17 @@ impl Fixture {
         self.ask("GET", path, &[(ACCESS, access)], "").await
     }
 
+    /// Looks at what would be done with these dead letters, and gives the form that confirms it.
+    pub(crate) async fn preview(&self, action: &str, q: &str, rate: u32) -> String {
+        let page = self
+            .get(&format!("/bulk?q={q}&action={action}"), "act")
+            .await;
+        assert_eq!(page.status, StatusCode::OK, "{}", page.text);
+        let filter = form(hidden(&page.text, "q"));
+        let upto = hidden(&page.text, "upto");
+        format!("action={action}&q={filter}&upto={upto}&rate={rate}")
+    }
+
     pub(crate) async fn ask(
         &self,
         method: &str,
@@ -206,6 +217,19 @@ pub(crate) async fn ask(inspector: &InspectorService, request: Request<Full<Byte
         headers: head.headers,
         text: String::from_utf8(body.to_vec()).unwrap(),
     }
+}
+
+/// A hidden field of a page.
+pub(crate) fn hidden<'a>(page: &'a str, name: &str) -> &'a str {
+    let field = page.split(&format!("name=\"{name}\" value=\"")).nth(1);
+    let field = field.unwrap_or_else(|| panic!("no {name}: {page}"));
+    field.split('"').next().unwrap()
+}
+
+/// What a field of a page is in a form.
+pub(crate) fn form(field: &str) -> String {
+    let text = field.replace("&#34;", "\"");
+    text.bytes().map(|byte| format!("%{byte:02x}")).collect()
 }
 
 impl Page {

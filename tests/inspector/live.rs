@@ -1,4 +1,7 @@
+use std::time::Duration;
+
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use support::within_days;
@@ -67,6 +70,32 @@ async fn an_open_page_comes_anew_when_something_has_changed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_page_comes_anew_at_most_once_a_second() {
+    let fixture = Fixture::in_memory();
+    let mut streams = Vec::new();
+    for page in ["/", "/events", "/", "/events%3Fq%3Dstate%3Adead"] {
+        streams.push(open(&fixture, &format!("page={page}"), None).await);
+    }
+    let mut pages = [0; 4];
+    for number in 0..100 {
+        let body = format!(r#"{{"type":"call_hangup","data":{{"id":"{number}"}}}}"#);
+        fixture.deliver(body).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        for (stream, pages) in streams.iter_mut().zip(&mut pages) {
+            while let Some(Some(sent)) = stream.body_mut().frame().now_or_never() {
+                let sent = sent.unwrap().into_data().unwrap();
+                *pages += usize::from(sent.starts_with(b"id: "));
+            }
+        }
+    }
+    // In ten seconds.
+    assert!(
+        pages.iter().all(|pages| (9..=11).contains(pages)),
+        "{pages:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stream_is_ended_so_that_access_is_looked_at_again() {
     let fixture = Fixture::in_memory();
     let mut stream = open(&fixture, "page=/handlers", None).await;
@@ -104,7 +133,7 @@ async fn a_shutdown_ends_all_streams() {
     for page in ["/", "/events", "/dead", "/refused", "/handlers"] {
         streams.push(open(&fixture, &format!("page={page}"), None).await);
     }
-    let deadline = std::time::Duration::from_secs(10);
+    let deadline = Duration::from_secs(10);
     assert!(fixture.receiver.shutdown(deadline).await.is_clean());
     for mut stream in streams {
         while next(&mut stream).await.is_some() {}

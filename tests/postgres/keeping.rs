@@ -159,7 +159,11 @@ async fn what_is_on_one_machine_alone_is_not_answered_by_a_cancelled_commit_nor_
     assert_eq!(there, 1, "it is on this machine, once");
     // What needs no standby goes on.
     let records = other.records().unwrap();
-    assert!(patiently(records.keep_note(Some("a note"))).await.unwrap());
+    assert!(
+        patiently(records.swap_note(None, Some("a note")))
+            .await
+            .unwrap()
+    );
     patiently(other.caught_up()).await.unwrap();
     drop(patiently(connect()).await.unwrap());
     // By the sender's next try at the same and at another process.

@@ -3,6 +3,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::indexing_slicing,
     reason = "this is test code"
 )]
 
@@ -12,6 +13,10 @@ mod effects;
 mod examples;
 mod failover;
 mod faults;
+#[allow(dead_code, reason = "it is shared with the tests of the inspector")]
+#[path = "../inspector/fixture.rs"]
+mod fixture;
+mod inspector;
 mod keeping;
 mod load;
 mod moving;

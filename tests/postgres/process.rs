@@ -5,6 +5,8 @@
 //! `postgres-process worker URL SCHEMA LEASE_MS` handles events and writes each run into the table
 //! `SCHEMA_run`. `postgres-process effects …` has three handlers, which write an effect of each
 //! event into the table `SCHEMA_effect`. All end with standard input.
+//! `postgres-process inspected URL SCHEMA LEASE_MS` handles events well, and prints the address of
+//! an inspector in which everybody may act.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -20,10 +22,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, BufReader, stdin};
+use tokio::net::TcpListener;
 use tokio_postgres::{Client, NoTls};
 use voipbin_receiver::catalog::Any;
 use voipbin_receiver::handler::HandlerName;
 use voipbin_receiver::inbox::{HandlerSet, Inbox, Incoming, Lane, PostgresInbox, Repeats};
+use voipbin_receiver::inspector::Access;
+use voipbin_receiver::mount::Server;
 use voipbin_receiver::testing::delivery;
 use voipbin_receiver::{Context, HandlerError, HandlerOptions, Receiver, Registration, Role};
 
@@ -31,7 +36,7 @@ use voipbin_receiver::{Context, HandlerError, HandlerOptions, Receiver, Registra
 async fn main() {
     let args: Vec<String> = env::args().skip(1).collect();
     let [role, url, schema, lease] = &args[..] else {
-        return println!("usage: postgres-process ingress|worker URL SCHEMA LEASE_MS");
+        return println!("usage: postgres-process ingress|worker|inspected URL SCHEMA LEASE_MS");
     };
     let lease = Duration::from_millis(lease.parse().unwrap());
     let builder = PostgresInbox::builder(url).schema(schema).lease(lease);
@@ -39,6 +44,7 @@ async fn main() {
     match role.as_str() {
         "ingress" => keep(inbox).await,
         "effects" => effects::handle(inbox, url, schema).await,
+        "inspected" => inspect(inbox).await,
         _ => handle(inbox, url, schema).await,
     }
 }
@@ -96,6 +102,20 @@ async fn end_with_input(receiver: Receiver) {
     while lines.next_line().await.unwrap().is_some() {}
     let report = receiver.shutdown(Duration::from_secs(10)).await;
     println!("{report:?}");
+}
+
+async fn inspect(inbox: PostgresInbox) {
+    let receiver = Receiver::builder()
+        .role(Role::Worker)
+        .inbox(inbox)
+        .handlers([Registration::new(Any, |_: Context| async {}).name("crm")])
+        .build()
+        .unwrap();
+    let inspector = receiver.inspector().authorize(|_| Access::Act);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    println!("{}", listener.local_addr().unwrap());
+    let inspector = inspector.build().unwrap();
+    Server::new().serve(listener, inspector, pending()).await;
 }
 
 struct Runs {

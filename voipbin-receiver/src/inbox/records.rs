@@ -156,8 +156,7 @@ pub trait Records: Send + Sync {
         retried
     }
 
-    /// What [`keep_note`](Self::keep_note) kept last, here or in a process before. The default is
-    /// nothing.
+    /// What [`swap_note`](Self::swap_note) kept last, in whichever process. The default is nothing.
     ///
     /// # Errors
     ///
@@ -166,16 +165,24 @@ pub trait Records: Send + Sync {
         Ok(None)
     }
 
-    /// Keeps a text as long as the events, in place of the one before; none with `None`. The
-    /// inspector keeps in it what it is doing with many events, so that the next process goes on.
-    /// False where an inbox keeps none, which is the default.
+    /// Compares and swaps: keeps the text `to`, as long as the events, where `from` is kept; `None`
+    /// is no text. False where something else is kept, and nothing has changed: of several that
+    /// swap the same text at once, in whichever processes, one succeeds.
+    ///
+    /// The inspector keeps in it what it is doing with many events, so that one process at a time
+    /// does that, and another one goes on when that one ends.
     ///
     /// # Errors
     ///
-    /// When it cannot be stored.
-    async fn keep_note(&self, note: Option<&str>) -> Result<bool, RecordsError> {
-        let _ = note;
-        Ok(false)
+    /// [`RecordsErrorKind::Unsupported`] where an inbox keeps none, which is the default;
+    /// [`RecordsErrorKind::Storage`] when it cannot be stored.
+    ///
+    /// # Cancel safety
+    ///
+    /// When the future is dropped, the text may or may not be kept.
+    async fn swap_note(&self, from: Option<&str>, to: Option<&str>) -> Result<bool, RecordsError> {
+        let _ = (from, to);
+        Err(RecordsError::unsupported())
     }
 
     /// Gives events up: their open jobs are not run any more, and their bytes are removed. A run

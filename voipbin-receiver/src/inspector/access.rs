@@ -51,6 +51,13 @@ impl Right for Actor {
     const NEEDS: Access = Access::Act;
 }
 
+/// A right that includes [`Reader`].
+pub(super) trait Reads: Right {}
+
+impl Reads for Reader {}
+impl Reads for Revealer {}
+impl Reads for Actor {}
+
 /// Shows that somebody has a right. [`Access::permit`] alone makes one.
 pub(super) struct Permit<R: Right>(PhantomData<fn() -> R>);
 

@@ -57,7 +57,7 @@ impl Authority {
     pub(super) fn sign_in(&self, now: SystemTime) -> Option<String> {
         let token = self.token.as_ref()?;
         let ends = unix(now) + SESSION.as_secs();
-        let proof = mac(token, session(ends).as_bytes());
+        let proof = hmac(token, session(ends).as_bytes());
         let name = cookie_name(token);
         let (age, secure) = (SESSION.as_secs(), self.secure());
         Some(format!(
@@ -108,13 +108,13 @@ fn is_session(token: &Secret, value: &str, now: SystemTime) -> bool {
     let Ok(ends) = ends.parse::<u64>() else {
         return false;
     };
-    let expected = mac(token, session(ends).as_bytes());
+    let expected = hmac(token, session(ends).as_bytes());
     same(token, proof.as_bytes(), expected.as_bytes()) && unix(now) < ends
 }
 
 /// Cookies are the same for all ports of a host: each token has a name of its own.
 fn cookie_name(token: &Secret) -> String {
-    let mark: String = mac(token, b"inspector cookie").chars().take(8).collect();
+    let mark: String = hmac(token, b"inspector cookie").chars().take(8).collect();
     format!("voipbin-inspector-{mark}")
 }
 
@@ -132,8 +132,8 @@ fn keyed(token: &Secret, content: &[u8]) -> Option<Hmac<Sha256>> {
     Some(keyed.chain_update(content))
 }
 
-/// In hexadecimal digits.
-fn mac(token: &Secret, content: &[u8]) -> String {
+/// HMAC-SHA256 in hexadecimal digits.
+pub(super) fn hmac(token: &Secret, content: &[u8]) -> String {
     let made = keyed(token, content).map(|mac| mac.finalize().into_bytes());
     let made = made.into_iter().flatten();
     made.map(|byte| format!("{byte:02x}")).collect()

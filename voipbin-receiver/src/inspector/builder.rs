@@ -1,4 +1,4 @@
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use http::request::Parts;
 
@@ -94,9 +94,10 @@ impl InspectorBuilder {
         self
     }
 
-    /// The inspector. From here on it sees what the receiver does, and goes on with what an earlier
-    /// process was told to do with many dead letters: at once in a tokio runtime, otherwise with
-    /// the first request.
+    /// The inspector. From here on it sees what the receiver does, and takes over what a process
+    /// that is gone was told to do with many dead letters: at once where the inbox is this
+    /// process's alone, within half a minute where others share it. Outside of a tokio runtime that
+    /// begins with the first request.
     ///
     /// # Errors
     ///
@@ -144,8 +145,8 @@ impl InspectorBuilder {
             return refused("the receiver has an inspector already: mount clones of it");
         }
         let bulk = Arc::new(Bulk::new());
-        bulk.resume(&receiver);
-        let site = Arc::new_cyclic(|shared| Site {
+        bulk.watch(&receiver);
+        let site = Arc::new(Site {
             receiver,
             journal,
             authority,
@@ -153,7 +154,6 @@ impl InspectorBuilder {
             settings,
             bulk,
             live: Live::new(),
-            shared: Weak::clone(shared),
             sign_ins: WarnLimiter::default(),
         });
         Ok(InspectorService::new(site))

@@ -1,19 +1,19 @@
 //! What is done with all dead letters that a filter takes: at a pace, until it is done or
 //! cancelled.
 //!
-//! The set is fixed when it is confirmed, as a list of events in the inbox's note, so that the next
-//! process goes on with it. How far it has come stands in the events themselves: who was handled
-//! again is no dead letter any more.
+//! The set is fixed when it is confirmed, as a list of events in the inbox's note. The process that
+//! runs it swaps the note each second for one of what is left, and ends when it is not the one that
+//! it wrote last. So one process at a time runs it, and another one takes it over where the note
+//! stays as it is. Whoever runs it, an event that was handled again is no dead letter any more.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tokio::runtime::Handle;
-use tokio::sync::{Mutex, watch};
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::access::{Access, Actor, Permit};
@@ -34,8 +34,11 @@ pub(super) const MOST_RATE: u32 = 10_000;
 /// How many events are looked at together, with their bodies.
 const PAGE: usize = 200;
 
-/// How often it is looked whether somebody has cancelled it in another process.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often the process that runs one writes how far it has come.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// How long the note of one stays as it is before another process takes it over.
+const LEASE: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -55,7 +58,7 @@ pub(super) struct Confirmed {
     pub(super) rate: u32,
 }
 
-/// What is kept of it.
+/// As it is kept in the inbox.
 #[derive(Serialize, Deserialize)]
 struct Task {
     action: Action,
@@ -63,8 +66,15 @@ struct Task {
     /// Events in a second.
     rate: u32,
     began: SystemTime,
-    /// The first event, and from each to the next one.
-    gaps: Vec<u64>,
+    /// How many events there were.
+    total: usize,
+    /// How many were handled again or discarded.
+    done: usize,
+    /// How often it was written, so that no two notes are the same.
+    heartbeats: u64,
+    /// The events that are left.
+    #[serde(serialize_with = "write_ids", deserialize_with = "read_ids")]
+    ids: Vec<RecordId>,
 }
 
 /// How far it has come.
@@ -75,19 +85,22 @@ pub(super) struct Status {
     pub(super) rate: u32,
     pub(super) began: SystemTime,
     pub(super) total: usize,
-    /// Up to where it has come.
+    /// How many it has looked at.
     pub(super) passed: usize,
-    /// How many were handled again or discarded, by this process.
     pub(super) done: usize,
     /// Why it waits.
     pub(super) trouble: Option<String>,
     pub(super) end: Option<End>,
+    /// Whether another process runs it.
+    pub(super) is_elsewhere: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
     Done,
     Cancelled,
+    /// For this process: another one has taken it over.
+    TakenOver,
     /// With the process, and the next one goes on.
     Shutdown,
 }
@@ -98,8 +111,6 @@ pub(super) enum BulkError {
     Busy,
     /// Nothing is taken by the filter.
     Empty,
-    /// The inbox cannot do it.
-    Unsupported,
     Records(RecordsError),
 }
 
@@ -109,15 +120,18 @@ impl From<RecordsError> for BulkError {
     }
 }
 
-/// The one that is under way, if any.
+/// The one that this process runs, or was the last to.
 pub(super) struct Bulk {
-    status: Arc<watch::Sender<Option<Status>>>,
-    /// Of the one that runs, or that was the last to. Locked while one begins or is cancelled.
-    current: Mutex<CancellationToken>,
-    resumed: AtomicBool,
+    current: Mutex<Option<Arc<Current>>>,
+    watches: AtomicBool,
     /// Ends with the inspector.
     stop: CancellationToken,
     _stops: DropGuard,
+}
+
+struct Current {
+    status: Mutex<Status>,
+    cancelled: CancellationToken,
 }
 
 /// What a filter takes.
@@ -160,40 +174,52 @@ pub(super) async fn find(
     filter: &RecordFilter,
     action: Action,
     upto: Option<RecordId>,
-    patience: Duration,
+    limit: Duration,
 ) -> Result<Found, RecordsError> {
-    const SAMPLE: usize = 10;
-    let since = Instant::now();
-    let (mut found, mut after) = (Found::default(), None);
-    loop {
-        let page = records.list(filter, after, PAGE).await?;
-        for record in page.records {
-            if upto.is_some_and(|last| record.id > last) {
-                return Ok(found);
+    let mut found = Found::default();
+    match timeout(limit, found.fill(records, filter, action, upto)).await {
+        Ok(filled) => filled?,
+        Err(_) => found.is_part = true,
+    }
+    Ok(found)
+}
+
+impl Found {
+    async fn fill(
+        &mut self,
+        records: &dyn Records,
+        filter: &RecordFilter,
+        action: Action,
+        upto: Option<RecordId>,
+    ) -> Result<(), RecordsError> {
+        const SAMPLE: usize = 10;
+        let mut after = None;
+        loop {
+            let page = records.list(filter, after, PAGE).await?;
+            for record in page.records {
+                if upto.is_some_and(|last| record.id > last) {
+                    return Ok(());
+                }
+                let handlers = action.handlers(filter, &record);
+                if handlers.is_empty() {
+                    continue;
+                }
+                if self.ids.len() == MOST {
+                    self.is_part = true;
+                    return Ok(());
+                }
+                self.ids.push(record.id);
+                for handler in &handlers {
+                    *self.handlers.entry(handler.clone()).or_default() += 1;
+                }
+                if self.sample.len() < SAMPLE {
+                    self.sample.push(record);
+                }
             }
-            let handlers = action.handlers(filter, &record);
-            if handlers.is_empty() {
-                continue;
+            after = page.next;
+            if after.is_none() {
+                return Ok(());
             }
-            if found.ids.len() == MOST {
-                found.is_part = true;
-                return Ok(found);
-            }
-            found.ids.push(record.id);
-            for handler in &handlers {
-                *found.handlers.entry(handler.clone()).or_default() += 1;
-            }
-            if found.sample.len() < SAMPLE {
-                found.sample.push(record);
-            }
-        }
-        after = page.next;
-        if after.is_none() {
-            return Ok(found);
-        }
-        if since.elapsed() > patience {
-            found.is_part = true;
-            return Ok(found);
         }
     }
 }
@@ -204,27 +230,47 @@ fn wanted(filter: &Filter, now: SystemTime) -> Option<RecordFilter> {
     Some(filter.all_records(now, &permit))
 }
 
+/// The first id, and from each to the next one: numbers that are small.
+fn write_ids<S: Serializer>(ids: &[RecordId], to: S) -> Result<S::Ok, S::Error> {
+    let mut last = 0;
+    let gaps = ids
+        .iter()
+        .map(|id| id.get() - std::mem::replace(&mut last, id.get()));
+    to.collect_seq(gaps)
+}
+
+fn read_ids<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<RecordId>, D::Error> {
+    let gaps = Vec::<u64>::deserialize(from)?;
+    let ids = gaps.iter().scan(0_u64, |last, gap| {
+        *last = last.saturating_add(*gap);
+        Some(RecordId::new(*last))
+    });
+    Ok(ids.collect())
+}
+
 impl Task {
-    fn new(confirmed: &Confirmed, began: SystemTime, ids: &[RecordId]) -> Self {
-        let mut last = 0;
-        let gaps = ids
-            .iter()
-            .map(|id| id.get() - std::mem::replace(&mut last, id.get()));
+    fn new(confirmed: &Confirmed, began: SystemTime, ids: Vec<RecordId>) -> Self {
         Self {
             action: confirmed.action,
             filter: confirmed.filter.to_string(),
             rate: confirmed.rate.clamp(1, MOST_RATE),
             began,
-            gaps: gaps.collect(),
+            total: ids.len(),
+            done: 0,
+            heartbeats: 0,
+            ids,
         }
     }
 
-    fn ids(&self) -> Vec<RecordId> {
-        let ids = self.gaps.iter().scan(0_u64, |last, gap| {
-            *last = last.saturating_add(*gap);
-            Some(RecordId::new(*last))
-        });
-        ids.collect()
+    fn read(note: &str) -> Option<Self> {
+        serde_json::from_str(note).ok()
+    }
+
+    /// The next note of it.
+    fn write(&mut self) -> String {
+        self.heartbeats += 1;
+        // It has no map whose keys are no texts.
+        serde_json::to_string(self).unwrap_or_default()
     }
 
     fn filter(&self) -> Option<RecordFilter> {
@@ -237,12 +283,19 @@ impl Task {
             filter: self.filter.clone(),
             rate: self.rate,
             began: self.began,
-            total: self.gaps.len(),
-            passed: 0,
-            done: 0,
+            total: self.total,
+            passed: self.total.saturating_sub(self.ids.len()),
+            done: self.done,
             trouble: None,
             end: None,
+            is_elsewhere: false,
         }
+    }
+}
+
+impl Current {
+    fn status(&self) -> MutexGuard<'_, Status> {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -250,59 +303,114 @@ impl Bulk {
     pub(super) fn new() -> Self {
         let stop = CancellationToken::new();
         Self {
-            status: Arc::new(watch::Sender::new(None)),
-            current: Mutex::new(CancellationToken::new()),
-            resumed: AtomicBool::new(false),
+            current: Mutex::default(),
+            watches: AtomicBool::new(false),
             _stops: stop.clone().drop_guard(),
             stop,
         }
     }
 
-    /// Of the one that is under way, or the last one.
-    pub(super) fn status(&self) -> Option<Status> {
-        self.status.borrow().clone()
+    /// Of the one that this process runs, or was the last to.
+    pub(super) fn own(&self) -> Option<Status> {
+        let current = self.current();
+        current.as_ref().map(|current| current.status().clone())
     }
 
-    pub(super) fn is_running(&self) -> bool {
-        self.status
-            .borrow()
-            .as_ref()
-            .is_some_and(|status| status.end.is_none())
+    /// Of the one that is under way in whichever process, or the last one of this process.
+    pub(super) async fn status(
+        &self,
+        records: Option<&dyn Records>,
+    ) -> Result<Option<Status>, RecordsError> {
+        let own = self.own();
+        if own.as_ref().is_some_and(|own| own.end.is_none()) {
+            return Ok(own);
+        }
+        let note = match records {
+            Some(records) => records.note().await?,
+            None => None,
+        };
+        let elsewhere = note.as_deref().and_then(Task::read).map(|task| Status {
+            is_elsewhere: true,
+            ..task.status()
+        });
+        Ok(elsewhere.or(own))
     }
 
-    /// Goes on with what a process before left, where there is a runtime to do it in.
-    pub(super) fn resume(self: &Arc<Self>, receiver: &Receiver) {
+    fn is_running(&self) -> bool {
+        self.own().is_some_and(|status| status.end.is_none())
+    }
+
+    fn current(&self) -> MutexGuard<'_, Option<Arc<Current>>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes over what no process runs any more, from now on and where there is a runtime for it.
+    pub(super) fn watch(self: &Arc<Self>, receiver: &Receiver) {
         let Ok(runtime) = Handle::try_current() else {
             return;
         };
-        if self.resumed.swap(true, Ordering::Relaxed) {
+        if self.watches.swap(true, Ordering::Relaxed) {
             return;
         }
-        let (receiver, bulk) = (receiver.clone(), Arc::downgrade(self));
+        let (bulk, receiver, stop) = (Arc::downgrade(self), receiver.clone(), self.stop.clone());
         runtime.spawn(async move {
-            let note = match receiver.records() {
-                Some(records) => records.note().await,
-                None => Ok(None),
+            let Some(records) = receiver.records() else {
+                return;
             };
-            let Some(bulk) = bulk.upgrade() else { return };
-            let current = bulk.current.lock().await;
-            match note {
-                Ok(Some(note)) if !bulk.is_running() => match serde_json::from_str::<Task>(&note) {
-                    Ok(task) => bulk.spawn(current, receiver.clone(), task, note),
-                    Err(_) => tracing::warn!(
-                        "the inspector cannot read which dead letters were being retried or discarded: cancel it there"
-                    ),
-                },
-                Ok(_) => {}
-                Err(error) => {
-                    bulk.resumed.store(false, Ordering::Relaxed);
-                    tracing::warn!(%error, "the inspector cannot read the inbox's note");
+            let watch = async {
+                // What a process before has left in an inbox of this one alone has nobody else.
+                let mut is_alone = !receiver.dispatch().inbox.guarantees().shared;
+                let mut seen = None;
+                loop {
+                    let note = records.note().await.unwrap_or_else(|error| {
+                        tracing::warn!(%error, "the inspector cannot read the inbox's note");
+                        None
+                    });
+                    let Some(bulk) = bulk.upgrade() else { return };
+                    if let Some(note) = &note
+                        && (is_alone || seen.as_ref() == Some(note))
+                        && !bulk.is_running()
+                        && let Err(error) = bulk.take_over(&receiver, records, note).await
+                    {
+                        tracing::warn!(%error, "the inspector cannot keep the inbox's note");
+                    }
+                    drop(bulk);
+                    (seen, is_alone) = (note, false);
+                    sleep(LEASE).await;
                 }
+            };
+            tokio::select! {
+                () = watch => {}
+                () = stop.cancelled() => {}
+                () = receiver.dispatch().drained() => {}
             }
         });
     }
 
+    async fn take_over(
+        &self,
+        receiver: &Receiver,
+        records: &dyn Records,
+        left: &str,
+    ) -> Result<(), RecordsError> {
+        let Some(mut task) = Task::read(left) else {
+            tracing::warn!(
+                "the inspector cannot read which dead letters were being retried or discarded: cancel it there"
+            );
+            return Ok(());
+        };
+        let note = task.write();
+        if records.swap_note(Some(left), Some(&note)).await? {
+            self.run(receiver.clone(), task, note);
+        }
+        Ok(())
+    }
+
     /// Begins with what the filter takes by now.
+    ///
+    /// # Cancel safety
+    ///
+    /// When the future is dropped, there may be a note that nobody runs until it is taken over.
     pub(super) async fn start(
         &self,
         receiver: &Receiver,
@@ -310,24 +418,23 @@ impl Bulk {
         now: SystemTime,
         _: &Permit<Actor>,
     ) -> Result<(), BulkError> {
-        const PATIENCE: Duration = Duration::from_secs(600);
-        let records = receiver.records().ok_or(BulkError::Unsupported)?;
-        let current = self.current.lock().await;
-        if self.is_running() || records.note().await?.is_some() {
+        const LIMIT: Duration = Duration::from_secs(600);
+        let records = receiver.records().ok_or_else(RecordsError::unsupported)?;
+        if records.note().await?.is_some() {
             return Err(BulkError::Busy);
         }
         let (action, upto) = (confirmed.action, Some(confirmed.upto));
         let filter = wanted(&confirmed.filter, now).ok_or(BulkError::Empty)?;
-        let found = find(records, &filter, action, upto, PATIENCE).await?;
+        let found = find(records, &filter, action, upto, LIMIT).await?;
         if found.ids.is_empty() {
             return Err(BulkError::Empty);
         }
-        let task = Task::new(confirmed, now, &found.ids);
-        let note = serde_json::to_string(&task).unwrap_or_default();
-        if !records.keep_note(Some(&note)).await? {
-            return Err(BulkError::Unsupported);
+        let mut task = Task::new(confirmed, now, found.ids);
+        let note = task.write();
+        if !records.swap_note(None, Some(&note)).await? {
+            return Err(BulkError::Busy);
         }
-        self.spawn(current, receiver.clone(), task, note);
+        self.run(receiver.clone(), task, note);
         Ok(())
     }
 
@@ -337,92 +444,96 @@ impl Bulk {
         receiver: &Receiver,
         _: &Permit<Actor>,
     ) -> Result<(), BulkError> {
-        let records = receiver.records().ok_or(BulkError::Unsupported)?;
-        let current = self.current.lock().await;
-        records.keep_note(None).await?;
-        current.cancel();
+        let records = receiver.records().ok_or_else(RecordsError::unsupported)?;
+        let current = self.current().clone();
+        // Whoever runs it may write a note of its own meanwhile.
+        while let Some(note) = records.note().await? {
+            if records.swap_note(Some(&note), None).await? {
+                break;
+            }
+        }
+        if let Some(current) = current {
+            current.cancelled.cancel();
+        }
         Ok(())
     }
 
-    fn spawn(
-        &self,
-        mut current: tokio::sync::MutexGuard<'_, CancellationToken>,
-        receiver: Receiver,
-        task: Task,
-        note: String,
-    ) {
-        *current = self.stop.child_token();
-        self.status.send_replace(Some(task.status()));
-        let (cancelled, status) = (current.clone(), Arc::clone(&self.status));
-        let run = BulkRun {
-            receiver,
-            task,
-            note,
-            status: Arc::clone(&status),
-        };
+    /// Runs one whose note is this process's.
+    fn run(&self, receiver: Receiver, task: Task, note: String) {
+        let current = Arc::new(Current {
+            status: Mutex::new(task.status()),
+            cancelled: self.stop.child_token(),
+        });
+        *self.current() = Some(Arc::clone(&current));
         tokio::spawn(async move {
-            let end = tokio::select! {
-                end = run.to_its_end() => end,
-                () = run.receiver.dispatch().drained() => End::Shutdown,
-                () = cancelled.cancelled() => End::Cancelled,
+            let mut run = BulkRun {
+                task,
+                note,
+                current: &current,
             };
-            status.send_modify(|status| {
-                if let Some(status) = status {
-                    (status.end, status.trouble) = (Some(end), None);
-                }
-            });
+            let end = tokio::select! {
+                end = run.run(&receiver) => end,
+                () = receiver.dispatch().drained() => End::Shutdown,
+                () = current.cancelled.cancelled() => End::Cancelled,
+            };
+            let mut status = current.status();
+            (status.end, status.trouble) = (Some(end), None);
         });
     }
 }
 
 /// One that is under way.
-struct BulkRun {
-    receiver: Receiver,
+struct BulkRun<'a> {
     task: Task,
+    /// What was kept last.
     note: String,
-    status: Arc<watch::Sender<Option<Status>>>,
+    current: &'a Current,
 }
 
-impl BulkRun {
-    async fn to_its_end(&self) -> End {
-        let (Some(records), Some(filter)) = (self.receiver.records(), self.task.filter()) else {
+impl BulkRun<'_> {
+    async fn run(&mut self, receiver: &Receiver) -> End {
+        let (Some(records), Some(filter)) = (receiver.records(), self.task.filter()) else {
             return End::Cancelled;
         };
-        let ids = self.task.ids();
         let rate = f64::from(self.task.rate);
         let mut pace = interval(Duration::from_secs_f64(self.batch() as f64 / rate));
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut after, mut looked) = (None, Instant::now());
-        loop {
-            if self.receiver.is_ending() {
-                return End::Shutdown;
-            }
+        let mut written = Instant::now();
+        while !receiver.is_ending() {
             let step = async {
-                if looked.elapsed() > LOOK {
-                    looked = Instant::now();
-                    if records.note().await?.as_deref() != Some(&self.note) {
-                        return Ok(Some(End::Cancelled));
+                if written.elapsed() >= HEARTBEAT {
+                    written = Instant::now();
+                    if let Some(end) = self.write(records).await? {
+                        return Ok(Some(end));
                     }
                 }
-                self.step(records, &filter, &ids, &mut after, &mut pace)
-                    .await
+                self.step(records, &filter, &mut pace).await
             };
             match step.await {
-                Ok(Some(end)) => {
-                    // Whoever cancels it takes the note away, and may have put another one there.
-                    // What is left of a note is looked for by the next process, and not found.
-                    if end == End::Done {
-                        let _ = records.keep_note(None).await;
-                    }
-                    return end;
-                }
+                Ok(Some(end)) => return end,
                 Ok(None) => {}
                 Err(error) => {
-                    self.change(|status| status.trouble = Some(error.to_string()));
-                    sleep(LOOK).await;
+                    self.current.status().trouble = Some(error.to_string());
+                    sleep(HEARTBEAT).await;
                 }
             }
         }
+        End::Shutdown
+    }
+
+    /// Keeps what is left. The end where it is not this process's any more.
+    async fn write(&mut self, records: &dyn Records) -> Result<Option<End>, RecordsError> {
+        let note = self.task.write();
+        if records.swap_note(Some(&self.note), Some(&note)).await? {
+            self.note = note;
+            return Ok(None);
+        }
+        let other = records.note().await?.as_deref().and_then(Task::read);
+        let goes_on = other.is_some_and(|other| other.began == self.task.began);
+        Ok(Some(match goes_on {
+            true => End::TakenOver,
+            false => End::Cancelled,
+        }))
     }
 
     /// How many at once: ten times a second, or as seldom as one at a time takes.
@@ -432,14 +543,16 @@ impl BulkRun {
 
     /// The next of them. The end once there are none left.
     async fn step(
-        &self,
+        &mut self,
         records: &dyn Records,
         filter: &RecordFilter,
-        ids: &[RecordId],
-        after: &mut Option<RecordId>,
         pace: &mut Interval,
     ) -> Result<Option<End>, RecordsError> {
-        let page = records.list(filter, *after, self.batch()).await?;
+        let ids = &self.task.ids;
+        let before = ids.first().and_then(|first| first.get().checked_sub(1));
+        let page = records
+            .list(filter, before.map(RecordId::new), self.batch())
+            .await?;
         let last = page.next.filter(|next| Some(next) < ids.last());
         let meant = page
             .records
@@ -450,12 +563,12 @@ impl BulkRun {
         if !each.is_empty() {
             pace.tick().await;
         }
-        let (mut done, mut failed) = (0, None);
+        let mut failed = None;
         match self.task.action {
             Action::Retry => {
                 for retried in records.retry(&each).await {
                     match retried {
-                        Ok(_) => done += 1,
+                        Ok(_) => self.task.done += 1,
                         Err(error) if error.kind() == RecordsErrorKind::Storage => {
                             failed = Some(error);
                         }
@@ -466,27 +579,23 @@ impl BulkRun {
             }
             Action::Discard => {
                 let ids: Vec<RecordId> = each.iter().map(|(id, _)| *id).collect();
-                done = records.discard(&ids).await?;
+                self.task.done += records.discard(&ids).await?;
             }
         }
-        self.change(|status| status.done += done);
         if let Some(error) = failed {
             return Err(error);
         }
-        let passed = match last {
-            Some(last) => ids.partition_point(|id| *id <= last),
-            None => ids.len(),
-        };
-        self.change(|status| (status.passed, status.trouble) = (passed, None));
-        *after = last;
-        Ok(last.is_none().then_some(End::Done))
-    }
-
-    fn change(&self, change: impl FnOnce(&mut Status)) {
-        self.status.send_modify(|status| {
-            if let Some(status) = status {
-                change(status);
-            }
+        let passed = last.map_or(self.task.ids.len(), |last| {
+            self.task.ids.partition_point(|id| *id <= last)
         });
+        self.task.ids.drain(..passed);
+        *self.current.status() = self.task.status();
+        if !self.task.ids.is_empty() {
+            return Ok(None);
+        }
+        // Whoever cancels it may have taken the note away. One that is left is taken over, and has
+        // no events.
+        let _ = records.swap_note(Some(&self.note), None).await;
+        Ok(Some(End::Done))
     }
 }

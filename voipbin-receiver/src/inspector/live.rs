@@ -47,6 +47,7 @@ pub(super) struct Live {
 pub(super) struct PageKey {
     pub(super) route: Route,
     pub(super) root: &'static str,
+    /// What [`Route::live_query`] leaves of it.
     pub(super) query: String,
     pub(super) access: Access,
 }
@@ -104,7 +105,7 @@ pub(super) fn version(site: &Site) -> u64 {
     let mut hasher = DefaultHasher::new();
     site.live.process.hash(&mut hasher);
     format!("{:?}", site.receiver.stats()).hash(&mut hasher);
-    let bulk = site.bulk.status();
+    let bulk = site.bulk.own();
     bulk.map(|bulk| (bulk.began, bulk.passed, bulk.end.is_some(), bulk.trouble))
         .hash(&mut hasher);
     // Other processes change a shared inbox, and count for themselves.
@@ -191,8 +192,8 @@ impl Page {
 /// A boundary for types: the page of a stream is no stream.
 fn render(site: Arc<Site>, key: PageKey) -> BoxFuture<'static, Option<Bytes>> {
     async move {
-        let asked = Request::of_page(key.access, key.root, &key.query);
-        let reply = screens::answer(&site, key.route, &Method::GET, asked).await;
+        let request = Request::of_page(key.access, key.root, &key.query);
+        let reply = screens::answer(&site, key.route, &Method::GET, request).await;
         reply.page_text(StatusCode::OK)
     }
     .boxed()
@@ -203,8 +204,7 @@ fn event(version: u64, page: &[u8]) -> Bytes {
     let mut event = format!("id: {version:x}\nevent: page\n");
     for line in page.lines() {
         event.push_str("data: ");
-        // A return ends a line too.
-        event.push_str(&line.replace('\r', "&#13;"));
+        event.push_str(line);
         event.push('\n');
     }
     event.push('\n');

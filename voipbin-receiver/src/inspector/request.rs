@@ -10,6 +10,7 @@ use http_body_util::BodyExt;
 use tokio::time::timeout;
 
 use super::access::Access;
+use crate::observe::RefusalReason;
 
 /// The longest query of an address, in bytes.
 const QUERY: usize = 2048;
@@ -77,6 +78,13 @@ impl Request {
     /// A parameter of the address.
     pub(super) fn query(&self, name: &str) -> Option<&str> {
         field(&self.query, name)
+    }
+
+    /// The reason of the refusals that are asked for.
+    pub(super) fn reason(&self) -> Option<RefusalReason> {
+        let wanted = self.query("reason")?;
+        let mut all = RefusalReason::ALL.iter().copied();
+        all.find(|reason| reason.as_str() == wanted)
     }
 
     /// A field of the form.

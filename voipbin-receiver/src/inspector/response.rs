@@ -159,7 +159,8 @@ impl PageResponse {
     /// A template that cannot be written has a field that cannot.
     pub(super) fn page(page: &impl Template) -> Self {
         match page.render() {
-            Ok(page) => Self::new(HTML, page),
+            // A browser would read a return for the end of a line.
+            Ok(page) => Self::new(HTML, page.replace('\r', "&#13;")),
             Err(_) => Self::new("text/plain", "the page could not be written")
                 .status(StatusCode::INTERNAL_SERVER_ERROR),
         }

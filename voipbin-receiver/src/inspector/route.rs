@@ -101,18 +101,29 @@ impl Assets {
 }
 
 impl Route {
-    /// Whether the page is kept up to date while it is open, with this query.
-    pub(super) fn is_live(self, asked: &Request) -> bool {
+    /// The query of a page that is kept up to date while it is open, with what the page reads alone
+    /// and in one spelling: who looks at the same page shares it. `None` for any other page.
+    pub(super) fn live_query(self, request: &Request) -> Option<String> {
         match self {
-            Self::Now | Self::Event(_) | Self::Dead | Self::Refused | Self::Handlers => true,
-            // Else somebody would look into errors again and again.
-            Self::Bulk => asked.query("action").is_none(),
-            Self::Events => {
-                let filter = asked.query("q").unwrap_or_default().parse::<Filter>();
-                asked.query("before").is_none()
-                    && filter.is_ok_and(|filter| !filter.looks_into_bodies())
+            Self::Now | Self::Event(_) | Self::Dead | Self::Handlers => Some(String::new()),
+            Self::Refused => {
+                let reason = request
+                    .reason()
+                    .map(|reason| format!("reason={}", reason.as_str()));
+                Some(reason.unwrap_or_default())
             }
-            _ => false,
+            // Else somebody would look into errors again and again.
+            Self::Bulk if request.query("action").is_none() => Some(String::new()),
+            Self::Events if request.query("before").is_none() => {
+                let filter = request
+                    .query("q")
+                    .unwrap_or_default()
+                    .parse::<Filter>()
+                    .ok()?;
+                let query = filter.query(None);
+                (!filter.looks_into_bodies()).then(|| query.trim_start_matches('?').to_owned())
+            }
+            _ => None,
         }
     }
 
@@ -167,6 +178,7 @@ impl Route {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::inspector::access::Access;
 
     #[test]
     fn a_page_is_found_under_any_prefix_and_knows_its_way_back() {
@@ -192,6 +204,41 @@ mod tests {
                 let found = Route::find(&format!("{prefix}{path}"));
                 assert_eq!(found, Some((route, root)), "{prefix}{path}");
             }
+        }
+    }
+
+    #[test]
+    fn what_a_page_does_not_read_makes_no_other_page_of_it() {
+        let query = |path: &str, query: &str| {
+            let (route, root) = Route::find(path).unwrap();
+            route.live_query(&Request::of_page(Access::Read, root, query))
+        };
+        for (path, same, written) in [
+            ("/", ["", "a=b"], ""),
+            (
+                "/refused",
+                ["a=b&reason=rate", "reason=rate&c"],
+                "reason=rate",
+            ),
+            ("/refused", ["", "reason=none"], ""),
+            (
+                "/events",
+                ["q=state%3Adead&a=b", "q=++state:dead"],
+                "q=state%3Adead",
+            ),
+        ] {
+            for one in same {
+                assert_eq!(query(path, one).as_deref(), Some(written), "{path}?{one}");
+            }
+        }
+        for (path, none) in [
+            ("/events", "before=7"),
+            ("/events", "q=text%3Aa"),
+            ("/events", "q=a"),
+            ("/bulk", "action=retry"),
+            ("/settings", ""),
+        ] {
+            assert_eq!(query(path, none), None, "{path}?{none}");
         }
     }
 

@@ -43,7 +43,7 @@ impl InspectorService {
         let (head, body) = request.into_parts();
         let with_body = head.method != Method::HEAD;
         let site = &*self.site;
-        site.bulk.resume(&site.receiver);
+        site.bulk.watch(&site.receiver);
         let found = Route::find(head.uri.path());
         let root = found.map_or("./", |(_, root)| root);
         if let Err(refusal) = site.guard.check(&head) {
@@ -63,16 +63,16 @@ impl InspectorService {
             true => Ok(Bytes::new()),
             false => request::read(body, most).await,
         };
-        let asked = form.and_then(|form| request::Request::new(access, root, &head, &form));
-        let reply = match (asked, found) {
+        let request = form.and_then(|form| request::Request::new(access, root, &head, &form));
+        let reply = match (request, found) {
             (Err(_), _) => problem(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 root,
                 "The request is longer than any of these pages sends, or broke off.",
             ),
             (Ok(_), None) => problem(StatusCode::NOT_FOUND, root, "There is no such page."),
-            (Ok(asked), Some((route, _))) => {
-                screens::answer(site, route, &head.method, asked).await
+            (Ok(request), Some((route, _))) => {
+                screens::answer(&self.site, route, &head.method, request).await
             }
         };
         reply.into_response(with_body)

@@ -1,7 +1,7 @@
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::access::{Actor, Permit, Reader, Revealer};
+use super::access::{Actor, Permit, Reads, Revealer};
 use super::authority::Authority;
 use super::bulk::Bulk;
 use super::guard::Guard;
@@ -22,8 +22,6 @@ pub(super) struct Site {
     pub(super) settings: Vec<Setting>,
     pub(super) bulk: Arc<Bulk>,
     pub(super) live: Live,
-    /// Itself.
-    pub(super) shared: Weak<Self>,
     /// Of those that failed.
     pub(super) sign_ins: WarnLimiter,
 }
@@ -41,7 +39,7 @@ impl Site {
     }
 
     /// What the inbox holds, for somebody who may read.
-    pub(super) fn records(&self, _: &Permit<Reader>) -> Option<&dyn Records> {
+    pub(super) fn records<R: Reads>(&self, _: &Permit<R>) -> Option<&dyn Records> {
         self.receiver.records()
     }
 

@@ -181,9 +181,13 @@ impl Records for MemoryInbox {
         Ok(self.0.queue().note.clone())
     }
 
-    async fn keep_note(&self, note: Option<&str>) -> Result<bool, RecordsError> {
-        self.0.queue().note = note.map(str::to_owned);
-        Ok(true)
+    async fn swap_note(&self, from: Option<&str>, to: Option<&str>) -> Result<bool, RecordsError> {
+        let mut queue = self.0.queue();
+        let swaps = queue.note.as_deref() == from;
+        if swaps {
+            queue.note = to.map(str::to_owned);
+        }
+        Ok(swaps)
     }
 
     async fn discard(&self, ids: &[RecordId]) -> Result<usize, RecordsError> {

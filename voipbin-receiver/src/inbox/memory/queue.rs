@@ -30,7 +30,7 @@ pub(super) struct Queue {
     /// Bytes of their bodies.
     pub(super) bytes: usize,
     pub(super) dead: DeadLetters,
-    /// What [`Records::keep_note`](crate::inbox::Records::keep_note) kept.
+    /// What [`Records::swap_note`](crate::inbox::Records::swap_note) kept.
     pub(super) note: Option<String>,
     /// The last number of an event.
     last_id: u64,

@@ -113,18 +113,19 @@ impl Records for PostgresInbox {
         self.on_its_thread(read).await
     }
 
-    async fn keep_note(&self, note: Option<&str>) -> Result<bool, RecordsError> {
-        let (shared, note) = (
-            self.shared.clone(),
-            note.map(|note| clean(note).into_owned()),
-        );
-        let keep = async move {
+    async fn swap_note(&self, from: Option<&str>, to: Option<&str>) -> Result<bool, RecordsError> {
+        let owned = |note: Option<&str>| note.map(|note| clean(note).into_owned());
+        let (shared, from, to) = (self.shared.clone(), owned(from), owned(to));
+        let swap = async move {
             // As for the times in that row: who waits for a standby locks it.
-            let sql = "UPDATE inbox.meta SET note = $1 \
-                       RETURNING true, set_config('synchronous_commit', 'local', true)";
-            shared.ask(sql, &[(&note, Type::TEXT)]).await
+            let sql = "WITH swapped AS (UPDATE inbox.meta SET note = $2 \
+                           WHERE note IS NOT DISTINCT FROM $1 RETURNING true) \
+                       SELECT EXISTS (SELECT FROM swapped), \
+                              set_config('synchronous_commit', 'local', true)";
+            let params: Params<'_> = &[(&from, Type::TEXT), (&to, Type::TEXT)];
+            shared.ask(sql, params).await
         };
-        self.on_its_thread(keep).await
+        self.on_its_thread(swap).await
     }
 
     async fn discard(&self, ids: &[RecordId]) -> Result<usize, RecordsError> {

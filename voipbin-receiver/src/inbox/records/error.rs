@@ -18,6 +18,8 @@ pub enum RecordsErrorKind {
     Replayed,
     /// The store cannot be read or written.
     Storage,
+    /// This inbox cannot do it.
+    Unsupported,
 }
 
 impl RecordsError {
@@ -35,6 +37,15 @@ impl RecordsError {
     pub fn replayed() -> Self {
         Self {
             kind: RecordsErrorKind::Replayed,
+            source: None,
+        }
+    }
+
+    /// The inbox cannot do what it was asked for.
+    #[must_use]
+    pub fn unsupported() -> Self {
+        Self {
+            kind: RecordsErrorKind::Unsupported,
             source: None,
         }
     }
@@ -64,6 +75,7 @@ impl fmt::Display for RecordsError {
                 "the event was replayed already: name the handlers that are to run once more"
             }
             RecordsErrorKind::Storage => "the inbox's store cannot be read or written",
+            RecordsErrorKind::Unsupported => "this inbox cannot do it",
         })
     }
 }

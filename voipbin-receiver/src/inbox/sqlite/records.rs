@@ -24,7 +24,7 @@ impl From<DiskInboxError> for RecordsError {
     }
 }
 
-/// Of [`Records::keep_note`], in the table `meta`.
+/// Of [`Records::swap_note`], in the table `meta`.
 const NOTE: &str = "note";
 
 /// What the process that has the inbox and a tool beside it do each in a way of its own.
@@ -120,10 +120,16 @@ macro_rules! impl_records {
                 }
             }
 
-            async fn keep_note(&self, note: Option<&str>) -> Result<bool, RecordsError> {
-                let note = note.map(str::to_owned);
-                self.execute(Request::KeepNote { note }).await?;
-                Ok(true)
+            async fn swap_note(
+                &self,
+                from: Option<&str>,
+                to: Option<&str>,
+            ) -> Result<bool, RecordsError> {
+                let (from, to) = (from.map(str::to_owned), to.map(str::to_owned));
+                match self.execute(Request::SwapNote { from, to }).await? {
+                    Response::Swapped(swapped) => Ok(swapped),
+                    _ => Err(unexpected()),
+                }
             }
 
             async fn discard(&self, ids: &[RecordId]) -> Result<usize, RecordsError> {
@@ -295,20 +301,22 @@ impl Store for DiskInbox {
                 Response::Replayed(write.await?)
             }
             Request::Note => Response::Note(self.read(|connection| meta(connection, NOTE)).await?),
-            Request::KeepNote { note } => {
+            Request::SwapNote { from, to } => {
                 let write = self.write(move |batch| {
                     let connection = batch.connection;
-                    match &note {
+                    if meta(connection, NOTE)? != from {
+                        return Ok(false);
+                    }
+                    match &to {
                         Some(note) => {
                             let insert = "INSERT OR REPLACE INTO meta VALUES (?, ?)";
                             connection.execute(insert, (NOTE, note))?
                         }
                         None => connection.execute("DELETE FROM meta WHERE name = ?", [NOTE])?,
                     };
-                    Ok(())
+                    Ok(true)
                 });
-                write.await?;
-                Response::Note(None)
+                Response::Swapped(write.await?)
             }
             Request::Discard { ids } => {
                 let write = self.write(move |batch| {

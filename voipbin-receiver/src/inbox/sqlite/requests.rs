@@ -54,8 +54,11 @@ pub(super) enum Request {
     Retry { dead: Vec<(i64, Vec<String>)> },
     /// Tell the note.
     Note,
-    /// Keep this note, or none.
-    KeepNote { note: Option<String> },
+    /// Keep this note, or none, in the place of another one.
+    SwapNote {
+        from: Option<String>,
+        to: Option<String>,
+    },
     /// Give these events up.
     Discard { ids: Vec<i64> },
     /// Leave nothing of what was removed in the write-ahead log.
@@ -77,6 +80,8 @@ pub(super) enum Response {
     Held(Vec<String>),
     /// What it is.
     Note(Option<String>),
+    /// Whether the other one was there.
+    Swapped(bool),
     /// It was not understood, or the store failed.
     Failed(String),
 }

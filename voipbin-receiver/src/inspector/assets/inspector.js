@@ -51,6 +51,9 @@ const numbers = (region) => [...region.querySelectorAll("tr[data-event]")].map((
 
 let missed = 0;
 
+// The page that somebody who uses a region has not seen yet.
+let kept = null;
+
 // Events that came and went between two updates, where rows are the latest events.
 function tellMissed(region, before) {
   const after = numbers(region);
@@ -73,9 +76,14 @@ function tellMissed(region, before) {
 
 function update(page) {
   const fresh = new DOMParser().parseFromString(page, "text/html");
+  kept = null;
   for (const region of regions(main)) {
     const next = regions(fresh).find((one) => one.dataset.live === region.dataset.live);
-    if (!next || isInUse(region)) continue;
+    if (!next) continue;
+    if (isInUse(region)) {
+      kept = page;
+      continue;
+    }
     const [before, restore] = [numbers(region), place(region)];
     region.replaceChildren(...next.childNodes);
     if (region.dataset.live === "latest") tellMissed(region, before);
@@ -83,6 +91,10 @@ function update(page) {
   }
   tellTimes();
 }
+
+// Whoever leaves a region sees what it has become. Focus is somewhere else only after its event.
+const leave = () => setTimeout(() => kept && update(kept));
+for (const event of ["selectionchange", "focusout", "toggle"]) document.addEventListener(event, leave, true);
 
 // The stream.
 

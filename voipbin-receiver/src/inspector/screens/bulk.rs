@@ -1,49 +1,42 @@
 //! All dead letters that a filter takes: looked at, and then handled again or discarded together.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use askama::Template;
 
 use super::events::EventRow;
 use super::text::When;
-use super::{Endpoint, Problem, page};
-use crate::inspector::access::{Actor, Permit, Revealer};
-use crate::inspector::bulk::{self, Action, BulkError, Confirmed, End, MOST_RATE, RATE};
+use super::{Answer, Call, Problem, page};
+use crate::event::RecordId;
+use crate::inbox::RecordsError;
+use crate::inspector::access::{Actor, Revealer};
+use crate::inspector::bulk::{
+    self, Action, BulkError, Confirmed, End, Found, MOST_RATE, RATE, Status,
+};
 use crate::inspector::filter::Filter;
 use crate::inspector::mask::Mask;
-use crate::inspector::request::Request;
 use crate::inspector::response::PageResponse;
 use crate::inspector::site::Site;
 
-pub(super) struct Preview;
-pub(super) struct Start;
-pub(super) struct Cancel;
-
 /// How long they are counted.
-const PATIENCE: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(20);
 
 #[derive(Template)]
 #[template(path = "inspector/bulk.html")]
 struct BulkPage {
     root: &'static str,
     status: Option<StatusRow>,
-    /// Whether one is under way that this process knows nothing of.
-    is_elsewhere: bool,
+    /// Whether the inbox keeps one that this version cannot read.
+    is_unreadable: bool,
     filter: String,
     preview: Option<DryRun>,
 }
 
 /// The one that is under way, or was the last one.
 pub(super) struct StatusRow {
-    pub(super) action: &'static str,
+    pub(super) status: Status,
     pub(super) filter: String,
-    pub(super) rate: u32,
     pub(super) began: When,
-    pub(super) total: usize,
-    pub(super) passed: usize,
-    pub(super) done: usize,
-    pub(super) trouble: Option<String>,
-    pub(super) end: Option<&'static str>,
 }
 
 /// What would be done.
@@ -60,23 +53,28 @@ struct DryRun {
 }
 
 /// How far the last one has come, without the filter where it may not be seen.
-pub(super) fn status(site: &Site, mask: Mask) -> Option<StatusRow> {
-    let status = site.bulk.status()?;
-    Some(StatusRow {
-        action: status.action.as_str(),
+pub(super) async fn status(site: &Site, mask: Mask) -> Result<Option<StatusRow>, Problem> {
+    let status = site.bulk.status(site.receiver.records()).await?;
+    Ok(status.map(|status| StatusRow {
         filter: mask.text(&status.filter).to_string(),
-        rate: status.rate,
         began: When::new(status.began, site.now()),
-        total: status.total,
-        passed: status.passed,
-        done: status.done,
-        trouble: status.trouble,
-        end: status.end.map(|end| match end {
+        status,
+    }))
+}
+
+impl StatusRow {
+    pub(super) fn is_running(&self) -> bool {
+        self.status.end.is_none()
+    }
+
+    fn end(&self) -> Option<&'static str> {
+        self.status.end.map(|end| match end {
             End::Done => "is done",
             End::Cancelled => "was cancelled",
+            End::TakenOver => "went on in another process",
             End::Shutdown => "ended with the receiver: the next process goes on with it",
-        }),
-    })
+        })
+    }
 }
 
 fn filter(text: &str, site: &Site) -> Result<Filter, Problem> {
@@ -85,112 +83,107 @@ fn filter(text: &str, site: &Site) -> Result<Filter, Problem> {
     Ok(filter.dead(site.now()))
 }
 
-impl Endpoint for Preview {
-    type Needs = Actor;
-
-    async fn answer(
-        self,
-        site: &Site,
-        asked: &Request,
-        permit: Permit<Actor>,
-    ) -> Result<PageResponse, Problem> {
-        let now = site.now();
-        let records = site.records_to_change(&permit);
-        let records = records.ok_or(Problem::Conflict(UNSUPPORTED))?;
-        let reveal = asked.access.permit::<Revealer>();
-        let reveal = reveal.ok_or(Problem::NotAllowed)?;
-        let action = asked.query("action").map(Action::parse);
-        let (filter, preview) = match action {
-            None => (Filter::default(), None),
-            Some(None) => return Err(Problem::Bad("action is retry or discard.".into())),
-            Some(Some(action)) => {
-                let filter = filter(asked.query("q").unwrap_or_default(), site)?;
-                if filter.looks_into_bodies() {
-                    site.reveal(&reveal, None);
-                }
-                let wanted = filter.all_records(now, &reveal);
-                let found = bulk::find(records, &wanted, action, None, PATIENCE).await?;
-                let rows = found.sample.iter();
-                let dry_run = DryRun {
-                    action,
-                    count: found.ids.len(),
-                    is_part: found.is_part,
-                    upto: found.ids.last().map_or(0, |last| last.get()),
-                    handlers: found
-                        .handlers
-                        .into_iter()
-                        .map(|(name, count)| (name.as_str().to_owned(), count))
-                        .collect(),
-                    rows: rows
-                        .map(|record| EventRow::new(record, Mask::on(), now))
-                        .collect(),
-                    rate: RATE,
-                    most_rate: MOST_RATE,
-                };
-                (filter, Some(dry_run))
+pub(super) async fn preview(call: Call<Actor>) -> Answer {
+    let Call {
+        site,
+        request,
+        permit,
+    } = call;
+    let records = site.records_to_change(&permit);
+    let records = records.ok_or_else(RecordsError::unsupported)?;
+    let reveal = request.access.permit::<Revealer>();
+    let reveal = reveal.ok_or(Problem::NotAllowed)?;
+    let (filter, preview) = match request.query("action").map(Action::parse) {
+        None => (Filter::default(), None),
+        Some(None) => return Err(Problem::Bad("action is retry or discard.".into())),
+        Some(Some(action)) => {
+            let filter = filter(request.query("q").unwrap_or_default(), &site)?;
+            if filter.looks_into_bodies() {
+                site.reveal(&reveal, None);
             }
-        };
-        let shown = BulkPage {
-            root: asked.root,
-            status: status(site, Mask::lifted(&reveal)),
-            is_elsewhere: !site.bulk.is_running() && records.note().await?.is_some(),
-            filter: filter.to_string(),
-            preview,
-        };
-        page(site, asked, "Retry or discard", &shown)
+            let wanted = filter.all_records(site.now(), &reveal);
+            let found = bulk::find(records, &wanted, action, None, LIMIT).await?;
+            (filter, Some(DryRun::new(action, found, site.now())))
+        }
+    };
+    let status = status(&site, Mask::lifted(&reveal)).await?;
+    let shown = BulkPage {
+        root: request.root,
+        is_unreadable: status.is_none() && records.note().await?.is_some(),
+        status,
+        filter: filter.to_string(),
+        preview,
+    };
+    page(&site, &request, "Retry or discard", &shown)
+}
+
+impl DryRun {
+    fn new(action: Action, found: Found, now: SystemTime) -> Self {
+        let handlers = found.handlers.into_iter();
+        let rows = found.sample.iter();
+        Self {
+            action,
+            count: found.ids.len(),
+            is_part: found.is_part,
+            upto: found.ids.last().map_or(0, |last| last.get()),
+            handlers: handlers
+                .map(|(name, count)| (name.as_str().to_owned(), count))
+                .collect(),
+            rows: rows
+                .map(|record| EventRow::new(record, Mask::on(), now))
+                .collect(),
+            rate: RATE,
+            most_rate: MOST_RATE,
+        }
     }
 }
 
-impl Endpoint for Start {
-    type Needs = Actor;
-
-    async fn answer(
-        self,
-        site: &Site,
-        asked: &Request,
-        permit: Permit<Actor>,
-    ) -> Result<PageResponse, Problem> {
-        let bad = |what: &str| Problem::Bad(format!("The form has no {what}."));
-        let number = |name: &str| asked.form(name).and_then(|text| text.parse::<u64>().ok());
-        let action = asked.form("action").and_then(Action::parse);
-        let rate = number("rate").ok_or_else(|| bad("rate"))?;
-        let confirmed = Confirmed {
-            action: action.ok_or_else(|| bad("action"))?,
-            filter: filter(asked.form("q").unwrap_or_default(), site)?,
-            upto: number("upto")
-                .map(crate::event::RecordId::new)
-                .ok_or_else(|| bad("upto"))?,
-            rate: u32::try_from(rate).unwrap_or(MOST_RATE),
-        };
-        let started = site
-            .bulk
-            .start(&site.receiver, &confirmed, site.now(), &permit);
-        started.await?;
+pub(super) async fn start(call: Call<Actor>) -> Answer {
+    let Call {
+        site,
+        request,
+        permit,
+    } = call;
+    let bad = |what: &str| Problem::Bad(format!("The form has no {what}."));
+    let number = |name: &str| request.form(name)?.parse::<u64>().ok();
+    let action = request.form("action").and_then(Action::parse);
+    let rate = number("rate").ok_or_else(|| bad("rate"))?;
+    let upto = number("upto").ok_or_else(|| bad("upto"))?;
+    let confirmed = Confirmed {
+        action: action.ok_or_else(|| bad("action"))?,
+        filter: filter(request.form("q").unwrap_or_default(), &site)?,
+        upto: RecordId::new(upto),
+        rate: u32::try_from(rate).unwrap_or(MOST_RATE),
+    };
+    // It begins although whoever has confirmed it hangs up.
+    let started = tokio::spawn(async move {
+        let bulk = &site.bulk;
+        bulk.start(&site.receiver, &confirmed, site.now(), &permit)
+            .await?;
         let told = match confirmed.action {
             Action::Retry => "retry all",
             Action::Discard => "discard all",
         };
         site.acted(&permit, told, None);
-        Ok(PageResponse::see_other(format!("{}bulk", asked.root)))
+        Ok::<(), BulkError>(())
+    });
+    match started.await {
+        Ok(started) => started?,
+        Err(_) => return Err(Problem::Busy("It has not begun.")),
     }
+    Ok(PageResponse::see_other(format!("{}bulk", request.root)))
 }
 
-impl Endpoint for Cancel {
-    type Needs = Actor;
-
-    async fn answer(
-        self,
-        site: &Site,
-        asked: &Request,
-        permit: Permit<Actor>,
-    ) -> Result<PageResponse, Problem> {
-        site.bulk.cancel(&site.receiver, &permit).await?;
-        site.acted(&permit, "cancel", None);
-        Ok(PageResponse::see_other(format!("{}bulk", asked.root)))
-    }
+pub(super) async fn cancel(call: Call<Actor>) -> Answer {
+    let Call {
+        site,
+        request,
+        permit,
+    } = call;
+    site.bulk.cancel(&site.receiver, &permit).await?;
+    site.acted(&permit, "cancel", None);
+    Ok(PageResponse::see_other(format!("{}bulk", request.root)))
 }
-
-const UNSUPPORTED: &str = "This inbox cannot keep what is to be done with many events.";
 
 impl From<BulkError> for Problem {
     fn from(error: BulkError) -> Self {
@@ -199,7 +192,6 @@ impl From<BulkError> for Problem {
                 "Dead letters are being retried or discarded already: wait for that, or cancel it.",
             ),
             BulkError::Empty => Self::Conflict("None of these is a dead letter any more."),
-            BulkError::Unsupported => Self::Conflict(UNSUPPORTED),
             BulkError::Records(error) => Self::Records(error),
         }
     }

@@ -2,10 +2,9 @@
 
 use std::iter;
 
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
-
+use crate::gate::Secret;
 use crate::inbox::Record;
+use crate::inspector::authority::hmac;
 
 /// Where the receiver of somebody who develops listens.
 const URL: &str = "http://127.0.0.1:5000/voipbin/webhook";
@@ -26,15 +25,15 @@ impl Copies {
 
     fn signed(record: &Record, secret: String) -> Self {
         let body = String::from_utf8_lossy(record.delivery.body());
-        let quoted = shell(&body);
-        let signature = signature(&secret, body.as_bytes());
+        let printed = printf(&body);
+        let signature = hmac(&Secret::from(secret.as_str()), body.as_bytes());
         Self {
             curl: format!(
-                "curl -X POST {URL} \\\n  -H 'Content-Type: application/json' \\\n  \
-                 -H 'X-VoIPBIN-Signature: sha256={signature}' \\\n  --data-binary {quoted}"
+                "{printed} |\n  curl -X POST {URL} \\\n  -H 'Content-Type: application/json' \\\n  \
+                 -H 'X-VoIPBIN-Signature: sha256={signature}' \\\n  --data-binary @-"
             ),
             trigger: format!(
-                "printf %s {quoted} |\n  VOIPBIN_SECRET={secret} standalone trigger --file /dev/stdin --to {URL}"
+                "{printed} |\n  VOIPBIN_SECRET={secret} standalone trigger --file /dev/stdin --to {URL}"
             ),
             test: test(record.id.get(), &body),
             secret,
@@ -47,11 +46,14 @@ fn shell(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }
 
-fn signature(secret: &str, body: &[u8]) -> String {
-    let keyed = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).ok();
-    let digest = keyed.map(|keyed| keyed.chain_update(body).finalize().into_bytes());
-    let digest = digest.into_iter().flatten();
-    digest.map(|byte| format!("{byte:02x}")).collect()
+/// A command that prints it. A terminal into which a return is pasted takes it for the end of a
+/// line.
+fn printf(body: &str) -> String {
+    if !body.contains('\r') {
+        return format!("printf %s {}", shell(body));
+    }
+    let format = body.replace('\\', "\\\\").replace('%', "%%");
+    format!("printf {}", shell(&format.replace('\r', "\\r")))
 }
 
 /// With the kit of the feature `testing`.
@@ -82,10 +84,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_stays_one_word_of_a_shell() {
-        for text in ["", "a b", "it's", "'", "$(date) `date` \\ \" \n;"] {
+    fn a_body_is_printed_as_it_is() {
+        const RETURN: &str = "{\"a\":\r\n\"100 % of it's \\u0041 \\\\r\"}\r";
+        for text in ["", "a b", "it's", "'", "$(date) `date` \\ \" \n;", RETURN] {
+            let printed = printf(text);
+            assert!(!printed.contains('\r'));
             let told = std::process::Command::new("sh")
-                .args(["-c", &format!("printf %s {}", shell(text))])
+                .args(["-c", &printed])
                 .output()
                 .unwrap();
             assert_eq!(String::from_utf8(told.stdout).unwrap(), text);

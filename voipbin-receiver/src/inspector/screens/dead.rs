@@ -6,18 +6,12 @@ use askama::Template;
 
 use super::bulk::{StatusRow, status};
 use super::text::When;
-use super::{Endpoint, Problem, page};
+use super::{Answer, Call, page};
 use crate::event::HandlerName;
 use crate::inbox::{AttemptEnd, RecordFilter, RecordState, Stage};
-use crate::inspector::access::{Actor, Permit, Reader, Revealer};
+use crate::inspector::access::{Actor, Reader, Reads, Revealer};
 use crate::inspector::filter::Filter;
 use crate::inspector::mask::Mask;
-use crate::inspector::request::Request;
-use crate::inspector::response::PageResponse;
-use crate::inspector::site::Site;
-
-pub(super) struct Dead;
-pub(super) struct DeadRevealed;
 
 /// How many events are looked at, the latest.
 const MOST: usize = 2000;
@@ -56,42 +50,23 @@ struct Group {
     all: String,
 }
 
-impl Endpoint for Dead {
-    type Needs = Reader;
-
-    async fn answer(
-        self,
-        site: &Site,
-        asked: &Request,
-        permit: Permit<Reader>,
-    ) -> Result<PageResponse, Problem> {
-        show(site, asked, &permit, None).await
-    }
+pub(super) async fn dead(call: Call<Reader>) -> Answer {
+    show(call, None).await
 }
 
-impl Endpoint for DeadRevealed {
-    type Needs = Revealer;
-
-    async fn answer(
-        self,
-        site: &Site,
-        asked: &Request,
-        permit: Permit<Revealer>,
-    ) -> Result<PageResponse, Problem> {
-        let mask = site.reveal(&permit, None);
-        let permit = asked.access.permit().ok_or(Problem::NotAllowed)?;
-        show(site, asked, &permit, Some(mask)).await
-    }
+pub(super) async fn dead_revealed(call: Call<Revealer>) -> Answer {
+    let mask = call.site.reveal(&call.permit, None);
+    show(call, Some(mask)).await
 }
 
-async fn show(
-    site: &Site,
-    asked: &Request,
-    permit: &Permit<Reader>,
-    mask: Option<Mask>,
-) -> Result<PageResponse, Problem> {
+async fn show<R: Reads>(call: Call<R>, mask: Option<Mask>) -> Answer {
+    let Call {
+        site,
+        request,
+        permit,
+    } = call;
     let now = site.now();
-    let records = site.records(permit);
+    let records = site.records(&permit);
     let dead = RecordFilter::new().state(RecordState::Dead);
     let mut groups = BTreeMap::<(HandlerName, String), Group>::new();
     let (mut before, mut looked_at, mut is_part) = (None, 0, false);
@@ -136,18 +111,18 @@ async fn show(
     let mut groups: Vec<Group> = groups.into_values().collect();
     groups.sort_by_key(|group| std::cmp::Reverse(group.count));
     let shown = DeadPage {
-        root: asked.root,
+        root: request.root,
         can_list: records.is_some(),
         groups,
         looked_at,
         is_part,
         is_revealed: mask.is_some(),
-        may_reveal: asked.access.permit::<Revealer>().is_some(),
-        may_act: asked.access.permit::<Actor>().is_some(),
-        status: status(site, Mask::on()),
+        may_reveal: request.access.permit::<Revealer>().is_some(),
+        may_act: request.access.permit::<Actor>().is_some(),
+        status: status(&site, Mask::on()).await?,
         dropped: site.receiver.stats().inbox.dead_dropped,
     };
-    page(site, asked, "Dead letters", &shown)
+    page(&site, &request, "Dead letters", &shown)
 }
 
 /// The kind of error, or its text for those who may see it.

@@ -8,18 +8,12 @@ use tokio::time::timeout;
 use super::copies::Copies;
 use super::events::EventRow;
 use super::text::{When, span};
-use super::{Endpoint, Problem, page};
+use super::{Answer, Call, Problem, page};
 use crate::event::{Proof, RecordId};
 use crate::inbox::{JobRecord, Record, Stage};
-use crate::inspector::access::{Actor, Permit, Reader, Revealer};
+use crate::inspector::access::{Actor, Reader, Reads, Revealer};
 use crate::inspector::filter::Filter;
 use crate::inspector::mask::{Mask, Masked};
-use crate::inspector::request::Request;
-use crate::inspector::response::PageResponse;
-use crate::inspector::site::Site;
-
-pub(super) struct Event(pub(super) RecordId);
-pub(super) struct EventRevealed(pub(super) RecordId);
 
 /// How many other events of the resource are shown.
 const TIMELINE: usize = 50;
@@ -78,43 +72,23 @@ struct TimelineEntry {
     what: String,
 }
 
-impl Endpoint for Event {
-    type Needs = Reader;
-
-    async fn answer(
-        self,
-        site: &Site,
-        asked: &Request,
-        permit: Permit<Reader>,
-    ) -> Result<PageResponse, Problem> {
-        show(site, asked, &permit, self.0, Mask::on()).await
-    }
+pub(super) async fn event(call: Call<Reader>, id: RecordId) -> Answer {
+    show(call, id, Mask::on()).await
 }
 
-impl Endpoint for EventRevealed {
-    type Needs = Revealer;
-
-    async fn answer(
-        self,
-        site: &Site,
-        asked: &Request,
-        permit: Permit<Revealer>,
-    ) -> Result<PageResponse, Problem> {
-        let mask = site.reveal(&permit, Some(self.0));
-        let permit = asked.access.permit().ok_or(Problem::NotAllowed)?;
-        show(site, asked, &permit, self.0, mask).await
-    }
+pub(super) async fn event_revealed(call: Call<Revealer>, id: RecordId) -> Answer {
+    let mask = call.site.reveal(&call.permit, Some(id));
+    show(call, id, mask).await
 }
 
-async fn show(
-    site: &Site,
-    asked: &Request,
-    permit: &Permit<Reader>,
-    id: RecordId,
-    mask: Mask,
-) -> Result<PageResponse, Problem> {
+async fn show<R: Reads>(call: Call<R>, id: RecordId, mask: Mask) -> Answer {
+    let Call {
+        site,
+        request,
+        permit,
+    } = call;
     let now = site.now();
-    let records = site.records(permit).ok_or(Problem::NotFound)?;
+    let records = site.records(&permit).ok_or(Problem::NotFound)?;
     let record = records.get(id).await?.ok_or(Problem::NotFound)?;
     let delivery = &record.delivery;
     // An id that may not be shown may not stand in an address either.
@@ -132,7 +106,7 @@ async fn show(
     let of_this = |other: &&Record| other.replay_of == Some(id);
     let replays = of_resource.iter().flatten().filter(of_this);
     let shown = EventPage {
-        root: asked.root,
+        root: request.root,
         identity: delivery.identity().to_string(),
         signed: delivery.proof() == Proof::Signed,
         content_type: match delivery.other_content_type() {
@@ -154,11 +128,11 @@ async fn show(
             .map(|found| timeline(found, mask, now)),
         copies: mask.is_lifted().then(|| Copies::new(&record)),
         more: resource.map(|id| Filter::of_resource(id).query(None)),
-        may_reveal: asked.access.permit::<Revealer>().is_some(),
-        may_act: asked.access.permit::<Actor>().is_some(),
+        may_reveal: request.access.permit::<Revealer>().is_some(),
+        may_act: request.access.permit::<Actor>().is_some(),
         row: EventRow::new(&record, mask, now),
     };
-    page(site, asked, &format!("Event {id}"), &shown)
+    page(&site, &request, &format!("Event {id}"), &shown)
 }
 
 /// What happened to these events, in the order of time.

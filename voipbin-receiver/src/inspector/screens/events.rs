@@ -1,21 +1,25 @@
 //! The events that a filter takes, the latest first.
 
+use std::time::Duration;
+
 use askama::Template;
+use tokio::time::timeout;
 
 use super::text::{When, bytes};
-use super::{Endpoint, Problem, before, page};
+use super::{Answer, Call, Problem, before, page};
 use crate::inbox::{Durability, Record};
-use crate::inspector::access::{Actor, Permit, Reader, Revealer};
+use crate::inspector::access::{Actor, Reader, Revealer};
 use crate::inspector::filter::Filter;
 use crate::inspector::mask::Mask;
-use crate::inspector::request::Request;
-use crate::inspector::response::PageResponse;
-use crate::inspector::site::Site;
-
-pub(super) struct Events;
 
 /// How many are on a page.
 const MOST: usize = 50;
+
+/// How long they are looked for.
+const LIMIT: Duration = Duration::from_secs(20);
+
+const TOO_MANY: &str = "There are more events than can be looked through in 20 seconds: say which \
+                        by since:, type:, state: or handler: too.";
 
 #[derive(Template)]
 #[template(path = "inspector/events.html")]
@@ -69,58 +73,57 @@ impl EventRow {
     }
 }
 
-impl Endpoint for Events {
-    type Needs = Reader;
-
-    async fn answer(
-        self,
-        site: &Site,
-        asked: &Request,
-        permit: Permit<Reader>,
-    ) -> Result<PageResponse, Problem> {
-        let now = site.now();
-        let before = before(asked)?;
-        let text = asked.query("q").unwrap_or_default();
-        let (filter, told) = match text.parse::<Filter>() {
-            Ok(filter) => (filter, None),
-            Err(error) => (Filter::default(), Some(error.to_string())),
-        };
-        let wanted = if filter.looks_into_bodies() {
-            let permit = asked.access.permit::<Revealer>();
-            let permit = permit.ok_or(Problem::NotAllowed)?;
-            site.reveal(&permit, None);
-            filter.all_records(now, &permit)
-        } else {
-            filter.records(now)
-        };
-        let records = site.records(&permit);
-        let found = match records {
-            Some(records) if told.is_none() => Some(records.latest(&wanted, before, MOST).await?),
-            _ => None,
-        };
-        let next = found.as_ref().and_then(|page| page.next);
-        let found = found.map(|page| page.records).unwrap_or_default();
-        let guarantees = site.receiver.dispatch().inbox.guarantees();
-        let events = EventsPage {
-            root: asked.root,
-            filter: match told {
-                Some(_) => text.to_owned(),
-                None => filter.to_string(),
-            },
-            told,
-            can_list: records.is_some(),
-            in_memory: guarantees.durability == Durability::Process,
-            rows: found
-                .iter()
-                .map(|record| EventRow::new(record, Mask::on(), now))
-                .collect(),
-            export: (asked.access.permit::<Revealer>().is_some() && !found.is_empty())
-                .then(|| filter.query(None)),
-            bulk: (asked.access.permit::<Actor>().is_some() && filter.is_of_dead())
-                .then(|| filter.query(None)),
-            latest: before.map(|_| filter.query(None)),
-            older: next.map(|next| filter.query(Some(next.get()))),
-        };
-        page(site, asked, "Events", &events)
-    }
+pub(super) async fn events(call: Call<Reader>) -> Answer {
+    let Call {
+        site,
+        request,
+        permit,
+    } = call;
+    let now = site.now();
+    let before = before(&request)?;
+    let text = request.query("q").unwrap_or_default();
+    let (filter, told) = match text.parse::<Filter>() {
+        Ok(filter) => (filter, None),
+        Err(error) => (Filter::default(), Some(error.to_string())),
+    };
+    let wanted = if filter.looks_into_bodies() {
+        let permit = request.access.permit::<Revealer>();
+        let permit = permit.ok_or(Problem::NotAllowed)?;
+        site.reveal(&permit, None);
+        filter.all_records(now, &permit)
+    } else {
+        filter.records(now)
+    };
+    let records = site.records(&permit);
+    let found = match records {
+        Some(records) if told.is_none() => {
+            let found = timeout(LIMIT, records.latest(&wanted, before, MOST)).await;
+            Some(found.map_err(|_| Problem::Busy(TOO_MANY))??)
+        }
+        _ => None,
+    };
+    let next = found.as_ref().and_then(|page| page.next);
+    let found = found.map(|page| page.records).unwrap_or_default();
+    let guarantees = site.receiver.dispatch().inbox.guarantees();
+    let events = EventsPage {
+        root: request.root,
+        filter: match told {
+            Some(_) => text.to_owned(),
+            None => filter.to_string(),
+        },
+        told,
+        can_list: records.is_some(),
+        in_memory: guarantees.durability == Durability::Process,
+        rows: found
+            .iter()
+            .map(|record| EventRow::new(record, Mask::on(), now))
+            .collect(),
+        export: (request.access.permit::<Revealer>().is_some() && !found.is_empty())
+            .then(|| filter.query(None)),
+        bulk: (request.access.permit::<Actor>().is_some() && filter.is_of_dead())
+            .then(|| filter.query(None)),
+        latest: before.map(|_| filter.query(None)),
+        older: next.map(|next| filter.query(Some(next.get()))),
+    };
+    page(&site, &request, "Events", &events)
 }

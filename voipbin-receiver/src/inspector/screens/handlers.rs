@@ -5,18 +5,13 @@ use std::time::Duration;
 use askama::Template;
 
 use super::text::{When, span};
-use super::{Endpoint, Problem, page};
+use super::{Answer, Call, Problem, page};
 use crate::handler::RegisteredHandler;
-use crate::inspector::access::{Actor, Permit, Reader};
+use crate::inspector::access::{Actor, Reader};
 use crate::inspector::filter::Filter;
 use crate::inspector::journal::HandlerFigures;
-use crate::inspector::request::Request;
 use crate::inspector::response::PageResponse;
 use crate::inspector::site::Site;
-
-pub(super) struct Handlers;
-/// Or lets it go on.
-pub(super) struct Pause(pub(super) bool);
 
 #[derive(Template)]
 #[template(path = "inspector/handlers.html")]
@@ -43,45 +38,34 @@ struct HandlerRow {
     all: String,
 }
 
-impl Endpoint for Handlers {
-    type Needs = Reader;
-
-    async fn answer(
-        self,
-        site: &Site,
-        asked: &Request,
-        _: Permit<Reader>,
-    ) -> Result<PageResponse, Problem> {
-        let rows = site.receiver.handlers().iter();
-        let shown = HandlersPage {
-            root: asked.root,
-            may_act: asked.access.permit::<Actor>().is_some(),
-            rows: rows.map(|handler| HandlerRow::new(site, handler)).collect(),
-        };
-        page(site, asked, "Handlers", &shown)
-    }
+pub(super) async fn handlers(Call { site, request, .. }: Call<Reader>) -> Answer {
+    let rows = site.receiver.handlers().iter();
+    let shown = HandlersPage {
+        root: request.root,
+        may_act: request.access.permit::<Actor>().is_some(),
+        rows: rows
+            .map(|handler| HandlerRow::new(&site, handler))
+            .collect(),
+    };
+    page(&site, &request, "Handlers", &shown)
 }
 
-impl Endpoint for Pause {
-    type Needs = Actor;
-
-    async fn answer(
-        self,
-        site: &Site,
-        asked: &Request,
-        permit: Permit<Actor>,
-    ) -> Result<PageResponse, Problem> {
-        let handler = asked.form("handler").unwrap_or_default();
-        let (is_there, told) = match self.0 {
-            true => (site.receiver.pause(handler), "pause"),
-            false => (site.receiver.resume(handler), "resume"),
-        };
-        if !is_there {
-            return Err(Problem::NotFound);
-        }
-        site.acted(&permit, told, None);
-        Ok(PageResponse::see_other(format!("{}handlers", asked.root)))
+pub(super) async fn pause(call: Call<Actor>, pauses: bool) -> Answer {
+    let Call {
+        site,
+        request,
+        permit,
+    } = call;
+    let handler = request.form("handler").unwrap_or_default();
+    let (is_there, told) = match pauses {
+        true => (site.receiver.pause(handler), "pause"),
+        false => (site.receiver.resume(handler), "resume"),
+    };
+    if !is_there {
+        return Err(Problem::NotFound);
     }
+    site.acted(&permit, told, None);
+    Ok(PageResponse::see_other(format!("{}handlers", request.root)))
 }
 
 impl HandlerRow {

@@ -1,4 +1,5 @@
-//! The pages. Each is a struct, its template, and an endpoint that says which right it needs.
+//! The pages. Each is a struct, its template, and an endpoint whose [`Call`] says which right it
+//! takes.
 
 mod act;
 mod bulk;
@@ -16,6 +17,7 @@ pub(super) mod sign_in;
 mod text;
 
 use std::future::Future;
+use std::sync::Arc;
 
 use askama::Template;
 use http::{Method, StatusCode};
@@ -28,18 +30,15 @@ use super::route::{ASSETS, Asset, Assets, Route};
 use super::site::Site;
 use crate::inbox::{RecordsError, RecordsErrorKind};
 
-/// Something that answers requests. It cannot be written without saying which right it needs, nor
-/// be reached without a permit for that.
-trait Endpoint: Send + Sync {
-    type Needs: Right;
-
-    fn answer(
-        self,
-        site: &Site,
-        asked: &Request,
-        permit: Permit<Self::Needs>,
-    ) -> impl Future<Output = Result<PageResponse, Problem>> + Send;
+/// What an endpoint is called with: its type says which right it takes, and there is none without
+/// a permit for that.
+struct Call<R: Right> {
+    site: Arc<Site>,
+    request: Request,
+    permit: Permit<R>,
 }
+
+type Answer = Result<PageResponse, Problem>;
 
 /// Why there is no page.
 enum Problem {
@@ -62,39 +61,41 @@ impl From<RecordsError> for Problem {
 }
 
 pub(super) async fn answer(
-    site: &Site,
+    site: &Arc<Site>,
     route: Route,
     method: &Method,
-    mut asked: Request,
+    mut request: Request,
 ) -> PageResponse {
     // As of before it is read: what happens meanwhile makes a newer one.
-    asked.live = route.is_live(&asked).then(|| version(site));
+    request.live = route.live_query(&request).map(|_| version(site));
     let reads = [Method::GET, Method::HEAD].contains(method);
     let changes = *method == Method::POST;
     match route {
-        Route::Now if reads => call(now::Now, site, &asked).await,
-        Route::Events if reads => call(events::Events, site, &asked).await,
-        Route::Event(id) if reads => call(event::Event(id), site, &asked).await,
-        Route::EventRevealed(id) if reads => call(event::EventRevealed(id), site, &asked).await,
-        Route::Dead if reads => call(dead::Dead, site, &asked).await,
-        Route::DeadRevealed if reads => call(dead::DeadRevealed, site, &asked).await,
-        Route::Bulk if reads => call(bulk::Preview, site, &asked).await,
-        Route::Bulk if changes => call(bulk::Start, site, &asked).await,
-        Route::BulkCancel if changes => call(bulk::Cancel, site, &asked).await,
-        Route::Refused if reads => call(refused::Refused, site, &asked).await,
-        Route::Handlers if reads => call(handlers::Handlers, site, &asked).await,
-        Route::Pause if changes => call(handlers::Pause(true), site, &asked).await,
-        Route::Resume if changes => call(handlers::Pause(false), site, &asked).await,
-        Route::Export if reads => call(export::Export, site, &asked).await,
-        Route::Live if reads => call(live::Live, site, &asked).await,
-        Route::Settings if reads => call(settings::Settings, site, &asked).await,
-        Route::Asset(asset) if reads => call(File(asset), site, &asked).await,
-        Route::SignIn if reads => call(sign_in::SignInPage, site, &asked).await,
-        Route::SignIn if changes => call(sign_in::SignIn, site, &asked).await,
-        Route::Retry(id) if changes => call(act::Retry(id), site, &asked).await,
-        Route::Discard(id) if changes => call(act::Discard(id), site, &asked).await,
-        Route::Edit(id) if changes => call(act::Edit(id), site, &asked).await,
-        Route::SignOut if changes => call(sign_in::SignOut, site, &asked).await,
+        Route::Now if reads => call(site, request, now::now).await,
+        Route::Events if reads => call(site, request, events::events).await,
+        Route::Event(id) if reads => call(site, request, |call| event::event(call, id)).await,
+        Route::EventRevealed(id) if reads => {
+            call(site, request, |call| event::event_revealed(call, id)).await
+        }
+        Route::Dead if reads => call(site, request, dead::dead).await,
+        Route::DeadRevealed if reads => call(site, request, dead::dead_revealed).await,
+        Route::Bulk if reads => call(site, request, bulk::preview).await,
+        Route::Bulk if changes => call(site, request, bulk::start).await,
+        Route::BulkCancel if changes => call(site, request, bulk::cancel).await,
+        Route::Refused if reads => call(site, request, refused::refused).await,
+        Route::Handlers if reads => call(site, request, handlers::handlers).await,
+        Route::Pause if changes => call(site, request, |call| handlers::pause(call, true)).await,
+        Route::Resume if changes => call(site, request, |call| handlers::pause(call, false)).await,
+        Route::Export if reads => call(site, request, export::export).await,
+        Route::Live if reads => call(site, request, live::live).await,
+        Route::Settings if reads => call(site, request, settings::settings).await,
+        Route::Asset(asset) if reads => call(site, request, |call| file(call, asset)).await,
+        Route::SignIn if reads => call(site, request, sign_in::sign_in_page).await,
+        Route::SignIn if changes => call(site, request, sign_in::sign_in).await,
+        Route::Retry(id) if changes => call(site, request, |call| act::retry(call, id)).await,
+        Route::Discard(id) if changes => call(site, request, |call| act::discard(call, id)).await,
+        Route::Edit(id) if changes => call(site, request, |call| act::edit(call, id)).await,
+        Route::SignOut if changes => call(site, request, sign_in::sign_out).await,
         _ => {
             let allowed = match route {
                 Route::SignIn | Route::Bulk => "GET, HEAD, POST",
@@ -108,17 +109,29 @@ pub(super) async fn answer(
                 _ => "GET, HEAD",
             };
             let told = "The page does not take this method.";
-            problem(StatusCode::METHOD_NOT_ALLOWED, asked.root, told).allow(allowed)
+            problem(StatusCode::METHOD_NOT_ALLOWED, request.root, told).allow(allowed)
         }
     }
 }
 
-async fn call<E: Endpoint>(endpoint: E, site: &Site, asked: &Request) -> PageResponse {
-    let answered = match asked.access.permit::<E::Needs>() {
-        Some(permit) => endpoint.answer(site, asked, permit).await,
+async fn call<R: Right, F: Future<Output = Answer>>(
+    site: &Arc<Site>,
+    request: Request,
+    endpoint: impl FnOnce(Call<R>) -> F,
+) -> PageResponse {
+    let (site, root) = (Arc::clone(site), request.root);
+    let answer = match request.access.permit() {
+        Some(permit) => {
+            endpoint(Call {
+                site,
+                request,
+                permit,
+            })
+            .await
+        }
         None => Err(Problem::NotAllowed),
     };
-    answered.unwrap_or_else(|problem| problem.reply(asked.root))
+    answer.unwrap_or_else(|problem| problem.reply(root))
 }
 
 impl Problem {
@@ -138,17 +151,17 @@ impl Problem {
             ),
             Self::Bad(told) => (StatusCode::BAD_REQUEST, told),
             Self::Conflict(told) => (StatusCode::CONFLICT, told.to_owned()),
-            Self::Records(error) if error.kind() == RecordsErrorKind::Replayed => {
-                (StatusCode::CONFLICT, error.to_string())
-            }
-            Self::Records(error) if error.kind() == RecordsErrorKind::NotFound => {
-                return Self::NotFound.reply(root);
-            }
-            Self::Records(error) => {
-                let cause = std::error::Error::source(&error);
-                tracing::warn!(%error, cause, "the inspector cannot read the inbox");
-                (StatusCode::SERVICE_UNAVAILABLE, error.to_string())
-            }
+            Self::Records(error) => match error.kind() {
+                RecordsErrorKind::NotFound => return Self::NotFound.reply(root),
+                RecordsErrorKind::Replayed | RecordsErrorKind::Unsupported => {
+                    (StatusCode::CONFLICT, error.to_string())
+                }
+                RecordsErrorKind::Storage => {
+                    let cause = std::error::Error::source(&error);
+                    tracing::warn!(%error, cause, "the inspector cannot read the inbox");
+                    (StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+                }
+            },
         };
         problem(status, root, &told)
     }
@@ -197,21 +210,21 @@ struct Layout<'a> {
 /// A page with its title, in the layout.
 fn page(
     site: &Site,
-    asked: &Request,
+    request: &Request,
     title: &str,
     content: &impl Template,
 ) -> Result<PageResponse, Problem> {
-    let version = asked.live.map(|version| format!("{version:x}"));
+    let version = request.live.map(|version| format!("{version:x}"));
     let content = content.render();
     let content = content.map_err(|_| Problem::Bad("The page could not be written.".into()))?;
     let has_token = site.authority.has_token();
-    let acts = asked.access.permit::<Revealer>().is_some();
+    let acts = request.access.permit::<Revealer>().is_some();
     Ok(PageResponse::page(&Layout {
-        root: asked.root,
+        root: request.root,
         assets: &ASSETS,
         version,
         title,
-        access: asked.access.as_str(),
+        access: request.access.as_str(),
         may_sign_in: has_token && !acts,
         may_sign_out: has_token && acts,
         content: &content,
@@ -219,23 +232,12 @@ fn page(
 }
 
 /// A file that is in the program.
-struct File(&'static Asset);
-
-impl Endpoint for File {
-    type Needs = Reader;
-
-    async fn answer(
-        self,
-        _: &Site,
-        _: &Request,
-        _: Permit<Reader>,
-    ) -> Result<PageResponse, Problem> {
-        Ok(PageResponse::new(self.0.content_type, self.0.content).lasting())
-    }
+async fn file(_: Call<Reader>, asset: &'static Asset) -> Answer {
+    Ok(PageResponse::new(asset.content_type, asset.content).lasting())
 }
 
 /// Where the next page begins, as the address says.
-fn before(asked: &Request) -> Result<Option<crate::event::RecordId>, Problem> {
-    let before = asked.query("before").map(str::parse).transpose();
+fn before(request: &Request) -> Result<Option<crate::event::RecordId>, Problem> {
+    let before = request.query("before").map(str::parse).transpose();
     before.map_err(|_| Problem::Bad("before is the number of an event.".into()))
 }

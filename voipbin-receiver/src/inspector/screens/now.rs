@@ -3,16 +3,11 @@
 use askama::Template;
 
 use super::text::{When, bytes};
-use super::{Endpoint, Problem, page};
+use super::{Answer, Call, page};
 use crate::inbox::{Durability, InboxStats, RecordFilter, RecordState};
-use crate::inspector::access::{Permit, Reader};
+use crate::inspector::access::Reader;
 use crate::inspector::journal::{MINUTES, Minute, quantile};
-use crate::inspector::request::Request;
-use crate::inspector::response::PageResponse;
-use crate::inspector::site::Site;
 use crate::observe::{Problem as HealthProblem, Warning};
-
-pub(super) struct Now;
 
 /// How many minutes a bar stands for.
 const BAR: usize = 15;
@@ -55,87 +50,82 @@ struct Plot {
     bars: Vec<(usize, u32, u32)>,
 }
 
-impl Endpoint for Now {
-    type Needs = Reader;
-
-    async fn answer(
-        self,
-        site: &Site,
-        asked: &Request,
-        permit: Permit<Reader>,
-    ) -> Result<PageResponse, Problem> {
-        let now = site.now();
-        let (stats, health) = (site.receiver.stats(), site.receiver.health());
-        let day = site.journal.minutes(MINUTES);
-        let recent = last(&day, RECENT);
-        let sum = |of: fn(&Minute) -> u32| recent.iter().map(of).sum::<u32>();
-        let counts = vec![
-            ("accepted", stats.accepted, sum(|minute| minute.accepted)),
-            (
-                "copies and unmatched",
-                stats.duplicates + stats.unmatched,
-                sum(|minute| minute.dropped),
-            ),
-            (
-                "refused",
-                stats.refused_total(),
-                sum(|minute| minute.refused),
-            ),
-            ("handled", stats.handled, sum(|minute| minute.handled)),
-            ("failed runs", stats.failed, sum(|minute| minute.failed)),
-            ("dead letters", stats.dead, sum(|minute| minute.dead)),
-        ];
-        let hour = last(&day, 60);
-        let share =
-            |share| quantile(hour, share).map_or("no answers".to_owned(), |took| took.to_string());
-        let answers = vec![("half of them", share(0.5)), ("99 of 100", share(0.99))];
-        let mut inbox = vec![
-            ("running", format!("{} of {}", stats.running, stats.slots)),
-            ("unfinished events", stats.inbox.events.to_string()),
-            ("bytes of their bodies", bytes(stats.inbox.bytes as u64)),
-            (
-                "wait for their next attempt",
-                stats.inbox.delayed.to_string(),
-            ),
-            (
-                "held for handlers that are not here",
-                stats.inbox.held.to_string(),
-            ),
-            ("dead letters", stats.inbox.dead.to_string()),
-        ];
-        inbox.extend(further(&stats.inbox));
-        // An inbox in memory lists dead letters alone.
-        let durability = site.receiver.dispatch().inbox.guarantees().durability;
-        let oldest = match site.records(&permit) {
-            Some(records) if durability > Durability::Process && stats.inbox.events > 0 => {
-                let pending = RecordFilter::new().state(RecordState::Pending);
-                let page = records.list(&pending, None, 1).await?;
-                page.records
-                    .first()
-                    .map(|record| When::new(record.delivery.received_at(), now))
-            }
-            _ => None,
-        };
-        let bars: Vec<Bar> = day.chunks(BAR).map(Bar::new).collect();
-        let plots = vec![
-            Plot::new("accepted", &bars, |bar| bar.accepted),
-            Plot::new("refused", &bars, |bar| bar.refused),
-            Plot::new("failed runs", &bars, |bar| bar.failed),
-        ];
-        let now_page = NowPage {
-            problems: health.problems.into_iter().map(Notice::problem).collect(),
-            warnings: health.warnings.into_iter().map(Notice::warning).collect(),
-            counts,
-            answers,
-            inbox,
-            oldest,
-            is_empty: stats.accepted + stats.duplicates + stats.unmatched + stats.refused_total()
-                == 0,
-            bars,
-            plots,
-        };
-        page(site, asked, "Now", &now_page)
-    }
+pub(super) async fn now(call: Call<Reader>) -> Answer {
+    let Call {
+        site,
+        request,
+        permit,
+    } = call;
+    let now = site.now();
+    let (stats, health) = (site.receiver.stats(), site.receiver.health());
+    let day = site.journal.minutes(MINUTES);
+    let recent = last(&day, RECENT);
+    let sum = |of: fn(&Minute) -> u32| recent.iter().map(of).sum::<u32>();
+    let counts = vec![
+        ("accepted", stats.accepted, sum(|minute| minute.accepted)),
+        (
+            "copies and unmatched",
+            stats.duplicates + stats.unmatched,
+            sum(|minute| minute.dropped),
+        ),
+        (
+            "refused",
+            stats.refused_total(),
+            sum(|minute| minute.refused),
+        ),
+        ("handled", stats.handled, sum(|minute| minute.handled)),
+        ("failed runs", stats.failed, sum(|minute| minute.failed)),
+        ("dead letters", stats.dead, sum(|minute| minute.dead)),
+    ];
+    let hour = last(&day, 60);
+    let share =
+        |share| quantile(hour, share).map_or("no answers".to_owned(), |took| took.to_string());
+    let answers = vec![("half of them", share(0.5)), ("99 of 100", share(0.99))];
+    let mut inbox = vec![
+        ("running", format!("{} of {}", stats.running, stats.slots)),
+        ("unfinished events", stats.inbox.events.to_string()),
+        ("bytes of their bodies", bytes(stats.inbox.bytes as u64)),
+        (
+            "wait for their next attempt",
+            stats.inbox.delayed.to_string(),
+        ),
+        (
+            "held for handlers that are not here",
+            stats.inbox.held.to_string(),
+        ),
+        ("dead letters", stats.inbox.dead.to_string()),
+    ];
+    inbox.extend(further(&stats.inbox));
+    // An inbox in memory lists dead letters alone.
+    let durability = site.receiver.dispatch().inbox.guarantees().durability;
+    let oldest = match site.records(&permit) {
+        Some(records) if durability > Durability::Process && stats.inbox.events > 0 => {
+            let pending = RecordFilter::new().state(RecordState::Pending);
+            let page = records.list(&pending, None, 1).await?;
+            page.records
+                .first()
+                .map(|record| When::new(record.delivery.received_at(), now))
+        }
+        _ => None,
+    };
+    let bars: Vec<Bar> = day.chunks(BAR).map(Bar::new).collect();
+    let plots = vec![
+        Plot::new("accepted", &bars, |bar| bar.accepted),
+        Plot::new("refused", &bars, |bar| bar.refused),
+        Plot::new("failed runs", &bars, |bar| bar.failed),
+    ];
+    let now_page = NowPage {
+        problems: health.problems.into_iter().map(Notice::problem).collect(),
+        warnings: health.warnings.into_iter().map(Notice::warning).collect(),
+        counts,
+        answers,
+        inbox,
+        oldest,
+        is_empty: stats.accepted + stats.duplicates + stats.unmatched + stats.refused_total() == 0,
+        bars,
+        plots,
+    };
+    page(&site, &request, "Now", &now_page)
 }
 
 fn last(minutes: &[Minute], most: usize) -> &[Minute] {

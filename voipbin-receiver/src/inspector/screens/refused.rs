@@ -5,16 +5,11 @@ use std::collections::BTreeMap;
 use askama::Template;
 
 use super::text::When;
-use super::{Endpoint, Problem, page};
-use crate::inspector::access::{Permit, Reader};
+use super::{Answer, Call, page};
+use crate::inspector::access::Reader;
 use crate::inspector::journal::{REFUSALS, Rejected};
 use crate::inspector::mask::Mask;
-use crate::inspector::request::Request;
-use crate::inspector::response::PageResponse;
-use crate::inspector::site::Site;
 use crate::observe::RefusalReason;
-
-pub(super) struct Refused;
 
 #[derive(Template)]
 #[template(path = "inspector/refused.html")]
@@ -37,37 +32,26 @@ struct RefusedRow {
     diagnosis: Option<(&'static str, String)>,
 }
 
-impl Endpoint for Refused {
-    type Needs = Reader;
-
-    async fn answer(
-        self,
-        site: &Site,
-        asked: &Request,
-        _: Permit<Reader>,
-    ) -> Result<PageResponse, Problem> {
-        let now = site.now();
-        let refusals = site.journal.refusals();
-        let mut reasons = BTreeMap::<&'static str, usize>::new();
-        for refusal in &refusals {
-            *reasons.entry(refusal.reason.as_str()).or_default() += 1;
-        }
-        let wanted = asked.query("reason");
-        let mut all = RefusalReason::ALL.iter().map(|reason| reason.as_str());
-        let reason = wanted.and_then(|wanted| all.find(|reason| *reason == wanted));
-        let rows = refusals
-            .iter()
-            .filter(|refusal| reason.is_none_or(|reason| refusal.reason.as_str() == reason))
-            .map(|refusal| RefusedRow::new(refusal, now));
-        let shown = RefusedPage {
-            root: asked.root,
-            most: REFUSALS,
-            reason,
-            reasons: reasons.into_iter().collect(),
-            rows: rows.collect(),
-        };
-        page(site, asked, "Refused", &shown)
+pub(super) async fn refused(Call { site, request, .. }: Call<Reader>) -> Answer {
+    let now = site.now();
+    let refusals = site.journal.refusals();
+    let mut reasons = BTreeMap::<&'static str, usize>::new();
+    for refusal in &refusals {
+        *reasons.entry(refusal.reason.as_str()).or_default() += 1;
     }
+    let reason = request.reason();
+    let rows = refusals
+        .iter()
+        .filter(|refusal| reason.is_none_or(|reason| refusal.reason == reason))
+        .map(|refusal| RefusedRow::new(refusal, now));
+    let shown = RefusedPage {
+        root: request.root,
+        most: REFUSALS,
+        reason: reason.map(RefusalReason::as_str),
+        reasons: reasons.into_iter().collect(),
+        rows: rows.collect(),
+    };
+    page(&site, &request, "Refused", &shown)
 }
 
 impl RefusedRow {

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use futures_util::future::join;
+
 use super::{Check, Fixture, PATIENCE, failed, incoming};
 use crate::handler::HandlerName;
+use crate::inbox::RecordsErrorKind::Unsupported;
 use crate::inbox::{
     Consumer, HandlerSet, Inbox, Job, KeepErrorKind, Kept, Record, RecordFilter, RecordId,
     RecordState, Records, Repeats, Settled, Stage,
@@ -142,12 +145,33 @@ impl<I: Inbox> Fixture<I> {
             self.consumer.settle(job, Settled::Dead { failed });
         }
         self.until(|inbox| inbox.stats().dead == 1).await?;
-        if let Ok(true) = self.patiently(records.keep_note(Some("a note"))).await? {
+        self.swapped_once(records).await
+    }
+
+    /// There is no note.
+    async fn swapped_once(&self, records: &dyn Records) -> Check {
+        let swap = |from, to| self.patiently(records.swap_note(from, to));
+        let both = join(swap(None, Some("one")), swap(None, Some("two"))).await;
+        let kept = match (both.0?, both.1?) {
+            (Ok(true), Ok(false)) => "one",
+            (Ok(false), Ok(true)) => "two",
+            (Err(one), Err(two)) if [one.kind(), two.kind()] == [Unsupported; 2] => return Ok(()),
+            both => return self.expect(false, || format!("swapped at once: {both:?}")),
+        };
+        for (from, to, swaps) in [
+            (None, Some("three"), false),
+            (Some("three"), None, false),
+            (Some(kept), Some("three"), true),
+            (Some("three"), None, true),
+        ] {
+            let swapped = swap(from, to).await?;
             let note = self.patiently(records.note()).await?.unwrap_or_default();
-            self.expect(note.as_deref() == Some("a note"), || format!("{note:?}"))?;
-            let gone = self.patiently(records.keep_note(None)).await?;
-            let note = self.patiently(records.note()).await?.unwrap_or_default();
-            self.expect(gone.is_ok() && note.is_none(), || format!("{note:?}"))?;
+            let kept = if swaps { to } else { Some(kept) };
+            let holds =
+                matches!(swapped, Ok(swapped) if swapped == swaps) && note.as_deref() == kept;
+            self.expect(holds, || {
+                format!("{from:?} to {to:?}: {swapped:?}, {note:?}")
+            })?;
         }
         Ok(())
     }
