@@ -7,6 +7,7 @@ use rusqlite::ErrorCode;
 use rusqlite::ffi;
 
 use super::schema::FILE;
+#[cfg(feature = "postgres")]
 use crate::inbox::RecordsError;
 
 pub(super) type Result<T, E = DiskInboxError> = std::result::Result<T, E>;
@@ -74,6 +75,7 @@ impl DiskInboxError {
     }
 
     /// What a list of its events says.
+    #[cfg(feature = "postgres")]
     pub(super) fn unread(error: RecordsError) -> Self {
         let source = error
             .source()

@@ -39,6 +39,7 @@ pub(super) fn down_since(
 }
 
 /// The same, of an inbox that is no process's.
+#[cfg(feature = "postgres")]
 pub(super) fn last_up(connection: &Connection) -> Result<Option<i64>> {
     match meta(connection, "down_since")? {
         Some(earlier) => Ok(Some(earlier)),
